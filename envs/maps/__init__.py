@@ -1,0 +1,1 @@
+"""The map files of the registered worlds."""

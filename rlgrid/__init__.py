@@ -1,0 +1,73 @@
+"""rlgrid: gridworlds with their exact solution, learners at compiled speed, and a window that shows both.
+
+Importing the package registers its environments with Gymnasium under ``rlgrid/``; everything else is loaded when it
+is first used, so that the import stays short.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from rlgrid import envs
+
+if TYPE_CHECKING:
+    from rlgrid import agents
+    from rlgrid.agents.evaluation import evaluate_policy
+    from rlgrid.gridmap import GridSpec, MapError
+    from rlgrid.gridmodel import GridModel, Slip, TileKind
+    from rlgrid.mdp import MDP
+    from rlgrid.picture import draw
+    from rlgrid.solvers import Solution, policy_values, share_of_regret, solve, verify
+    from rlgrid.window import watch
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "agents": "rlgrid.agents",
+    "evaluate_policy": "rlgrid.agents.evaluation",
+    "GridSpec": "rlgrid.gridmap",
+    "MapError": "rlgrid.gridmap",
+    "GridModel": "rlgrid.gridmodel",
+    "Slip": "rlgrid.gridmodel",
+    "TileKind": "rlgrid.gridmodel",
+    "MDP": "rlgrid.mdp",
+    "draw": "rlgrid.picture",
+    "Solution": "rlgrid.solvers",
+    "policy_values": "rlgrid.solvers",
+    "share_of_regret": "rlgrid.solvers",
+    "solve": "rlgrid.solvers",
+    "verify": "rlgrid.solvers",
+    "watch": "rlgrid.window",
+}
+
+__all__ = [
+    "MDP",
+    "GridModel",
+    "GridSpec",
+    "MapError",
+    "Slip",
+    "Solution",
+    "TileKind",
+    "agents",
+    "draw",
+    "envs",
+    "evaluate_policy",
+    "policy_values",
+    "share_of_regret",
+    "solve",
+    "verify",
+    "watch",
+]
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    if name not in _HOMES:
+        raise AttributeError(f"module 'rlgrid' has no attribute {name!r}")
+    module = importlib.import_module(_HOMES[name])
+    value = module if name == "agents" else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,82 @@
+"""Compiled functions over arrays, and nothing else; this file only says where their machine code is kept.
+
+Numba stamps a cached function with the one source file that holds it, so a change in a kernel that another
+file imports leaves the caller's cache stale. Here the stamp is a hash of a kernel's file *and of every kernel
+file that it imports*, and the folder lies in the user's cache directory: a read-only install works, an upgrade
+never runs old code, and the caches of other packages stay where they are.
+"""
+
+import functools
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numba
+import platformdirs
+from numba.core import caching
+
+_HERE = Path(__file__).resolve().parent
+_IMPORTED = re.compile(
+    r"^\s*(?:from|import)\s+rlgrid\.kernels\.(\w+)|^\s*from\s+rlgrid\.kernels\s+import\s+(\w+)", re.M
+)
+
+
+@functools.cache
+def _with_imports(module: str) -> frozenset[str]:
+    """The names of the kernel files that ``module`` (a file's stem) reaches through its imports, itself included."""
+    seen: set[str] = set()
+    todo = [module]
+    while todo:
+        name = todo.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        text = (_HERE / f"{name}.py").read_text(encoding="utf-8")
+        todo += [first or second for first, second in _IMPORTED.findall(text)]
+    return frozenset(seen)
+
+
+@functools.cache
+def source_hash(module: str) -> str:
+    """A hash of a kernel file, of the kernel files that it imports, and of numba's version."""
+    digest = hashlib.sha256(numba.__version__.encode())
+    for name in sorted(_with_imports(module)):
+        digest.update(name.encode() + b"\0" + (_HERE / f"{name}.py").read_bytes())
+    return digest.hexdigest()[:20]
+
+
+def cache_folder() -> Path:
+    """Where compiled kernels are kept: ``RLGRID_CACHE_DIR`` if set, else the user's cache directory."""
+    base = os.environ.get("RLGRID_CACHE_DIR")
+    return (Path(base) if base else Path(platformdirs.user_cache_dir("rlgrid", appauthor=False))) / "kernels"
+
+
+class _KernelCacheLocator(caching._CacheLocator):  # type: ignore[misc]
+    def __init__(self, py_func: Any, py_file: str) -> None:
+        self._module = Path(py_file).stem
+        self._line = py_func.__code__.co_firstlineno
+
+    def get_cache_path(self) -> str:
+        return str(cache_folder() / f"{self._module}-{source_hash(self._module)}")
+
+    def get_source_stamp(self) -> str:
+        return source_hash(self._module)
+
+    def get_disambiguator(self) -> str:
+        return str(self._line)
+
+    @classmethod
+    def from_function(cls, py_func: Any, py_file: str) -> "_KernelCacheLocator | None":
+        if Path(py_file).resolve().parent != _HERE:
+            return None
+        locator = cls(py_func, py_file)
+        try:
+            locator.ensure_cache_path()
+        except OSError:  # nowhere to write: numba's own places are tried next
+            return None
+        return locator
+
+
+caching.CacheImpl._locator_classes.insert(0, _KernelCacheLocator)

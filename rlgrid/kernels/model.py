@@ -1,0 +1,307 @@
+"""The two forms of a model as structs of arrays, and the four functions through which every kernel reads them.
+
+    count(model, s, a)        how many outcomes the pair has (0: the action is not available)
+    outcome(model, s, a, k)   the k-th: (probability, next state, reward, terminated)
+    sample(model, s, a, u)    one drawn with a uniform u: (next state, reward, terminated, probability)
+    sample_start(model, u)    a start state
+
+They are written once for each form and chosen by the type of ``model`` when a kernel is compiled, so a solver or an
+agent is written once for both. Sampling takes the first outcome whose cumulative sum of stored probabilities exceeds
+u (the first of all if rounding leaves none), which is what Gymnasium's toy_text does.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numba.extending import overload
+
+ABSENT = -1.0  # a slip probability of an outcome that a pair does not have
+
+
+class ExplicitArrays(NamedTuple):
+    """Every outcome of every pair, in runs: pair s * num_actions + a owns [offsets[pair], offsets[pair + 1])."""
+
+    num_states: int
+    num_actions: int
+    offsets: Any  # int64 [S * A + 1]
+    next_state: Any  # int32 [N]
+    probability: Any  # float64 [N], as stored
+    reward: Any  # float64 [N]
+    terminated: Any  # bool [N]
+    start_states: Any  # int64 [B], ascending
+    start_probability: Any  # float64 [B]
+
+
+class GridArrays(NamedTuple):
+    """A plain grid without a transition table: one small integer per cell, and tables over the K kinds of tile.
+
+    A step from cell s: the direction is drawn by slip, the wind of the cell is added with a random gust, walls and
+    edges hold the agent back, a teleporting tile sends it on. States are row * width + column, walls included.
+    """
+
+    height: int
+    width: int
+    num_states: int
+    num_actions: int
+    tiles: Any  # uint8 or uint16 [S]: kind of each cell
+    displacement: Any  # int64 [D, 2]: rows and columns of each direction
+    direction: Any  # int64 [A, N]: the direction that the n-th slip of an action takes
+    slip: Any  # float64 [K, A, N]: its probability, ABSENT where there is no such outcome
+    column_wind: Any  # int64 [W]: rows upwards a step
+    row_wind: Any  # int64 [H]: columns to the right a step
+    gust: Any  # int64 [G]: added to the strength of a wind that blows
+    gust_probability: Any  # float64 [G]
+    wall: Any  # bool [K]
+    terminal: Any  # bool [K]: entering ends the episode
+    step_reward: Any  # float64 [K]: of a step onto the tile
+    bump_reward: Any  # float64 [K]: of a step from the tile that a wall or the edge stops
+    enter_reward: Any  # float64 [K]: on top, when arriving from another cell
+    leave_reward: Any  # float64 [K]: on top, for every step from the tile
+    enter_to: Any  # int64 [K]: the cell to which entering the tile leads, or -1
+    leave_to: Any  # int64 [K]: the cell to which every action from the tile leads, or -1
+    start_states: Any  # int64 [B], ascending
+    start_probability: Any  # float64 [B]
+
+
+# --- explicit -------------------------------------------------------------------------------------------------------
+
+
+@njit(cache=True, nogil=True)
+def _explicit_count(model, s, a):
+    pair = s * model.num_actions + a
+    return model.offsets[pair + 1] - model.offsets[pair]
+
+
+@njit(cache=True, nogil=True)
+def _explicit_outcome(model, s, a, k):
+    i = model.offsets[s * model.num_actions + a] + k
+    return model.probability[i], np.int64(model.next_state[i]), model.reward[i], model.terminated[i]
+
+
+@njit(cache=True, nogil=True)
+def _explicit_sample(model, s, a, u):
+    pair = s * model.num_actions + a
+    first = model.offsets[pair]
+    chosen = first
+    total = 0.0
+    for i in range(first, model.offsets[pair + 1]):
+        total += model.probability[i]
+        if total > u:
+            chosen = i
+            break
+    return np.int64(model.next_state[chosen]), model.reward[chosen], model.terminated[chosen], model.probability[chosen]
+
+
+# --- grid -----------------------------------------------------------------------------------------------------------
+
+
+@njit(cache=True, nogil=True)
+def _grid_is_certain(model, s):
+    """True where every action has the one same outcome: walls and terminals stay, some tiles teleport."""
+    kind = model.tiles[s]
+    return model.wall[kind] or model.terminal[kind] or model.leave_to[kind] >= 0
+
+
+@njit(cache=True, nogil=True)
+def _grid_windy(model, s):
+    return model.column_wind[s % model.width] != 0 or model.row_wind[s // model.width] != 0
+
+
+@njit(cache=True, nogil=True)
+def _grid_count(model, s, a):
+    if _grid_is_certain(model, s):
+        return 1
+    kind = model.tiles[s]
+    slips = 0
+    for n in range(model.direction.shape[1]):
+        if model.slip[kind, a, n] != ABSENT:
+            slips += 1
+    return slips * model.gust.size if _grid_windy(model, s) else slips
+
+
+@njit(cache=True, nogil=True)
+def _grid_arrive(model, s, direction, gust):
+    """Where a step from s in a direction under a gust ends: (next state, reward, terminated)."""
+    width = model.width
+    row = s // width
+    column = s % width
+    kind = model.tiles[s]
+    d_row = model.displacement[direction, 0]
+    d_column = model.displacement[direction, 1]
+    bumped = False
+    # The agent's own move; off the grid is allowed until the wind has blown (Sutton & Barto add both, then clip).
+    to_row = row + d_row
+    to_column = column + d_column
+    if 0 <= to_row < model.height and 0 <= to_column < width and model.wall[model.tiles[to_row * width + to_column]]:
+        to_row = row
+        to_column = column
+        bumped = True
+    up = model.column_wind[column]
+    right = model.row_wind[row]
+    if up != 0:
+        up += gust
+    if right != 0:
+        right += gust
+    for _ in range(abs(up)):
+        blown = to_row - (1 if up > 0 else -1)
+        if 0 <= blown < model.height and 0 <= to_column < width and model.wall[model.tiles[blown * width + to_column]]:
+            break
+        to_row = blown
+    for _ in range(abs(right)):
+        blown = to_column + (1 if right > 0 else -1)
+        if 0 <= to_row < model.height and 0 <= blown < width and model.wall[model.tiles[to_row * width + blown]]:
+            break
+        to_column = blown
+    if (d_row != 0 and not 0 <= to_row < model.height) or (d_column != 0 and not 0 <= to_column < width):
+        bumped = True
+    to_row = min(max(to_row, 0), model.height - 1)
+    to_column = min(max(to_column, 0), width - 1)
+    to = to_row * width + to_column
+    if model.wall[model.tiles[to]]:
+        to = s
+        bumped = True
+    to_kind = model.tiles[to]
+    if bumped and to == s:
+        reward = model.bump_reward[kind] + model.leave_reward[kind]
+    else:
+        reward = model.step_reward[to_kind] + model.leave_reward[kind]
+        if to != s:
+            reward += model.enter_reward[to_kind]
+    if to != s and model.enter_to[to_kind] >= 0:
+        to = model.enter_to[to_kind]
+        to_kind = model.tiles[to]
+    return to, reward, model.terminal[to_kind]
+
+
+@njit(cache=True, nogil=True)
+def _grid_certain(model, s):
+    kind = model.tiles[s]
+    if model.wall[kind] or model.terminal[kind]:
+        return s, 0.0, True
+    to = model.leave_to[kind]
+    to_kind = model.tiles[to]
+    reward = model.step_reward[to_kind] + model.leave_reward[kind]
+    if to != s:
+        reward += model.enter_reward[to_kind]
+    return to, reward, model.terminal[to_kind]
+
+
+@njit(cache=True, nogil=True)
+def _grid_pick(model, s, a, k):
+    """Direction, gust and probability of the k-th outcome: slips in order, each with its gusts in order."""
+    kind = model.tiles[s]
+    windy = _grid_windy(model, s)
+    gusts = model.gust.size if windy else 1
+    slip = k // gusts
+    n = -1
+    seen = -1
+    while seen < slip:
+        n += 1
+        if model.slip[kind, a, n] != ABSENT:
+            seen += 1
+    probability = model.slip[kind, a, n]
+    gust = 0
+    if windy:
+        gust = model.gust[k % gusts]
+        probability = probability * model.gust_probability[k % gusts]
+    return model.direction[a, n], gust, probability
+
+
+@njit(cache=True, nogil=True)
+def _grid_outcome(model, s, a, k):
+    if _grid_is_certain(model, s):
+        to, reward, terminated = _grid_certain(model, s)
+        return 1.0, to, reward, terminated
+    direction, gust, probability = _grid_pick(model, s, a, k)
+    to, reward, terminated = _grid_arrive(model, s, direction, gust)
+    return probability, to, reward, terminated
+
+
+@njit(cache=True, nogil=True)
+def _grid_sample(model, s, a, u):
+    if _grid_is_certain(model, s):
+        to, reward, terminated = _grid_certain(model, s)
+        return to, reward, terminated, 1.0
+    total = 0.0
+    chosen = 0
+    for k in range(_grid_count(model, s, a)):
+        total += _grid_pick(model, s, a, k)[2]
+        if total > u:
+            chosen = k
+            break
+    direction, gust, probability = _grid_pick(model, s, a, chosen)
+    to, reward, terminated = _grid_arrive(model, s, direction, gust)
+    return to, reward, terminated, probability
+
+
+# --- chosen by the type of the model --------------------------------------------------------------------------------
+
+
+def count(model, s, a):
+    """Number of outcomes of the pair (s, a)."""
+    return (_grid_count if isinstance(model, GridArrays) else _explicit_count)(model, s, a)
+
+
+def outcome(model, s, a, k):
+    """The k-th outcome of (s, a): (probability as stored, next state, reward, terminated)."""
+    return (_grid_outcome if isinstance(model, GridArrays) else _explicit_outcome)(model, s, a, k)
+
+
+def sample(model, s, a, u):
+    """The outcome of (s, a) that a uniform u in [0, 1) selects: (next state, reward, terminated, probability)."""
+    return (_grid_sample if isinstance(model, GridArrays) else _explicit_sample)(model, s, a, u)
+
+
+@overload(count)
+def _count(model, s, a):
+    chosen = _grid_count if model.instance_class is GridArrays else _explicit_count
+    return lambda model, s, a: chosen(model, s, a)
+
+
+@overload(outcome)
+def _outcome(model, s, a, k):
+    chosen = _grid_outcome if model.instance_class is GridArrays else _explicit_outcome
+    return lambda model, s, a, k: chosen(model, s, a, k)
+
+
+@overload(sample)
+def _sample(model, s, a, u):
+    chosen = _grid_sample if model.instance_class is GridArrays else _explicit_sample
+    return lambda model, s, a, u: chosen(model, s, a, u)
+
+
+@njit(cache=True, nogil=True)
+def sample_start(model, u):
+    """The start state that a uniform u selects."""
+    total = 0.0
+    for i in range(model.start_states.size):
+        total += model.start_probability[i]
+        if total > u:
+            return model.start_states[i]
+    return model.start_states[0]
+
+
+@njit(cache=True, nogil=True)
+def count_outcomes(model):
+    """Offsets of the runs of outcomes, int64 [S * A + 1]."""
+    offsets = np.zeros(model.num_states * model.num_actions + 1, np.int64)
+    for s in range(model.num_states):
+        for a in range(model.num_actions):
+            pair = s * model.num_actions + a
+            offsets[pair + 1] = offsets[pair] + count(model, s, a)
+    return offsets
+
+
+@njit(cache=True, nogil=True)
+def fill_outcomes(model, offsets, probability, next_state, reward, terminated):
+    """Write every outcome of every pair into its run."""
+    for s in range(model.num_states):
+        for a in range(model.num_actions):
+            first = offsets[s * model.num_actions + a]
+            for k in range(offsets[s * model.num_actions + a + 1] - first):
+                p, to, r, ends = outcome(model, s, a, k)
+                probability[first + k] = p
+                next_state[first + k] = to
+                reward[first + k] = r
+                terminated[first + k] = ends

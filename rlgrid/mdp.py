@@ -1,0 +1,488 @@
+"""Markov decision processes with every outcome written out.
+
+An MDP is the 5-tuple (S, A, {P_sa}, gamma, R) with a start distribution (Sutton & Barto, 2nd ed., ch. 3; Puterman
+1994, ch. 2). For each state s and action a it holds a run of outcomes (probability, next state, reward, terminated),
+in compressed arrays; the order of a run and its duplicates are kept, since sampling depends on them. Rewards may be
+given as R(s), R(s, a) or R(s, a, s'); `reward_form` says which. `terminated` belongs to the outcome: nothing follows
+it, so it is worth its reward alone.
+
+The stored probabilities of a run sum to 1 within 1e-9 and mean p_i / sum(p), the floats taken as exact rationals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from rlgrid.kernels.model import ExplicitArrays
+
+PROBABILITY_TOLERANCE = 1e-9
+
+Outcome = tuple[float, int, float, bool]
+
+
+def check_gamma(gamma: float) -> float:
+    """``gamma`` as a float in [0, 1], or an error that says what was wrong."""
+    if isinstance(gamma, bool) or not isinstance(gamma, int | float | np.integer | np.floating):
+        raise TypeError(f"gamma must be a number in [0, 1], not {gamma!r}")
+    if not 0.0 <= gamma <= 1.0:
+        raise ValueError(f"gamma must lie in [0, 1], not {gamma!r}")
+    return float(gamma)
+
+
+def check_start(start: ArrayLike | None, num_states: int) -> NDArray[np.float64]:
+    """A start distribution float64 [S]; uniform over all states where none is given."""
+    if start is None:
+        return np.full(num_states, 1.0 / num_states)
+    if isinstance(start, int | np.integer) and not isinstance(start, bool):
+        if not 0 <= start < num_states:
+            raise ValueError(f"start state {start} is not one of the states 0 to {num_states - 1}")
+        distribution = np.zeros(num_states)
+        distribution[start] = 1.0
+        return distribution
+    distribution = np.array(start, dtype=np.float64)
+    if distribution.shape != (num_states,):
+        raise ValueError(f"start must have shape ({num_states},), one probability a state, not {distribution.shape}")
+    wrong = np.flatnonzero(~np.isfinite(distribution) | (distribution < 0))
+    if wrong.size:
+        raise ValueError(
+            f"start probability of state {wrong[0]} is {distribution[wrong[0]]}: it must be >= 0 and finite"
+        )
+    if abs(distribution.sum() - 1.0) > PROBABILITY_TOLERANCE:
+        raise ValueError(f"the start probabilities sum to {distribution.sum():.12g}: they must sum to 1")
+    return distribution
+
+
+class MDP:
+    """An explicit MDP; build one with `from_arrays`, `from_gymnasium`, `from_function` or from outcome arrays.
+
+    Attributes:
+        offsets: int64 [S * A + 1]; pair s * A + a owns outcomes [offsets[pair], offsets[pair + 1]). An empty run
+            means that the action is not available in the state.
+        next_state, probability, reward, terminated: int32, float64, float64, bool, each [N], N outcomes in all.
+        start: float64 [S], the start distribution.
+        gamma: the discount factor in [0, 1].
+        states: the labels of the states where they were given (`from_function`), else None.
+        reward_form: "R(s)", "R(s, a)" or "R(s, a, s')": what the rewards were given as.
+        shape: (rows, columns) where the states are the cells of a grid in row-major order, else None.
+        max_episode_steps: the step cap of an episode, or None.
+
+    Raises:
+        ValueError: naming the state and the action whose outcomes are not a distribution, lead nowhere or have a
+            reward that is not finite.
+    """
+
+    def __init__(
+        self,
+        num_states: int,
+        num_actions: int,
+        offsets: ArrayLike,
+        next_state: ArrayLike,
+        probability: ArrayLike,
+        reward: ArrayLike,
+        terminated: ArrayLike,
+        *,
+        gamma: float,
+        start: ArrayLike | None = None,
+        states: Sequence[Hashable] | None = None,
+        reward_form: str = "R(s, a, s')",
+        shape: tuple[int, int] | None = None,
+        max_episode_steps: int | None = None,
+    ) -> None:
+        if num_states < 1 or num_actions < 1:
+            raise ValueError(f"an MDP needs at least one state and one action, not {num_states} and {num_actions}")
+        if num_states > np.iinfo(np.int32).max:
+            raise ValueError(
+                f"{num_states} states are more than the {np.iinfo(np.int32).max} that an explicit MDP holds"
+            )
+        self.num_states = int(num_states)
+        self.num_actions = int(num_actions)
+        self.gamma = check_gamma(gamma)
+        self.offsets = np.ascontiguousarray(offsets, dtype=np.int64)
+        wide_next = np.asarray(next_state)
+        self.probability = np.ascontiguousarray(probability, dtype=np.float64)
+        self.reward = np.ascontiguousarray(reward, dtype=np.float64)
+        self.terminated = np.ascontiguousarray(terminated, dtype=np.bool_)
+        self.states = list(states) if states is not None else None
+        self.reward_form = reward_form
+        self.shape = shape
+        self.max_episode_steps = max_episode_steps
+        self._check(wide_next)
+        self.next_state = np.ascontiguousarray(wide_next, dtype=np.int32)
+        self.start = check_start(start, self.num_states)
+        self.start_states = np.flatnonzero(self.start)
+        self.start_probability = self.start[self.start_states]
+        for array in (self.offsets, self.next_state, self.probability, self.reward, self.terminated, self.start):
+            array.setflags(write=False)
+
+    def _name(self, pair: int) -> str:
+        state, action = divmod(int(pair), self.num_actions)
+        label = f" ({self.states[state]!r})" if self.states is not None else ""
+        return f"state {state}{label}, action {action}"
+
+    def _check(self, next_state: NDArray[Any]) -> None:
+        pairs = self.num_states * self.num_actions
+        if self.offsets.shape != (pairs + 1,):
+            raise ValueError(f"offsets must have shape ({pairs + 1},), S * A + 1, not {self.offsets.shape}")
+        sizes = np.diff(self.offsets)
+        total = int(self.offsets[-1])
+        if self.offsets[0] != 0 or (sizes < 0).any():
+            raise ValueError("offsets must start at 0 and never decrease")
+        for name, array in (
+            ("next_state", next_state),
+            ("probability", self.probability),
+            ("reward", self.reward),
+            ("terminated", self.terminated),
+        ):
+            if array.shape != (total,):
+                raise ValueError(f"{name} must have shape ({total},), one entry an outcome, not {array.shape}")
+
+        def pair_of(outcome: int) -> str:
+            return self._name(int(np.searchsorted(self.offsets, outcome, side="right")) - 1)
+
+        wrong = np.flatnonzero((next_state < 0) | (next_state >= self.num_states))
+        if wrong.size:
+            raise ValueError(
+                f"{pair_of(wrong[0])}: next state {next_state[wrong[0]]} is not one of the states "
+                f"0 to {self.num_states - 1}"
+            )
+        wrong = np.flatnonzero(~np.isfinite(self.probability) | (self.probability < 0) | (self.probability > 1))
+        if wrong.size:
+            raise ValueError(f"{pair_of(wrong[0])}: probability {self.probability[wrong[0]]} is not in [0, 1]")
+        wrong = np.flatnonzero(~np.isfinite(self.reward))
+        if wrong.size:
+            raise ValueError(f"{pair_of(wrong[0])}: reward {self.reward[wrong[0]]} is not finite")
+        used = np.flatnonzero(sizes)
+        sums = np.add.reduceat(self.probability, self.offsets[used]) if used.size else np.zeros(0)
+        wrong = np.flatnonzero(np.abs(sums - 1.0) > PROBABILITY_TOLERANCE)
+        if wrong.size:
+            pair = used[wrong[0]]
+            raise ValueError(f"{self._name(pair)}: the probabilities sum to {sums[wrong[0]]:.12g}; they must sum to 1")
+        stuck = np.flatnonzero(~(sizes.reshape(self.num_states, self.num_actions) > 0).any(axis=1))
+        if stuck.size:
+            raise ValueError(
+                f"state {stuck[0]} has no available action: give it one, for a final state (1.0, {stuck[0]}, 0.0, True)"
+            )
+
+    # --- views ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def arrays(self) -> ExplicitArrays:
+        """The model as the struct of arrays that kernels take."""
+        from rlgrid.kernels.model import ExplicitArrays
+
+        return ExplicitArrays(
+            self.num_states,
+            self.num_actions,
+            self.offsets,
+            self.next_state,
+            self.probability,
+            self.reward,
+            self.terminated,
+            self.start_states,
+            self.start_probability,
+        )
+
+    @cached_property
+    def available(self) -> NDArray[np.bool_] | None:
+        """bool [S, A]: which actions each state has; None where every state has them all."""
+        mask = (np.diff(self.offsets) > 0).reshape(self.num_states, self.num_actions)
+        return None if mask.all() else mask
+
+    @cached_property
+    def absorbing(self) -> NDArray[np.bool_]:
+        """bool [S]: states that every action leaves as they are, with reward 0 and the episode over."""
+        owner = np.repeat(np.arange(self.num_states), np.diff(self.offsets[:: self.num_actions]))
+        moves = ~self.terminated | (self.next_state != owner) | (self.reward != 0)
+        result = np.ones(self.num_states, np.bool_)
+        result[owner[moves]] = False
+        return result
+
+    @cached_property
+    def P(self) -> dict[int, dict[int, list[Outcome]]]:
+        """Gymnasium's toy_text form: ``P[s][a]`` is a list of (probability, next state, reward, terminated)."""
+        outcomes = list(
+            zip(
+                self.probability.tolist(),
+                self.next_state.tolist(),
+                self.reward.tolist(),
+                self.terminated.tolist(),
+                strict=True,
+            )
+        )
+        ends = self.offsets.tolist()
+        A = self.num_actions
+        return {
+            s: {a: outcomes[ends[s * A + a] : ends[s * A + a + 1]] for a in range(A)} for s in range(self.num_states)
+        }
+
+    def to_mdp(self) -> MDP:
+        """Itself: the explicit form of an explicit model."""
+        return self
+
+    def cell_of(self, state: int) -> tuple[int, int]:
+        """(row, column) of a state of a grid."""
+        if self.shape is None:
+            raise ValueError("this MDP is not a grid: its states have no cells")
+        return divmod(int(state), self.shape[1])
+
+    def state_of(self, *where: Any) -> int:
+        """The number of a state: of its label (`from_function`), or of a cell given as (row, column)."""
+        if self.states is not None:
+            label = where[0] if len(where) == 1 else where
+            try:
+                return self._state_index[label]
+            except KeyError:
+                raise ValueError(f"no state {label!r} was reached from the start states") from None
+        if self.shape is None or len(where) != 2:
+            raise ValueError("this MDP's states are numbers alone: it has neither labels nor cells")
+        row, column = where
+        if not (0 <= row < self.shape[0] and 0 <= column < self.shape[1]):
+            raise ValueError(f"cell ({row}, {column}) is outside the grid of {self.shape[0]} x {self.shape[1]}")
+        return int(row) * self.shape[1] + int(column)
+
+    @cached_property
+    def _state_index(self) -> dict[Hashable, int]:
+        return {label: i for i, label in enumerate(self.states or [])}
+
+    def __repr__(self) -> str:
+        return (
+            f"MDP({self.num_states} states, {self.num_actions} actions, {self.probability.size} outcomes, "
+            f"gamma={self.gamma:g}, rewards {self.reward_form})"
+        )
+
+    # --- ways in ----------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_arrays(
+        cls,
+        P: ArrayLike | Sequence[Any],
+        R: ArrayLike,
+        gamma: float,
+        start: ArrayLike | None = None,
+        terminal: ArrayLike | None = None,
+        available: ArrayLike | None = None,
+    ) -> MDP:
+        """An MDP from transition and reward arrays.
+
+        Args:
+            P: float [S, A, S], P[s, a, s'] the probability of s' after a in s; or a sequence of A scipy-sparse
+                matrices [S, S], one for each action. Outcomes of probability 0 are left out.
+            R: the reward as R(s) [S], R(s, a) [S, A] or R(s, a, s') [S, A, S] (or A sparse matrices [S, S]). R(s) and
+                R(s, a) are collected in the state that is left.
+            gamma: the discount factor in [0, 1].
+            start: the start distribution [S], or one state; uniform if None.
+            terminal: bool [S]; entering such a state ends the episode and it is worth 0. R must be 0 in it.
+            available: bool [S, A]; False where the state lacks the action. All are available if None.
+
+        Raises:
+            ValueError, TypeError: naming the state and the action that are wrong.
+        """
+        import scipy.sparse
+
+        if isinstance(P, Sequence) and len(P) and all(scipy.sparse.issparse(matrix) for matrix in P):
+            matrices = [scipy.sparse.csr_array(matrix).astype(np.float64) for matrix in P]
+        else:
+            dense = np.asarray(P, dtype=np.float64)
+            if dense.ndim != 3 or dense.shape[0] != dense.shape[2]:
+                raise ValueError(
+                    f"P must have shape [S, A, S] or be a sequence of A scipy-sparse matrices [S, S], not {dense.shape}"
+                )
+            matrices = [scipy.sparse.csr_array(dense[:, a, :]) for a in range(dense.shape[1])]
+        num_actions, num_states = len(matrices), matrices[0].shape[0]
+        for a, matrix in enumerate(matrices):
+            if matrix.shape != (num_states, num_states):
+                raise ValueError(f"P of action {a} has shape {matrix.shape}, not ({num_states}, {num_states})")
+            matrix.sum_duplicates()
+            matrix.eliminate_zeros()
+        ends = _flags(terminal, (num_states,), "terminal", default=False)
+        allowed = _flags(available, (num_states, num_actions), "available", default=True)
+        reward_of, form = _reward_reader(R, num_states, num_actions)
+
+        states, actions, nexts, probabilities = [], [], [], []
+        for a, matrix in enumerate(matrices):
+            rows = np.repeat(np.arange(num_states), np.diff(matrix.indptr))
+            keep = allowed[rows, a] & ~ends[rows]
+            states.append(rows[keep])
+            actions.append(np.full(int(keep.sum()), a))
+            nexts.append(matrix.indices[keep])
+            probabilities.append(matrix.data[keep])
+        finals = np.flatnonzero(ends)
+        states.append(np.repeat(finals, num_actions))
+        actions.append(np.tile(np.arange(num_actions), finals.size))
+        nexts.append(np.repeat(finals, num_actions))
+        probabilities.append(np.ones(finals.size * num_actions))
+        state, action, next_state = np.concatenate(states), np.concatenate(actions), np.concatenate(nexts)
+        probability = np.concatenate(probabilities)
+        pair = state * num_actions + action
+        order = np.argsort(pair, kind="stable")
+        state, action, next_state, probability = state[order], action[order], next_state[order], probability[order]
+        sizes = np.bincount(pair, minlength=num_states * num_actions)
+        missing = np.flatnonzero((sizes == 0) & allowed.ravel())
+        if missing.size:
+            s, a = divmod(int(missing[0]), num_actions)
+            raise ValueError(
+                f"state {s}, action {a}: the probabilities sum to 0; they must sum to 1 "
+                f"(or mark the action with available[{s}, {a}] = False)"
+            )
+        reward = reward_of(state, action, next_state)
+        inside = np.flatnonzero(ends[state] & (reward != 0))
+        if inside.size:
+            raise ValueError(
+                f"state {state[inside[0]]} is terminal but has reward {reward[inside[0]]:g}: terminal states are worth "
+                "0; put a reward for reaching it into R[s, a, s'] of the steps that enter it"
+            )
+        return cls(
+            num_states,
+            num_actions,
+            np.concatenate([[0], np.cumsum(sizes)]),
+            next_state,
+            probability,
+            reward,
+            ends[next_state],
+            gamma=gamma,
+            start=start,
+            reward_form=form,
+        )
+
+    @classmethod
+    def from_gymnasium(cls, env: Any, gamma: float = 0.99, start: ArrayLike | None = None) -> MDP:
+        """An MDP from an environment (or anything else) with toy_text's dict ``P``; order and duplicates are kept.
+
+        The start distribution is ``start`` or the environment's ``initial_state_distrib`` (or ``isd``).
+
+        Raises:
+            TypeError: if there is no ``P``.
+            ValueError: naming the state and action whose outcomes are wrong, or if no start distribution is known.
+        """
+        inner = getattr(env, "unwrapped", env)
+        table = env if isinstance(env, dict) else getattr(inner, "P", None)
+        if table is None:
+            raise TypeError(f"{inner!r} has no transition table P as Gymnasium's toy_text environments have")
+        if start is None:
+            start = getattr(inner, "initial_state_distrib", getattr(inner, "isd", None))
+        if start is None:
+            raise ValueError("the environment names no start distribution (initial_state_distrib): pass start=")
+        return cls._from_table(table, gamma=gamma, start=start)
+
+    @classmethod
+    def _from_table(cls, table: Any, **settings: Any) -> MDP:
+        num_states = len(table)
+        if sorted(table) != list(range(num_states)):
+            raise ValueError(f"the states of P must be 0 to {num_states - 1}")
+        num_actions = 1 + max((max(actions, default=-1) for actions in table.values()), default=-1)
+        offsets = [0]
+        flat: list[Any] = []
+        for s in range(num_states):
+            for a in range(num_actions):
+                for outcome in table[s].get(a, ()):
+                    if len(outcome) != 4:
+                        raise ValueError(
+                            f"state {s}, action {a}: {outcome!r} is not (probability, next state, reward, terminated)"
+                        )
+                    flat.append(outcome)
+                offsets.append(len(flat))
+        columns = list(zip(*flat, strict=True)) if flat else [(), (), (), ()]
+        return cls(num_states, num_actions, offsets, columns[1], columns[0], columns[2], columns[3], **settings)
+
+    @classmethod
+    def from_function(
+        cls,
+        start_states: Iterable[Hashable] | dict[Hashable, float],
+        actions: int | Callable[[Any], Iterable[int]],
+        outcomes: Callable[[Any, int], Iterable[tuple[float, Hashable, float, bool]]],
+        gamma: float,
+        max_states: int = 10_000_000,
+    ) -> MDP:
+        """An MDP explored from its start states, breadth first; `states` and `state_of` map labels to numbers.
+
+        Args:
+            start_states: hashable labels, equally likely, or a dict of label to probability.
+            actions: how many actions every state has, or a function of a label that gives its available ones.
+            outcomes: function of (label, action) that gives [(probability, next label, reward, terminated)].
+            gamma: the discount factor in [0, 1].
+            max_states: exploring stops with an error beyond so many states.
+
+        Raises:
+            ValueError: naming the label and the action that are wrong.
+        """
+        weights = dict(start_states) if isinstance(start_states, dict) else dict.fromkeys(start_states, 0.0)
+        if not weights:
+            raise ValueError("start_states is empty: exploring needs at least one state to begin with")
+        if not isinstance(start_states, dict):
+            weights = dict.fromkeys(weights, 1.0 / len(weights))
+        index: dict[Hashable, int] = {label: i for i, label in enumerate(weights)}
+        labels: list[Hashable] = list(weights)
+        table: list[dict[int, list[Outcome]]] = []
+        while len(table) < len(labels):
+            label = labels[len(table)]
+            row: dict[int, list[Outcome]] = {}
+            for a in range(actions) if isinstance(actions, int) else actions(label):
+                if isinstance(a, bool) or not isinstance(a, int | np.integer) or a < 0:
+                    raise ValueError(f"state {label!r}: action {a!r} is not an integer >= 0")
+                run = []
+                for outcome in outcomes(label, int(a)):
+                    if len(outcome) != 4:
+                        raise ValueError(
+                            f"state {label!r}, action {a}: {outcome!r} is not "
+                            "(probability, next state, reward, terminated)"
+                        )
+                    probability, to, reward, terminated = outcome
+                    if to not in index:
+                        if len(labels) >= max_states:
+                            raise ValueError(f"more than max_states = {max_states} states are reachable")
+                        index[to] = len(labels)
+                        labels.append(to)
+                    run.append((float(probability), index[to], float(reward), bool(terminated)))
+                row[int(a)] = run
+            # A state that offers nothing is final: it stays as it is, and nothing more is collected.
+            table.append(row or {0: [(1.0, len(table), 0.0, True)]})
+        start = np.zeros(len(labels))
+        start[: len(weights)] = list(weights.values())
+        return cls._from_table(dict(enumerate(table)), gamma=gamma, start=start, states=labels)
+
+
+def _flags(given: ArrayLike | None, shape: tuple[int, ...], name: str, *, default: bool) -> NDArray[np.bool_]:
+    if given is None:
+        return np.full(shape, default)
+    flags = np.asarray(given)
+    if flags.dtype != np.bool_:
+        raise TypeError(f"{name} must be an array of bool {list(shape)}, not of {flags.dtype}")
+    if flags.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, not {flags.shape}")
+    return flags
+
+
+def _reward_reader(R: Any, num_states: int, num_actions: int) -> tuple[Callable[..., NDArray[np.float64]], str]:
+    """How to look up rewards for arrays of (s, a, s'), and the form in which they were given."""
+    import scipy.sparse
+
+    if isinstance(R, Sequence) and len(R) and all(scipy.sparse.issparse(matrix) for matrix in R):
+        matrices = [scipy.sparse.csr_array(matrix) for matrix in R]
+        if len(matrices) != num_actions or any(m.shape != (num_states, num_states) for m in matrices):
+            raise ValueError(f"R as sparse matrices must be {num_actions} of shape ({num_states}, {num_states})")
+
+        def sparse(s: Any, a: Any, to: Any) -> NDArray[np.float64]:
+            result = np.zeros(s.size)
+            for action, matrix in enumerate(matrices):
+                here = a == action
+                result[here] = np.asarray(matrix[s[here], to[here]]).ravel()
+            return result
+
+        return sparse, "R(s, a, s')"
+    rewards = np.asarray(R, dtype=np.float64)
+    if rewards.shape == (num_states,):
+        return lambda s, a, to: rewards[s], "R(s)"
+    if rewards.shape == (num_states, num_actions):
+        return lambda s, a, to: rewards[s, a], "R(s, a)"
+    if rewards.shape == (num_states, num_actions, num_states):
+        return lambda s, a, to: rewards[s, a, to], "R(s, a, s')"
+    raise ValueError(
+        f"R must be R(s) {(num_states,)}, R(s, a) {(num_states, num_actions)} or "
+        f"R(s, a, s') {(num_states, num_actions, num_states)}, not {rewards.shape}"
+    )

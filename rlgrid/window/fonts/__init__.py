@@ -1,0 +1,1 @@
+"""The typefaces of the window, with their licences."""
