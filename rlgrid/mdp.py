@@ -277,7 +277,8 @@ class MDP:
                 R(s, a) are collected in the state that is left.
             gamma: the discount factor in [0, 1].
             start: the start distribution [S], or one state; uniform if None.
-            terminal: bool [S]; entering such a state ends the episode and it is worth 0. R must be 0 in it.
+            terminal: bool [S]; entering such a state ends the episode and it is worth 0: what R(s, a) and R(s, a, s')
+                say of leaving it is not used, and R(s) must be 0 in it.
             available: bool [S, A]; False where the state lacks the action. All are available if None.
 
         Raises:
@@ -331,12 +332,14 @@ class MDP:
                 f"(or mark the action with available[{s}, {a}] = False)"
             )
         reward = reward_of(state, action, next_state)
-        inside = np.flatnonzero(ends[state] & (reward != 0))
+        inside = np.flatnonzero(ends[state] & (reward != 0)) if form == "R(s)" else np.zeros(0, np.int64)
         if inside.size:
+            s = int(state[inside[0]])
             raise ValueError(
-                f"state {state[inside[0]]} is terminal but has reward {reward[inside[0]]:g}: terminal states are worth "
-                "0; put a reward for reaching it into R[s, a, s'] of the steps that enter it"
+                f"state {s} is terminal but R({s}) = {reward[inside[0]]:g}: terminal states are worth 0, so it would "
+                "never be collected. Set it to 0, or give R(s, a, s') with the reward on the steps that enter the state"
             )
+        reward[ends[state]] = 0.0
         return cls(
             num_states,
             num_actions,
