@@ -1,0 +1,572 @@
+"""The interface of every agent: learn, advance, predict, tables, save, load, resume.
+
+`learn` is the whole loop of a run: it calls `advance` chunk by chunk, and between chunks the callback, the progress
+bar and the log line. `advance` runs at most so many units (steps of an environment, sweeps of a planner) and does
+nothing else; the window drives it directly. How a run is cut into chunks never changes its result.
+
+An agent learns on one of two paths. Compiled: the environment's model is known, no wrapper changes what it does
+(`rlgrid.agents.world`), and environment and learner run in one kernel. Python: any other Gymnasium environment, one
+`env.step` at a time. Both follow the same rule functions and draw the same random numbers in the same order, so on
+the same environment, seed and settings they end with the same bits.
+
+A subclass provides: `unit`; `_settings()`, its constructor's arguments; `_arrays()` and `_set_arrays()`, its tensors;
+`_scalars()` and `_set_scalars()`, what else it needs to go on; `_advance_compiled()` and `_advance_python()`.
+
+The agent's random numbers come from `np.random.default_rng(seed)` and are drawn by `.random()` alone, which compiled
+and Python code agree on. The first reset of a run is `env.reset(seed=seed)`.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.spaces import Discrete
+from numpy.typing import NDArray
+
+from rlgrid.agents import checkpoint
+from rlgrid.agents.checkpoint import CheckpointError
+from rlgrid.agents.world import World
+
+if TYPE_CHECKING:
+    import os
+
+    from rlgrid.gridmodel import GridModel
+    from rlgrid.mdp import MDP
+
+Callback = Callable[["Agent"], "bool | None"]
+
+PYTHON_CHUNK = 1_000
+RECENT = 100  # episodes over which the mean return is shown, as in Stable-Baselines3
+
+
+def check_number(name: str, value: Any, low: float, high: float, *, open_low: bool = False) -> float:
+    """``value`` as a float in [low, high] (or (low, high]), or an error that names the argument.
+
+    Raises:
+        TypeError, ValueError
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{name} must be a number, not {value!r}")
+    inside = (low < value if open_low else low <= value) and value <= high
+    if not inside:
+        raise ValueError(f"{name} must lie in {'(' if open_low else '['}{low:g}, {high:g}], not {value!r}")
+    return float(value)
+
+
+def check_count(name: str, value: Any, least: int = 1) -> int:
+    """``value`` as an int of at least ``least``, or an error that names the argument.
+
+    Raises:
+        TypeError, ValueError
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # 1e6 reads well as a number of steps
+        else:
+            raise TypeError(f"{name} must be an integer, not {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, not {value}")
+    return int(value)
+
+
+class Agent(ABC):
+    """What learns, or plans, in an environment.
+
+    Args:
+        env: a Gymnasium environment with Discrete actions.
+        gamma: the discount factor of the agent.
+        seed: of the agent's generator and of the environment's first reset; a fresh one is drawn for None.
+        compiled: None takes the compiled path where it exists; False always steps the environment in Python; True
+            raises where there is no compiled path.
+
+    Attributes:
+        env, model: the environment; the model that it samples from, or None where it is foreign.
+        num_timesteps: units done in this run. total_timesteps: at which the run ends, or None before it begins.
+        compiled: which path `advance` takes.
+        episode_returns, episode_lengths: the undiscounted return and the steps of every episode that ended.
+        chunk_size: units between two calls of the callback.
+    """
+
+    unit: ClassVar[str] = "step"
+    default_total_timesteps: ClassVar[int | None] = 100_000  # of a run that `advance` begins by itself
+    chunk_size: int = 10_000
+
+    def __init__(
+        self, env: gym.Env[Any, Any], *, gamma: float, seed: int | None = None, compiled: bool | None = None
+    ) -> None:
+        if not isinstance(env, gym.Env):
+            raise TypeError(f"env must be a Gymnasium environment (gymnasium.make(...)), not {env!r}")
+        if not isinstance(env.action_space, Discrete):
+            raise ValueError(f"{type(self).__name__} needs a Discrete action space, not {env.action_space}")
+        self.env = env
+        self._world = World(env)
+        self.model: MDP | GridModel | None = self._world.model
+        self.gamma = check_number("gamma", gamma, 0.0, 1.0)
+        if seed is None:
+            seed = int(np.random.SeedSequence().generate_state(1)[0] >> 1)
+        self.seed = check_count("seed", seed, least=0)
+        if compiled and not self._world.compilable:
+            raise ValueError(f"there is no compiled path: {self._world.why_not_compilable()}")
+        self.compiled = self._world.compilable if compiled is None else bool(compiled)
+        if not self.compiled:
+            self.chunk_size = min(self.chunk_size, PYTHON_CHUNK)
+        self._generator = np.random.default_rng(self.seed)
+        # Predicting must not disturb learning, so it draws from a stream of its own.
+        self._predict_generator = np.random.default_rng([self.seed, 1])
+        self.num_timesteps = 0
+        self.total_timesteps: int | None = None
+        self.episode_returns: list[float] = []
+        self.episode_lengths: list[int] = []
+        self._observation: Any = None  # None: the next step begins with a reset
+        self._episode_return = 0.0
+        self._episode_length = 0
+        self._begun = False
+        self._has_reset = False
+        self._interrupted = False
+        self._snapshot: dict[str, Any] | None = None  # of a loaded run, until it goes on
+        self._reseed: int | None = None  # of the first reset of a loaded run in a foreign environment
+
+    # --- running ----------------------------------------------------------------------------------------------------
+
+    def learn(
+        self,
+        total_timesteps: int | None = None,
+        callback: Callback | None = None,
+        log_interval: int | None = None,
+        progress_bar: bool = False,
+        reset_num_timesteps: bool = True,
+    ) -> Self:
+        """Run for so many units.
+
+        Args:
+            total_timesteps: steps of the environment (sweeps of a planner).
+            callback: called with the agent every `chunk_size` units and at the end; returning False stops the run.
+            log_interval: print a line after every so many episodes (units of an agent without episodes).
+            progress_bar: show progress, units a second and the time left.
+            reset_num_timesteps: begin a new run: the count restarts, with it the schedules, and the environment is
+                reset; what was learnt stays. False adds ``total_timesteps`` units to the present run.
+
+        A KeyboardInterrupt is raised between two chunks, so that the agent may be saved and resumed afterwards.
+        """
+        if callback is not None and not callable(callback):
+            raise TypeError(f"callback must be a function of the agent, not {callback!r}")
+        if total_timesteps is None:
+            total_timesteps = self._total_if_none()
+        if reset_num_timesteps or not self._begun:
+            self.begin(total_timesteps)
+        elif total_timesteps is not None:
+            self.total_timesteps = self.num_timesteps + check_count("total_timesteps", total_timesteps)
+        else:
+            self.total_timesteps = None
+        return self.resume(callback, log_interval, progress_bar)
+
+    def _total_if_none(self) -> int | None:
+        raise TypeError(f"{type(self).__name__}.learn needs total_timesteps, the number of {self.unit}s to run")
+
+    def begin(self, total_timesteps: int | None) -> None:
+        """Begin a new run of so many units without running any: for those who call `advance` themselves."""
+        self.total_timesteps = None if total_timesteps is None else check_count("total_timesteps", total_timesteps)
+        self.num_timesteps = 0
+        self._snapshot = None
+        self._begun = True
+        self.forget_episode()
+
+    def resume(
+        self, callback: Callback | None = None, log_interval: int | None = None, progress_bar: bool = False
+    ) -> Self:
+        """Finish the present run, for example of a loaded agent. It ends as if it had never been stopped.
+
+        That holds bit for bit in a `GridWorld`. Of a foreign environment nothing can be saved, so a run that was
+        loaded from a file goes on there with a fresh episode.
+
+        Raises:
+            ValueError: if no run was begun.
+        """
+        if not self._begun:
+            raise ValueError("there is no run to resume: call learn(total_timesteps) first")
+        if log_interval is not None:
+            log_interval = check_count("log_interval", log_interval)
+        log = _Log(self, log_interval)
+        with self._deferred_interrupt(), _progress(self, progress_bar) as show:
+            while not self._finished():
+                most = self.chunk_size
+                if self.total_timesteps is not None:
+                    most = min(most, self.total_timesteps - self.num_timesteps)
+                done = self.advance(most)
+                if self._interrupted:
+                    raise KeyboardInterrupt
+                show()
+                log.line()
+                if callback is not None:
+                    go_on = callback(self)
+                    if go_on is not None and not go_on:
+                        break
+                if done == 0:
+                    break
+        return self
+
+    def advance(self, max_steps: int) -> int:
+        """Run at most ``max_steps`` units and return how many; no progress bar, no callback.
+
+        It does not stop at `total_timesteps`: schedules keep their last value beyond it. Without `learn` or `begin`
+        before it, it begins a run of `default_total_timesteps` units.
+        """
+        max_steps = check_count("max_steps", max_steps)
+        if not self._begun:
+            self.begin(self.default_total_timesteps)
+        if self.unit == "step":
+            self._ready_episode()
+        return self._advance_compiled(max_steps) if self.compiled else self._advance_python(max_steps)
+
+    def _finished(self) -> bool:
+        return self.total_timesteps is not None and self.num_timesteps >= self.total_timesteps
+
+    @abstractmethod
+    def _advance_compiled(self, max_steps: int) -> int:
+        """Run at most ``max_steps`` units in a kernel, with `num_timesteps` and the environment left true."""
+
+    @abstractmethod
+    def _advance_python(self, max_steps: int) -> int:
+        """The same one `env.step` at a time; stops between two steps once `_interrupted` is set."""
+
+    @contextmanager
+    def _deferred_interrupt(self) -> Iterator[None]:
+        """Ctrl-C waits for the end of a chunk (of a step in the Python loop); a second one does not."""
+        self._interrupted = False
+        in_main = threading.current_thread() is threading.main_thread()
+        if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            yield  # somebody else has their own way with Ctrl-C
+            return
+
+        def note(number: int, frame: Any) -> None:
+            if self._interrupted:
+                raise KeyboardInterrupt
+            self._interrupted = True
+
+        signal.signal(signal.SIGINT, note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self._interrupted:  # it came after the last chunk
+            raise KeyboardInterrupt
+
+    # --- episodes ---------------------------------------------------------------------------------------------------
+
+    def forget_episode(self) -> None:
+        """Let the next step begin with a reset: for who has used the agent's own environment in between."""
+        self._observation = None
+
+    def _ready_episode(self) -> None:
+        """Have an episode under way: restored from a file, gone on with, or fresh."""
+        if self._snapshot is not None:
+            snapshot, self._snapshot = self._snapshot, None
+            try:
+                self._world.restore(snapshot)
+            except (ValueError, TypeError, KeyError, OverflowError) as error:
+                raise CheckpointError(f"the saved episode does not fit this environment: {error}") from error
+            self._observation = int(snapshot["state"])
+            self._has_reset = True
+        elif self._observation is None or self._world.was_moved(self._observation, self._episode_length):
+            self._reset_env()
+
+    def _reset_env(self) -> None:
+        if self._has_reset:
+            observation, _ = self.env.reset()
+        else:
+            observation, _ = self.env.reset(seed=self.seed if self._reseed is None else self._reseed)
+            self._has_reset = True
+        self._observation = observation
+        self._episode_return = 0.0
+        self._episode_length = 0
+
+    def _step_env(self, action: int) -> tuple[Any, float, bool, bool]:
+        """One `env.step` in the Python loop: (observation, reward, terminated, truncated), counted.
+
+        Once the agent has learnt from it, `_end_step` must follow.
+        """
+        observation, reward, terminated, truncated, _ = self.env.step(action)
+        self._episode_return += float(reward)
+        self._episode_length += 1
+        return observation, float(reward), bool(terminated), bool(truncated)
+
+    def _end_step(self, observation: Any, ended: bool) -> None:
+        """Close a step of the Python loop: the observation becomes the present one, or a new episode begins."""
+        self.num_timesteps += 1
+        self._observation = observation
+        if ended:
+            self.episode_returns.append(self._episode_return)
+            self.episode_lengths.append(self._episode_length)
+            self._reset_env()
+
+    def _commit_chunk(
+        self,
+        steps: int,
+        state: int,
+        elapsed: int,
+        episode_return: float,
+        returns: NDArray[np.float64],
+        lengths: NDArray[np.int64],
+    ) -> None:
+        """Close a compiled chunk: counts, episodes (float64 [E], int64 [E]), and the environment left true."""
+        self.num_timesteps += steps
+        self._observation = state
+        self._episode_length = elapsed
+        self._episode_return = episode_return
+        self.episode_returns.extend(returns.tolist())
+        self.episode_lengths.extend(lengths.tolist())
+        self._world.commit(state, elapsed, episode_return, returns, lengths)
+
+    # --- what was learnt --------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
+    ) -> tuple[Any, Any]:
+        """The action for an observation (an int) or a batch of them (int64 [n]), and ``state`` handed back."""
+
+    @property
+    def q_values(self) -> NDArray[np.float64]:
+        """float64 [S, A], a copy; -inf where the state lacks the action."""
+        raise AttributeError(f"{type(self).__name__} has no table of q_values over {self.env.observation_space}")
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """float64 [S]: the largest q-value of each state."""
+        best: NDArray[np.float64] = self.q_values.max(axis=1)
+        return best
+
+    @property
+    def policy(self) -> NDArray[np.int64]:
+        """int64 [S]: the greedy action, the lowest index where several are equal."""
+        greedy: NDArray[np.int64] = self.q_values.argmax(axis=1)
+        return greedy
+
+    def greedy(self) -> NDArray[np.bool_]:
+        """bool [S, A]: every greedy action; none in a state that was never visited."""
+        q = self.q_values
+        ties: NDArray[np.bool_] = q == q.max(axis=1, keepdims=True)
+        seen = self.visits
+        if seen is not None:
+            ties &= (seen > 0)[:, None]
+        return ties
+
+    @property
+    def visits(self) -> NDArray[np.int64] | None:
+        """int64 [S]: how often each state was acted in; None where nothing counts them."""
+        return None
+
+    @property
+    def state(self) -> int | None:
+        """The index of the environment's present state in training; None where there is none."""
+        space = self.env.observation_space
+        if self._observation is None or not isinstance(space, Discrete):
+            return None
+        return int(self._observation) - int(space.start)
+
+    def metrics(self) -> dict[str, float]:
+        """Present numbers worth showing, by name."""
+        shown: dict[str, float] = {}
+        if self.episode_returns:
+            shown["episodes"] = float(len(self.episode_returns))
+            shown["mean_return"] = float(np.mean(self.episode_returns[-RECENT:]))
+            shown["mean_length"] = float(np.mean(self.episode_lengths[-RECENT:]))
+        return shown
+
+    # --- on disk ----------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _settings(self) -> dict[str, Any]:
+        """The constructor's arguments but ``env`` and ``compiled``, JSON-able."""
+
+    @abstractmethod
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        """The tensors of a checkpoint by name."""
+
+    @abstractmethod
+    def _set_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Take tensors of a checkpoint; raises CheckpointError where shapes or types do not fit."""
+
+    def _scalars(self) -> dict[str, Any]:
+        """What else a subclass needs to go on, JSON-able."""
+        return {}
+
+    def _set_scalars(self, scalars: dict[str, Any]) -> None:
+        """Take back what `_scalars` gave."""
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a checkpoint (safetensors; the suffix is added where there is none), atomically."""
+        import numba
+
+        import rlgrid
+
+        arrays = {f"agent.{name}": array for name, array in self._arrays().items()}
+        arrays["episodes.returns"] = np.array(self.episode_returns, np.float64)
+        arrays["episodes.lengths"] = np.array(self.episode_lengths, np.int64)
+        under_way = self._observation is not None
+        metadata = {
+            "agent": type(self).__name__,
+            "settings": self._settings() | {"seed": self.seed},
+            "scalars": self._scalars(),
+            "versions": {"rlgrid": rlgrid.__version__, "numpy": np.__version__, "numba": numba.__version__},
+            "world": self._world_metadata(),
+            "run": {
+                "begun": self._begun,
+                "num_timesteps": self.num_timesteps,
+                "total_timesteps": self.total_timesteps,
+                "has_reset": self._has_reset,
+                "generator": self._generator.bit_generator.state,
+                "predict_generator": self._predict_generator.bit_generator.state,
+                "episode": self._snapshot or (self._world.snapshot() if under_way else None),
+                "episode_return": self._episode_return,
+                "episode_length": self._episode_length,
+            },
+        }
+        checkpoint.write(path, arrays, metadata)
+
+    def _world_metadata(self) -> dict[str, Any]:
+        spec = self.env.spec
+        return {
+            "id": None if spec is None else spec.id,
+            "observation_space": str(self.env.observation_space),
+            "action_space": str(self.env.action_space),
+            "fingerprint": checkpoint.fingerprint(self.model),
+        }
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], env: gym.Env[Any, Any], **changes: Any) -> Self:
+        """The agent of a checkpoint in ``env``; ``changes`` replace arguments of its constructor.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            CheckpointError: if the file is torn, foreign, of another agent, or of a world with other spaces.
+        """
+        arrays, metadata = checkpoint.read(path)
+        if metadata.get("agent") != cls.__name__:
+            raise CheckpointError(
+                f"{path} holds an agent of class {metadata.get('agent')!r}: load it with that class, not {cls.__name__}"
+            )
+        try:
+            world, run, settings = metadata["world"], metadata["run"], dict(metadata["settings"])
+            for name in ("observation_space", "action_space"):
+                here = str(getattr(env, name))
+                if world[name] != here:
+                    raise CheckpointError(f"{path} was made for the {name} {world[name]}; this one is {here}")
+            agent = cls(env=env, **(settings | changes))
+            inside = {name[len("agent.") :]: array for name, array in arrays.items() if name.startswith("agent.")}
+            agent._set_arrays(inside)
+            agent._set_scalars(metadata["scalars"])
+            agent._set_run(run, arrays, same_world=world["fingerprint"] == checkpoint.fingerprint(agent.model))
+        except CheckpointError:
+            raise
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+            raise CheckpointError(f"{path} does not fit {cls.__name__}: {type(error).__name__}: {error}") from error
+        return agent
+
+    def _set_run(self, run: dict[str, Any], arrays: dict[str, NDArray[Any]], *, same_world: bool) -> None:
+        returns, lengths = arrays["episodes.returns"], arrays["episodes.lengths"]
+        if returns.shape != lengths.shape or returns.ndim != 1:
+            raise CheckpointError(f"episode returns {returns.shape} and lengths {lengths.shape} must be one list each")
+        self.episode_returns = returns.astype(np.float64).tolist()
+        self.episode_lengths = lengths.astype(np.int64).tolist()
+        self._begun = bool(run["begun"])
+        self.num_timesteps = check_count("num_timesteps", run["num_timesteps"], least=0)
+        total = run["total_timesteps"]
+        self.total_timesteps = None if total is None else check_count("total_timesteps", total)
+        self._generator.bit_generator.state = run["generator"]
+        self._predict_generator.bit_generator.state = run["predict_generator"]
+        self._episode_return = float(run["episode_return"])
+        self._episode_length = check_count("episode_length", run["episode_length"], least=0)
+        if self.model is None:
+            if run["has_reset"]:  # a stream of its own, so that the same episodes are not met again
+                self._reseed = (self.seed + self.num_timesteps) % 2**31
+        elif same_world:
+            self._snapshot = run["episode"]
+            self._has_reset = False
+        else:
+            warnings.warn(
+                "this world differs from the one that the checkpoint was made in: what was learnt is taken over, "
+                "the unfinished episode is not",
+                stacklevel=3,
+            )
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={json.dumps(value)}" for name, value in self._settings().items())
+        return f"{type(self).__name__}({settings}, num_timesteps={self.num_timesteps})"
+
+
+# --- what a person sees of a run --------------------------------------------------------------------------------------
+
+
+def _format(metrics: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+
+
+class _Log:
+    """A line after every ``interval`` episodes, or units where there are no episodes."""
+
+    def __init__(self, agent: Agent, interval: int | None) -> None:
+        self._agent, self._interval = agent, interval
+        self._last = self._count()
+        self._begin, self._first = time.perf_counter(), agent.num_timesteps
+
+    def _count(self) -> int:
+        return len(self._agent.episode_returns) if self._agent.unit == "step" else self._agent.num_timesteps
+
+    def line(self) -> None:
+        if self._interval is None or self._count() < self._last + self._interval:
+            return
+        self._last = self._count()
+        agent = self._agent
+        speed = (agent.num_timesteps - self._first) / max(time.perf_counter() - self._begin, 1e-9)
+        print(f"{agent.unit} {agent.num_timesteps}  {_format(agent.metrics())}  {speed:,.0f} {agent.unit}s/s")
+
+
+@contextmanager
+def _progress(agent: Agent, enabled: bool) -> Iterator[Callable[[], None]]:
+    if not enabled:
+        yield lambda: None
+        return
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    first, begin = agent.num_timesteps, time.perf_counter()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[metrics]}"),
+    )
+    with Progress(*columns) as progress:
+        name = type(agent).__name__
+        task = progress.add_task(name, total=agent.total_timesteps, completed=first, speed="", metrics="")
+
+        def show() -> None:
+            speed = (agent.num_timesteps - first) / max(time.perf_counter() - begin, 1e-9)
+            progress.update(
+                task,
+                completed=agent.num_timesteps,
+                speed=f"{speed:,.0f} {agent.unit}s/s",
+                metrics=_format(agent.metrics()),
+            )
+
+        yield show

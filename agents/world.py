@@ -1,0 +1,191 @@
+"""What an agent needs to know about the environment around it, and how a compiled run keeps that environment true.
+
+An agent may step the model inside a kernel only where that does to the environment exactly what `env.step` would
+have done. `World` finds out whether that is so: the innermost environment is a `GridWorld` that samples from its
+model with its own `step` and `reset`, and every wrapper is one that leaves dynamics and rewards alone (TimeLimit,
+OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics, by exact type). After a compiled chunk, `commit` leaves
+the state, the step counts and the episode statistics as the Python loop would have left them.
+
+For a `GridWorld` under any wrappers, `snapshot` and `restore` carry the state of an unfinished episode (state,
+generator, step counts, statistics) through a file. Wrappers other than those four keep no state there.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics, TimeLimit
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from rlgrid.gridmodel import GridModel
+    from rlgrid.mdp import MDP
+
+TRANSPARENT = (TimeLimit, OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics)
+
+NO_LIMIT = np.iinfo(np.int64).max
+
+
+def samples_its_model(inner: Any) -> bool:
+    """True where ``inner`` is a GridWorld whose step and reset are GridWorld's own."""
+    from rlgrid.envs.gridworld import GridWorld
+
+    if not isinstance(inner, GridWorld):
+        return False
+    kind = type(inner)
+    own = all(getattr(kind, name) is getattr(GridWorld, name) for name in ("step", "reset"))
+    return own and not {"step", "reset"} & set(vars(inner))
+
+
+class World:
+    """The chain of wrappers around an environment.
+
+    Attributes:
+        env, inner: the outermost and the innermost environment.
+        model: the model that ``inner`` samples from, or None for a foreign environment.
+        transparent: every wrapper leaves dynamics and rewards alone.
+        compilable: the model may be stepped in a kernel in place of ``env.step``.
+        max_episode_steps: the least limit of the TimeLimits, `NO_LIMIT` where there is none.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        self.env = env
+        self.inner: Any = env.unwrapped
+        self.wrappers: list[Any] = []  # outermost first
+        layer: Any = env
+        while isinstance(layer, gym.Wrapper):
+            self.wrappers.append(layer)
+            layer = layer.env
+        self.model: MDP | GridModel | None = self.inner.model if samples_its_model(self.inner) else None
+        self._limits = [wrapper for wrapper in self.wrappers if type(wrapper) is TimeLimit]
+        self._recorders = [wrapper for wrapper in self.wrappers if type(wrapper) is RecordEpisodeStatistics]
+        self.transparent = all(type(wrapper) in TRANSPARENT for wrapper in self.wrappers)
+        self.compilable = self.model is not None and self.transparent and not self._hides_episodes()
+
+    @property
+    def max_episode_steps(self) -> int:
+        """After how many steps the TimeLimits truncate an episode."""
+        return min((int(limit._max_episode_steps) for limit in self._limits), default=NO_LIMIT)
+
+    @property
+    def generator(self) -> np.random.Generator:
+        """The environment's own generator; a kernel draws from it what step and reset would have drawn."""
+        generator: np.random.Generator = self.inner.np_random
+        return generator
+
+    def _hides_episodes(self) -> bool:
+        """True where a RecordEpisodeStatistics lies inside the TimeLimit that cuts episodes off: it misses those."""
+        for recorder in self._recorders:
+            outside = self.wrappers[: self.wrappers.index(recorder)]
+            if any(type(w) is TimeLimit and w._max_episode_steps == self.max_episode_steps for w in outside):
+                return True
+        return False
+
+    def why_not_compilable(self) -> str:
+        """The reason why agents take the Python loop here."""
+        if self.model is None:
+            return f"{type(self.inner).__name__} is not a GridWorld that samples from its model"
+        opaque = [type(wrapper).__name__ for wrapper in self.wrappers if type(wrapper) not in TRANSPARENT]
+        if opaque:
+            return f"the wrapper {opaque[0]} may change dynamics or rewards"
+        return "RecordEpisodeStatistics lies inside a TimeLimit and misses the episodes that it cuts off"
+
+    def was_moved(self, observation: Any, elapsed: int) -> bool:
+        """True where somebody else has stepped or reset the environment since the agent did."""
+        if self.model is not None and self.transparent and int(self.inner.state) != int(observation):
+            return True
+        return any(limit._elapsed_steps != elapsed for limit in self._limits)
+
+    def commit(
+        self,
+        state: int,
+        elapsed: int,
+        episode_return: float,
+        returns: NDArray[np.float64],
+        lengths: NDArray[np.int64],
+    ) -> None:
+        """Leave the environment as the Python loop would have left it after a compiled chunk.
+
+        Args:
+            state, elapsed, episode_return: of the episode now under way.
+            returns, lengths: float64 [E] and int64 [E], the episodes that ended in the chunk, in order.
+        """
+        self.inner.state = state
+        for limit in self._limits:
+            limit._elapsed_steps = elapsed
+        for recorder in self._recorders:
+            self._commit_recorder(recorder, elapsed, episode_return, returns, lengths)
+
+    def _commit_recorder(
+        self,
+        recorder: Any,
+        elapsed: int,
+        episode_return: float,
+        returns: NDArray[np.float64],
+        lengths: NDArray[np.int64],
+    ) -> None:
+        now = time.perf_counter()
+        if lengths.size:
+            spent = round((now - recorder.episode_start_time) / lengths.size, 6)
+            keep = recorder.return_queue.maxlen or lengths.size
+            recorder.time_queue.extend([spent] * min(keep, lengths.size))
+            recorder.return_queue.extend(returns[-keep:].tolist())
+            recorder.length_queue.extend(lengths[-keep:].tolist())
+            recorder.episode_count += int(lengths.size)
+            recorder.episode_start_time = now
+        recorder.episode_returns = episode_return
+        recorder.episode_lengths = elapsed
+
+    # --- an unfinished episode on disk ------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any] | None:
+        """The unfinished episode as JSON-able values; None for a foreign environment."""
+        if self.model is None:
+            return None
+        return {
+            "state": int(self.inner.state),
+            "generator": self.generator.bit_generator.state,
+            "elapsed": [None if limit._elapsed_steps is None else int(limit._elapsed_steps) for limit in self._limits],
+            "statistics": [
+                {
+                    "count": int(recorder.episode_count),
+                    "return": float(recorder.episode_returns),
+                    "length": int(recorder.episode_lengths),
+                    "returns": [float(value) for value in recorder.return_queue],
+                    "lengths": [int(value) for value in recorder.length_queue],
+                    "times": [float(value) for value in recorder.time_queue],
+                }
+                for recorder in self._recorders
+            ],
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Put an environment, new or used, where ``snapshot`` was taken.
+
+        Raises:
+            ValueError, TypeError, KeyError: if the snapshot does not fit the environment.
+        """
+        if len(snapshot["elapsed"]) != len(self._limits) or len(snapshot["statistics"]) != len(self._recorders):
+            raise ValueError("the environment has other wrappers than the one that was saved")
+        state = int(snapshot["state"])
+        if self.model is None or not 0 <= state < self.model.num_states:
+            raise ValueError(f"the saved state {state} is not one of the environment's")
+        self.env.reset()  # wrappers learn that an episode is under way
+        self.generator.bit_generator.state = snapshot["generator"]
+        self.inner.state = state
+        for limit, elapsed in zip(self._limits, snapshot["elapsed"], strict=True):
+            limit._elapsed_steps = None if elapsed is None else int(elapsed)
+        for recorder, saved in zip(self._recorders, snapshot["statistics"], strict=True):
+            recorder.episode_count = int(saved["count"])
+            recorder.episode_returns = float(saved["return"])
+            recorder.episode_lengths = int(saved["length"])
+            for queue, name in (
+                (recorder.return_queue, "returns"),
+                (recorder.length_queue, "lengths"),
+                (recorder.time_queue, "times"),
+            ):
+                queue.clear()
+                queue.extend(saved[name])
