@@ -1,5 +1,6 @@
 """The dense network against numpy written out, and its gradients against finite differences in float64."""
 
+import itertools
 import math
 
 import numpy as np
@@ -24,7 +25,7 @@ class Net:
     def __init__(self, sizes, dtype=np.float64, seed=0, batch=7, discrete=False):
         rng = np.random.default_rng(seed)
         self.sizes = np.array(sizes, np.int64)
-        lengths = [a * b + b for a, b in zip(sizes[:-1], sizes[1:], strict=True)]
+        lengths = [a * b + b for a, b in itertools.pairwise(sizes)]
         self.starts = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
         self.theta = rng.normal(size=self.starts[-1]).astype(dtype)
         self.work = np.zeros(batch * sum(sizes[1:]), dtype)
