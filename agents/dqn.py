@@ -1,0 +1,506 @@
+"""DQN: Q-learning with a neural network, a replay memory and a target network.
+
+The network estimates Q(s, a). Behaviour is epsilon-greedy; every transition goes into the memory; every ``train_freq``
+steps, ``gradient_steps`` batches are drawn from it and Adam lowers the error of Q(s, a) against
+
+    r + gamma Q_target(s', argmax_b Q(s', b))        (``double_q``; else the argmax is by Q_target as well)
+
+where nothing follows a terminated transition. Truncation is not termination: the target bootstraps from the true last
+observation of the episode. Mnih et al. 2015 (Nature 518); van Hasselt, Guez & Silver 2016 (AAAI).
+
+The network and its training are our own compiled kernels (`rlgrid.kernels.network`, `rlgrid.kernels.dqn`) in float32.
+Its products go through BLAS, held at one thread while the agent learns: such small ones are slower on several.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+from numpy.typing import NDArray
+
+from rlgrid.agents.base import Agent, check_count, check_number
+from rlgrid.agents.checkpoint import CheckpointError
+
+ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "leaky_relu", "elu", "softsign")  # as numbered by the kernels
+INITIALIZERS = ("he", "glorot")
+LOSSES = ("huber", "mse")
+POLICIES = ("MlpPolicy",)
+
+_STATE = ("theta", "target", "mean", "square", "counters", "measures", "visits", "td_error")
+_MEMORY = ("observations", "next_observations", "actions", "rewards", "terminated")
+
+
+class DQN(Agent):
+    """Deep Q-learning over Discrete observations (one-hot, read as a row of weights) or vectors.
+
+    Argument names are Stable-Baselines3's. Defaults are ours: theirs were chosen for Atari, and fail a 4x4 grid.
+
+    Args:
+        policy: "MlpPolicy", a dense network.
+        env: a Gymnasium environment with Discrete actions and Discrete or one-dimensional Box observations.
+        learning_rate: of Adam; or "lin_1e-3" (rl-zoo3's spelling), which falls linearly to 0 over the run.
+        buffer_size: transitions in the replay memory.
+        learning_starts: steps of random actions before the first gradient step.
+        batch_size: transitions of one gradient step.
+        tau: share of the network that the target network takes over at an update; 1 copies it.
+        gamma: the discount factor; None takes the model's, 0.99 where there is none.
+        train_freq: steps between two rounds of gradient steps.
+        gradient_steps: gradient steps of a round; -1 for as many as ``train_freq``.
+        target_update_interval: steps between two updates of the target network.
+        exploration_fraction: share of the run over which epsilon falls from its initial to its final value.
+        exploration_initial_eps, exploration_final_eps: these values.
+        max_grad_norm: gradients are scaled down to this global norm; infinity leaves them alone.
+        policy_kwargs: "net_arch" (units of the hidden layers), "activation_fn" (one of `ACTIVATIONS`),
+            "initializer" ("he" or "glorot"; None takes He's for those of the ReLU family, Glorot's otherwise).
+        double_q: take the target's action from the online network. On by default: the maximum of a noisy estimate is
+            biased upwards, and in a slippery world that bias decides between actions.
+        loss: "huber" (bounded influence of one transition) or "mse".
+        adam_epsilon: added to the root of Adam's second moment.
+        seed, compiled: see `Agent`.
+
+    Raises:
+        ValueError, TypeError: naming the argument, and what it may be.
+        FloatingPointError: from learning, when a value of the network is no longer finite; names step and layer.
+    """
+
+    chunk_size = 2_000
+
+    def __init__(
+        self,
+        policy: str = "MlpPolicy",
+        env: gym.Env[Any, Any] | None = None,
+        learning_rate: float | str = 1e-3,
+        buffer_size: int = 50_000,
+        learning_starts: int = 1_000,
+        batch_size: int = 64,
+        tau: float = 0.01,
+        gamma: float | None = None,
+        train_freq: int | tuple[int, str] = 1,
+        gradient_steps: int = 1,
+        target_update_interval: int = 1,
+        exploration_fraction: float = 0.5,
+        exploration_initial_eps: float = 1.0,
+        exploration_final_eps: float = 0.05,
+        max_grad_norm: float = 10.0,
+        policy_kwargs: Mapping[str, Any] | None = None,
+        *,
+        double_q: bool = True,
+        loss: str = "huber",
+        adam_epsilon: float = 1e-8,
+        seed: int | None = None,
+        compiled: bool | None = None,
+    ) -> None:
+        if policy not in POLICIES:
+            raise ValueError(f"policy {policy!r} is not known; there is {' and '.join(map(repr, POLICIES))}")
+        if env is None:
+            raise TypeError("DQN needs an environment: DQN('MlpPolicy', env)")
+        if gamma is None:
+            model = getattr(env.unwrapped, "model", None) if isinstance(env, gym.Env) else None
+            gamma = float(getattr(model, "gamma", 0.99))
+        super().__init__(env, gamma=gamma, seed=seed, compiled=compiled)
+        self.learning_rate = learning_rate
+        self._rate, self._linear_decay = _check_learning_rate(learning_rate)
+        self.buffer_size = check_count("buffer_size", buffer_size)
+        self.learning_starts = check_count("learning_starts", learning_starts, least=0)
+        self.batch_size = check_count("batch_size", batch_size)
+        self.tau = check_number("tau", tau, 0.0, 1.0, open_low=True)
+        self.train_freq = _check_train_freq(train_freq)
+        steps = self.train_freq if gradient_steps == -1 else gradient_steps
+        self.gradient_steps = check_count("gradient_steps (-1 for train_freq)", steps)
+        self.target_update_interval = check_count("target_update_interval", target_update_interval)
+        self.exploration_fraction = check_number("exploration_fraction", exploration_fraction, 0.0, 1.0)
+        self.exploration_initial_eps = check_number("exploration_initial_eps", exploration_initial_eps, 0.0, 1.0)
+        self.exploration_final_eps = check_number("exploration_final_eps", exploration_final_eps, 0.0, 1.0)
+        self.max_grad_norm = check_number("max_grad_norm", max_grad_norm, 0.0, math.inf, open_low=True)
+        self.double_q = bool(double_q)
+        if loss not in LOSSES:
+            raise ValueError(f"loss must be one of {', '.join(LOSSES)}, not {loss!r}")
+        self.loss = loss
+        self.adam_epsilon = check_number("adam_epsilon", adam_epsilon, 0.0, 1.0, open_low=True)
+        self.net_arch, self.activation_fn, self.initializer = _check_policy_kwargs(policy_kwargs)
+        self._discrete, self._width = _check_observations(self.env.observation_space)
+        self._num_actions = int(self.env.action_space.n)  # type: ignore[attr-defined]
+        self._first_action = int(self.env.action_space.start)  # type: ignore[attr-defined]
+        self._first_state = int(getattr(self.env.observation_space, "start", 0))
+        self._learner = self._new_learner()
+
+    # --- the network ------------------------------------------------------------------------------------------------
+
+    def _new_learner(self) -> Any:
+        from rlgrid.kernels.dqn import BAD_LAYER, Learner
+
+        sizes = [self._width, *self.net_arch, self._num_actions]
+        blocks = []
+        for layer, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+            last = layer == len(sizes) - 2
+            # One entry of a one-hot row is on, so a unit of the first layer has one input at a time.
+            effective_in = 1 if layer == 0 and self._discrete else fan_in
+            he = not last and self.initializer == "he"
+            limit = math.sqrt(6.0 / effective_in) if he else math.sqrt(6.0 / (effective_in + fan_out))
+            blocks.append(limit * (2.0 * self._generator.random(fan_in * fan_out) - 1.0))
+            blocks.append(np.zeros(fan_out))
+        theta = np.concatenate(blocks).astype(np.float32)
+        lengths = [fan_in * fan_out + fan_out for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True)]
+        states = self._width if self._discrete else 0
+        available = None if self.model is None else self.model.available
+        counters = np.zeros(4, np.int64)
+        counters[BAD_LAYER] = -1
+        return Learner(
+            sizes=np.array(sizes, np.int64),
+            starts=np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
+            theta=theta,
+            target=theta.copy(),
+            gradient=np.zeros_like(theta),
+            mean=np.zeros_like(theta),
+            square=np.zeros_like(theta),
+            work=np.zeros(self.batch_size * sum(sizes[1:]), np.float32),
+            deltas=np.zeros(self.batch_size * sum(sizes[1:]), np.float32),
+            row=np.zeros(sum(sizes[1:]), np.float32),
+            index=np.zeros(self.batch_size, np.int64),
+            batch=self._blank(self.batch_size),
+            next_batch=self._blank(self.batch_size),
+            choice=np.zeros(self.batch_size, np.int64),
+            returns=np.zeros(self.batch_size),
+            observation=self._blank(1),
+            arrival=self._blank(1),
+            observations=self._blank(self.buffer_size),
+            next_observations=self._blank(self.buffer_size),
+            actions=np.zeros(self.buffer_size, np.int32),
+            rewards=np.zeros(self.buffer_size, np.float32),
+            terminated=np.zeros(self.buffer_size, np.bool_),
+            available=np.zeros((0, 0), np.bool_) if available is None else np.array(available, np.bool_),
+            visits=np.zeros(states, np.int64),
+            td_error=np.zeros(states),
+            counters=counters,
+            measures=np.zeros(3),
+        )
+
+    def _blank(self, rows: int) -> NDArray[Any]:
+        return np.zeros(rows, np.int32) if self._discrete else np.zeros((rows, self._width), np.float32)
+
+    def _rule(self) -> Any:
+        from rlgrid.kernels.dqn import Rule
+
+        total = float(self.total_timesteps or self.default_total_timesteps or 1)
+        return Rule(
+            activation=ACTIVATIONS.index(self.activation_fn),
+            gamma=self.gamma,
+            learning_rate=self._rate,
+            linear_decay=self._linear_decay,
+            total=total,
+            learning_starts=self.learning_starts,
+            train_freq=self.train_freq,
+            gradient_steps=self.gradient_steps,
+            tau=self.tau,
+            target_update_interval=self.target_update_interval,
+            epsilon_initial=self.exploration_initial_eps,
+            epsilon_final=self.exploration_final_eps,
+            epsilon_horizon=self.exploration_fraction * total,
+            max_grad_norm=self.max_grad_norm,
+            double_q=self.double_q,
+            huber=self.loss == "huber",
+            beta1=0.9,
+            beta2=0.999,
+            adam_epsilon=self.adam_epsilon,
+        )
+
+    # --- learning ---------------------------------------------------------------------------------------------------
+
+    def _advance_compiled(self, max_steps: int) -> int:
+        from rlgrid.kernels.dqn import run_dqn
+
+        assert self.model is not None
+        learner, rule = self._learner, self._rule()
+        returns, lengths = np.empty(min(max_steps, 4096)), np.empty(min(max_steps, 4096), np.int64)
+        done = 0
+        with _one_blas_thread():
+            while done < max_steps:
+                learner.observation[0] = self._observation
+                steps, elapsed, total, ended = run_dqn(
+                    self.model.arrays,
+                    self._world.generator,
+                    self._generator,
+                    learner,
+                    rule,
+                    self.num_timesteps,
+                    max_steps - done,
+                    self._episode_length,
+                    self._world.max_episode_steps,
+                    self._episode_return,
+                    returns,
+                    lengths,
+                )
+                state = int(learner.observation[0])
+                self._commit_chunk(steps, state, elapsed, total, returns[:ended], lengths[:ended])
+                self._check_health()
+                done += steps
+        return done
+
+    def _advance_python(self, max_steps: int) -> int:
+        from rlgrid.kernels.dqn import act, observe
+
+        learner, rule = self._learner, self._rule()
+        with _one_blas_thread():
+            self._put(learner.observation, self._observation)
+            for done in range(max_steps):
+                action = act(learner, rule, self.num_timesteps, self._generator)
+                arrival, reward, terminated, truncated = self._step_env(int(action) + self._first_action)
+                if not math.isfinite(reward):
+                    raise ValueError(f"the environment's reward at step {self.num_timesteps} is {reward}, not finite")
+                self._put(learner.arrival, arrival)
+                observe(learner, rule, self.num_timesteps, action, reward, terminated, self._generator)
+                self._end_step(arrival, terminated or truncated)
+                self._put(learner.observation, self._observation)
+                self._check_health()
+                if self._interrupted:
+                    return done + 1
+        return max_steps
+
+    def _put(self, place: NDArray[Any], observation: Any) -> None:
+        """Write an observation of the environment into a row of numbers."""
+        if self._discrete:
+            place[0] = int(observation) - self._first_state
+            return
+        place[0] = observation
+        if not np.isfinite(place).all():
+            raise ValueError(f"the environment's observation at step {self.num_timesteps} is not finite: {observation}")
+
+    def _check_health(self) -> None:
+        from rlgrid.kernels.dqn import BAD_LAYER, UPDATES
+
+        bad = int(self._learner.counters[BAD_LAYER])
+        if bad >= 0:
+            layers = len(self.net_arch) + 1
+            raise FloatingPointError(
+                f"step {self.num_timesteps}, gradient step {int(self._learner.counters[UPDATES]) + 1}: the values of "
+                f"layer {bad + 1} of {layers} are no longer finite. Lower learning_rate, scale the rewards down, or "
+                "clip with max_grad_norm"
+            )
+
+    # --- what was learnt --------------------------------------------------------------------------------------------
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
+    ) -> tuple[Any, Any]:
+        """The action for an observation, or int64 [n] for a batch of n, and ``state`` handed back.
+
+        Args:
+            observation: as the environment gives it, or a batch of such rows.
+            deterministic: the greedy action; False explores with the present epsilon.
+
+        Raises:
+            ValueError: if the observation is not one of the environment's.
+        """
+        from rlgrid.kernels.dqn import choose, epsilon_at
+
+        rows, single = self._rows(observation)
+        rule = self._rule()
+        epsilon = 0.0 if deterministic else float(epsilon_at(rule, self.num_timesteps))
+        actions = np.array(
+            [choose(self._learner, rule, rows, i, epsilon, self._predict_generator) for i in range(len(rows))], np.int64
+        )
+        actions += self._first_action
+        return (int(actions[0]) if single else actions), state
+
+    def _rows(self, observation: Any) -> tuple[NDArray[Any], bool]:
+        """Observations as the kernels take them, and whether it was a single one."""
+        given = np.asarray(observation)
+        if self._discrete:
+            rows = np.atleast_1d(given)
+            wrong = given.dtype.kind not in "iu" or rows.ndim != 1
+            wrong = wrong or ((rows < self._first_state) | (rows >= self._first_state + self._width)).any()
+            if wrong:
+                raise ValueError(f"an observation must be in {self.env.observation_space}, not {observation!r}")
+            return np.ascontiguousarray(rows - self._first_state, np.int32), given.ndim == 0
+        rows = np.atleast_2d(given)
+        if given.dtype.kind not in "iufb" or rows.ndim != 2 or rows.shape[1] != self._width:
+            raise ValueError(f"an observation must have shape ({self._width},) or (n, {self._width}), not {given.shape}")
+        return np.ascontiguousarray(rows, np.float32), given.ndim == 1
+
+    @property
+    def q_values(self) -> NDArray[np.float64]:
+        """float64 [S, A]: the network at every state; -inf where the state lacks the action, 0 in terminal states."""
+        if not self._discrete:
+            raise AttributeError(f"DQN has no table of q_values over {self.env.observation_space}")
+        from rlgrid.kernels.dqn import evaluate
+
+        q = np.empty((self._width, self._num_actions))
+        evaluate(self._learner, self._rule(), np.arange(self._width, dtype=np.int32), q)
+        if self.model is not None:
+            q[self.model.absorbing] = 0.0
+            if self.model.available is not None:
+                q[~self.model.available] = -np.inf
+        return q
+
+    @property
+    def visits(self) -> NDArray[np.int64] | None:
+        """int64 [S]: how often each state was acted in; None over vectors."""
+        return self._learner.visits.copy() if self._discrete else None
+
+    @property
+    def td_error(self) -> NDArray[np.float64] | None:
+        """float64 [S]: target minus estimate when each state was last learnt from; None over vectors."""
+        return self._learner.td_error.copy() if self._discrete else None
+
+    def metrics(self) -> dict[str, float]:
+        """Present numbers worth showing; the means are over the last hundred gradient steps or so."""
+        from rlgrid.kernels.dqn import FILLED, GRADIENT_NORM, LOSS, TD_ERROR, UPDATES, epsilon_at, learning_rate_at
+
+        rule, counters, measures = self._rule(), self._learner.counters, self._learner.measures
+        shown = super().metrics() | {
+            "epsilon": float(epsilon_at(rule, self.num_timesteps)),
+            "learning_rate": float(learning_rate_at(rule, self.num_timesteps)),
+            "updates": float(counters[UPDATES]),
+            "replay": float(counters[FILLED]),
+        }
+        if counters[UPDATES]:
+            shown |= {
+                "loss": float(measures[LOSS]),
+                "td_error": float(measures[TD_ERROR]),
+                "gradient_norm": float(measures[GRADIENT_NORM]),
+            }
+        return shown
+
+    # --- on disk ----------------------------------------------------------------------------------------------------
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "policy": "MlpPolicy",
+            "learning_rate": self.learning_rate,
+            "buffer_size": self.buffer_size,
+            "learning_starts": self.learning_starts,
+            "batch_size": self.batch_size,
+            "tau": self.tau,
+            "gamma": self.gamma,
+            "train_freq": self.train_freq,
+            "gradient_steps": self.gradient_steps,
+            "target_update_interval": self.target_update_interval,
+            "exploration_fraction": self.exploration_fraction,
+            "exploration_initial_eps": self.exploration_initial_eps,
+            "exploration_final_eps": self.exploration_final_eps,
+            "max_grad_norm": self.max_grad_norm,
+            "policy_kwargs": {
+                "net_arch": self.net_arch,
+                "activation_fn": self.activation_fn,
+                "initializer": self.initializer,
+            },
+            "double_q": self.double_q,
+            "loss": self.loss,
+            "adam_epsilon": self.adam_epsilon,
+        }
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        from rlgrid.kernels.dqn import FILLED
+
+        filled = int(self._learner.counters[FILLED])
+        arrays = {name: getattr(self._learner, name) for name in _STATE}
+        arrays |= {name: getattr(self._learner, name)[:filled] for name in _MEMORY}
+        return arrays
+
+    def _set_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
+        from rlgrid.kernels.dqn import FILLED, POSITION
+
+        learner = self._learner
+        filled = int(arrays["counters"][FILLED]) if arrays["counters"].shape == learner.counters.shape else -1
+        if not 0 <= filled <= self.buffer_size or not 0 <= arrays["counters"][POSITION] < self.buffer_size:
+            raise CheckpointError(f"the checkpoint's replay memory does not fit a buffer_size of {self.buffer_size}")
+        for name in (*_STATE, *_MEMORY):
+            place = getattr(learner, name)[:filled] if name in _MEMORY else getattr(learner, name)
+            saved = arrays[name]
+            if saved.shape != place.shape or saved.dtype != place.dtype:
+                raise CheckpointError(f"{name} is {saved.dtype} {saved.shape}; here it is {place.dtype} {place.shape}")
+            if saved.dtype.kind == "f" and not np.isfinite(saved).all():
+                raise CheckpointError(f"{name} holds values that are not finite")
+            place[...] = saved
+        limits = {"actions": self._num_actions}
+        if self._discrete:
+            limits |= {"observations": self._width, "next_observations": self._width}
+        for name, limit in limits.items():
+            saved = arrays[name]
+            if saved.size and not (saved.min() >= 0 and saved.max() < limit):
+                raise CheckpointError(f"{name} of the replay memory must lie in 0 to {limit - 1}")
+
+
+# --- checks of the arguments ------------------------------------------------------------------------------------------
+
+
+def _check_learning_rate(given: float | str) -> tuple[float, bool]:
+    """(initial value, whether it falls linearly to 0)."""
+    if isinstance(given, str):
+        kind, _, value = given.partition("_")
+        try:
+            rate = float(value)
+        except ValueError:
+            rate = math.nan
+        if kind != "lin" or not 0.0 < rate < math.inf:
+            raise ValueError(f"learning_rate must be a number > 0 or 'lin_<number>' such as 'lin_1e-3', not {given!r}")
+        return rate, True
+    rate = check_number("learning_rate", given, 0.0, math.inf, open_low=True)
+    if not math.isfinite(rate):
+        raise ValueError("learning_rate must be finite")
+    return rate, False
+
+
+def _check_train_freq(given: int | tuple[int, str]) -> int:
+    if isinstance(given, tuple | list):
+        if len(given) != 2 or given[1] != "step":
+            raise ValueError(f"train_freq must be a number of steps or (number, 'step'), not {given!r}")
+        given = given[0]
+    return check_count("train_freq", given)
+
+
+def _check_policy_kwargs(given: Mapping[str, Any] | None) -> tuple[list[int], str, str]:
+    """(net_arch, activation_fn, initializer)."""
+    settings: dict[str, Any] = {"net_arch": [64, 64], "activation_fn": "relu", "initializer": None}
+    if given is not None:
+        if not isinstance(given, Mapping):
+            raise TypeError(f"policy_kwargs must be a dict, not {given!r}")
+        unknown = [name for name in given if name not in settings]
+        if unknown:
+            raise ValueError(f"policy_kwargs has no {unknown[0]!r}; it has {', '.join(settings)}")
+        settings |= given
+    arch = settings["net_arch"]
+    if not isinstance(arch, list | tuple):
+        raise TypeError(f"net_arch must be a list of the hidden layers' units such as [64, 64], not {arch!r}")
+    net_arch = [check_count("a layer of net_arch", units) for units in arch]
+    activation = settings["activation_fn"]
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation_fn must be one of {', '.join(ACTIVATIONS)}, not {activation!r}")
+    initializer = settings["initializer"]
+    if initializer is None:
+        initializer = "he" if activation in ("relu", "leaky_relu", "elu") else "glorot"
+    if initializer not in INITIALIZERS:
+        zeros = " (from all-zero weights every unit of a layer would stay the same)" if initializer == "zeros" else ""
+        raise ValueError(f"initializer must be one of {', '.join(INITIALIZERS)}, not {initializer!r}{zeros}")
+    return net_arch, str(activation), str(initializer)
+
+
+def _check_observations(space: gym.Space[Any]) -> tuple[bool, int]:
+    """(whether observations are Discrete, number of states or length of the vector)."""
+    if isinstance(space, Discrete):
+        return True, int(space.n)
+    if isinstance(space, Box) and len(space.shape) == 1 and space.shape[0] > 0 and space.dtype is not None:
+        return False, int(space.shape[0])
+    remedy = " (gymnasium.wrappers.FlattenObservation makes one of this)"
+    raise ValueError(f"DQN takes Discrete observations or a Box of one dimension{remedy}, not {space}")
+
+
+@functools.cache
+def _blas() -> Any:
+    import scipy.linalg.cython_blas  # noqa: F401: the BLAS that numba calls must be loaded to be found
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+@contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    with _blas().limit(limits=1, user_api="blas"):
+        yield
