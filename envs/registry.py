@@ -1,0 +1,53 @@
+"""Environments by the name that a person types: an id, the name of a built-in map, or a map file."""
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import registry
+
+from rlgrid.envs import WORLDS
+
+
+def resolve(name: str) -> tuple[str, dict[str, Any]]:
+    """The id that ``name`` means, and the arguments that it adds.
+
+    ``name`` is a registered id (``rlgrid/FourRooms-v0``, ``CartPole-v1``), an id without its ``rlgrid/`` where
+    Gymnasium has none of that name, the name of a built-in map (``four_rooms``), or the path of a map file.
+
+    Raises:
+        ValueError: for an unknown name, with the nearest known one.
+        FileNotFoundError: for a map file that is not there.
+    """
+    if name.endswith(".toml"):
+        if not Path(name).is_file():
+            raise FileNotFoundError(f"there is no map file {name}")
+        return "rlgrid/GridWorld-v0", {"map": name}
+    if name in registry or ":" in name:  # "module:Id-v0" is imported by Gymnasium
+        return name, {}
+    if f"rlgrid/{name}" in registry:
+        return f"rlgrid/{name}", {}
+    by_map = {map_name: world for world, (map_name, _) in WORLDS.items()}
+    if name in by_map:
+        return by_map[name], {}
+    # Of equally near names ours come first.
+    plain = {world.partition("/")[2].lower(): world for world in WORLDS}
+    known = {key.lower(): key for key in registry} | {map_name: map_name for map_name in by_map} | plain
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    hint = f"did you mean {known[near[0]]}?" if near else "`rlgrid envs` lists the worlds"
+    raise ValueError(f"there is no environment {name!r}: {hint}")
+
+
+def make(name: str, **arguments: Any) -> gym.Env[Any, Any]:
+    """`gymnasium.make` of what `resolve` finds; ``arguments`` are those of the environment and of ``gymnasium.make``.
+
+    Raises:
+        ValueError, FileNotFoundError: as `resolve`, and where Gymnasium cannot make the environment.
+    """
+    world, further = resolve(name)
+    try:
+        env: gym.Env[Any, Any] = gym.make(world, **(further | arguments))
+    except gym.error.Error as error:
+        raise ValueError(f"{world} cannot be made: {error}") from error
+    return env

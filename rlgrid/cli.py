@@ -1,0 +1,240 @@
+"""The command line: ``rlgrid envs | solve | train | enjoy | evaluate | record``.
+
+Option names are those of rl-zoo3. The exit status is 0; 1 where the result is not what was asked for (a tolerance
+that was not reached); 2 where the request was wrong; 130 after Ctrl-C. `rlgrid.commands` does the work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import math
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import rlgrid
+from rlgrid import commands
+from rlgrid.commands import say
+
+LOGS = "runs"
+
+# --- the words --------------------------------------------------------------------------------------------------------
+
+COMMANDS = {
+    "envs": (commands.envs, "list the worlds"),
+    "solve": (commands.solve, "solve a world exactly, with a proof of the error"),
+    "train": (commands.train, "train an agent, or finish a training"),
+    "enjoy": (commands.enjoy, "watch a trained agent in the window"),
+    "evaluate": (commands.evaluate, "judge a trained agent, by episodes and exactly"),
+    "record": (commands.record, "write a picture or an animation of a world or an agent"),
+}
+EXAMPLES = {
+    "": """examples:
+  rlgrid envs                                                  the worlds
+  rlgrid solve rlgrid/FourRooms-v0                             V*, the optimal policy, the proven error
+  rlgrid train --algo q_learning --env rlgrid/FrozenLake-v1 -n 200000 -P
+  rlgrid evaluate --algo q_learning --env rlgrid/FrozenLake-v1
+  rlgrid record rlgrid/CliffWalking-v1 -o cliff.gif            value iteration, sweep by sweep
+`rlgrid COMMAND --help` tells more. `python play.py` opens the window.""",
+    "envs": """examples:
+  rlgrid envs
+  rlgrid envs --json | python -m json.tool""",
+    "solve": """\
+ENV is an id (rlgrid/FourRooms-v0), the name of a built-in map (four_rooms), a map file (my_world.toml), or a
+Gymnasium environment with a transition table (FrozenLake-v1 --gamma 0.99).
+
+examples:
+  rlgrid solve russell_norvig_4x3 --tolerance 1e-10
+  rlgrid solve my_world.toml --gamma 0.95 --save solution.safetensors
+  rlgrid solve rlgrid/FrozenLake-v1 --gamma 1 --horizon 100     the best of 100 steps
+  rlgrid solve four_rooms --json > solution.json""",
+    "train": """\
+A run is a folder: configuration, agent, monitor.csv (as of Stable-Baselines3), evaluations.csv. Ctrl-C leaves
+a checkpoint, from which --resume finishes exactly as if the run had never been stopped.
+
+examples:
+  rlgrid train --algo dqn --env rlgrid/FourRooms-v0 -n 50000 --seed 0 --eval-freq 10000 -P
+  rlgrid train --algo q_learning --env my_world.toml --hyperparams learning_rate:0.5 gamma:0.95
+  rlgrid train --algo value_iteration --env four_rooms -n 100
+  rlgrid train --resume runs/dqn/rlgrid-FourRooms-v0_1""",
+    "enjoy": """\
+Without a display, an animation is written into the run's folder.
+
+examples:
+  rlgrid enjoy runs/dqn/rlgrid-FourRooms-v0_1
+  rlgrid enjoy --algo dqn --env rlgrid/FourRooms-v0             its youngest run""",
+    "evaluate": """\
+Returns are sampled; where the world's model is known, J is exact as well, and its distance from the optimum
+is given as a share of what a random policy loses.
+
+examples:
+  rlgrid evaluate runs/dqn/rlgrid-FourRooms-v0_1 --eval-episodes 1000
+  rlgrid evaluate --algo dqn --env CartPole-v1 --json""",
+    "record": """\
+TARGET is a world (as for rlgrid solve) or the folder of a run. Of a world, a .gif shows value iteration sweep by
+sweep and a .png its solution; of a run, a .gif shows episodes and a .png what was learnt.
+
+examples:
+  rlgrid record four_rooms -o four_rooms.gif --fps 8
+  rlgrid record my_world.toml -o my_world.png --theme light
+  rlgrid record runs/dqn/rlgrid-FourRooms-v0_1 -n 200""",
+}
+
+
+def count(text: str) -> int:
+    """A whole number: ``50000``, ``50_000`` or ``5e4``."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not number.is_integer() or number < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(number)
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    number = count(text)
+    if number == 0:
+        raise argparse.ArgumentTypeError("it must be at least 1")
+    return number
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    look: dict[str, Any] = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
+    top = argparse.ArgumentParser(prog="rlgrid", description=rlgrid_in_a_line(), epilog=EXAMPLES[""], **look)
+    top.add_argument("--version", action="version", version=f"rlgrid {rlgrid.__version__}")
+    top.add_argument("--traceback", action="store_true", help="show where in the program an error arose")
+    subparsers = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    parts = {}
+    for name, (_, text) in COMMANDS.items():
+        sentence = f"{text[0].upper()}{text[1:]}."
+        parts[name] = subparsers.add_parser(name, help=text, description=sentence, epilog=EXAMPLES[name], **look)
+
+    envs, solve, train = parts["envs"], parts["solve"], parts["train"]
+    add_json(envs)
+
+    solve.add_argument("env", metavar="ENV", help="the world")
+    add_env_kwargs(solve)
+    solve.add_argument("--gamma", type=float, help="discount factor (default: the world's own)")
+    solve.add_argument(
+        "--method", default="auto", choices=["auto", "value_iteration", "gauss_seidel"], help="(default: auto)"
+    )
+    solve.add_argument("--tolerance", type=float, default=1e-6, help="error to prove (default: 1e-6)")
+    solve.add_argument("--horizon", type=positive, metavar="T", help="solve the problem of T steps")
+    solve.add_argument("--max-sweeps", type=positive, metavar="N", help="stop after N sweeps")
+    solve.add_argument("--time-limit", type=float, metavar="SECONDS", help="stop after so long")
+    solve.add_argument("--save", metavar="FILE", help="keep the solution (rlgrid.Solution.load reads it)")
+    solve.add_argument("-P", "--progress", action="store_true", help="show a progress bar")
+    add_json(solve)
+
+    add_run_names(train, required=True)
+    add_env_kwargs(train)
+    train.add_argument("-n", "--n-timesteps", type=positive, metavar="N", help="steps to learn from, or sweeps to plan")
+    train.add_argument("--seed", type=count, help="of all random numbers (default: a fresh one, written down)")
+    train.add_argument(
+        *("-params", "--hyperparams"),
+        nargs="+",
+        default=[],
+        metavar="NAME:VALUE",
+        help="arguments of the agent, as learning_rate:0.1",
+    )
+    train.add_argument("--eval-freq", type=count, default=10_000, metavar="N", help="(default: 10000; 0: at the end)")
+    train.add_argument("--eval-episodes", type=positive, default=10, metavar="N", help="(default: 10)")
+    train.add_argument(
+        "--save-freq", type=count, default=0, metavar="N", help="checkpoint every N (default: at the end)"
+    )
+    train.add_argument("--log-interval", type=positive, metavar="N", help="print a line every N episodes")
+    train.add_argument("-f", "--log-folder", default=LOGS, metavar="FOLDER", help=f"(default: {LOGS})")
+    train.add_argument("-P", "--progress", action="store_true", help="show a progress bar")
+    train.add_argument("--resume", metavar="RUN", help="finish the run in this folder; its own options hold")
+    add_json(train)
+
+    for name in ("enjoy", "evaluate"):
+        part = parts[name]
+        part.add_argument("run", nargs="?", metavar="RUN", help="the folder of a run")
+        add_run_names(part, required=False)
+        part.add_argument("-f", "--log-folder", default=LOGS, metavar="FOLDER", help=f"(default: {LOGS})")
+        part.add_argument("--seed", type=count, help="of the episodes")
+    parts["evaluate"].add_argument("--eval-episodes", type=positive, default=100, metavar="N", help="(default: 100)")
+    add_json(parts["evaluate"])
+    parts["enjoy"].add_argument("-n", "--n-timesteps", type=positive, metavar="N", help="steps, without a display")
+    parts["enjoy"].add_argument("--fps", type=float, default=10.0, help="pictures a second, without a display")
+
+    record = parts["record"]
+    record.add_argument("target", metavar="TARGET", help="a world, or the folder of a run")
+    record.add_argument("-o", "--output", metavar="FILE", help="a .gif or .png (default: TARGET's name, .gif)")
+    add_env_kwargs(record)
+    record.add_argument("-n", "--n-timesteps", type=positive, metavar="N", help="sweeps of a world, steps of an agent")
+    record.add_argument("--gamma", type=float, help="discount factor (default: the world's own)")
+    record.add_argument("--seed", type=count, help="of the episodes")
+    record.add_argument("--fps", type=float, default=10.0, help="pictures a second (default: 10)")
+    record.add_argument("--theme", choices=["dark", "light"], default="dark", help="(default: dark)")
+    record.add_argument("--cell-size", type=positive, default=48, metavar="PIXELS", help="(default: 48)")
+    return top
+
+
+def rlgrid_in_a_line() -> str:
+    return "Gridworlds: exact solutions with a proof of their error, agents, and pictures of both."
+
+
+def add_json(part: argparse.ArgumentParser) -> None:
+    part.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def add_env_kwargs(part: argparse.ArgumentParser) -> None:
+    part.add_argument("--env-kwargs", nargs="+", default=[], metavar="NAME:VALUE", help="arguments of the environment")
+
+
+def add_run_names(part: argparse.ArgumentParser, required: bool) -> None:
+    which = "" if required else ", to find its youngest run"
+    part.add_argument("--algo", help=f"value_iteration, q_learning or dqn{which}")
+    part.add_argument("--env", metavar="ENV", help=f"an id, a built-in map's name, or a map file{which}")
+
+
+# --- main -------------------------------------------------------------------------------------------------------------
+
+
+def check_command(arguments: Sequence[str], top: argparse.ArgumentParser) -> None:
+    """Say which command a misspelt one may have been; argparse itself only lists them."""
+    word = next((argument for argument in arguments if not argument.startswith("-")), None)
+    if word is not None and word not in COMMANDS:
+        near = difflib.get_close_matches(word, COMMANDS, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(COMMANDS)}"
+        top.error(f"there is no command {word!r}: {hint}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status; ``arguments`` are ``sys.argv[1:]`` if not given."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    top = parser()
+    check_command(given, top)
+    options = top.parse_args(given)
+    try:
+        with warnings.catch_warnings():
+            if not sys.warnoptions:
+                warnings.showwarning = lambda message, *_: say(f"rlgrid: warning: {message}")  # type: ignore[assignment]
+            status = COMMANDS[options.command][0](options)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        say("rlgrid: interrupted")
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough. Python would complain once more when it closes standard output.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (ValueError, TypeError, OSError, FloatingPointError) as error:
+        if options.traceback:
+            raise
+        text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+        say(f"rlgrid: error: {text}")
+        return 2
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

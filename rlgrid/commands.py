@@ -1,0 +1,468 @@
+"""What the commands of the command line do, each a function from its options to an exit status.
+
+Every command imports what it needs when it runs. Results go to standard output, everything else to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import rlgrid
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from rich.console import Console
+
+    from rlgrid.agents.base import Agent
+    from rlgrid.solvers import Solution
+    from rlgrid.training import RunConfig
+
+ARROWS = {
+    **{"up": "↑", "right": "→", "down": "↓", "left": "←", "stay": "•"},
+    **{"up-right": "↗", "down-right": "↘", "down-left": "↙", "up-left": "↖"},
+}
+
+
+# --- what the commands share ------------------------------------------------------------------------------------------
+
+
+def say(text: str) -> None:
+    """A line for the person, apart from the result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def console(stderr: bool = False) -> Console:
+    """Rich's console; colours only on a terminal."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on standard output; what JSON has no number for is null."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {str(key): plain(item) for key, item in value.items()}
+        if isinstance(value, list | tuple | np.ndarray):
+            return [plain(item) for item in value]
+        if isinstance(value, np.generic):
+            value = value.item()
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    print(json.dumps(plain(document), indent=2, allow_nan=False))
+
+
+def model_of(world: str, env_kwargs: dict[str, Any], gamma: float | None) -> Any:
+    """The model of a map file, of a world of ours, or of a Gymnasium environment with a table ``P``.
+
+    Raises:
+        ValueError: where the model is not known.
+    """
+    if world.endswith(".toml") and not env_kwargs:
+        return rlgrid.GridSpec.load(world).compile()
+    from rlgrid.envs.registry import make
+
+    env = make(world, **env_kwargs)
+    inner: Any = env.unwrapped
+    model = getattr(inner, "model", None)
+    if model is None and hasattr(inner, "P"):
+        if gamma is None:
+            raise ValueError(f"{world} says nothing of its discount factor: give one, as in --gamma 0.99")
+        model = rlgrid.MDP.from_gymnasium(env, gamma=gamma)
+    env.close()
+    if model is None:
+        raise ValueError(f"the model of {world} is not known, so it cannot be solved: use a learner (rlgrid train)")
+    return model
+
+
+def name_of(world: str) -> str:
+    """A world's name as part of a file name."""
+    return Path(world).stem if world.endswith(".toml") else world.rpartition("/")[2]
+
+
+# --- envs -------------------------------------------------------------------------------------------------------------
+
+
+def envs(options: argparse.Namespace) -> int:
+    from rlgrid.envs import WORLDS
+
+    rows = []
+    for world, (map_name, title) in WORLDS.items():
+        spec = rlgrid.GridSpec.builtin(map_name)
+        model = spec.compile()
+        rows.append(
+            {
+                "id": world,
+                "map": map_name,
+                "title": title,
+                "shape": list(model.shape),
+                "num_states": model.num_states,
+                "num_actions": model.num_actions,
+                "gamma": model.gamma,
+                "max_episode_steps": model.max_episode_steps,
+                "citation": spec.citation,
+            }
+        )
+    if options.json:
+        print_json(rows)
+        return 0
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("id", no_wrap=True)
+    for title in ("size", "actions", "gamma", "step cap"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("source")
+    for row in rows:
+        height, width = row["shape"]
+        cap = row["max_episode_steps"]
+        numbers = (str(row["num_actions"]), f"{row['gamma']:g}", "-" if cap is None else f"{cap:,}")
+        table.add_row(row["id"], f"{height} x {width}", *numbers, row["citation"] or row["title"])
+    print_table(table)
+    say("Any map file is a world too: rlgrid solve my_world.toml. docs/maps.md tells how to write one.")
+    return 0
+
+
+def print_table(table: Any) -> None:
+    """A table as wide as the terminal, or as it needs to be where the output goes to a file or a pipe."""
+    out = console()
+    if not out.is_terminal:
+        out.width = max(out.width, 200)
+    out.print(table)
+
+
+# --- solve ------------------------------------------------------------------------------------------------------------
+
+
+def solve(options: argparse.Namespace) -> int:
+    from rlgrid.training import parse_settings
+
+    model = model_of(options.env, parse_settings(options.env_kwargs, "--env-kwargs"), options.gamma)
+    solution = rlgrid.solve(
+        model,
+        gamma=options.gamma,
+        method=options.method,
+        tolerance=options.tolerance,
+        horizon=options.horizon,
+        max_sweeps=options.max_sweeps,
+        time_limit=options.time_limit,
+        progress_bar=options.progress,
+    )
+    if options.save is not None:
+        solution.save(options.save)
+        say(f"saved {options.save}")
+    values, policy = first_step(solution, options.horizon)
+    lower, upper = (np.atleast_2d(bound)[0] for bound in (solution.lower, solution.upper))
+    start_value = float(model.start @ values)
+    if options.json:
+        gamma = model.gamma if options.gamma is None else options.gamma
+        print_json(
+            {
+                "env": options.env,
+                "num_states": model.num_states,
+                "num_actions": model.num_actions,
+                "gamma": gamma,
+                "horizon": options.horizon,
+                "method": solution.method,
+                "sweeps": solution.sweeps,
+                "backups": solution.backups,
+                "converged": bool(solution.converged),
+                "error_bound": solution.error_bound,
+                "policy_loss_bound": solution.policy_loss_bound,
+                "start_value": start_value,
+                "values": values,
+                "lower": lower,
+                "upper": upper,
+                "policy": policy,
+            }
+        )
+    else:
+        decimals = proven_decimals(solution.error_bound)
+        print_solution(model, values, policy, decimals)
+        print(f"J* = {start_value:.{decimals}f}, the optimal value over the start distribution")
+        print(f"{solution.method}: {solution.sweeps:,} sweeps, {solution.backups:,} backups")
+        if math.isfinite(solution.error_bound):
+            print(f"proven: |V - V*| <= {solution.error_bound:.2e} in every state, rounding included")
+        else:
+            print("proven: nothing yet")
+    if not solution.converged:
+        say(f"The tolerance {options.tolerance:g} is not proven: allow more sweeps, more time, or a larger tolerance.")
+        return 1
+    return 0
+
+
+def first_step(solution: Solution, horizon: int | None) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Values and policy [S], of the first step where there is a horizon."""
+    values, policy = np.asarray(solution.values), np.asarray(solution.policy)
+    return (values, policy) if horizon is None else (values[0], policy[0])
+
+
+def proven_decimals(error: float) -> int:
+    """How many decimals of a value an error leaves proven, 1 to 10."""
+    if not math.isfinite(error):
+        return 4
+    return 10 if error <= 1e-10 else min(max(math.floor(-math.log10(error)), 1), 10)
+
+
+def print_solution(model: Any, values: NDArray[np.float64], policy: NDArray[np.int64], decimals: int) -> None:
+    """V and the policy as two grids where they fit, else a few states of the lot."""
+    absorbing = np.asarray(model.absorbing)
+    shape = getattr(model, "shape", None)
+    texts = [f"{value:.{decimals}f}" for value in values.tolist()] if model.num_states <= 10_000 else []
+    names = [ARROWS.get(name, name) for name in getattr(model, "actions", map(str, range(model.num_actions)))]
+    wide = max((len(text) for text in texts), default=0) + 2
+    room = os.get_terminal_size().columns if sys.stdout.isatty() else 400
+    if shape is not None and len(shape) == 2 and shape[1] * wide <= room and texts:
+        marks = [
+            "#" if tile_is(model, s, "wall") else names[a] if not absorbing[s] else "·" for s, a in enumerate(policy)
+        ]
+        texts = ["#" if mark == "#" else text for mark, text in zip(marks, texts, strict=True)]
+        print("V*")
+        print_grid(texts, shape, wide)
+        print("\nOptimal policy (# wall, · the episode is over)")
+        print_grid(marks, shape, max(map(len, marks)) + 1)
+        print()
+        return
+    order = np.flatnonzero(~absorbing)[:12]
+    for s in order.tolist():
+        print(f"state {s}: V* = {values[s]:.{decimals}f}, action {names[int(policy[s])]}")
+    if model.num_states > len(order):
+        print(f"... of {model.num_states:,} states, V* from {values.min():.6g} to {values.max():.6g} (all with --json)")
+
+
+def tile_is(model: Any, state: int, glyph: str) -> bool:
+    """True where the cell of a grid is of that kind."""
+    kinds = getattr(model, "kinds", None)
+    return kinds is not None and getattr(model.kind_of(state), "wall" if glyph == "wall" else "terminal")
+
+
+def print_grid(texts: Sequence[str], shape: tuple[int, int], wide: int) -> None:
+    """Texts [H * W] in columns."""
+    for row in range(shape[0]):
+        print("".join(text.rjust(wide) for text in texts[row * shape[1] : (row + 1) * shape[1]]).rstrip())
+
+
+# --- train, evaluate, enjoy -------------------------------------------------------------------------------------------
+
+
+def train(options: argparse.Namespace) -> int:
+    from rlgrid import training
+
+    # With --json, standard output holds the result alone; a progress bar belongs to the person.
+    with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
+        folder, agent, found = run_training(options)
+    if options.json:
+        print_json({"folder": folder, "timesteps": agent.num_timesteps, **vars(found)})
+    else:
+        print(f"{agent.num_timesteps:,} {agent.unit}s: {training.describe(found)}")
+        print(f"{folder}: watch it with `rlgrid enjoy {folder}`")
+    return 0
+
+
+def run_training(options: argparse.Namespace) -> tuple[str, Agent, Any]:
+    """Do what the options say; the run's folder, its agent, and its last evaluation."""
+    from rlgrid import training
+
+    if options.resume is not None:
+        folder = Path(options.resume)
+        config = training.read_config(folder)
+    else:
+        if options.algo is None or options.env is None:
+            raise ValueError("rlgrid train needs --algo and --env, as in --algo dqn --env rlgrid/FourRooms-v0")
+        config = training_config(options)
+        folder = training.new_folder(Path(options.log_folder), config.algo, config.env)
+    say(f"{config.algo} in {config.env}, seed {config.seed}: {folder}")
+    try:
+        agent, found = training.train(
+            config,
+            folder,
+            progress_bar=options.progress,
+            log_interval=options.log_interval,
+            said=say,
+            resume=options.resume is not None,
+        )
+    except KeyboardInterrupt:
+        say(f"stopped; finish it with `rlgrid train --resume {folder}`")
+        raise
+    return str(folder), agent, found
+
+
+def training_config(options: argparse.Namespace) -> RunConfig:
+    """The options of ``rlgrid train`` as the configuration of a run, checked before anything is written."""
+    from rlgrid import training
+
+    algo = training.algorithm(options.algo)
+    total = options.n_timesteps or training.agent_class(algo).default_total_timesteps
+    if total is None:
+        raise ValueError(f"say how long {algo} is to run: -n 1000")
+    seed = options.seed
+    if seed is None:
+        seed = int(np.random.SeedSequence().generate_state(1)[0] >> 1)
+    config = training.RunConfig(
+        algo=algo,
+        env=options.env,
+        n_timesteps=total,
+        seed=seed,
+        env_kwargs=training.parse_settings(options.env_kwargs, "--env-kwargs"),
+        hyperparameters=training.parse_settings(options.hyperparams, "--hyperparams"),
+        eval_freq=options.eval_freq,
+        eval_episodes=options.eval_episodes,
+        save_freq=options.save_freq,
+    )
+    training.make_agent(config, training.make_env(config)).env.close()
+    return config
+
+
+def chosen_run(options: argparse.Namespace) -> Path:
+    """The run folder that was named, or the youngest of --algo and --env."""
+    from rlgrid import training
+
+    if options.run is not None:
+        return Path(options.run)
+    if options.algo is None or options.env is None:
+        raise ValueError("name a run's folder, or its --algo and --env")
+    return training.find_run(Path(options.log_folder), options.algo, options.env)
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    from rlgrid import training
+
+    folder = chosen_run(options)
+    agent, config = training.load(folder)
+    found = training.evaluate(agent, config, episodes=options.eval_episodes, seed=options.seed)
+    if options.json:
+        print_json({"folder": str(folder), "env": config.env, "timesteps": agent.num_timesteps, **vars(found)})
+        return 0
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_header=False)
+    table.add_row("agent", f"{config.algo} in {config.env}, {agent.num_timesteps:,} {agent.unit}s")
+    table.add_row("mean return", f"{found.mean_return:.6g} ± {found.std_return:.4g} over {found.episodes} episodes")
+    if found.value is not None:
+        table.add_row("J, exact", f"{found.value:.8g} at gamma {found.gamma:g}")
+        table.add_row("J*, the optimum", f"{found.optimal_value:.8g}")
+        table.add_row("share of regret", f"{found.share_of_regret:.3%} of what a random policy loses")
+    print_table(table)
+    return 0
+
+
+def enjoy(options: argparse.Namespace) -> int:
+    from rlgrid import training
+
+    folder = chosen_run(options)
+    if not has_display():
+        target = folder / "enjoy.gif"
+        say(f"There is no display: writing {target} instead of opening the window.")
+        agent, _ = training.load(folder, render_mode="rgb_array")
+        write_pictures(target, episode_frames(agent, options.n_timesteps, options.seed), fps=options.fps)
+        print(target)
+        return 0
+    agent, _ = training.load(folder)
+    rlgrid.watch(agent.env, agent)
+    return 0
+
+
+def has_display() -> bool:
+    """False where no window can open: Linux without X or Wayland, or a driver of SDL that shows nothing."""
+    if os.environ.get("SDL_VIDEODRIVER") in {"dummy", "offscreen"}:
+        return False
+    if sys.platform in {"win32", "darwin"}:
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+# --- record -----------------------------------------------------------------------------------------------------------
+
+
+def record(options: argparse.Namespace) -> int:
+    from rlgrid import training
+
+    target = Path(options.output or f"{name_of(options.target.rstrip('/'))}.gif")
+    if target.suffix.lower() not in {".gif", ".png"}:
+        raise ValueError(f"{target} is neither a .gif nor a .png: name one of the two, as in -o {target.stem}.gif")
+    if (Path(options.target) / training.CONFIG).is_file():
+        frames = run_frames(Path(options.target), options, still=target.suffix.lower() == ".png")
+    else:
+        frames = world_frames(options, still=target.suffix.lower() == ".png")
+    write_pictures(target, frames, fps=options.fps)
+    print(target)
+    return 0
+
+
+def world_frames(options: argparse.Namespace, still: bool) -> Iterator[NDArray[np.uint8]]:
+    """A world's solution as one picture, or value iteration sweep by sweep."""
+    from rlgrid.solvers import Sweeps
+    from rlgrid.training import parse_settings
+
+    model = model_of(options.target, parse_settings(options.env_kwargs, "--env-kwargs"), options.gamma)
+    look = {"cell_size": options.cell_size, "theme": options.theme}
+    if still:
+        solution = rlgrid.solve(model, gamma=options.gamma)
+        yield rlgrid.draw(model, values=solution.values, policy=solution.policy, **look)
+        return
+    sweeps = Sweeps(model, gamma=options.gamma)
+    for _ in range(options.n_timesteps or 60):
+        sweeps.sweep()
+        yield rlgrid.draw(model, values=sweeps.values, policy=sweeps.greedy(), **look)
+        if sweeps.converged(1e-3):
+            break
+
+
+def run_frames(folder: Path, options: argparse.Namespace, still: bool) -> Iterator[NDArray[np.uint8]]:
+    """What a trained agent has learnt as one picture, or its episodes."""
+    from rlgrid import training
+
+    agent, _ = training.load(folder, render_mode="rgb_array")
+    if still:
+        if agent.model is None:
+            raise ValueError(f"the model behind {folder} is not known: record a .gif of its episodes")
+        look = {"cell_size": options.cell_size, "theme": options.theme}
+        yield rlgrid.draw(agent.model, values=agent.values, policy=agent.greedy(), **look)
+        return
+    yield from episode_frames(agent, options.n_timesteps, options.seed)
+
+
+def episode_frames(agent: Agent, steps: int | None, seed: int | None) -> Iterator[NDArray[np.uint8]]:
+    """So many frames of the deterministic policy's episodes; None is one episode, or its first 500 frames."""
+    env = agent.env
+    observation, _ = env.reset(seed=seed)
+    for step in range(steps or 500):
+        yield np.asarray(env.render())
+        action, _ = agent.predict(observation, deterministic=True)
+        observation, _, terminated, truncated, _ = env.step(action)
+        if terminated or truncated:
+            yield np.asarray(env.render())
+            if steps is None or step + 1 >= steps:
+                break
+            observation, _ = env.reset()
+    env.close()
+
+
+def write_pictures(target: Path, frames: Iterable[NDArray[np.uint8]], fps: float) -> None:
+    """Write a .png of the last frame or a .gif of them all; the file that was there is replaced at the end."""
+    import imageio.v3 as imageio
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.stem}.part{target.suffix}")
+    pictures = list(frames)
+    try:
+        if target.suffix.lower() == ".png":
+            imageio.imwrite(temporary, pictures[-1])
+        else:
+            imageio.imwrite(temporary, pictures, duration=1000 / fps, loop=0)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,410 @@
+"""A training run as a folder: what was run, the agent, and how it went.
+
+A run folder holds
+    config.json        the algorithm, the environment, the seed and every option of the run
+    world.toml         the map, where the environment was a map file; the folder then needs nothing else
+    agent.safetensors  the last checkpoint
+    monitor.csv        the episodes as they ended, in the format of Stable-Baselines3's Monitor: a line of JSON, then
+                       return ``r``, length ``l`` and seconds since the start ``t``
+    evaluations.csv    one row for each evaluation
+
+Compiled agents run thousands of episodes between two looks at them, so ``t`` is the time at which an episode was
+noticed, not at which it ended. Checkpoints and configuration are replaced by an atomic rename. A run that was stopped
+goes on from its checkpoint: rows that are younger than the checkpoint are dropped and made again.
+"""
+
+from __future__ import annotations
+
+import ast
+import csv
+import difflib
+import inspect
+import io
+import json
+import math
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rlgrid.agents.base import Agent
+
+ALGORITHMS = {"value_iteration": "ValueIteration", "q_learning": "QLearning", "dqn": "DQN"}
+CONFIG, MAP, CHECKPOINT = "config.json", "world.toml", "agent.safetensors"
+MONITOR, EVALUATIONS = "monitor.csv", "evaluations.csv"
+FORMAT_VERSION = 1
+EVALUATION_COLUMNS = ("timesteps", "mean_return", "std_return", "value", "optimal_value", "share_of_regret", "seconds")
+
+
+class RunError(ValueError):
+    """A folder that is not a run, or a run that cannot be done."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What a run is, as written to ``config.json``.
+
+    Attributes:
+        algo: a key of `ALGORITHMS`. env: an id, the name of a built-in map, or a map file.
+        env_kwargs, hyperparameters: arguments of the environment and of the agent.
+        n_timesteps: steps of the environment, or sweeps of a planner.
+        seed: of the agent and of the environment's first reset.
+        eval_freq, save_freq: units between evaluations and between checkpoints; 0 is only at the end.
+        eval_episodes: episodes in an evaluation.
+    """
+
+    algo: str
+    env: str
+    n_timesteps: int
+    seed: int
+    env_kwargs: dict[str, Any] = field(default_factory=dict)
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    eval_freq: int = 0
+    eval_episodes: int = 10
+    save_freq: int = 0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How good an agent's deterministic policy is.
+
+    ``mean_return`` and ``std_return`` are sampled: undiscounted returns over ``episodes`` episodes. Where the model
+    is known, ``value`` is J of the policy and ``optimal_value`` J*, both exact and at the world's ``gamma`` (up to the
+    step cap where gamma = 1), and ``share_of_regret`` is (J* - J) / (J* - J_uniform). None where it is unknown.
+    """
+
+    mean_return: float
+    std_return: float
+    episodes: int
+    gamma: float | None = None
+    value: float | None = None
+    optimal_value: float | None = None
+    share_of_regret: float | None = None
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """ ", did you mean ...?" for the known name that is closest to ``name``, or "" where none is close."""
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f": did you mean {found[0]}?" if found else ""
+
+
+def algorithm(name: str) -> str:
+    """The key of `ALGORITHMS` that a person's spelling means ("Q-learning", "qlearning", "DQN" ...).
+
+    Raises:
+        RunError: naming the nearest algorithm.
+    """
+    plain = {key.replace("_", ""): key for key in ALGORITHMS}
+    key = plain.get(name.lower().replace("-", "").replace("_", "").replace(" ", ""))
+    if key is None:
+        known = ", ".join(ALGORITHMS)
+        raise RunError(f"there is no algorithm {name!r}{nearest(name.lower(), ALGORITHMS)} (known: {known})")
+    return key
+
+
+def agent_class(algo: str) -> type[Agent]:
+    """The class of an algorithm."""
+    from rlgrid import agents
+
+    found: type[Agent] = getattr(agents, ALGORITHMS[algorithm(algo)])
+    return found
+
+
+def hyperparameters_of(algo: str) -> dict[str, Any]:
+    """The names and defaults of an algorithm's hyperparameters (`inspect.Parameter.empty` where there is none)."""
+    parameters = inspect.signature(agent_class(algo).__init__).parameters.values()
+    given_elsewhere = {"self", "policy", "env", "seed", "compiled"}
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {p.name: p.default for p in parameters if p.name not in given_elsewhere and p.kind in kinds}
+
+
+def parse_settings(words: Iterable[str], what: str) -> dict[str, Any]:
+    """``name:value`` words as a dict; values are Python literals, or text where they are not.
+
+    Raises:
+        RunError: for a word without a colon, naming ``what`` it should have been.
+    """
+    found: dict[str, Any] = {}
+    for word in words:
+        name, colon, text = word.partition(":")
+        if not colon or not name.isidentifier():
+            raise RunError(f"{what} {word!r} is not of the form name:value, as in learning_rate:0.1")
+        try:
+            found[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            found[name] = text
+    return found
+
+
+# --- making what a run needs ------------------------------------------------------------------------------------------
+
+
+def make_env(config: RunConfig, **changes: Any) -> Any:
+    """The environment of a run; ``changes`` are further arguments, as ``render_mode``."""
+    from rlgrid.envs.registry import make
+
+    return make(config.env, **(config.env_kwargs | changes))
+
+
+def make_agent(config: RunConfig, env: Any) -> Agent:
+    """A fresh agent as the configuration asks for it.
+
+    Raises:
+        RunError: for an unknown hyperparameter, naming the nearest.
+    """
+    known = hyperparameters_of(config.algo)
+    for name in config.hyperparameters:
+        if name not in known:
+            raise RunError(
+                f"{config.algo} has no hyperparameter {name!r}{nearest(name, known)} (it has: {', '.join(known)})"
+            )
+    return agent_class(config.algo)(env=env, seed=config.seed, **config.hyperparameters)
+
+
+def evaluate(agent: Agent, config: RunConfig, episodes: int | None = None, seed: int | None = None) -> Evaluation:
+    """Judge the agent's deterministic policy in an environment of its own; see `Evaluation`."""
+    from rlgrid.agents import evaluate_policy
+
+    episodes = config.eval_episodes if episodes is None else episodes
+    env = make_env(config)
+    try:
+        mean, std = evaluate_policy(agent, env, n_eval_episodes=episodes, deterministic=True, seed=seed)
+    finally:
+        env.close()
+    found = Evaluation(float(mean), float(std), episodes)
+    return found if agent.model is None else exact(agent, found)
+
+
+def exact(agent: Agent, sampled: Evaluation) -> Evaluation:
+    """``sampled`` with the exact value of the agent's policy, and its share of regret."""
+    from rlgrid.solvers import policy_values, share_of_regret, solve
+
+    model: Any = agent.model
+    horizon = model.max_episode_steps if model.gamma == 1.0 else None
+    start = model.start
+    value = policy_values(model, agent.policy, horizon=horizon)
+    best = solve(model, horizon=horizon, tolerance=1e-9).values
+    if horizon is not None:
+        value, best = value[0], best[0]
+    return Evaluation(
+        sampled.mean_return,
+        sampled.std_return,
+        sampled.episodes,
+        gamma=float(model.gamma),
+        value=float(start @ value),
+        optimal_value=float(start @ best),
+        share_of_regret=float(share_of_regret(model, agent.policy)),
+    )
+
+
+# --- the folder -------------------------------------------------------------------------------------------------------
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file by an atomic rename."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def new_folder(logs: Path, algo: str, env: str) -> Path:
+    """Make ``logs/algo/env_N`` with the least N that is free, as rl-zoo3 numbers its experiments."""
+    name = Path(env).stem if env.endswith(".toml") else env.replace("/", "-")
+    number = 1 + max((number for number, _ in _numbered(logs / algo, name)), default=0)
+    while True:
+        folder = logs / algo / f"{name}_{number}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1  # another run took it in the meantime
+        else:
+            return folder
+
+
+def _numbered(folder: Path, name: str) -> list[tuple[int, Path]]:
+    found = []
+    for path in folder.glob("*"):
+        stem, _, number = path.name.rpartition("_")
+        if stem == name and number.isdigit():
+            found.append((int(number), path))
+    return sorted(found)
+
+
+def find_run(logs: Path, algo: str, env: str) -> Path:
+    """The youngest run of an algorithm in an environment under ``logs``.
+
+    Raises:
+        RunError: if there is none, saying what to do.
+    """
+    name = Path(env).stem if env.endswith(".toml") else env.replace("/", "-")
+    runs = [path for _, path in _numbered(logs / algorithm(algo), name) if (path / CONFIG).is_file()]
+    if not runs:
+        raise RunError(f"there is no run of {algo} in {env} under {logs}: train one first, or name its folder")
+    return runs[-1]
+
+
+def read_config(folder: Path) -> RunConfig:
+    """The configuration of a run folder; a map file beside it is what its environment is made from.
+
+    Raises:
+        RunError: if the folder is not a run, or its configuration is torn or of another format.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        raise RunError(f"{folder} is not a run: it has no {CONFIG} (rlgrid train makes one)")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document.get("format_version") != FORMAT_VERSION:
+            version = document.get("format_version")
+            raise RunError(f"{path} has format version {version!r}; this rlgrid reads {FORMAT_VERSION}")
+        names = {item.name for item in fields(RunConfig)}
+        config = RunConfig(**{name: value for name, value in document.items() if name in names})
+    except RunError:
+        raise
+    except (ValueError, TypeError, AttributeError) as error:
+        raise RunError(f"{path} is not a configuration of a run: {error}") from error
+    if (folder / MAP).is_file():
+        config = RunConfig(**(asdict(config) | {"env": str(folder / MAP)}))
+    return config
+
+
+def load(folder: Path, **changes: Any) -> tuple[Agent, RunConfig]:
+    """The agent of a run folder, in a fresh environment made with ``changes`` (as ``render_mode``)."""
+    config = read_config(folder)
+    if not (folder / CHECKPOINT).is_file():
+        raise RunError(f"{folder} has no {CHECKPOINT} yet: the run has not reached its first checkpoint")
+    return agent_class(config.algo).load(folder / CHECKPOINT, make_env(config, **changes)), config
+
+
+class Logbook:
+    """What a run writes while it goes: episodes, evaluations and checkpoints. It is the callback of ``learn``."""
+
+    def __init__(self, folder: Path, config: RunConfig, said: Callable[[str], None]) -> None:
+        self.folder, self.config, self._said = folder, config, said
+        self._rows = 0  # of monitor.csv
+        self._seen = 0  # units, at the last call
+        self._begin = time.time()
+        self.last: Evaluation | None = None
+        self._evaluated_at = -1
+
+    def open(self) -> None:
+        """Begin the two tables."""
+        head = json.dumps({"t_start": self._begin, "env_id": self.config.env})
+        write_text(self.folder / MONITOR, f"#{head}\nr,l,t\n")
+        write_text(self.folder / EVALUATIONS, ",".join(EVALUATION_COLUMNS) + "\n")
+
+    def reopen(self, agent: Agent) -> None:
+        """Cut both tables back to what the checkpoint of ``agent`` knows, and go on from there."""
+        head, columns, *rows = (self.folder / MONITOR).read_text(encoding="utf-8").splitlines()
+        self._rows = min(len(rows), len(agent.episode_returns))
+        self._seen = agent.num_timesteps
+        self._begin = float(json.loads(head[1:])["t_start"])
+        write_text(self.folder / MONITOR, "\n".join((head, columns, *rows[: self._rows])) + "\n")
+        columns, *rows = (self.folder / EVALUATIONS).read_text(encoding="utf-8").splitlines()
+        kept = [row for row in rows if int(row.split(",")[0]) <= agent.num_timesteps]
+        write_text(self.folder / EVALUATIONS, "\n".join((columns, *kept)) + "\n")
+
+    def __call__(self, agent: Agent) -> None:
+        self.write_episodes(agent)
+        before, self._seen = self._seen, agent.num_timesteps
+        if self.config.eval_freq and before // self.config.eval_freq < self._seen // self.config.eval_freq:
+            self.evaluate(agent)
+        if self.config.save_freq and before // self.config.save_freq < self._seen // self.config.save_freq:
+            agent.save(self.folder / CHECKPOINT)
+
+    def write_episodes(self, agent: Agent) -> None:
+        """Append the episodes that ended since the last call."""
+        seconds = time.time() - self._begin
+        returns, lengths = agent.episode_returns[self._rows :], agent.episode_lengths[self._rows :]
+        if not returns:
+            return
+        with open(self.folder / MONITOR, "a", encoding="utf-8", newline="") as file:
+            file.writelines(f"{r:.6g},{length},{seconds:.6f}\n" for r, length in zip(returns, lengths, strict=True))
+        self._rows += len(returns)
+
+    def evaluate(self, agent: Agent) -> Evaluation:
+        """Evaluate and append a row, unless this very step was evaluated already."""
+        if self.last is not None and self._evaluated_at == agent.num_timesteps:
+            return self.last
+        found = evaluate(agent, self.config, seed=self.config.seed + 1)  # not the episodes that it trains on
+        table = asdict(found) | {"timesteps": agent.num_timesteps, "seconds": round(time.time() - self._begin, 3)}
+        line = io.StringIO()
+        csv.writer(line, lineterminator="\n").writerow(table[name] for name in EVALUATION_COLUMNS)
+        with open(self.folder / EVALUATIONS, "a", encoding="utf-8", newline="") as file:
+            file.write(line.getvalue())
+        self.last, self._evaluated_at = found, agent.num_timesteps
+        self._said(f"{agent.unit} {agent.num_timesteps:,}: {describe(found)}")
+        return found
+
+
+def describe(found: Evaluation) -> str:
+    """An evaluation in one line."""
+    text = f"mean return {found.mean_return:.4g} ± {found.std_return:.3g} over {found.episodes} episodes"
+    if found.share_of_regret is not None:
+        text += f", J {found.value:.6g} of {found.optimal_value:.6g}, share of regret {found.share_of_regret:.2%}"
+    return text
+
+
+def _fit_chunks(agent: Agent, frequencies: Iterable[int]) -> None:
+    """Let chunks end where something is due, if chunks of about the usual size can. Results do not depend on chunks."""
+    due = [frequency for frequency in frequencies if frequency]
+    if not due:
+        return
+    common = math.gcd(*due)
+    size = min(agent.chunk_size, *due)
+    fitting = (common // parts for parts in range(1, 64) if common % parts == 0)
+    agent.chunk_size = next((length for length in fitting if length <= size), size)
+
+
+def train(
+    config: RunConfig,
+    folder: Path,
+    *,
+    progress_bar: bool = False,
+    log_interval: int | None = None,
+    said: Callable[[str], None] = print,
+    resume: bool = False,
+) -> tuple[Agent, Evaluation]:
+    """Do a run in ``folder`` (made by `new_folder`), or finish one that was stopped; returns agent and last evaluation.
+
+    A KeyboardInterrupt is passed on once the checkpoint is written.
+    """
+    if resume:
+        agent, config = load(folder)
+        book = Logbook(folder, config, said)
+        book.reopen(agent)
+    else:
+        agent = make_agent(config, make_env(config))
+        book = Logbook(folder, config, said)
+        book.open()
+        if config.env.endswith(".toml"):
+            shutil.copyfile(config.env, folder / MAP)
+        document: Mapping[str, Any] = {"format_version": FORMAT_VERSION} | asdict(config)
+        write_text(folder / CONFIG, json.dumps(document, indent=2) + "\n")
+    _fit_chunks(agent, (config.eval_freq, config.save_freq))
+    try:
+        if resume:
+            agent.resume(book, log_interval, progress_bar)
+        else:
+            agent.learn(config.n_timesteps, book, log_interval, progress_bar)
+    except KeyboardInterrupt:
+        book.write_episodes(agent)
+        agent.save(folder / CHECKPOINT)
+        raise
+    agent.save(folder / CHECKPOINT)
+    found = book.evaluate(agent)
+    agent.env.close()
+    return agent, found
