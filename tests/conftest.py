@@ -1,0 +1,14 @@
+"""What holds for every test: no window on the screen, and hypothesis without clocks."""
+
+import os
+
+# Before any test imports pygame. Who wants to see the windows sets the driver.
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+
+import hypothesis
+
+# Kernels compile inside examples, so a deadline would measure the compiler. The same examples everywhere.
+hypothesis.settings.register_profile("rlgrid", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("rlgrid")
