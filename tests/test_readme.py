@@ -1,0 +1,71 @@
+"""README.md and docs/: every block of Python runs, every command line works, every relative link leads somewhere."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rlgrid
+from rlgrid.cli import main
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(page: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+BLOCKS = [pytest.param(page, text, id=f"{page.stem}-{n}") for page in PAGES for n, text in enumerate(blocks(page), 1)]
+
+
+def watch_without_a_window(env: Any, agent: Any) -> None:
+    """What `rlgrid.watch` does, less the window: the agent learns in chunks, and its tables are drawn."""
+    before = np.array(agent.values)
+    for _ in range(3):
+        agent.advance(500)
+        frame = rlgrid.draw(agent.model, values=agent.values, policy=agent.greedy(), agent=env.unwrapped.state)
+        assert frame.dtype == np.uint8
+    assert np.any(agent.values != before)
+
+
+@pytest.mark.parametrize(("page", "text"), BLOCKS)
+def test_code_runs(page: Path, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(rlgrid, "watch", watch_without_a_window, raising=False)
+    exec(compile(text, str(page), "exec"), {"__name__": "__main__"})
+
+
+def test_readme_has_a_script_for_each_use() -> None:
+    assert len(blocks(ROOT / "README.md")) == 3
+    assert all(len(text.strip().splitlines()) <= 20 for text in blocks(ROOT / "README.md"))
+    assert any("rlgrid.watch(" in text for text in blocks(ROOT / "README.md"))
+
+
+def test_readme_opens_with_the_window_and_gives_the_two_commands() -> None:
+    assert README.startswith("![")
+    assert "docs/images/window.png" in README.splitlines()[0]
+    lines = [line.strip() for line in README.splitlines()]
+    assert "python -m pip install -e . && python play.py" in lines
+    assert 'python -m pip install -e ".[test]" && python -m pytest' in lines
+
+
+def test_command_lines_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    commands = re.findall(r"^    rlgrid (.+)$", README, re.MULTILINE)
+    assert {line.split()[0] for line in commands} == {"envs", "solve", "train", "evaluate", "enjoy", "record"}
+    for line in commands:
+        assert main(line.split()) == 0, capsys.readouterr().err
+    assert (tmp_path / "cliff.gif").is_file()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
