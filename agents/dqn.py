@@ -15,6 +15,8 @@ Its products go through BLAS, held at one thread while the agent learns: such sm
 from __future__ import annotations
 
 import functools
+import importlib
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -125,6 +127,7 @@ class DQN(Agent):
         self.loss = loss
         self.adam_epsilon = check_number("adam_epsilon", adam_epsilon, 0.0, 1.0, open_low=True)
         self.net_arch, self.activation_fn, self.initializer = _check_policy_kwargs(policy_kwargs)
+        self._activation = ACTIVATIONS.index(self.activation_fn)
         self._discrete, self._width = _check_observations(self.env.observation_space)
         self._num_actions = int(self.env.action_space.n)  # type: ignore[attr-defined]
         self._first_action = int(self.env.action_space.start)  # type: ignore[attr-defined]
@@ -135,10 +138,11 @@ class DQN(Agent):
 
     def _new_learner(self) -> Any:
         from rlgrid.kernels.dqn import BAD_LAYER, Learner
+        from rlgrid.kernels.network import layout_of
 
         sizes = [self._width, *self.net_arch, self._num_actions]
         blocks = []
-        for layer, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
             last = layer == len(sizes) - 2
             # One entry of a one-hot row is on, so a unit of the first layer has one input at a time.
             effective_in = 1 if layer == 0 and self._discrete else fan_in
@@ -147,14 +151,12 @@ class DQN(Agent):
             blocks.append(limit * (2.0 * self._generator.random(fan_in * fan_out) - 1.0))
             blocks.append(np.zeros(fan_out))
         theta = np.concatenate(blocks).astype(np.float32)
-        lengths = [fan_in * fan_out + fan_out for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True)]
-        states = self._width if self._discrete else 0
+        states = self._width if self._discrete else 1
         available = None if self.model is None else self.model.available
         counters = np.zeros(4, np.int64)
         counters[BAD_LAYER] = -1
         return Learner(
-            sizes=np.array(sizes, np.int64),
-            starts=np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
+            layout=layout_of(sizes),
             theta=theta,
             target=theta.copy(),
             gradient=np.zeros_like(theta),
@@ -166,8 +168,7 @@ class DQN(Agent):
             index=np.zeros(self.batch_size, np.int64),
             batch=self._blank(self.batch_size),
             next_batch=self._blank(self.batch_size),
-            choice=np.zeros(self.batch_size, np.int64),
-            returns=np.zeros(self.batch_size),
+            targets=np.zeros(self.batch_size),
             observation=self._blank(1),
             arrival=self._blank(1),
             observations=self._blank(self.buffer_size),
@@ -190,7 +191,7 @@ class DQN(Agent):
 
         total = float(self.total_timesteps or self.default_total_timesteps or 1)
         return Rule(
-            activation=ACTIVATIONS.index(self.activation_fn),
+            activation=self._activation,
             gamma=self.gamma,
             learning_rate=self._rate,
             linear_decay=self._linear_decay,
@@ -298,16 +299,29 @@ class DQN(Agent):
         Raises:
             ValueError: if the observation is not one of the environment's.
         """
-        from rlgrid.kernels.dqn import choose, epsilon_at
+        from rlgrid.kernels.dqn import epsilon_at
 
         rows, single = self._rows(observation)
-        rule = self._rule()
-        epsilon = 0.0 if deterministic else float(epsilon_at(rule, self.num_timesteps))
-        actions = np.array(
-            [choose(self._learner, rule, rows, i, epsilon, self._predict_generator) for i in range(len(rows))], np.int64
-        )
+        q = self._evaluate(rows)
+        if self.model is not None and self.model.available is not None:
+            q[~self.model.available[rows]] = -np.inf
+        actions = q.argmax(axis=1)
+        if not deterministic:
+            epsilon = float(epsilon_at(self._rule(), self.num_timesteps))
+            for i in range(len(actions)):
+                if self._predict_generator.random() < epsilon:
+                    there = np.flatnonzero(q[i] > -np.inf)
+                    actions[i] = there[int(self._predict_generator.random() * len(there))]
         actions += self._first_action
         return (int(actions[0]) if single else actions), state
+
+    def _evaluate(self, rows: NDArray[Any]) -> NDArray[np.float64]:
+        """float64 [n, A]: the network at observations as the kernels take them."""
+        from rlgrid.kernels.dqn import evaluate
+
+        learner, q = self._learner, np.empty((len(rows), self._num_actions))
+        evaluate(learner.theta, learner.layout, self._activation, rows, self._blank(1), learner.row, q)
+        return q
 
     def _rows(self, observation: Any) -> tuple[NDArray[Any], bool]:
         """Observations as the kernels take them, and whether it was a single one."""
@@ -321,7 +335,9 @@ class DQN(Agent):
             return np.ascontiguousarray(rows - self._first_state, np.int32), given.ndim == 0
         rows = np.atleast_2d(given)
         if given.dtype.kind not in "iufb" or rows.ndim != 2 or rows.shape[1] != self._width:
-            raise ValueError(f"an observation must have shape ({self._width},) or (n, {self._width}), not {given.shape}")
+            raise ValueError(
+                f"an observation must have shape ({self._width},) or (n, {self._width}), not {given.shape}"
+            )
         return np.ascontiguousarray(rows, np.float32), given.ndim == 1
 
     @property
@@ -329,10 +345,7 @@ class DQN(Agent):
         """float64 [S, A]: the network at every state; -inf where the state lacks the action, 0 in terminal states."""
         if not self._discrete:
             raise AttributeError(f"DQN has no table of q_values over {self.env.observation_space}")
-        from rlgrid.kernels.dqn import evaluate
-
-        q = np.empty((self._width, self._num_actions))
-        evaluate(self._learner, self._rule(), np.arange(self._width, dtype=np.int32), q)
+        q = self._evaluate(np.arange(self._width, dtype=np.int32))
         if self.model is not None:
             q[self.model.absorbing] = 0.0
             if self.model.available is not None:
@@ -494,7 +507,7 @@ def _check_observations(space: gym.Space[Any]) -> tuple[bool, int]:
 
 @functools.cache
 def _blas() -> Any:
-    import scipy.linalg.cython_blas  # noqa: F401: the BLAS that numba calls must be loaded to be found
+    importlib.import_module("scipy.linalg.cython_blas")  # the BLAS that numba calls must be loaded to be found
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()

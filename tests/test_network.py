@@ -24,10 +24,10 @@ class Net:
 
     def __init__(self, sizes, dtype=np.float64, seed=0, batch=7, discrete=False):
         rng = np.random.default_rng(seed)
-        self.sizes = np.array(sizes, np.int64)
-        lengths = [a * b + b for a, b in itertools.pairwise(sizes)]
-        self.starts = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-        self.theta = rng.normal(size=self.starts[-1]).astype(dtype)
+        self.sizes = sizes
+        self.layout = nw.layout_of(sizes)
+        parameters = sum(a * b + b for a, b in itertools.pairwise(sizes))
+        self.theta = rng.normal(size=parameters).astype(dtype)
         self.work = np.zeros(batch * sum(sizes[1:]), dtype)
         self.deltas = np.zeros_like(self.work)
         if discrete:
@@ -38,10 +38,9 @@ class Net:
             self.inputs = self.observations.astype(np.float64)
 
     def layers(self, theta):
-        for layer in range(len(self.sizes) - 1):
-            n_in, n_out = self.sizes[layer : layer + 2]
-            block = theta[self.starts[layer] : self.starts[layer + 1]].astype(np.float64)
-            yield block[: n_in * n_out].reshape(n_in, n_out), block[n_in * n_out :]
+        for (n_in, n_out), first in zip(itertools.pairwise(self.sizes), self.layout[:, nw.WEIGHTS], strict=True):
+            last = first + n_in * n_out
+            yield theta[first:last].astype(float).reshape(n_in, n_out), theta[last : last + n_out].astype(float)
 
     def oracle(self, activation, theta=None):
         y = self.inputs
@@ -53,7 +52,7 @@ class Net:
         return y
 
     def forward(self, activation):
-        return nw.forward(self.theta, self.sizes, self.starts, activation, self.observations, self.work)
+        return nw.forward(self.theta, self.layout, activation, self.observations, self.work)
 
 
 SHAPES = [(5, 3), (5, 8, 3), (4, 16, 8, 2), (6, 5, 7, 9, 4)]
@@ -68,8 +67,8 @@ def test_forward_is_the_written_out_product(sizes, discrete, activation):
     np.testing.assert_allclose(net.forward(activation), expected, rtol=1e-12, atol=1e-12)
     work = np.zeros(sum(sizes[1:]))
     for i in range(7):
-        row = nw.forward_row(net.theta, net.sizes, net.starts, activation, net.observations, i, work)
-        np.testing.assert_allclose(row, expected[i], rtol=1e-12, atol=1e-12)
+        row = nw.forward(net.theta, net.layout, activation, net.observations[i : i + 1].copy(), work)
+        np.testing.assert_allclose(row[0], expected[i], rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -80,8 +79,8 @@ def test_forward_in_float32(discrete, activation):
     assert out.dtype == np.float32
     np.testing.assert_allclose(out, net.oracle(activation), rtol=2e-5, atol=2e-5)
     work = np.zeros(36, np.float32)
-    row = nw.forward_row(net.theta, net.sizes, net.starts, activation, net.observations, 3, work)
-    np.testing.assert_allclose(row, out[3], rtol=2e-5, atol=2e-5)
+    row = nw.forward(net.theta, net.layout, activation, net.observations[3:4].copy(), work)
+    np.testing.assert_allclose(row[0], out[3], rtol=2e-5, atol=2e-5)
 
 
 def test_tanh_in_float32_is_right_to_a_few_units_in_the_last_place():
@@ -119,7 +118,7 @@ def test_gradients_against_finite_differences(sizes, discrete, activation, huber
     derivative = np.array([[nw.error_loss(e, huber)[1] for e in row] for row in out - targets])
     net.deltas[-derivative.size :] = derivative.ravel()
     gradient = np.full_like(net.theta, np.nan)
-    nw.backward(net.theta, net.sizes, net.starts, activation, net.observations, net.work, net.deltas, gradient)
+    nw.backward(net.theta, net.layout, activation, net.observations, net.work, net.deltas, gradient)
     # Fourth-order central differences: the truncation error is O(h^4), so 1e-6 is asked of the gradient and not of h.
     h = 1e-3
     numeric = np.empty_like(gradient)
@@ -144,6 +143,10 @@ def test_gradients_against_finite_differences(sizes, discrete, activation, huber
     scale = np.linalg.norm(gradient) + np.linalg.norm(numeric)
     assert scale > 0
     assert np.linalg.norm(gradient - numeric) / scale < 1e-6
+
+
+def test_the_layout_of_two_layers():
+    np.testing.assert_array_equal(nw.layout_of([4, 3, 2]), [[4, 3, 0, 12, 0], [3, 2, 15, 21, 3]])
 
 
 def test_losses():
@@ -188,8 +191,8 @@ def test_mix_copies_or_moves_a_share():
 
 def test_the_first_layer_that_is_not_finite_is_named():
     net = Net((4, 3, 2, 2), dtype=np.float32)
-    assert nw.first_bad_layer(net.theta, net.starts) == -1
-    net.theta[net.starts[2]] = np.inf
-    assert nw.first_bad_layer(net.theta, net.starts) == 2
-    net.theta[net.starts[2] - 1] = np.nan
-    assert nw.first_bad_layer(net.theta, net.starts) == 1
+    assert nw.first_bad_layer(net.theta, net.layout) == -1
+    net.theta[net.layout[2, nw.WEIGHTS]] = np.inf
+    assert nw.first_bad_layer(net.theta, net.layout) == 2
+    net.theta[net.layout[2, nw.WEIGHTS] - 1] = np.nan
+    assert nw.first_bad_layer(net.theta, net.layout) == 1

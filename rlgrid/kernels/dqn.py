@@ -16,14 +16,14 @@ from numba import njit
 
 from rlgrid.kernels.model import sample, sample_start
 from rlgrid.kernels.network import (
+    OUTPUTS,
+    UNITS,
     adam,
     backward,
     error_loss,
     first_bad_layer,
     forward,
-    forward_row,
     global_norm,
-    layer_outputs,
     mix,
 )
 
@@ -67,21 +67,19 @@ class Rule(NamedTuple):
 class Learner(NamedTuple):
     """Network, optimiser, replay memory and buffers. P parameters, batches of B, a memory of N, observations of D."""
 
-    sizes: Any  # int64 [L + 1]
-    starts: Any  # int64 [L + 1]
+    layout: Any  # int64 [L, 5], of rlgrid.kernels.network
     theta: Any  # float32 [P]
     target: Any  # float32 [P]
     gradient: Any  # float32 [P]
     mean: Any  # float32 [P], Adam's first moment
     square: Any  # float32 [P], Adam's second moment
-    work: Any  # float32 [B * sum(sizes[1:])]
-    deltas: Any  # float32 [B * sum(sizes[1:])]
-    row: Any  # float32 [sum(sizes[1:])]
+    work: Any  # float32 [B * units of all layers]
+    deltas: Any  # float32 [B * units of all layers]
+    row: Any  # float32 [units of all layers]
     index: Any  # int64 [B], the sampled transitions
     batch: Any  # int32 [B] or float32 [B, D], their observations
     next_batch: Any  # the same of the observations that they led to
-    choice: Any  # int64 [B], the action that a target evaluates
-    returns: Any  # float64 [B], the targets
+    targets: Any  # float64 [B], what their values are moved to
     observation: Any  # int32 [1] or float32 [1, D], the present one
     arrival: Any  # the same, where the present step led, before any reset
     observations: Any  # int32 [N] or float32 [N, D]
@@ -90,8 +88,8 @@ class Learner(NamedTuple):
     rewards: Any  # float32 [N]
     terminated: Any  # bool [N]
     available: Any  # bool [S, A], or [0, 0] where every action always is
-    visits: Any  # int64 [S], or [0] over vectors
-    td_error: Any  # float64 [S], the last error in each state, or [0] over vectors
+    visits: Any  # int64 [S], or [1] over vectors
+    td_error: Any  # float64 [S], the last error in each state, or [1] over vectors
     counters: Any  # int64 [4]
     measures: Any  # float64 [3]
 
@@ -114,37 +112,53 @@ def learning_rate_at(rule, t):
     return rule.learning_rate
 
 
+@njit(cache=True, nogil=True)
+def state_of(observations, i):
+    """The state observations[i] of a Discrete space; 0 over vectors, whose tables have one row."""
+    if observations.ndim == 1:
+        return np.int64(observations[i])
+    return 0
+
+
+@njit(cache=True, nogil=True)
+def _copy(source, i, target, j):
+    """target[j] = source[i], both observations."""
+    if source.ndim == 1:
+        target[j] = source[i]
+    else:
+        for k in range(source.shape[1]):
+            target[j, k] = source[i, k]
+
+
 # --- actions --------------------------------------------------------------------------------------------------------
 
 
 @njit(cache=True, nogil=True)
-def is_available(available, observations, i, action):
-    """Whether the state observations[i] has the action."""
-    if observations.ndim == 1:
-        return available.size == 0 or available[observations[i], action]
-    return True
-
-
-@njit(cache=True, nogil=True)
-def greedy_action(q, available, observations, i):
-    """The action of the largest q [A] among those of observations[i], the lowest index where several are equal."""
+def greedy_action(q, i, available, s):
+    """The action of the largest q[i] among those that state s has, the lowest index where several are equal."""
     chosen = -1
-    for a in range(q.size):
-        if is_available(available, observations, i, a) and (chosen < 0 or q[a] > q[chosen]):
+    for a in range(q.shape[1]):
+        if (available.size == 0 or available[s, a]) and (chosen < 0 or q[i, a] > q[i, chosen]):
             chosen = a
     return max(chosen, 0)
 
 
 @njit(cache=True, nogil=True)
-def random_action(num_actions, available, observations, i, generator):
-    """An available action, all equally likely."""
+def act(learner, rule, t, generator):
+    """The epsilon-greedy action (Sutton & Barto, 2nd ed., section 2.2) at the present observation, step t."""
+    s, available = state_of(learner.observation, 0), learner.available
+    if generator.random() >= epsilon_at(rule, t):
+        q = forward(learner.theta, learner.layout, rule.activation, learner.observation, learner.row)
+        return greedy_action(q, 0, available, s)
+    num_actions = learner.layout[-1, UNITS]
+    if available.size == 0:
+        return int(generator.random() * num_actions)
     there = 0
     for a in range(num_actions):
-        if is_available(available, observations, i, a):
-            there += 1
+        there += available[s, a]
     k = int(generator.random() * there)
     for a in range(num_actions):
-        if is_available(available, observations, i, a):
+        if available[s, a]:
             if k == 0:
                 return a
             k -= 1
@@ -152,34 +166,19 @@ def random_action(num_actions, available, observations, i, generator):
 
 
 @njit(cache=True, nogil=True)
-def choose(learner, rule, observations, i, epsilon, generator):
-    """Epsilon-greedy choice (Sutton & Barto, 2nd ed., section 2.2) at observations[i]."""
-    if generator.random() < epsilon:
-        return random_action(learner.sizes[-1], learner.available, observations, i, generator)
-    q = forward_row(learner.theta, learner.sizes, learner.starts, rule.activation, observations, i, learner.row)
-    return greedy_action(q, learner.available, observations, i)
+def evaluate(theta, layout, activation, observations, probe, row, q):
+    """The values of the actions of every observation into q [n, A], each row as `act` computes it.
 
-
-@njit(cache=True, nogil=True)
-def act(learner, rule, t, generator):
-    """The action at the present observation, step t."""
-    return choose(learner, rule, learner.observation, 0, epsilon_at(rule, t), generator)
-
-
-@njit(cache=True, nogil=True)
-def evaluate(learner, rule, observations, q):
-    """The values of the actions of every observation into q [n, A], each row as `act` computes it."""
+    ``probe`` takes one observation, ``row`` the outputs of the layers for it.
+    """
     for i in range(observations.shape[0]):
-        q[i] = forward_row(learner.theta, learner.sizes, learner.starts, rule.activation, observations, i, learner.row)
+        _copy(observations, i, probe, 0)
+        values = forward(theta, layout, activation, probe, row)
+        for a in range(q.shape[1]):
+            q[i, a] = values[0, a]
 
 
 # --- learning -------------------------------------------------------------------------------------------------------
-
-
-@njit(cache=True, nogil=True)
-def _gather(rows, index, out):
-    for i in range(index.size):
-        out[i] = rows[index[i]]
 
 
 @njit(cache=True, nogil=True)
@@ -190,8 +189,8 @@ def remember(learner, action, reward, terminated):
     """
     counters = learner.counters
     i = counters[POSITION]
-    learner.observations[i] = learner.observation[0]
-    learner.next_observations[i] = learner.arrival[0]
+    _copy(learner.observation, 0, learner.observations, i)
+    _copy(learner.arrival, 0, learner.next_observations, i)
     learner.actions[i] = action
     learner.rewards[i] = reward
     learner.terminated[i] = terminated
@@ -200,79 +199,61 @@ def remember(learner, action, reward, terminated):
 
 
 @njit(cache=True, nogil=True)
-def td_targets(learner, rule):
-    """r + gamma Q_target(s', b) into learner.returns, nothing after a terminated transition.
+def td_target(q_online, q_target, i, available, s, reward, terminated, gamma):
+    """r + gamma Q_target(s', b) of row i, float64; nothing follows a terminated transition.
 
-    b is greedy by the target network (Mnih et al. 2015), or by the online network (double Q-learning).
+    b is greedy by q_online: the online network's in double Q-learning (van Hasselt et al. 2016, equation 4), the
+    target network's in plain Q-learning (Mnih et al. 2015).
     """
-    sizes, starts, following = learner.sizes, learner.starts, learner.next_batch
-    if rule.double_q:
-        q = forward(learner.theta, sizes, starts, rule.activation, following, learner.work)
-        for i in range(learner.index.size):
-            learner.choice[i] = greedy_action(q[i], learner.available, following, i)
-    q = forward(learner.target, sizes, starts, rule.activation, following, learner.work)
-    for i in range(learner.index.size):
-        if not rule.double_q:
-            learner.choice[i] = greedy_action(q[i], learner.available, following, i)
-        j = learner.index[i]
-        value = np.float64(learner.rewards[j])
-        if not learner.terminated[j]:
-            value += rule.gamma * np.float64(q[i, learner.choice[i]])
-        learner.returns[i] = value
-
-
-@njit(cache=True, nogil=True)
-def _note_error(td_error, observations, i, error):
-    if observations.ndim == 1:
-        td_error[observations[i]] = error
-
-
-@njit(cache=True, nogil=True)
-def _count_visit(visits, observation):
-    if observation.ndim == 1:
-        visits[observation[0]] += 1
-
-
-@njit(cache=True, nogil=True)
-def _measure(measures, place, value, span):
-    measures[place] += (value - measures[place]) / span
+    if terminated:
+        return np.float64(reward)
+    return np.float64(reward) + gamma * np.float64(q_target[i, greedy_action(q_online, i, available, s)])
 
 
 @njit(cache=True, nogil=True)
 def gradient_step(learner, rule, learning_rate, generator):
     """One step of Adam on the mean loss of a batch drawn from memory; False where a value is not finite."""
-    sizes, starts, counters = learner.sizes, learner.starts, learner.counters
-    batch = learner.index.size
+    layout, counters, measures = learner.layout, learner.counters, learner.measures
+    work, deltas, index = learner.work, learner.deltas, learner.index
+    batch, units = index.size, layout[-1, UNITS]
     for i in range(batch):
-        learner.index[i] = int(generator.random() * counters[FILLED])
-    _gather(learner.observations, learner.index, learner.batch)
-    _gather(learner.next_observations, learner.index, learner.next_batch)
-    td_targets(learner, rule)
+        index[i] = int(generator.random() * counters[FILLED])
+        _copy(learner.observations, index[i], learner.batch, i)
+        _copy(learner.next_observations, index[i], learner.next_batch, i)
 
-    q = forward(learner.theta, sizes, starts, rule.activation, learner.batch, learner.work)
-    deltas = layer_outputs(learner.deltas, sizes, batch, sizes.size - 2)
-    deltas[:] = deltas.dtype.type(0)
-    loss = 0.0
-    size_of_error = 0.0
+    q_target = forward(learner.target, layout, rule.activation, learner.next_batch, deltas)
+    q = q_target
+    if rule.double_q:
+        q = forward(learner.theta, layout, rule.activation, learner.next_batch, work)
     for i in range(batch):
-        j = learner.index[i]
-        action = learner.actions[j]
-        error = np.float64(q[i, action]) - learner.returns[i]
+        s, j = state_of(learner.next_batch, i), index[i]
+        learner.targets[i] = td_target(
+            q, q_target, i, learner.available, s, learner.rewards[j], learner.terminated[j], rule.gamma
+        )
+
+    q = forward(learner.theta, layout, rule.activation, learner.batch, work)
+    first = batch * layout[-1, OUTPUTS]
+    for i in range(first, first + batch * units):
+        deltas[i] = 0
+    loss = 0.0
+    absolute_error = 0.0
+    for i in range(batch):
+        action = learner.actions[index[i]]
+        error = np.float64(q[i, action]) - learner.targets[i]
         its_loss, slope = error_loss(error, rule.huber)
         loss += its_loss
-        size_of_error += abs(error)
-        deltas[i * sizes[-1] + action] = slope / batch
-        _note_error(learner.td_error, learner.batch, i, -error)
-    backward(learner.theta, sizes, starts, rule.activation, learner.batch, learner.work, learner.deltas, learner.gradient)
+        absolute_error += abs(error)
+        deltas[first + i * units + action] = slope / batch
+        learner.td_error[state_of(learner.batch, i)] = -error
+    backward(learner.theta, layout, rule.activation, learner.batch, work, deltas, learner.gradient)
     norm = global_norm(learner.gradient)
     if not (math.isfinite(loss) and math.isfinite(norm)):
-        layer = first_bad_layer(learner.theta, starts)
+        layer = first_bad_layer(learner.theta, layout)
         if layer < 0:
-            layer = first_bad_layer(learner.gradient, starts)
-        counters[BAD_LAYER] = layer if layer >= 0 else sizes.size - 2
+            layer = first_bad_layer(learner.gradient, layout)
+        counters[BAD_LAYER] = layer if layer >= 0 else layout.shape[0] - 1
         return False
     counters[UPDATES] += 1
-    scale = rule.max_grad_norm / norm if norm > rule.max_grad_norm else 1.0
     adam(
         learner.theta,
         learner.gradient,
@@ -283,19 +264,19 @@ def gradient_step(learner, rule, learning_rate, generator):
         rule.beta1,
         rule.beta2,
         rule.adam_epsilon,
-        scale,
+        rule.max_grad_norm / norm if norm > rule.max_grad_norm else 1.0,
     )
     span = min(counters[UPDATES], MEASURE_SPAN)
-    _measure(learner.measures, LOSS, loss / batch, span)
-    _measure(learner.measures, TD_ERROR, size_of_error / batch, span)
-    _measure(learner.measures, GRADIENT_NORM, norm, span)
+    measures[LOSS] += (loss / batch - measures[LOSS]) / span
+    measures[TD_ERROR] += (absolute_error / batch - measures[TD_ERROR]) / span
+    measures[GRADIENT_NORM] += (norm - measures[GRADIENT_NORM]) / span
     return True
 
 
 @njit(cache=True, nogil=True)
 def observe(learner, rule, t, action, reward, terminated, generator):
     """What is done with the transition of step t, which led to learner.arrival; False where a value is not finite."""
-    _count_visit(learner.visits, learner.observation)
+    learner.visits[state_of(learner.observation, 0)] += 1
     remember(learner, action, reward, terminated)
     done = t + 1
     if done > rule.learning_starts and done % rule.train_freq == 0:

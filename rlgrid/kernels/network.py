@@ -1,16 +1,17 @@
 """A dense network: forward, backward, squared and Huber error, Adam; over arrays of float32 or float64.
 
-Layer l computes y_l = phi(y_{l-1} W_l + b_l) for l = 1 .. L, with phi the identity in the last one. All parameters lie
-in one flat array ``theta`` of length P, layer after layer: W_l [in, out] in rows, then b_l [out]; ``starts`` [L + 1]
-says where each layer begins, ``sizes`` [L + 1] how wide it is. Gradients and the moments of Adam have the same layout.
+Layer l computes y_l = phi(y_{l-1} W_l + b_l), with phi the identity in the last one. All parameters lie in one flat
+array ``theta`` of length P, layer after layer: W_l [in, out] in rows, then b_l [out]. ``layout`` (`layout_of`) says
+where each begins. Gradients and the moments of Adam are laid out in the same way.
 
 Observations come as float [B, D], or as integers [B] where they are the states of a Discrete space: the product of a
-one-hot row with W_1 is a row of W_1, so that row is read and no one-hot is ever built.
+one-hot row with the first W is a row of it, so that row is read and no one-hot is ever built.
 
 Activations are those whose derivative follows from their value, so one buffer for each layer is enough. ``work`` holds
-the outputs of the layers for a batch, one layer after the other: layer l is [B, sizes[l]].
+the outputs of the layers for a batch of B, one layer after the other: B rows of each.
 
-Batches go through BLAS (``np.dot``). A single row goes through loops of its own, which sum in a fixed order.
+Batches go through BLAS (``np.dot``). A single row goes through loops of its own: they are as fast there, and sum in
+the same order on every processor. Copies are loops as well, since numba takes long to compile ``a[:] = b``.
 """
 
 import math
@@ -22,28 +23,31 @@ LINEAR, RELU, TANH, SIGMOID, LEAKY_RELU, ELU, SOFTSIGN = range(7)
 
 LEAK = 0.01  # slope of the leaky ReLU below 0
 
+# Columns of a layout.
+INPUTS, UNITS, WEIGHTS, BIASES, OUTPUTS = range(5)
+
+
+def layout_of(sizes):
+    """int64 [L, 5] from the widths of input, hidden layers and output.
+
+    Of each layer: inputs, units, where its weights and its biases begin in theta, and units of all layers before it.
+    P is the last layer's BIASES + UNITS.
+    """
+    layout = np.zeros((len(sizes) - 1, 5), np.int64)
+    parameters = 0
+    outputs = 0
+    for layer in range(len(sizes) - 1):
+        inputs, units = sizes[layer], sizes[layer + 1]
+        layout[layer] = (inputs, units, parameters, parameters + inputs * units, outputs)
+        parameters += inputs * units + units
+        outputs += units
+    return layout
+
 
 @njit(cache=True, nogil=True)
-def layer_weights(theta, sizes, starts, layer):
-    """W of a layer (0 is the first), [in, out], a view."""
-    rows, columns = sizes[layer], sizes[layer + 1]
-    first = starts[layer]
-    return theta[first : first + rows * columns].reshape((rows, columns))
-
-
-@njit(cache=True, nogil=True)
-def layer_biases(theta, sizes, starts, layer):
-    """b of a layer (0 is the first), [out], a view."""
-    return theta[starts[layer + 1] - sizes[layer + 1] : starts[layer + 1]]
-
-
-@njit(cache=True, nogil=True)
-def layer_outputs(work, sizes, rows, layer):
-    """The outputs of a layer (0 is the first) for a batch, flat [rows * out], a view."""
-    first = 0
-    for i in range(1, layer + 1):
-        first += sizes[i]
-    return work[rows * first : rows * (first + sizes[layer + 1])]
+def block(flat, first, rows, columns):
+    """[rows, columns] of a flat array from ``first`` on, a view."""
+    return flat[first : first + rows * columns].reshape((rows, columns))
 
 
 # --- activations ----------------------------------------------------------------------------------------------------
@@ -135,114 +139,92 @@ def times_derivative(delta, y, activation):
 
 
 @njit(cache=True, nogil=True)
-def _product(observations, weights, out):
-    """observations @ weights into out [B, h]; integer observations are rows of the weights."""
+def _product(x, weights, out):
+    """x @ weights into out."""
+    if x.shape[0] > 1:
+        np.dot(x, weights, out)
+        return
+    for j in range(weights.shape[1]):
+        out[0, j] = 0
+    for k in range(weights.shape[0]):
+        for j in range(weights.shape[1]):
+            out[0, j] += x[0, k] * weights[k, j]
+
+
+@njit(cache=True, nogil=True)
+def _product_with_observations(observations, weights, out):
+    """The same for the first layer: integer observations are rows of the weights."""
     if observations.ndim == 1:
         for i in range(observations.shape[0]):
-            row = weights[observations[i]]
-            for j in range(row.size):
-                out[i, j] = row[j]
+            for j in range(weights.shape[1]):
+                out[i, j] = weights[observations[i], j]
     else:
-        np.dot(observations, weights, out)
+        _product(observations, weights, out)
 
 
 @njit(cache=True, nogil=True)
 def _product_gradient(observations, delta, gradient):
-    """observations^T @ delta into gradient [in, h]; integer observations add rows of delta."""
+    """observations^T @ delta into gradient; integer observations add their rows of delta."""
     if observations.ndim == 1:
-        gradient[:] = gradient.dtype.type(0)
+        for i in range(gradient.shape[0]):
+            for j in range(gradient.shape[1]):
+                gradient[i, j] = 0
         for i in range(observations.shape[0]):
-            row = gradient[observations[i]]
-            for j in range(row.size):
-                row[j] += delta[i, j]
+            for j in range(gradient.shape[1]):
+                gradient[observations[i], j] += delta[i, j]
     else:
         np.dot(observations.T, delta, gradient)
 
 
 @njit(cache=True, nogil=True)
-def _add_bias(out, biases):
-    for i in range(out.shape[0]):
-        for j in range(biases.size):
-            out[i, j] += biases[j]
-
-
-@njit(cache=True, nogil=True)
-def forward(theta, sizes, starts, activation, observations, work):
-    """The outputs of the last layer for a batch, [B, sizes[-1]], a view of work; work keeps those of all layers."""
+def forward(theta, layout, activation, observations, work):
+    """The outputs of the last layer for a batch, [B, units], a view of work; work keeps those of all layers."""
     batch = observations.shape[0]
-    last = sizes.size - 2
-    flat = layer_outputs(work, sizes, batch, 0)
-    out = flat.reshape((batch, sizes[1]))
-    _product(observations, layer_weights(theta, sizes, starts, 0), out)
-    _add_bias(out, layer_biases(theta, sizes, starts, 0))
-    for layer in range(1, last + 1):
-        activate(flat, activation)
+    out = block(work, 0, batch, layout[0, UNITS])
+    for layer in range(layout.shape[0]):
+        inputs, units, first = layout[layer, INPUTS], layout[layer, UNITS], batch * layout[layer, OUTPUTS]
+        weights = block(theta, layout[layer, WEIGHTS], inputs, units)
         below = out
-        flat = layer_outputs(work, sizes, batch, layer)
-        out = flat.reshape((batch, sizes[layer + 1]))
-        np.dot(below, layer_weights(theta, sizes, starts, layer), out)
-        _add_bias(out, layer_biases(theta, sizes, starts, layer))
+        out = block(work, first, batch, units)
+        if layer == 0:
+            _product_with_observations(observations, weights, out)
+        else:
+            _product(below, weights, out)
+        biases = layout[layer, BIASES]
+        for i in range(batch):
+            for j in range(units):
+                out[i, j] += theta[biases + j]
+        if layer < layout.shape[0] - 1:
+            activate(work[first : first + batch * units], activation)
     return out
 
 
 @njit(cache=True, nogil=True)
-def backward(theta, sizes, starts, activation, observations, work, deltas, gradient):
+def backward(theta, layout, activation, observations, work, deltas, gradient):
     """Back-propagation: d loss / d theta into gradient [P].
 
     ``work`` is as `forward` left it for the same observations. ``deltas`` is laid out as work; its last layer holds
-    d loss / d output [B, sizes[-1]], and the others are filled here with d loss / d (input of phi).
+    d loss / d output, [B, units], and the others are filled here with d loss / d (input of phi).
     """
     batch = observations.shape[0]
-    for layer in range(sizes.size - 2, -1, -1):
-        flat = layer_outputs(deltas, sizes, batch, layer)
-        delta = flat.reshape((batch, sizes[layer + 1]))
-        biases = layer_biases(gradient, sizes, starts, layer)
-        biases[:] = biases.dtype.type(0)
+    for layer in range(layout.shape[0] - 1, -1, -1):
+        inputs, units, biases = layout[layer, INPUTS], layout[layer, UNITS], layout[layer, BIASES]
+        delta = block(deltas, batch * layout[layer, OUTPUTS], batch, units)
+        for j in range(units):
+            gradient[biases + j] = 0
         for i in range(batch):
-            for j in range(biases.size):
-                biases[j] += delta[i, j]
-        weights = layer_weights(gradient, sizes, starts, layer)
+            for j in range(units):
+                gradient[biases + j] += delta[i, j]
+        slope = block(gradient, layout[layer, WEIGHTS], inputs, units)
         if layer == 0:
-            _product_gradient(observations, delta, weights)
-            break
-        below = layer_outputs(work, sizes, batch, layer - 1)
-        np.dot(below.reshape((batch, sizes[layer])).T, delta, weights)
-        delta_below = layer_outputs(deltas, sizes, batch, layer - 1)
-        np.dot(delta, layer_weights(theta, sizes, starts, layer).T, delta_below.reshape((batch, sizes[layer])))
-        times_derivative(delta_below, below, activation)
-
-
-@njit(cache=True, nogil=True)
-def _accumulate(x, weights, out):
-    for i in range(x.size):
-        for j in range(out.size):
-            out[j] += x[i] * weights[i, j]
-
-
-@njit(cache=True, nogil=True)
-def _row_product(observations, index, weights, out):
-    """out += observations[index] @ weights, by loops that always sum in the same order."""
-    if observations.ndim == 1:
-        row = weights[observations[index]]
-        for j in range(out.size):
-            out[j] += row[j]
-    else:
-        _accumulate(observations[index], weights, out)
-
-
-@njit(cache=True, nogil=True)
-def forward_row(theta, sizes, starts, activation, observations, index, work):
-    """The outputs [sizes[-1]] of the last layer for observations[index], a view of work."""
-    out = layer_outputs(work, sizes, 1, 0)
-    out[:] = layer_biases(theta, sizes, starts, 0)
-    _row_product(observations, index, layer_weights(theta, sizes, starts, 0), out)
-    for layer in range(1, sizes.size - 1):
-        activate(out, activation)
-        below = out
-        out = layer_outputs(work, sizes, 1, layer)
-        out[:] = layer_biases(theta, sizes, starts, layer)
-        _accumulate(below, layer_weights(theta, sizes, starts, layer), out)
-    return out
+            _product_gradient(observations, delta, slope)
+            return
+        first = batch * layout[layer - 1, OUTPUTS]
+        np.dot(block(work, first, batch, inputs).T, delta, slope)
+        weights = block(theta, layout[layer, WEIGHTS], inputs, units)
+        np.dot(delta, weights.T, block(deltas, first, batch, inputs))
+        last = first + batch * inputs
+        times_derivative(deltas[first:last], work[first:last], activation)
 
 
 # --- losses ---------------------------------------------------------------------------------------------------------
@@ -293,20 +275,17 @@ def adam(theta, gradient, mean, square, step, learning_rate, beta1, beta2, epsil
 @njit(cache=True, nogil=True)
 def mix(target, theta, tau):
     """target <- (1 - tau) target + tau theta; tau = 1 copies."""
-    if tau == 1.0:
-        target[:] = theta
-        return
     kind = theta.dtype.type
     share, rest = kind(tau), kind(1.0 - tau)
     for i in range(target.size):
-        target[i] = rest * target[i] + share * theta[i]
+        target[i] = theta[i] if tau == 1.0 else rest * target[i] + share * theta[i]
 
 
 @njit(cache=True, nogil=True)
-def first_bad_layer(values, starts):
+def first_bad_layer(values, layout):
     """The first layer (0 is the first) with a value in ``values`` [P] that is not finite, or -1."""
-    for layer in range(starts.size - 1):
-        for i in range(starts[layer], starts[layer + 1]):
+    for layer in range(layout.shape[0]):
+        for i in range(layout[layer, WEIGHTS], layout[layer, BIASES] + layout[layer, UNITS]):
             if not math.isfinite(values[i]):
                 return layer
     return -1
