@@ -302,9 +302,10 @@ def run_training(options: argparse.Namespace) -> tuple[str, Agent, Any]:
 def training_config(options: argparse.Namespace) -> RunConfig:
     """The options of ``rlgrid train`` as the configuration of a run, checked before anything is written."""
     from rlgrid import training
+    from rlgrid.agents import agent_class
 
     algo = training.algorithm(options.algo)
-    total = options.n_timesteps or training.agent_class(algo).default_total_timesteps
+    total = options.n_timesteps or agent_class(algo).default_total_timesteps
     if total is None:
         raise ValueError(f"say how long {algo} is to run: -n 1000")
     seed = options.seed

@@ -31,10 +31,11 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlgrid.agents import AGENTS, agent_class
+
 if TYPE_CHECKING:
     from rlgrid.agents.base import Agent
 
-ALGORITHMS = {"value_iteration": "ValueIteration", "q_learning": "QLearning", "dqn": "DQN"}
 CONFIG, MAP, CHECKPOINT = "config.json", "world.toml", "agent.safetensors"
 MONITOR, EVALUATIONS = "monitor.csv", "evaluations.csv"
 FORMAT_VERSION = 1
@@ -50,7 +51,7 @@ class RunConfig:
     """What a run is, as written to ``config.json``.
 
     Attributes:
-        algo: a key of `ALGORITHMS`. env: an id, the name of a built-in map, or a map file.
+        algo: a key of `rlgrid.agents.AGENTS`. env: an id, the name of a built-in map, or a map file.
         env_kwargs, hyperparameters: arguments of the environment and of the agent.
         n_timesteps: steps of the environment, or sweeps of a planner.
         seed: of the agent and of the environment's first reset.
@@ -97,25 +98,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def algorithm(name: str) -> str:
-    """The key of `ALGORITHMS` that a person's spelling means ("Q-learning", "qlearning", "DQN" ...).
+    """The key of `rlgrid.agents.AGENTS` that a person's spelling means ("Q-learning", "qlearning", "DQN" ...).
 
     Raises:
         RunError: naming the nearest algorithm.
     """
-    plain = {key.replace("_", ""): key for key in ALGORITHMS}
+    plain = {key.replace("_", ""): key for key in AGENTS}
     key = plain.get(name.lower().replace("-", "").replace("_", "").replace(" ", ""))
     if key is None:
-        known = ", ".join(ALGORITHMS)
-        raise RunError(f"there is no algorithm {name!r}{nearest(name.lower(), ALGORITHMS)} (known: {known})")
+        raise RunError(f"there is no algorithm {name!r}{nearest(name.lower(), AGENTS)} (known: {', '.join(AGENTS)})")
     return key
-
-
-def agent_class(algo: str) -> type[Agent]:
-    """The class of an algorithm."""
-    from rlgrid import agents
-
-    found: type[Agent] = getattr(agents, ALGORITHMS[algorithm(algo)])
-    return found
 
 
 def hyperparameters_of(algo: str) -> dict[str, Any]:
