@@ -72,7 +72,7 @@ def polygon(x: NDArray[np.float64], y: NDArray[np.float64], points: Points) -> N
 
 def centres(size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """x [1, size] and y [size, 1] of the pixels' centres, from the middle of the square."""
-    at = np.arange(size) + 0.5 - size / 2
+    at: NDArray[np.float64] = np.arange(size) + 0.5 - size / 2
     return at[None, :], at[:, None]
 
 
@@ -248,7 +248,7 @@ def bars(size: int, count: int) -> Mask:
     return np.repeat(share.astype(np.float32)[:, None, :], size, axis=1) * cell(size)
 
 
-# --- numbers of actions without a direction ------------------------------------------------------------------------------
+# --- numbers of actions without a direction -------------------------------------------------------------------------
 
 # The seven segments a to g of a digit in a box of 1 x 2, and which of them each digit lights.
 _SEGMENTS = {

@@ -170,9 +170,7 @@ def _scene(model: Any) -> _Scene:
 def _grid_scene(model: Any) -> _Scene:
     tiles = model.tiles.ravel()
     names = {name: k + 1 for k, name in enumerate(glyphs.MARKS)}
-    marks = [
-        names.get(kind.glyph, names["end"] if kind.terminal and not kind.wall else 0) for kind in model.kinds
-    ]
+    marks = [names.get(kind.glyph, names["end"] if kind.terminal and not kind.wall else 0) for kind in model.kinds]
     closed = [kind.wall or kind.terminal or kind.enter_to is not None for kind in model.kinds]
     wall = np.array([kind.wall for kind in model.kinds])[tiles]
     mark = np.array(marks, np.uint8)[tiles]
@@ -237,9 +235,7 @@ def _directions_of(model: Any, owner: NDArray[np.int64]) -> tuple[tuple[int, int
         rows = model.next_state[chosen] // width - owner[chosen] // width
         columns = model.next_state[chosen] % width - owner[chosen] % width
         near = (np.abs(rows) <= 1) & (np.abs(columns) <= 1)
-        weight = np.bincount(
-            (rows[near] + 1) * 3 + columns[near] + 1, model.probability[chosen][near], minlength=9
-        )
+        weight = np.bincount((rows[near] + 1) * 3 + columns[near] + 1, model.probability[chosen][near], minlength=9)
         row, column = divmod(int(weight.argmax()), 3)
         found.append((row - 1, column - 1) if weight.any() else (0, 0))
     return tuple(found) if len(set(found)) == len(found) else None
@@ -277,7 +273,8 @@ def _greedy(policy: NDArray[Any], num_actions: int) -> NDArray[np.bool_]:
     if policy.ndim == 1:
         return policy[:, None] == np.arange(num_actions)
     if policy.dtype == np.bool_:
-        return policy
+        flags: NDArray[np.bool_] = policy
+        return flags
     best = policy.max(axis=1, keepdims=True)
     result: NDArray[np.bool_] = (policy >= best) & (policy > 0)
     return result
@@ -350,7 +347,10 @@ def draw(
             raise ValueError(f"{name} = {state} is not one of the states 0 to {S - 1}")
 
     frame = _ground(scene, view, width, height, theme)
-    rows, columns = _visible(view.top, view.cell, view.rows, height), _visible(view.left, view.cell, view.columns, width)
+    rows, columns = (
+        _visible(view.top, view.cell, view.rows, height),
+        _visible(view.left, view.cell, view.columns, width),
+    )
     if rows[0] < rows[1] and columns[0] < columns[1]:
         if view.cell < _FLAT:
             _flat(frame, model, scene, tables, view, theme)
@@ -732,7 +732,7 @@ def _around(x: float, y: float, reach: float) -> tuple[int, int, NDArray[np.floa
     """A square of pixels around a point: its corner, and the pixels' distances in x [1, n] and y [n, 1]."""
     x0, y0 = int(np.floor(x - reach)), int(np.floor(y - reach))
     count = int(np.ceil(2 * reach)) + 2
-    at = np.arange(count) + 0.5
+    at: NDArray[np.float64] = np.arange(count) + 0.5
     return x0, y0, (at + x0 - x)[None, :], (at + y0 - y)[:, None]
 
 

@@ -1,0 +1,377 @@
+"""`GridWorld`: the Gymnasium environment of any model.
+
+It draws from the very model that the solvers sweep over: one uniform number a step, even where the outcome is certain,
+and the first outcome whose cumulative probability exceeds it, as Gymnasium's toy_text does. So the generator of an
+environment with the same model as one of theirs stays in step with it, seed for seed.
+
+Observations are states 0 to S - 1 and actions 0 to A - 1. The step cap is a `TimeLimit` around the environment.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, SupportsFloat
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.wrappers import TimeLimit
+from numpy.typing import NDArray
+
+from rlgrid.gridmodel import GridModel, Slip
+from rlgrid.mdp import MDP, Outcome
+
+if TYPE_CHECKING:
+    from rlgrid.display import Display
+    from rlgrid.gridmap import GridSpec
+
+_EXPLICIT_STATES = 50_000  # up to so many states a grid's outcomes are read off its explicit form
+_KEPT_STATES = 200_000  # outcomes of at most so many states are kept as Python tuples
+
+# An outcome: (cumulative probability up to and with it, next state, reward, terminated, its probability).
+_Row = dict[int, tuple[tuple[float, int, float, bool, float], ...]]
+
+
+class _Outcomes(dict[int, _Row]):
+    """state -> action -> its outcomes as tuples, made when a state is first left."""
+
+    def __init__(self, model: GridModel | MDP) -> None:
+        super().__init__()
+        self.model = model
+        self.num_states = int(model.num_states)
+        small = isinstance(model, MDP) or self.num_states <= _EXPLICIT_STATES
+        self.explicit: MDP | None = model.to_mdp() if small else None
+
+    def __missing__(self, state: int) -> _Row:
+        if state is None:
+            raise gym.error.ResetNeeded("there is no state yet: call reset() before step()")
+        row: _Row = {}
+        for action in range(self.model.num_actions):
+            total = 0.0
+            outcomes = []
+            for probability, to, reward, terminated in self._outcomes(state, action):
+                total += probability
+                outcomes.append((total, to, reward, terminated, probability))
+            if outcomes:
+                row[action] = tuple(outcomes)
+        if len(self) >= _KEPT_STATES:
+            self.clear()
+        self[state] = row
+        return row
+
+    def _outcomes(self, state: int, action: int) -> list[Outcome]:
+        mdp = self.explicit
+        if mdp is not None:
+            pair = state * mdp.num_actions + action
+            run = slice(int(mdp.offsets[pair]), int(mdp.offsets[pair + 1]))
+            return list(
+                zip(
+                    mdp.probability[run].tolist(),
+                    mdp.next_state[run].tolist(),
+                    mdp.reward[run].tolist(),
+                    mdp.terminated[run].tolist(),
+                    strict=True,
+                )
+            )
+        from rlgrid.kernels.model import count, outcome
+
+        arrays = self.model.arrays
+        found = [outcome(arrays, state, action, k) for k in range(count(arrays, state, action))]
+        return [(float(p), int(to), float(reward), bool(ends)) for p, to, reward, ends in found]
+
+
+class GridWorld(gym.Env[int, int]):
+    """A gridworld, or any other finite model, as a Gymnasium environment.
+
+    Args:
+        map: the path of a map file, the name of a built-in map, or a GridSpec. "four_rooms" if neither it nor
+            ``model`` is given.
+        model: a GridModel or an MDP instead of a map.
+        render_mode: None, "human" (a window), "rgb_array" (uint8 [H, W, 3]) or "ansi" (text).
+        theme: "dark" or "light", of the pictures.
+        cell_size: pixels of a cell in the pictures; chosen by the size of the world if None.
+        changes: what is to be different from the map: ``gamma``, ``slip`` (a probability of slipping to each side, a
+            Slip, or a mapping of its fields), ``step_reward`` and the other arguments of GridModel.
+
+    Attributes:
+        model: the very model that is sampled.
+        state: the present state; it may be set. None before the first reset.
+
+    `step` returns ``{"prob": p}``, the probability of what happened, as toy_text does.
+
+    Raises:
+        ValueError, TypeError: naming the argument that is wrong.
+        FileNotFoundError: if the map file is not there.
+    """
+
+    metadata = {"render_modes": ["human", "rgb_array", "ansi"], "render_fps": 8}  # noqa: RUF012 - Gymnasium's form
+
+    def __init__(
+        self,
+        map: str | os.PathLike[str] | GridSpec | None = None,
+        model: GridModel | MDP | None = None,
+        render_mode: str | None = None,
+        *,
+        theme: str = "dark",
+        cell_size: int | None = None,
+        **changes: Any,
+    ) -> None:
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            modes = ", ".join(map_ for map_ in self.metadata["render_modes"])
+            raise ValueError(f"render_mode must be None or one of {modes}, not {render_mode!r}")
+        if map is not None and model is not None:
+            raise TypeError("GridWorld takes a map or a model, not both")
+        base = model if model is not None else load_map("four_rooms" if map is None else map)
+        self.model: GridModel | MDP = change_model(base, changes) if changes else base
+        self.render_mode = render_mode
+        self.theme = theme
+        self.cell_size = cell_size
+        # Gymnasium's annotation says int, but a Discrete space is one of NumPy's integers.
+        self.observation_space: Any = spaces.Discrete(self.model.num_states)
+        self.action_space: Any = spaces.Discrete(self.model.num_actions)
+        self._state: Any = None  # an int after the first reset
+        self._last_action: int | None = None
+        self._display: Display | None = None
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """What is made from the model, and made anew in a copy."""
+        self._outcomes: _Outcomes | None = None
+        total = 0.0
+        starts = []
+        for state, probability in zip(
+            self.model.start_states.tolist(), self.model.start_probability.tolist(), strict=True
+        ):
+            total += probability
+            starts.append((total, state))
+        self._starts = starts
+
+    # --- the simulator ----------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> int:
+        """The present state; None before the first reset."""
+        state: int = self._state
+        return state
+
+    @state.setter
+    def state(self, state: int) -> None:
+        number = int(state)
+        if number != state or not 0 <= number < self.model.num_states:
+            raise ValueError(f"state {state!r} is not one of the states 0 to {self.model.num_states - 1}")
+        self._state = number
+        self._last_action = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+        """Begin an episode in a state drawn from the start distribution.
+
+        Args:
+            seed: of the generator, as in Gymnasium.
+            options: ``{"state": s}`` begins in state s instead; a number is drawn all the same.
+
+        Returns:
+            The state, and ``{"prob": 1}``.
+        """
+        super().reset(seed=seed)
+        unknown = set(options or ()) - {"state"}
+        if unknown:
+            raise ValueError(f"reset knows the option 'state' alone, not {sorted(unknown)[0]!r}")
+        u = self.np_random.random()
+        state = self._starts[0][1]
+        for total, start in self._starts:
+            if total > u:
+                state = start
+                break
+        self.state = options["state"] if options else state
+        if self.render_mode == "human":
+            self.render()
+        return self._state, {"prob": 1}
+
+    def step(self, action: int) -> tuple[int, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Take an action: (state, reward, terminated, truncated, info); truncated is always False.
+
+        Raises:
+            ResetNeeded: before the first reset.
+            ValueError: if the action is not one of the model's, or not available in the state.
+        """
+        try:
+            outcomes = self._outcomes[self._state][action]  # type: ignore[index]
+        except (KeyError, TypeError):
+            outcomes = self._slowly(action)
+        u = self._np_random.random()  # type: ignore[union-attr]
+        for total, state, reward, terminated, probability in outcomes:  # noqa: B007 - used after the loop
+            if total > u:
+                break
+        else:
+            _, state, reward, terminated, probability = outcomes[0]
+        self._state = state
+        self._last_action = action
+        if self.render_mode == "human":
+            self.render()
+        return state, reward, terminated, False, {"prob": probability}
+
+    def _slowly(self, action: Any) -> tuple[tuple[float, int, float, bool, float], ...]:
+        """The outcomes of an action at a first step, for an unusual number, or the reason why there are none."""
+        if self._outcomes is None:
+            self._outcomes = _Outcomes(self.model)
+        row = self._outcomes[self._state]
+        self.np_random  # noqa: B018 - a generator is there from now on, also where the state was set without a reset
+        count = self.model.num_actions
+        array = np.asarray(action)
+        if array.size != 1 or array.dtype.kind not in "iu":
+            raise ValueError(f"an action is a whole number from 0 to {count - 1}, not {action!r}")
+        number = int(array.reshape(()))
+        if not 0 <= number < count:
+            raise ValueError(f"action {number} is not one of the actions 0 to {count - 1}")
+        if number not in row:
+            raise ValueError(
+                f"action {number} is not available in state {self._state}; available are {', '.join(map(str, row))}"
+            )
+        return row[number]
+
+    # --- tables -----------------------------------------------------------------------------------------------------
+
+    @property
+    def P(self) -> dict[int, dict[int, list[Outcome]]]:
+        """toy_text's table: ``P[s][a]`` is a list of (probability, next state, reward, terminated)."""
+        return self.model.P
+
+    @property
+    def initial_state_distrib(self) -> NDArray[np.float64]:
+        """float64 [S], the start distribution, by toy_text's name."""
+        return self.model.start
+
+    def get_state(self) -> dict[str, Any]:
+        """The state and the generator's state, from which `set_state` goes on exactly."""
+        return {"state": self._state, "generator": self.np_random.bit_generator.state}
+
+    def set_state(self, saved: Mapping[str, Any]) -> None:
+        """Go back to what `get_state` gave."""
+        self.np_random.bit_generator.state = saved["generator"]
+        if saved["state"] is None:
+            self._state, self._last_action = None, None
+        else:
+            self.state = saved["state"]
+
+    # --- pictures ---------------------------------------------------------------------------------------------------
+
+    def render(self) -> Any:
+        """Text for "ansi", a frame uint8 [H, W, 3] for "rgb_array", nothing for "human", which shows the frame."""
+        if self.render_mode is None:
+            gym.logger.warn(
+                'render() was called without a render mode: pass render_mode="rgb_array" (or "human", "ansi") to make()'
+            )
+            return None
+        if self.render_mode == "ansi":
+            return self._text()
+        from rlgrid.picture import draw
+
+        frame = draw(self.model, agent=self._state, cell_size=self.cell_size, theme=self.theme)
+        if self.render_mode == "rgb_array":
+            return frame
+        if self._display is None:
+            from rlgrid.display import Display
+
+            title = getattr(self.model, "name", "") or "rlgrid"
+            self._display = Display(title, float(self.metadata["render_fps"]))
+        self._display.show(frame)
+        return None
+
+    def _text(self) -> str:
+        """The map with brackets around the agent's cell, below the last action."""
+        names = getattr(self.model, "actions", None) or [str(a) for a in range(self.model.num_actions)]
+        last = "" if self._last_action is None else f"  ({names[int(self._last_action)]})"
+        if not isinstance(self.model, GridModel):
+            return f"state {self._state} of {self.model.num_states}{last}\n"
+        characters = np.array([kind.character if kind.character.strip() else "." for kind in self.model.kinds])
+        lines = [[" ", *" ".join(row), " "] for row in characters[self.model.tiles].tolist()]
+        if self._state is None:
+            return "".join("".join(line).rstrip() + "\n" for line in lines)
+        row, column = self.model.cell_of(self._state)
+        lines[row][2 * column], lines[row][2 * column + 2] = "[", "]"
+        body = "".join("".join(line).rstrip() + "\n" for line in lines)
+        return f"row {row}, column {column}{last}\n{body}"
+
+    def close(self) -> None:
+        """Close the window if there is one. Closing twice does nothing; `render` would open it again."""
+        if self._display is not None:
+            self._display.close()
+            self._display = None
+
+    # --- copies -----------------------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A window belongs to its process, and the tuples are quickly made again.
+        return {**self.__dict__, "_display": None, "_outcomes": None}
+
+    def __repr__(self) -> str:
+        return f"GridWorld({self.model!r})"
+
+
+# --- ways to a model ------------------------------------------------------------------------------------------------
+
+
+def load_map(map: str | os.PathLike[str] | GridSpec) -> GridModel | MDP:
+    """The model of a map file, of a built-in map by its name, or of a GridSpec.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if there is no such built-in map, with the nearest name; or MapError, if the map is wrong.
+    """
+    from rlgrid.gridmap import GridSpec
+
+    if isinstance(map, GridSpec):
+        return map.compile()
+    if not isinstance(map, str | os.PathLike):
+        raise TypeError(f"map must be a path, the name of a built-in map or a GridSpec, not {map!r}")
+    text = os.fspath(map)
+    path = Path(text)
+    if isinstance(map, os.PathLike) or path.suffix or len(path.parts) > 1:
+        if path.is_file():
+            return GridSpec.load(path).compile()
+        beside = [other.name for other in path.parent.glob("*.toml")] if path.parent.is_dir() else []
+        near = [str(path.with_name(name)) for name in difflib.get_close_matches(path.name, beside, 1, 0.5)]
+        near += [repr(name) for name in difflib.get_close_matches(path.stem, GridSpec.builtin_names(), 1, 0.6)]
+        hint = f"; did you mean {' or the built-in map '.join(near)}?" if near else ""
+        raise FileNotFoundError(f"there is no map file {text!r}{hint}")
+    names = list(GridSpec.builtin_names())
+    if text not in names:
+        near = difflib.get_close_matches(text.lower().replace("-", "_").replace(" ", "_"), names, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+        raise ValueError(f"there is no built-in map {text!r}: {hint} (a map file's path ends in .toml)")
+    return GridSpec.builtin(text).compile()
+
+
+def change_model(model: GridModel | MDP, changes: Mapping[str, Any]) -> GridModel:
+    """A copy of a grid with some of GridModel's arguments changed; ``slip`` may be a number, the same to each side.
+
+    Raises:
+        TypeError: for an unknown argument, with the nearest known one, or if the model is not a grid.
+    """
+    if not isinstance(model, GridModel):
+        raise TypeError(f"{next(iter(changes))!r} cannot be changed: only a grid can, not {model!r}")
+    known = ["gamma", "slip", "actions", "column_wind", "row_wind", "gust", "step_reward", "bump_reward", "start"]
+    for name in changes:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+            raise TypeError(f"GridWorld has no argument {name!r}: {hint}")
+    rest = dict(changes)
+    slip = rest.pop("slip", None)
+    if isinstance(slip, bool) or not (slip is None or isinstance(slip, int | float | Slip | Mapping)):
+        raise TypeError(f"slip must be a probability for each side, a Slip or a mapping of its fields, not {slip!r}")
+    if isinstance(slip, int | float):
+        model = model.with_slip_each_side(float(slip))
+    elif slip is not None:
+        rest["slip"] = slip if isinstance(slip, Slip) else Slip(**slip)
+    return model.with_changes(**rest) if rest else model
+
+
+def from_map(**arguments: Any) -> gym.Env[int, int]:
+    """A `GridWorld` under the map's own step cap: what ``gymnasium.make("rlgrid/GridWorld-v0", map=...)`` calls."""
+    env = GridWorld(**arguments)
+    limit = env.model.max_episode_steps
+    return env if limit is None else TimeLimit(env, limit)
