@@ -84,7 +84,7 @@ class Agent(ABC):
 
     Args:
         env: a Gymnasium environment with Discrete actions.
-        gamma: the discount factor of the agent.
+        gamma: the discount factor of the agent; None takes the model's, 0.99 where there is none.
         seed: of the agent's generator and of the environment's first reset; a fresh one is drawn for None.
         compiled: None takes the compiled path where it exists; False always steps the environment in Python; True
             raises where there is no compiled path.
@@ -102,7 +102,7 @@ class Agent(ABC):
     chunk_size: int = 10_000
 
     def __init__(
-        self, env: gym.Env[Any, Any], *, gamma: float, seed: int | None = None, compiled: bool | None = None
+        self, env: gym.Env[Any, Any], *, gamma: float | None, seed: int | None = None, compiled: bool | None = None
     ) -> None:
         if not isinstance(env, gym.Env):
             raise TypeError(f"env must be a Gymnasium environment (gymnasium.make(...)), not {env!r}")
@@ -111,6 +111,8 @@ class Agent(ABC):
         self.env = env
         self._world = World(env)
         self.model: MDP | GridModel | None = self._world.model
+        if gamma is None:
+            gamma = 0.99 if self.model is None else self.model.gamma
         self.gamma = check_number("gamma", gamma, 0.0, 1.0)
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0] >> 1)
@@ -402,7 +404,9 @@ class Agent(ABC):
         return {}
 
     def _set_scalars(self, scalars: dict[str, Any]) -> None:
-        """Take back what `_scalars` gave."""
+        """Take back what `_scalars` gave; raises CheckpointError where it does not fit."""
+        if scalars:
+            raise CheckpointError(f"{type(self).__name__} keeps no {', '.join(scalars)}")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint (safetensors; the suffix is added where there is none), atomically."""

@@ -80,7 +80,8 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[st
             header = file.metadata() or {}
             if "rlgrid" not in header:
                 raise CheckpointError(f"{target} is a safetensors file, but not a checkpoint of rlgrid")
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118: not a mapping
+            names = file.keys()
+            arrays = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, TypeError, KeyError, AttributeError) as error:
         raise CheckpointError(f"{target} is torn or not a safetensors file: {error}") from error
     try:

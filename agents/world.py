@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 TRANSPARENT = (TimeLimit, OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics)
 
-NO_LIMIT = np.iinfo(np.int64).max
+NO_LIMIT = int(np.iinfo(np.int64).max)
+
+MOST_PAIRS = 1_000_000  # beyond so many pairs (s, a) the outcomes are not written out for sampling
+WIDEST = 16  # nor where a pair has more outcomes: counting through them all would cost more than a wrong guess
 
 
 def samples_its_model(inner: Any) -> bool:
@@ -63,7 +66,7 @@ class World:
         self._limits = [wrapper for wrapper in self.wrappers if type(wrapper) is TimeLimit]
         self._recorders = [wrapper for wrapper in self.wrappers if type(wrapper) is RecordEpisodeStatistics]
         self.transparent = all(type(wrapper) in TRANSPARENT for wrapper in self.wrappers)
-        self.compilable = self.model is not None and self.transparent and not self._hides_episodes()
+        self.compilable = self.model is not None and not self.why_not_compilable()
 
     @property
     def max_episode_steps(self) -> int:
@@ -85,13 +88,17 @@ class World:
         return False
 
     def why_not_compilable(self) -> str:
-        """The reason why agents take the Python loop here."""
+        """The reason why agents take the Python loop here; empty where they need not."""
         if self.model is None:
             return f"{type(self.inner).__name__} is not a GridWorld that samples from its model"
         opaque = [type(wrapper).__name__ for wrapper in self.wrappers if type(wrapper) not in TRANSPARENT]
         if opaque:
             return f"the wrapper {opaque[0]} may change dynamics or rewards"
-        return "RecordEpisodeStatistics lies inside a TimeLimit and misses the episodes that it cuts off"
+        if self.inner.render_mode == "human":
+            return "render_mode 'human' shows every step"
+        if self._hides_episodes():
+            return "RecordEpisodeStatistics lies inside a TimeLimit and misses the episodes that it cuts off"
+        return ""
 
     def was_moved(self, observation: Any, elapsed: int) -> bool:
         """True where somebody else has stepped or reset the environment since the agent did."""
@@ -189,3 +196,57 @@ class World:
             ):
                 queue.clear()
                 queue.extend(saved[name])
+
+
+# --- for kernels ------------------------------------------------------------------------------------------------------
+
+
+def has_stream(generator: np.random.Generator) -> bool:
+    """True where kernels can go on with the generator's numbers: it is a PCG64, as NumPy's and Gymnasium's are."""
+    return type(generator.bit_generator) is np.random.PCG64
+
+
+def stream_of(generator: np.random.Generator) -> NDArray[np.uint64]:
+    """uint64 [4], the state of a PCG64 generator for `rlgrid.kernels.pcg64`."""
+    state: Any = generator.bit_generator.state
+    inner = state["state"]
+    low = 0xFFFFFFFFFFFFFFFF
+    halves = (inner["state"] >> 64, inner["state"] & low, inner["inc"] >> 64, inner["inc"] & low)
+    return np.array(halves, np.uint64)
+
+
+def put_back(generator: np.random.Generator, stream: NDArray[np.uint64]) -> None:
+    """Let a generator go on where ``stream`` stands; the increment and what it has buffered stay its own."""
+    state: Any = generator.bit_generator.state
+    state["state"]["state"] = int(stream[0]) << 64 | int(stream[1])
+    generator.bit_generator.state = state
+
+
+def sampling_arrays(model: MDP | GridModel) -> Any:
+    """The quickest form of a model to sample from: padded outcomes where they are few, else its own arrays."""
+    if model.num_states * model.num_actions > MOST_PAIRS:
+        return model.arrays
+    from rlgrid.kernels.padded import PaddedOutcomes
+
+    mdp = model.to_mdp()
+    sizes = np.diff(mdp.offsets)
+    width = int(sizes.max())
+    if width > WIDEST:
+        return model.arrays
+    place = np.arange(width + 1)
+    there = place < sizes[:, None]
+    # Places behind the last outcome repeat the first; a pair without outcomes is never sampled.
+    index = np.where(there, mdp.offsets[:-1, None] + place, mdp.offsets[:-1, None])
+    index = np.minimum(index, max(mdp.next_state.size - 1, 0))
+    to = np.where(mdp.terminated[index], ~mdp.next_state[index], mdp.next_state[index])
+    cumulative = np.cumsum(np.where(there, mdp.probability[index], 0.0)[:, :width], axis=1)
+    cumulative[~there[:, :width]] = np.inf
+    return PaddedOutcomes(
+        model.num_states,
+        model.num_actions,
+        cumulative,
+        np.ascontiguousarray(to, np.int32),
+        np.ascontiguousarray(mdp.reward[index]),
+        model.start_states,
+        model.start_probability,
+    )

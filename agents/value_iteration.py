@@ -1,0 +1,203 @@
+"""Value iteration as an agent: it plans in the environment's model instead of acting in it.
+
+A unit is a sweep over all states, V(s) <- max_a sum p (r + gamma V(s')) (Bellman 1957; Sutton & Barto, 2nd ed.,
+section 4.4), by `rlgrid.solvers.Sweeps`, whose bounds prove how far the values are from the optimum. `learn()` sweeps
+until that proven error is at most `tolerance`; `learn(n)` sweeps n times at most.
+
+Final values depend on the model and the settings alone: nothing here is random.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgrid.agents.base import Agent, check_number
+from rlgrid.agents.checkpoint import CheckpointError
+from rlgrid.mdp import MDP
+
+if TYPE_CHECKING:
+    from rlgrid.solvers import Sweeps
+
+METHODS = ("value_iteration", "gauss_seidel")
+
+
+class ValueIteration(Agent):
+    """Plans by sweeps of value iteration.
+
+    Args:
+        env: a `GridWorld`, or an environment of Gymnasium's toy_text with its transition table ``P``. Only its model
+            is read; it is never stepped.
+        gamma: the discount factor; None takes the model's (0.99 for a foreign ``P``).
+        tolerance: `learn` stops once max |values - V*| is proven to be at most this.
+        method: "value_iteration" or "gauss_seidel" (in place, usually fewer sweeps).
+        seed: of the ties that `predict` breaks when it is not deterministic.
+
+    Raises:
+        ValueError: if the environment has no model to plan in, naming the reason.
+    """
+
+    unit: ClassVar[str] = "sweep"
+    default_total_timesteps: ClassVar[int | None] = None
+    chunk_size = 1
+
+    def __init__(
+        self,
+        env: gym.Env[Any, Any],
+        gamma: float | None = None,
+        tolerance: float = 1e-6,
+        method: str = "value_iteration",
+        *,
+        seed: int | None = None,
+        compiled: bool | None = None,
+    ) -> None:
+        super().__init__(env, gamma=gamma, seed=seed, compiled=None)
+        if compiled is False:
+            raise ValueError("ValueIteration never steps its environment: it has no Python loop")
+        self.compiled = True
+        self.chunk_size = type(self).chunk_size
+        if method not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
+        self.method = method
+        self.tolerance = check_number("tolerance", tolerance, 0.0, float(np.finfo(np.float64).max), open_low=True)
+        if not self._world.transparent:
+            raise ValueError(f"ValueIteration plans in the model, but {self._world.why_not_compilable()}")
+        if self.model is None:
+            try:
+                self.model = MDP.from_gymnasium(env, gamma=self.gamma)
+            except TypeError as error:
+                raise ValueError(
+                    f"ValueIteration plans in a model, and {type(env.unwrapped).__name__} has none: it is no GridWorld "
+                    "and has no transition table P. QLearning and DQN learn without one"
+                ) from error
+        self._initial_values: NDArray[np.float64] | None = None
+        self._sweeps = self._new_sweeps()
+
+    def _new_sweeps(self) -> Sweeps:
+        from rlgrid.solvers import Sweeps
+
+        return Sweeps(self.model, gamma=self.gamma, method=self.method, initial_values=self._initial_values)
+
+    # --- planning ---------------------------------------------------------------------------------------------------
+
+    def begin(self, total_timesteps: int | None) -> None:
+        """Begin a new plan, of so many sweeps at most; None is until the tolerance is proven."""
+        super().begin(total_timesteps)
+        self._sweeps = self._new_sweeps()
+
+    def _total_if_none(self) -> int | None:
+        return None
+
+    def _finished(self) -> bool:
+        return super()._finished() or self.converged
+
+    def _advance_compiled(self, max_steps: int) -> int:
+        done = 0
+        while done < max_steps and not self.converged and not self._interrupted:
+            self._sweeps.sweep()
+            self.num_timesteps += 1
+            done += 1
+        return done
+
+    def _advance_python(self, max_steps: int) -> int:
+        return self._advance_compiled(max_steps)
+
+    # --- the plan ---------------------------------------------------------------------------------------------------
+
+    @property
+    def converged(self) -> bool:
+        """True once max |values - V*| <= tolerance is proven."""
+        return bool(self._sweeps.converged(self.tolerance))
+
+    @property
+    def error_bound(self) -> float:
+        """A proven bound of max |values - V*|; infinite while nothing is proven."""
+        return float(self._sweeps.error_bound)
+
+    @property
+    def lower(self) -> NDArray[np.float64]:
+        """float64 [S], proven: at most V*."""
+        return np.array(self._sweeps.lower, np.float64)
+
+    @property
+    def upper(self) -> NDArray[np.float64]:
+        """float64 [S], proven: at least V*."""
+        return np.array(self._sweeps.upper, np.float64)
+
+    @property
+    def td_error(self) -> NDArray[np.float64]:
+        """float64 [S]: by how much the last sweep changed each value."""
+        return np.array(self._sweeps.residual, np.float64)
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """float64 [S], V after the last sweep."""
+        return np.array(self._sweeps.values, np.float64)
+
+    @property
+    def q_values(self) -> NDArray[np.float64]:
+        """float64 [S, A], one backup of the values; -inf where the state lacks the action."""
+        return np.array(self._sweeps.q_values(), np.float64)
+
+    @property
+    def policy(self) -> NDArray[np.int64]:
+        """int64 [S]: the solver's policy, which is proper where gamma is 1."""
+        return np.array(self._sweeps.policy(), np.int64)
+
+    def greedy(self) -> NDArray[np.bool_]:
+        """bool [S, A]: every greedy action."""
+        return np.array(self._sweeps.greedy(), np.bool_)
+
+    @property
+    def state(self) -> None:
+        """None: a planner is in no state."""
+        return None
+
+    def metrics(self) -> dict[str, float]:
+        """The proven error bound, and the largest change of the last sweep."""
+        return {"error_bound": self.error_bound, "residual": float(np.abs(self.td_error).max())}
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
+    ) -> tuple[Any, Any]:
+        """The policy's action for an observation, or int64 [n] for a batch; any greedy one if not deterministic.
+
+        Raises:
+            ValueError: if an observation is not a state of the model.
+        """
+        given = np.asarray(observation)
+        assert self.model is not None
+        wrong = np.flatnonzero((given < 0) | (given >= self.model.num_states) | (given != given.astype(np.int64)))
+        if wrong.size:
+            raise ValueError(f"observation {given.flat[wrong[0]]} is not one of {self.env.observation_space}")
+        states = given.astype(np.int64)
+        if deterministic:
+            actions = self.policy[states]
+        else:
+            greedy = self.greedy()
+            actions = np.empty(states.shape, np.int64)
+            for place, s in np.ndenumerate(states):
+                choice = np.flatnonzero(greedy[s])
+                actions[place] = choice[int(self._predict_generator.random() * choice.size)]
+        return (int(actions) if given.ndim == 0 else actions), state
+
+    # --- on disk ----------------------------------------------------------------------------------------------------
+
+    def _settings(self) -> dict[str, Any]:
+        return {"gamma": self.gamma, "tolerance": self.tolerance, "method": self.method}
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        return {"values": self.values}
+
+    def _set_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
+        values = arrays["values"]
+        if values.shape != self.values.shape or values.dtype != np.float64 or not np.isfinite(values).all():
+            raise CheckpointError(
+                f"values must be finite float64 {self.values.shape}, not {values.dtype} {values.shape}"
+            )
+        self._initial_values = values.copy()
+        self._sweeps = self._new_sweeps()
+        self._initial_values = None

@@ -1,0 +1,59 @@
+"""Outcomes in rows of one width, so that a step of a learner finds its own without a branch that cannot be predicted.
+
+The row of a pair holds the cumulative sums of its stored probabilities, infinity from there on, and one place more
+than there are outcomes at most. The outcome that a uniform u selects is then the number of cumulative sums that do
+not exceed it. Where rounding leaves the last sum below 1 and u at or above it, that number points behind the
+outcomes: the first outcome is repeated there, which is what `sample` takes.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numba.extending import overload
+
+from rlgrid.kernels.model import sample
+
+
+class PaddedOutcomes(NamedTuple):
+    """An explicit model for sampling alone; K is the largest number of outcomes of a pair."""
+
+    num_states: int
+    num_actions: int
+    cumulative: Any  # float64 [S * A, K]
+    next_state: Any  # int32 [S * A, K + 1]; its bitwise complement where the outcome is terminated
+    reward: Any  # float64 [S * A, K + 1]
+    start_states: Any  # int64 [B], ascending
+    start_probability: Any  # float64 [B]
+
+
+@njit(cache=True, nogil=True)
+def _padded_draw(model, s, a, u):
+    pair = s * model.num_actions + a
+    k = 0
+    for i in range(model.cumulative.shape[1]):
+        k += model.cumulative[pair, i] <= u
+    to = np.int64(model.next_state[pair, k])
+    terminated = to < 0
+    if terminated:
+        to = ~to
+    return to, model.reward[pair, k], terminated
+
+
+def draw(model, s, a, u):
+    """The outcome of (s, a) that a uniform u selects: (next state, reward, terminated), for every form of a model."""
+    if isinstance(model, PaddedOutcomes):
+        return _padded_draw(model, s, a, u)
+    return sample(model, s, a, u)[:3]
+
+
+@overload(draw)
+def _draw(model, s, a, u):
+    if model.instance_class is PaddedOutcomes:
+        return lambda model, s, a, u: _padded_draw(model, s, a, u)
+
+    def any_form(model, s, a, u):
+        to, reward, terminated, _ = sample(model, s, a, u)
+        return to, reward, terminated
+
+    return any_form
