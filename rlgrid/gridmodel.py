@@ -256,8 +256,11 @@ class GridModel:
         result: NDArray[np.bool_] = np.array([kind.wall for kind in self.kinds])[self.tiles.ravel()]
         return result
 
-    def _turns(self, action: str) -> list[tuple[int, str]]:
-        """(direction, which field of Slip) of an action's possible directions, in the order of the outcomes."""
+    def turns(self, action: str) -> list[tuple[int, str]]:
+        """(direction, which field of Slip) of an action's possible directions, in the order of the outcomes.
+
+        Directions are numbered as the actions, then those of `MOVES` that are no action; "stay" has the field "stay".
+        """
         names = list(dict.fromkeys((*self.actions, *MOVES)))
         if action == "stay":
             return [(names.index("stay"), "stay")]
@@ -287,7 +290,7 @@ class GridModel:
         direction = np.zeros((self.num_actions, 4), np.int64)
         slip = np.full((len(self.kinds), self.num_actions, 4), ABSENT)
         for a, action in enumerate(self.actions):
-            for n, (to, field) in enumerate(self._turns(action)):
+            for n, (to, field) in enumerate(self.turns(action)):
                 direction[a, n] = to
                 for k, kind in enumerate(self.kinds):
                     p = 1.0 if field == "stay" else getattr(kind.slip or self.slip, field)

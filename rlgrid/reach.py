@@ -1,0 +1,104 @@
+"""Which cells of a grid can be reached: every outcome of positive probability counts, under any action.
+
+`steps` lists the pairs of different cells between which some action can carry the agent, by the dynamics that
+`rlgrid.gridmodel` describes, for all cells at once; no table of probabilities is made and nothing is compiled.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgrid.gridmodel import MOVES, GridModel
+
+Cells = NDArray[np.int64]
+
+_SMALL = 4096  # up to so many cells a loop is over before SciPy is imported
+
+
+def steps(model: GridModel) -> tuple[Cells, Cells]:
+    """(from, to), each int64 [E]: the steps that lead from a cell to another, none twice."""
+    height, width = model.shape
+    kinds = model.tiles.ravel()
+    states = np.arange(model.num_states)
+    row, column = np.divmod(states, width)
+    fixed = np.array([k.wall or k.terminal or k.leave_to is not None for k in model.kinds])
+    names = list(dict.fromkeys((*model.actions, *MOVES)))
+    possible = np.zeros((len(model.kinds), len(names)), np.bool_)
+    for k, kind in enumerate(model.kinds):
+        for action in model.actions:
+            for direction, field in model.turns(action):
+                p = 1.0 if field == "stay" else getattr(kind.slip or model.slip, field)
+                possible[k, direction] |= p > 0 and not fixed[k]
+    enter_to = np.array([-1 if k.enter_to is None else k.enter_to for k in model.kinds])
+    leave_to = np.array([-1 if k.leave_to is None else k.leave_to for k in model.kinds])[kinds]
+    walls = np.zeros((height + 2, width + 2), np.bool_)  # with a free margin, since a step may pass over the edge
+    walls[1:-1, 1:-1] = model.walls.reshape(height, width)
+    origins, ends = [states[leave_to >= 0]], [leave_to[leave_to >= 0]]
+    for direction in np.flatnonzero(possible.any(axis=0)):
+        here = np.flatnonzero(possible[kinds, direction])
+        for gust, p in model.gust.items():
+            if p <= 0:
+                continue
+            up, right = model.column_wind[column[here]], model.row_wind[row[here]]
+            up, right = up + gust * (up != 0), right + gust * (right != 0)
+            to = _arrive(walls, row[here], column[here], MOVES[names[direction]], up, right)
+            moved = to != here
+            next_hop = enter_to[kinds[to]]
+            origins.append(here)
+            ends.append(np.where(moved & (next_hop >= 0), next_hop, to))
+    origin, end = np.concatenate(origins), np.concatenate(ends)
+    pair = np.unique((origin * model.num_states + end)[origin != end])
+    return pair // model.num_states, pair % model.num_states
+
+
+def _arrive(walls: Any, row: Cells, column: Cells, move: tuple[int, int], up: Cells, right: Cells) -> Cells:
+    """Where a move and the wind leave the agents that stand at (row, column)."""
+    height, width = walls.shape[0] - 2, walls.shape[1] - 2
+    r, c = row + move[0], column + move[1]
+    blocked = walls[r + 1, c + 1]
+    r, c = np.where(blocked, row, r), np.where(blocked, column, c)
+    for strength, vertical in ((up, True), (right, False)):
+        free = np.ones(r.size, np.bool_)
+        sign = np.sign(strength)
+        for n in range(int(np.abs(strength).max(initial=0))):
+            # Beyond the edge the wind goes on in vain: one cell outside is as good as many.
+            next_r = np.clip(r - sign, -1, height) if vertical else r
+            next_c = c if vertical else np.clip(c + sign, -1, width)
+            free &= (np.abs(strength) > n) & ~walls[next_r + 1, next_c + 1]
+            if not free.any():
+                break
+            r, c = np.where(free, next_r, r), np.where(free, next_c, c)
+    r, c = np.clip(r, 0, height - 1), np.clip(c, 0, width - 1)
+    inside_wall = walls[r + 1, c + 1]
+    result: Cells = np.where(inside_wall, row, r) * width + np.where(inside_wall, column, c)
+    return result
+
+
+def reached(origin: Cells, to: Cells, sources: Cells, num_states: int) -> NDArray[np.bool_]:
+    """bool [S]: the sources, and every state to which steps (from, to) lead from them."""
+    seen = np.zeros(num_states, np.bool_)
+    if num_states > _SMALL:
+        from scipy.sparse import csr_array
+        from scipy.sparse.csgraph import breadth_first_order
+
+        root = np.full(sources.size, num_states)
+        heads, tails = np.concatenate([origin, root]), np.concatenate([to, sources])
+        size = num_states + 1
+        graph = csr_array((np.ones(heads.size, np.bool_), (heads, tails)), shape=(size, size))
+        order = breadth_first_order(graph, num_states, return_predecessors=False)
+        seen[order[order < num_states]] = True
+        return seen
+    follow: list[list[int]] = [[] for _ in range(num_states)]
+    for a, b in zip(origin.tolist(), to.tolist(), strict=True):
+        follow[a].append(b)
+    todo = sources.tolist()
+    seen[todo] = True
+    while todo:
+        for b in follow[todo.pop()]:
+            if not seen[b]:
+                seen[b] = True
+                todo.append(b)
+    return seen
