@@ -208,16 +208,18 @@ def wedges(size: int, directions: tuple[Direction, ...]) -> Mask:
     toward = np.stack([(d[0] * y + d[1] * x) / float(np.hypot(*d)) for d in moves]) if moves else np.zeros((1, 1, 1))
     order = np.sort(toward, axis=0)
     near = np.argmax(toward, axis=0)
-    line = (order[-1] - order[-2]) < 0.7 if len(moves) > 1 else np.zeros_like(near, np.bool_)
+    # With few wedges a full line divides them; more would be all lines.
+    width, weight = (0.7, 1.0) if len(directions) <= 5 else (0.5, 0.5)
+    line = weight * ((order[-1] - order[-2]) < width) if len(moves) > 1 else np.zeros(near.shape)
     middle = np.hypot(x, y)
     result = np.zeros((len(directions), size, size), np.float32)
     for a, direction in enumerate(directions):
         if direction == (0, 0):
-            inside = middle < 0.19 * size
+            inside = (middle < 0.19 * size).astype(np.float64)
         else:
-            inside = (near == moves.index(direction)) & ~line
+            inside = (near == moves.index(direction)) * (1.0 - line)
             if (0, 0) in directions:
-                inside &= middle > 0.19 * size + 0.5
+                inside = inside * (1.0 - np.where(middle < 0.19 * size, 1.0, weight * (middle < 0.19 * size + 0.7)))
         result[a] = inside.reshape(size, fine, size, fine).mean(axis=(1, 3))
     return result * cell(size)
 

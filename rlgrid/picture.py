@@ -617,7 +617,7 @@ def _paint(
     for members, ink in _groups(plain, states, closed, greedy, scene, s, A):
         both = np.concatenate([colours[members], inks[members]], axis=1)
         weights = np.stack([glyphs.cell(s) * (1 - ink), glyphs.cell(s) * ink])
-        tiles[done : done + members.size] = _mix(both, weights, theme.background)
+        tiles[done : done + members.size] = _mix(both, weights, theme.gap)
         order.append(members)
         done += members.size
     at = np.concatenate(order) if order else np.zeros(0, np.int64)
@@ -706,11 +706,11 @@ def _wedge_tiles(
     else:
         parts, marks = glyphs.wedges(s, scene.directions), glyphs.wedge_marks(s, scene.directions)
     if greedy is None:
-        return _mix(colours.reshape(n, A * 3), parts, theme.background)
+        return _mix(colours.reshape(n, A * 3), parts, theme.gap)
     # A mark that is not wanted has the colour of its wedge.
     inks = np.where(greedy[chosen][:, :, None], ink_on(colours), colours)
     both = np.concatenate([colours.reshape(n, A * 3), inks.reshape(n, A * 3)], axis=1)
-    return _mix(both, np.concatenate([parts * (1 - marks), parts * marks]), theme.background)
+    return _mix(both, np.concatenate([parts * (1 - marks), parts * marks]), theme.gap)
 
 
 # --- things on top of the cells -------------------------------------------------------------------------------------

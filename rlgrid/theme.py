@@ -42,6 +42,7 @@ class Theme:
     wall: RGB
     hatch: RGB
     floor: RGB  # a cell without a value
+    gap: RGB  # the line between two cells
     ice: RGB
     negative: RGB  # the ends and the middle of the diverging map
     neutral: RGB
@@ -63,6 +64,7 @@ DARK = Theme(
     wall=rgb("#0a0d11"),
     hatch=rgb("#232b35"),
     floor=rgb("#1f2630"),
+    gap=rgb("#0e1116"),
     ice=rgb("#9bd7ff"),
     negative=rgb("#e2574c"),
     neutral=rgb("#2a313b"),
@@ -84,6 +86,7 @@ LIGHT = Theme(
     wall=rgb("#dfe3e8"),
     hatch=rgb("#c3cad3"),
     floor=rgb("#ffffff"),
+    gap=rgb("#e3e7ec"),
     ice=rgb("#9bd7ff"),
     negative=rgb("#b8322a"),
     neutral=rgb("#eceef2"),
