@@ -58,7 +58,7 @@ a checkpoint, from which --resume finishes exactly as if the run had never been 
 examples:
   rlgrid train --algo dqn --env rlgrid/FourRooms-v0 -n 50000 --seed 0 --eval-freq 10000 -P
   rlgrid train --algo q_learning --env my_world.toml --hyperparams learning_rate:0.5 gamma:0.95
-  rlgrid train --algo value_iteration --env four_rooms -n 100
+  rlgrid train --algo value_iteration --env four_rooms
   rlgrid train --resume runs/dqn/rlgrid-FourRooms-v0_1""",
     "enjoy": """\
 Without a display, an animation is written into the run's folder.
@@ -134,7 +134,13 @@ def parser() -> argparse.ArgumentParser:
 
     add_run_names(train, required=True)
     add_env_kwargs(train)
-    train.add_argument("-n", "--n-timesteps", type=positive, metavar="N", help="steps to learn from, or sweeps to plan")
+    train.add_argument(
+        "-n",
+        "--n-timesteps",
+        type=positive,
+        metavar="N",
+        help="steps to learn from (default: 100000), or sweeps at most",
+    )
     train.add_argument("--seed", type=count, help="of all random numbers (default: a fresh one, written down)")
     train.add_argument(
         *("-params", "--hyperparams"),

@@ -305,9 +305,7 @@ def training_config(options: argparse.Namespace) -> RunConfig:
     from rlgrid.agents import agent_class
 
     algo = training.algorithm(options.algo)
-    total = options.n_timesteps or agent_class(algo).default_total_timesteps
-    if total is None:
-        raise ValueError(f"say how long {algo} is to run: -n 1000")
+    total = options.n_timesteps or agent_class(algo).default_total_timesteps  # None: a planner stops by itself
     seed = options.seed
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0] >> 1)

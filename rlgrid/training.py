@@ -53,7 +53,7 @@ class RunConfig:
     Attributes:
         algo: a key of `rlgrid.agents.AGENTS`. env: an id, the name of a built-in map, or a map file.
         env_kwargs, hyperparameters: arguments of the environment and of the agent.
-        n_timesteps: steps of the environment, or sweeps of a planner.
+        n_timesteps: steps of the environment, or sweeps of a planner; None lets a planner stop by its tolerance.
         seed: of the agent and of the environment's first reset.
         eval_freq, save_freq: units between evaluations and between checkpoints; 0 is only at the end.
         eval_episodes: episodes in an evaluation.
@@ -61,7 +61,7 @@ class RunConfig:
 
     algo: str
     env: str
-    n_timesteps: int
+    n_timesteps: int | None
     seed: int
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     hyperparameters: dict[str, Any] = field(default_factory=dict)
