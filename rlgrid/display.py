@@ -3,10 +3,15 @@
 One window a process, as pygame has it: displays that are open at the same time share it, and it closes with the last
 of them. Between two frames the window answers the system, so it can be moved and closed. If a person closes it, later
 frames are not shown, and the program runs on; `close` followed by `show` opens it again.
+
+Without a display some builds of SDL fail, which is an error here, and others draw where nobody can see it, which is a
+warning: a program that was only asked to show its progress goes on.
 """
 
 from __future__ import annotations
 
+import os
+import warnings
 from typing import Any
 
 import numpy as np
@@ -74,7 +79,9 @@ class Display:
             except pygame.error as error:
                 if not Display._open:
                     pygame.display.quit()
-                raise RuntimeError(f"{_REMEDY}; the system says: {error}") from error
+                raise RuntimeError(f"{_REMEDY}. The system says: {error}") from error
+            if pygame.display.get_driver() == "offscreen" and "SDL_VIDEODRIVER" not in os.environ:
+                warnings.warn(_REMEDY, RuntimeWarning, stacklevel=4)
             self._clock = pygame.time.Clock()
             Display._open.add(self)
         surface = pygame.display.get_surface()
