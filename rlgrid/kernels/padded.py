@@ -50,7 +50,7 @@ def draw(model, s, a, u):
 @overload(draw)
 def _draw(model, s, a, u):
     if model.instance_class is PaddedOutcomes:
-        return lambda model, s, a, u: _padded_draw(model, s, a, u)
+        return lambda model, s, a, u: _padded_draw(model, s, a, u)  # noqa: PLW0108 - matched by the arguments' names
 
     def any_form(model, s, a, u):
         to, reward, terminated, _ = sample(model, s, a, u)

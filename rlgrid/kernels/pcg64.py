@@ -1,9 +1,9 @@
 """NumPy's PCG64 by hand, so that a compiled loop need not call through a function pointer for each number.
 
 PCG XSL-RR 128/64 (O'Neill 2014), as NumPy's PCG64 computes it: the state goes to state * multiplier + increment
-modulo 2^128, and the output is the xor of its halves, rotated right by its upper six bits. A stream is uint64 [4]: high and
-low half of the state, high and low half of the increment. `uniform` gives what `Generator.random()` gives, in the
-same order. Drawing takes 1.8 ns here and 5 ns through numba's Generator.
+modulo 2^128, and the output is the xor of its halves, rotated right by its upper six bits. A stream is uint64 [4]:
+high and low half of the state, high and low half of the increment. `uniform` gives what `Generator.random()` gives,
+in the same order. Drawing took 1.8 ns, and 5 ns through numba's Generator (AMD EPYC, numba 0.68).
 """
 
 import numpy as np
@@ -56,4 +56,4 @@ def _uniform(stream):
 
 @overload(uniform)
 def _uniform_overload(stream):
-    return lambda stream: _uniform(stream)
+    return lambda stream: _uniform(stream)  # noqa: PLW0108 - numba matches an overload by its arguments' names

@@ -9,11 +9,12 @@ number; rule functions inlined by numba itself and with one exit each, since an 
 an early return is reference-counted atomically; and choices made by arithmetic where a branch could not be predicted.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
+from rlgrid.kernels.borrow import borrow
 from rlgrid.kernels.model import sample_start
 from rlgrid.kernels.padded import draw
 from rlgrid.kernels.pcg64 import uniform
@@ -63,36 +64,43 @@ def learning_rate_at(rule, t, count):
 
 
 @njit(cache=True, nogil=True, inline="always")
+def one_of(q, s, least, u):
+    """The action that a uniform u selects among those whose q is at least ``least``, all equally likely."""
+    many = 0
+    for a in range(q.shape[1]):
+        many += q[s, a] >= least
+    k = min(int(u * many), many - 1)
+    chosen = 0
+    for a in range(q.shape[1]):
+        candidate = q[s, a] >= least
+        chosen = a if candidate and k == 0 else chosen
+        k -= candidate
+    return chosen
+
+
+@njit(cache=True, nogil=True, inline="always")
 def epsilon_greedy(q, s, epsilon, masked, u):
     """Epsilon-greedy choice (Sutton & Barto, 2nd ed., section 2.2) by one uniform u.
 
     u < epsilon explores; u, stretched back to [0, 1) on its side of epsilon, chooses with equal chances among the
     actions that s has, or among those of the largest q.
     """
-    explore = u < epsilon
-    v = u / epsilon if explore else (u - epsilon) / (1.0 - epsilon)
-    num_actions = q.shape[1]
-    chosen = min(int(v * num_actions), num_actions - 1)
-    if masked or not explore:
-        chosen = 0
+    if u < epsilon:
+        if masked:
+            chosen = one_of(q, s, _LOWEST, u / epsilon)
+        else:
+            chosen = min(int(u / epsilon * q.shape[1]), q.shape[1] - 1)
+    else:
         best = q[s, 0]
+        chosen = 0
         ties = 1
-        for a in range(1, num_actions):
+        for a in range(1, q.shape[1]):
             value = q[s, a]
             ties = 1 if value > best else (ties + 1 if value == best else ties)
             chosen = a if value > best else chosen
             best = value if value > best else best
-        if explore:
-            best = _LOWEST
-            ties = 0
-            for a in range(num_actions):
-                ties += q[s, a] >= best
         if ties > 1:
-            k = min(int(v * ties), ties - 1)
-            for a in range(num_actions):
-                candidate = q[s, a] >= best
-                chosen = a if candidate and k == 0 else chosen
-                k -= candidate
+            chosen = one_of(q, s, best, (u - epsilon) / (1.0 - epsilon))
     return chosen
 
 
@@ -114,8 +122,8 @@ def q_update(q, counts, td_error, rule, t, s, a, reward, next_s, terminated):
     ``counts`` int64 [S, A] and ``td_error`` float64 [S] keep how often the pair was taken and the last error.
     """
     counts[s, a] += 1
-    follows = 0.0 if terminated else rule.gamma * largest(q, next_s)
-    error = reward + follows - q[s, a]
+    best = rule.gamma * largest(q, next_s)
+    error = reward + (0.0 if terminated else best) - q[s, a]
     q[s, a] += learning_rate_at(rule, t, counts[s, a]) * error
     td_error[s] = error
 
@@ -147,6 +155,11 @@ def run_q_learning(
     Returns:
         (steps done, state, elapsed, total, number of episodes that ended)
     """
+    q = borrow(q)
+    counts = borrow(counts)
+    td_error = borrow(td_error)
+    stream = borrow(stream)
+    world = borrow(world)
     ended = 0
     done = 0
     while done < steps and ended < returns.size:
