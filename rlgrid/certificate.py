@@ -1,0 +1,333 @@
+"""Proofs of how far values can be from the optimum, independent of the method that found them.
+
+An upper bound u is proven by one computed sweep: with T the Bellman operator of the exact model, T^ the computed one
+and e(s) a bound on |T^ u - T u| (`rlgrid.kernels.sweeps.rounding`, rounding of the test itself included),
+
+    T^ u + e <= u  in every state    implies    T u <= u    implies    V* <= u,
+
+since T is monotone and T^n u converges to V*. In the same way T^_pi l - e >= l implies V^pi >= l, and V^pi <= V*. Both
+tests can be made by anyone who has the model, the policy and the bounds (`rlgrid.verify`).
+
+gamma < 1. With w = T v, u = v + c passes for c = (max(0, max(w - v)) + margin) / (1 - gamma) and l = v - c' likewise:
+T(v + c) = w + gamma c at the most (Puterman 1994, theorem 6.6.2; where episodes end c must not be negative). What is
+reported is T^ u + e, a sweep tighter: computed sweeps are monotone and e does not depend on u while |u| <= scale, so
+it passes the test again.
+
+gamma = 1. Adding a constant proves nothing, and the test alone does not either: a loop without reward beside an exit
+of -10 passes it with l = 100. So the model is taken apart first (`rlgrid.undiscounted`), and:
+- u passes the test on what is left, is constant on every group and >= 0 there. A policy stays for ever in a group,
+  where u >= 0 is enough; or in an end component that costs, and is worth -infinity; or its episode ends.
+- l passes the test for a policy that is proven proper on the graph, is constant on every group, and is <= 0 on those
+  in which the policy stays. In a group that it leaves, l is at most T_pi l of every exit that the policy takes.
+Such u are found by sweeps of T + delta from v, whose increments shrink as probability drains out of the episode, and
+l by sweeps of T_pi - delta. Where states are few they start from the exact value of the policy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgrid.policy_evaluation import solve_linear
+from rlgrid.undiscounted import Undiscounted
+
+if TYPE_CHECKING:
+    from rlgrid.gridmodel import GridModel
+    from rlgrid.mdp import MDP
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+EXPLICIT_PAIRS = 1 << 16  # grids of at most so many pairs are swept in their explicit form, which is faster
+LINEAR_STATES = 5_000  # up to so many states an exact evaluation is cheaper than many sweeps
+TIE = 1e-12  # actions whose values differ by less than this times the scale of the values count as equal
+
+_NO_STATES = np.zeros(0, np.int64)
+_NO_GROUPS = np.zeros(1, np.int64)
+
+
+class Problem:
+    """A model at one gamma, ready for sweeps: its arrays, and at gamma = 1 what was found out about its graph."""
+
+    def __init__(self, model: MDP | GridModel, gamma: float) -> None:
+        from rlgrid.kernels.sweeps import count_pairs, scratch_of
+
+        self.gamma = gamma
+        self.num_states, self.num_actions = model.num_states, model.num_actions
+        self.undiscounted: Undiscounted | None = None
+        self.members, self.offsets = _NO_STATES, _NO_GROUPS
+        self.hopeless: NDArray[np.bool_] | None = None
+        if gamma == 1.0:
+            self.undiscounted = Undiscounted.of(model.to_mdp())
+            self.arrays: Any = self.undiscounted.arrays
+            self.whole: Any = self.undiscounted.whole
+            self.members, self.offsets = self.undiscounted.members, self.undiscounted.offsets
+            if self.undiscounted.hopeless.any():
+                self.hopeless = self.undiscounted.hopeless
+        else:
+            small = model.num_states * model.num_actions <= EXPLICIT_PAIRS
+            self.arrays = self.whole = model.to_mdp().arrays if small else model.arrays
+        self.scratch = scratch_of(self.arrays)
+        self.pairs = int(count_pairs(self.arrays))
+
+    @classmethod
+    def of(cls, model: MDP | GridModel, gamma: float) -> Problem:
+        """The problem of a model; taken apart once and remembered as long as the model lives."""
+        known = _PROBLEMS.setdefault(model, {})
+        if gamma not in known:
+            known.clear()
+            known[gamma] = cls(model, gamma)
+        return known[gamma]
+
+    def start(self, values: Floats | None = None) -> Floats:
+        """Values to begin with: a copy of those given, or zeros; -inf where nothing else is possible."""
+        v = np.zeros(self.num_states) if values is None else values.copy()
+        if self.hopeless is not None:
+            v[~np.isfinite(v)] = 0.0
+            v[self.hopeless] = -np.inf
+        if self.offsets.size > 1:
+            from rlgrid.kernels.sweeps import tie_highest
+
+            tie_highest(v, self.members, self.offsets)
+        return v
+
+    def sweep(self, v: Floats, plus: Floats | None = None) -> Floats:
+        """T v, plus something before groups are tied."""
+        from rlgrid.kernels.sweeps import jacobi, tie_highest
+
+        w = np.empty_like(v)
+        jacobi(self.arrays, self.gamma, v, w, _NO_STATES, _NO_GROUPS, self.scratch)
+        if plus is not None:
+            w += plus
+        if self.offsets.size > 1:
+            tie_highest(w, self.members, self.offsets)
+        return w
+
+    def sweep_policy(self, policy: Ints, v: Floats, minus: Floats) -> Floats:
+        """T_pi v less something, each group at the lowest of the exits that are taken, or 0; `leaving` policies."""
+        from rlgrid.kernels.sweeps import evaluate, tie_lowest
+
+        w = np.empty_like(v)
+        evaluate(self.arrays, self.gamma, policy, v, w)
+        w -= minus
+        if self.offsets.size > 1:
+            tie_lowest(w, self.members, self.offsets)
+        return w
+
+    def leaving(self, policy: Ints) -> Ints:
+        """The policy with -1 where it moves about inside a group."""
+        if self.undiscounted is None:
+            return policy
+        inner = self.undiscounted.inner[np.arange(self.num_states) * self.num_actions + policy]
+        return np.where(inner, -1, policy)
+
+    def q_values(self, v: Floats) -> Floats:
+        """float64 [S, A], of all pairs."""
+        from rlgrid.kernels.sweeps import q_table
+
+        q = np.empty((self.num_states, self.num_actions))
+        q_table(self.whole, self.gamma, v, q, self.scratch)
+        return q
+
+    def policy(self, v: Floats) -> Ints:
+        """The first action among the best (within rounding); at gamma = 1 changed where it would not be proper."""
+        slack = TIE * magnitude(v)
+        if self.undiscounted is None:
+            from rlgrid.kernels.sweeps import greedy
+
+            policy = np.empty(self.num_states, np.int64)
+            greedy(self.arrays, self.gamma, v, slack, policy, self.scratch)
+            return policy
+        return self.undiscounted.proper_policy(self.sweep(v), self.q_values(v), slack)
+
+    def rounding(self, scale: float) -> Floats:
+        """float64 [S]: how far a computed backup may be from the exact one where |v| <= scale."""
+        from rlgrid.kernels.sweeps import rounding
+
+        error = np.empty(self.num_states)
+        rounding(self.arrays, scale, error)
+        return error
+
+    def finite(self, v: Floats) -> Floats:
+        """Without the hopeless states, which are at -inf."""
+        return v if self.hopeless is None else v[~self.hopeless]
+
+
+_PROBLEMS: WeakKeyDictionary[Any, dict[float, Problem]] = WeakKeyDictionary()
+
+
+def magnitude(v: Floats) -> float:
+    """The largest |v| among finite values, 0 if there is none."""
+    finite = np.abs(v[np.isfinite(v)])
+    return float(finite.max()) if finite.size else 0.0
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """lower <= V^policy <= V* <= upper, all [S]; infinite where nothing is proven (or where V* is)."""
+
+    lower: Floats
+    upper: Floats
+    policy: Ints
+    policy_values: Floats | None = None  # where the policy was evaluated on the way
+
+
+def where_upper_fails(problem: Problem, upper: Floats) -> int:
+    """The first state in which the proof of an upper bound fails, or -1. +inf everywhere claims nothing."""
+    if (problem.finite(upper) == np.inf).all():
+        return -1
+    with np.errstate(invalid="ignore", over="ignore"):
+        image = problem.sweep(upper, problem.rounding(magnitude(upper)))
+        holds = np.isfinite(upper) & (image <= upper)
+    if problem.undiscounted is not None:
+        from rlgrid.kernels.sweeps import tie_highest
+
+        tied = upper.copy()
+        tie_highest(tied, problem.members, problem.offsets)
+        holds &= tied == upper
+        holds |= problem.undiscounted.hopeless
+    return -1 if holds.all() else int(holds.argmin())
+
+
+def where_lower_fails(problem: Problem, policy: Ints, lower: Floats) -> int:
+    """The first state in which the proof fails that a policy is worth at least so much, or -1.
+
+    -inf everywhere claims nothing.
+    """
+    if (lower == -np.inf).all():
+        return -1
+    with np.errstate(invalid="ignore", over="ignore"):
+        image = problem.sweep_policy(problem.leaving(policy), lower, problem.rounding(magnitude(lower)))
+        holds = np.isfinite(lower) & (image >= lower)
+    if problem.undiscounted is not None:
+        from rlgrid.kernels.sweeps import tie_lowest
+
+        stays = problem.undiscounted.staying(policy)
+        tied = np.where(stays, np.inf, lower)
+        tie_lowest(tied, problem.members, problem.offsets)
+        holds &= np.where(stays, lower <= 0, tied == lower) & problem.undiscounted.is_proper(policy)
+        holds |= problem.undiscounted.hopeless & (lower == -np.inf)
+    return -1 if holds.all() else int(holds.argmin())
+
+
+def certify(problem: Problem, v: Floats, patience: int = 100_000) -> Certificate:
+    """Bounds from values, which may be any; ``patience`` is how many sweeps a proof at gamma = 1 may take."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        if problem.undiscounted is None:
+            return _discounted(problem, v)
+        return _undiscounted(problem, v, patience)
+
+
+def _discounted(problem: Problem, v: Floats) -> Certificate:
+    from rlgrid.kernels.sweeps import UNIT_ROUNDOFF
+
+    policy = problem.policy(v)
+    no_error = np.zeros(problem.num_states)
+    w, w_policy = problem.sweep(v), problem.sweep_policy(policy, v, no_error)
+    rest = 1.0 - problem.gamma
+    rise, fall = max(0.0, float((w - v).max())), max(0.0, float((v - w_policy).max()))
+    reach = max(magnitude(v), magnitude(w), magnitude(w_policy))
+    unproven = np.full(problem.num_states, np.inf)
+    upper, lower = unproven, -unproven
+    for widen in (1.0, 2.0, 16.0, 1024.0):
+        if upper is unproven:
+            scale = 1.01 * (reach + widen * rise / rest)
+            error = problem.rounding(scale)
+            margin = 2.0 * float(error.max()) + 8.0 * UNIT_ROUNDOFF * scale
+            u = v + widen * (rise + margin) / rest
+            image = problem.sweep(u, error)
+            if magnitude(u) <= scale and magnitude(image) <= scale and (image <= u).all():
+                upper = image
+        if lower is not unproven and (lower == -np.inf).all():
+            scale = 1.01 * (reach + widen * fall / rest)
+            error = problem.rounding(scale)
+            margin = 2.0 * float(error.max()) + 8.0 * UNIT_ROUNDOFF * scale
+            low = v - widen * (fall + margin) / rest
+            image = problem.sweep_policy(policy, low, error)
+            if magnitude(low) <= scale and magnitude(image) <= scale and (image >= low).all():
+                lower = image
+    return Certificate(lower, upper, policy)
+
+
+def _undiscounted(problem: Problem, v: Floats, patience: int) -> Certificate:
+    undiscounted = problem.undiscounted
+    assert undiscounted is not None
+    policy = problem.policy(v)
+    leaving = problem.leaving(policy)
+    exact: Floats | None = None
+    below = above = v
+    if problem.num_states <= LINEAR_STATES:
+        exact, steps = _evaluate(problem, policy, leaving)
+        slip = problem.rounding(2.0 * magnitude(exact)).max()
+        below, above = exact - 16.0 * slip * steps, exact + 16.0 * slip * steps
+        from rlgrid.kernels.sweeps import tie_highest, tie_lowest
+
+        tie_lowest(below, problem.members, problem.offsets)
+        tie_highest(above, problem.members, problem.offsets)
+    lower = _press(problem, below, leaving, patience)
+    if lower is None and below is not v:
+        lower = _press(problem, v, leaving, patience)
+    upper = _press(problem, above, None, patience)
+    if upper is None and above is not v:
+        upper = _press(problem, v, None, patience)
+    if upper is None:
+        zero = problem.start()
+        upper = zero if where_upper_fails(problem, zero) < 0 else np.full(problem.num_states, np.inf)
+    if lower is None:
+        lower = np.full(problem.num_states, -np.inf)
+    return Certificate(lower, np.where(undiscounted.hopeless, -np.inf, upper), policy, exact)
+
+
+def _evaluate(problem: Problem, policy: Ints, leaving: Ints) -> tuple[Floats, Floats]:
+    """The value of a proper policy and how many steps it takes on average; moves inside groups do not count."""
+    undiscounted = problem.undiscounted
+    assert undiscounted is not None
+    graph = undiscounted.graph
+    S = problem.num_states
+    inside = ~undiscounted.staying(policy) & ~undiscounted.hopeless
+    states = np.flatnonzero(inside)
+    new = np.full(S, -1)
+    new[states] = np.arange(states.size)
+    taken = (graph.pair == (graph.state * graph.num_actions + policy[graph.state])) & inside[graph.state]
+    mass = np.bincount(graph.state[taken], weights=graph.probability[taken], minlength=S)
+    p = graph.probability / np.where(mass > 0, mass, 1.0)[graph.state]
+    moves = leaving[states] >= 0
+    reward = np.bincount(graph.state[taken], weights=(p * graph.reward)[taken], minlength=S)[states]
+    on = taken & ~graph.terminated & inside[graph.to]
+    from scipy.sparse import csr_array
+
+    chain = csr_array((p[on], (new[graph.state[on]], new[graph.to[on]])), shape=(states.size, states.size))
+    solved = solve_linear(chain, 1.0, np.stack([np.where(moves, reward, 0.0), moves.astype(np.float64)], axis=1))
+    values, steps = np.zeros(S), np.zeros(S)
+    values[states], steps[states] = solved[:, 0], solved[:, 1]
+    values[undiscounted.hopeless] = -np.inf
+    return values, steps
+
+
+def _press(problem: Problem, x: Floats, policy: Ints | None, patience: int) -> Floats | None:
+    """Move x up (or with a policy down) by small steps until the test of a bound holds; None where it does not."""
+    sign = 1.0 if policy is None else -1.0
+    S = problem.num_states
+
+    def image(x: Floats, shift: Floats) -> Floats:
+        return problem.sweep(x, shift) if policy is None else problem.sweep_policy(policy, x, shift)
+
+    scale = 2.0 * max(magnitude(x), magnitude(image(x, np.zeros(S)))) + 1e-300
+    error = problem.rounding(scale)
+    excess = sign * (problem.finite(image(x, error)) - problem.finite(x))
+    if (excess <= 0).all():
+        return image(x, error)
+    step = 4.0 * (max(0.0, float(excess.max())) + float(error.max()))
+    shift = error + np.where(error > 0, step, 0.0)
+    for _ in range(patience):
+        y = image(x, error)
+        if not magnitude(y) <= scale:
+            return None
+        if (sign * (problem.finite(y) - problem.finite(x)) <= 0).all():
+            return y
+        x = image(x, shift)
+    return None

@@ -1,0 +1,758 @@
+"""The exact solution of a model by value iteration, with a proof of its error.
+
+    V_{i+1}(s) = max_a sum_k p_k (r_k + gamma V_i(s_k))           Bellman (1957); Sutton & Barto, 2nd ed., eq. 4.10
+
+`value_iteration` sweeps over all states from the old values (Jacobi), `gauss_seidel` in place, forwards and backwards
+in turn, each action's own loop solved for. `auto` is Gauss-Seidel, which needs fewer sweeps (at gamma = 1 with groups
+of states that are tied to one value, value iteration; see `rlgrid.undiscounted`).
+
+When it stops. With d = V_{i+1} - V_i the optimum of a discounted model lies within gamma / (1 - gamma) times
+max(0, max d) above and max(0, -min d) below V_{i+1}; when half of the sum is within the tolerance a certificate is
+made (`rlgrid.certificate`), and the solver stops if it proves the tolerance. The certificate alone is believed: where
+it proves less, sweeps go on. They end unproven, with a warning, when rounding forbids more, at `max_sweeps` or at
+`time_limit`.
+
+At gamma = 1 a certificate that proves too little also gives the exact value of a proper policy where states are few,
+and sweeps go on from there: a step of policy iteration. So slow chains, which sweeps would take for ever to follow,
+end as well.
+
+`values` are the last sweep's where these are proven to be within the tolerance, or where the solver was stopped;
+otherwise the middle of [lower, upper]. V* is -inf where no policy can end the episode or rest at no cost (gamma = 1).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rlgrid.certificate import Certificate, Problem, certify, magnitude, where_lower_fails, where_upper_fails
+from rlgrid.mdp import check_gamma
+from rlgrid.policy_evaluation import check_horizon, check_policy, policy_values
+
+if TYPE_CHECKING:
+    from rlgrid.gridmodel import GridModel
+    from rlgrid.mdp import MDP
+
+__all__ = ["Solution", "Sweeps", "policy_values", "share_of_regret", "solve", "verify"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Model = "MDP | GridModel"
+
+METHODS = ("auto", "value_iteration", "gauss_seidel")
+CRITERIA = ("discounted",)
+CHUNK_SECONDS = 0.02  # sweeps run in one piece between two looks at the clock, the keyboard and the progress bar
+SHOWN_TIE = 1e-9  # `Sweeps.greedy`: actions within this share of the scale of the values are shown as equally good
+GLANCE = 300  # sweeps that bounds at gamma = 1 may take while they are only looked at
+
+
+class SolverWarning(UserWarning):
+    """A solution is less exact than was asked for."""
+
+
+# --- one sweep at a time --------------------------------------------------------------------------------------------
+
+
+class Sweeps:
+    """Value iteration one sweep at a time; what `solve` is built on.
+
+    Args:
+        model: the model. gamma: the discount factor; the model's if None.
+        method: "value_iteration", "gauss_seidel" or "auto".
+        initial_values: float [S], V_0; zeros if None.
+
+    Attributes:
+        values: float64 [S], V_i after i sweeps. residual: float64 [S], the change of the last sweep (0 before one).
+        sweeps: i.
+
+    At gamma = 1 states that can be reached from each other at no cost are tied to one value, and states that can
+    neither end the episode nor rest at no cost are at -inf from the start (`rlgrid.undiscounted`).
+
+    Raises:
+        ValueError, TypeError: on bad arguments, or where values may be infinite.
+    """
+
+    def __init__(
+        self,
+        model: MDP | GridModel,
+        gamma: float | None = None,
+        method: str = "value_iteration",
+        initial_values: ArrayLike | None = None,
+    ) -> None:
+        self.model = model
+        self.gamma = check_gamma(model.gamma if gamma is None else gamma)
+        if method not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
+        given = _check_initial(initial_values, model.num_states)
+        self._problem = Problem.of(model, self.gamma)
+        if method == "auto":
+            method = "value_iteration" if self._problem.offsets.size > 1 else "gauss_seidel"
+        self.method = method
+        self.values = self._problem.start(given)
+        self.residual = np.zeros(model.num_states)
+        self.sweeps = 0
+        self._other = np.empty_like(self.values)
+        self._certificate: tuple[int, Certificate] | None = None
+
+    def sweep(self) -> None:
+        """One sweep over all states."""
+        before = self.values.copy()
+        self.run(1, 0.0)
+        with np.errstate(invalid="ignore"):
+            self.residual = np.where(self.values == before, 0.0, self.values - before)
+
+    def run(self, limit: int, enough: float) -> Floats:
+        """Up to ``limit`` sweeps in one piece, until their spread of changes is at most ``enough``.
+
+        Returns the spread of each sweep, max(0, max change) + max(0, -min change). `residual` is left as it was.
+        """
+        from rlgrid.kernels.sweeps import run_sweeps
+
+        problem = self._problem
+        history = np.empty(limit)
+        made = run_sweeps(
+            problem.arrays,
+            self.gamma,
+            self.values,
+            self._other,
+            self.method == "gauss_seidel",
+            self.sweeps,
+            limit,
+            enough,
+            history,
+            problem.members,
+            problem.offsets,
+            problem.scratch,
+        )
+        self.sweeps += int(made)
+        self._certificate = None
+        return history[:made]
+
+    def q_values(self) -> Floats:
+        """float64 [S, A]: q of every pair under the present values; -inf where an action is not available."""
+        return self._problem.q_values(self.values)
+
+    def policy(self) -> Ints:
+        """int64 [S]: the first of the best actions; at gamma = 1 proper (it ends episodes), whatever ties say."""
+        return self._problem.policy(self.values)
+
+    def greedy(self) -> NDArray[np.bool_]:
+        """bool [S, A]: all the best actions, equal up to 1e-9 of the scale of the values."""
+        q = self.q_values()
+        best = q.max(axis=1, keepdims=True)
+        ties: NDArray[np.bool_] = (q >= best - SHOWN_TIE * magnitude(self.values)) & (q > -np.inf)
+        return ties
+
+    def certificate(self, patience: int = GLANCE) -> Certificate:
+        """Proven bounds from the present values; worked out when first asked for after a sweep."""
+        if self._certificate is None or self._certificate[0] < patience:
+            self._certificate = (patience, certify(self._problem, self.values, patience))
+        return self._certificate[1]
+
+    @property
+    def lower(self) -> Floats:
+        """float64 [S], proven: lower <= V^policy <= V*; -inf while nothing is proven."""
+        return self.certificate().lower
+
+    @property
+    def upper(self) -> Floats:
+        """float64 [S], proven: V* <= upper; +inf while nothing is proven."""
+        return self.certificate().upper
+
+    @property
+    def error_bound(self) -> float:
+        """Proven: max |values - V*| is at most this; inf while nothing is proven."""
+        found = self.certificate()
+        return distance(self.values, found.lower, found.upper)
+
+    def converged(self, tolerance: float) -> bool:
+        """Whether the present values are proven to be within ``tolerance`` of V*."""
+        return self.error_bound <= tolerance
+
+
+def distance(values: Floats, lower: Floats, upper: Floats) -> float:
+    """An upper bound of max |values - x| over lower <= x <= upper, rounded outwards; equal infinities are at 0."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        gap = np.maximum(
+            np.where(upper == values, 0.0, np.nextafter(upper - values, np.inf)),
+            np.where(lower == values, 0.0, np.nextafter(values - lower, np.inf)),
+        )
+    worst = float(gap.max())
+    return float("inf") if np.isnan(worst) else worst
+
+
+def _check_initial(given: ArrayLike | None, num_states: int) -> Floats | None:
+    if given is None:
+        return None
+    values = np.array(given, dtype=np.float64)
+    if values.shape != (num_states,):
+        raise ValueError(f"initial_values must have shape ({num_states},), one value a state, not {values.shape}")
+    wrong = np.flatnonzero(np.isnan(values) | (values == np.inf))
+    if wrong.size:
+        raise ValueError(f"initial value of state {wrong[0]} is {values[wrong[0]]}: it must be finite")
+    values[values == -np.inf] = 0.0  # hopeless states of an earlier solution; they are found again
+    return values
+
+
+# --- the result -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Solution:
+    """What `solve` found, and what is proven of it.
+
+    With a horizon T the arrays have one more axis in front: values, lower, upper [T + 1, S] and policy [T, S], where
+    values[t] is the value when t steps have passed (values[0] for the whole horizon, values[T] = 0) and policy[t] the
+    action to take then.
+    """
+
+    values: Floats  # [S]
+    policy: Ints  # [S]
+    lower: Floats  # [S], lower <= V^policy
+    upper: Floats  # [S], V* <= upper
+    error_bound: float  # >= max |values - V*|
+    policy_loss_bound: float  # >= max (V* - V^policy)
+    converged: bool  # error_bound <= tolerance is proven
+    gamma: float
+    method: str
+    tolerance: float
+    sweeps: int
+    backups: int  # (state, action) pairs backed up by the sweeps
+    seconds: float
+    horizon: int | None = None
+    reason: str = ""  # why it stopped short, if it did
+    history: Floats = field(default_factory=lambda: np.zeros(0))  # [sweeps] spread of the changes of each sweep
+    model: MDP | GridModel | None = field(default=None, repr=False)
+    _q: Floats | None = field(default=None, repr=False)
+
+    @property
+    def q_values(self) -> Floats:
+        """float64 [S, A] (with a horizon [T, S, A]): q under `values`; -inf where an action is not available.
+
+        Raises:
+            ValueError: if the solution was loaded without its model.
+        """
+        if self._q is None:
+            if self.model is None:
+                raise ValueError("q_values need the model: Solution.load(path, model), or set solution.model")
+            problem = _horizon_problem(self.model, self.gamma) if self.horizon is not None else None
+            if problem is None:
+                self._q = Problem.of(self.model, self.gamma).q_values(self.values)
+            else:
+                tables = [problem.q_values(v) for v in self.values[1:]]
+                self._q = np.array(tables).reshape(len(tables), self.model.num_states, self.model.num_actions)
+        return self._q
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the solution as safetensors with JSON metadata; the file appears whole or not at all."""
+        from safetensors.numpy import save
+
+        target = Path(path)
+        arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
+        facts = {name: getattr(self, name) for name in _FACTS}
+        facts |= {name: repr(getattr(self, name)) for name in ("error_bound", "policy_loss_bound")}
+        content = save(arrays, {"rlgrid": json.dumps({"format": _FORMAT, "format_version": 1} | facts)})
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        return target
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], model: MDP | GridModel | None = None) -> Solution:
+        """Read a solution; with its model `q_values` and pictures work too.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if the file is not a solution, or not one of the model.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        source = Path(path)
+        if not source.is_file():
+            raise FileNotFoundError(f"no solution {source}")
+        try:
+            with safe_open(source, framework="numpy") as file:
+                facts = json.loads((file.metadata() or {}).get("rlgrid", "null"))
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, ValueError) as error:
+            raise ValueError(f"{source} is torn or not a safetensors file: {error}") from error
+        if not isinstance(facts, dict) or facts.get("format") != _FORMAT:
+            raise ValueError(f"{source} is not a solution of rlgrid")
+        if facts.get("format_version") != 1:
+            raise ValueError(f"{source} has format version {facts.get('format_version')!r}; this rlgrid reads 1")
+        missing = [name for name in (*_ARRAYS, *_FACTS) if name not in arrays and name not in facts]
+        if missing:
+            raise ValueError(f"{source} lacks {missing[0]!r}")
+        known = {name: facts[name] for name in _FACTS} | {name: arrays[name] for name in _ARRAYS}
+        known |= {name: float(facts[name]) for name in ("error_bound", "policy_loss_bound")}
+        if model is not None and arrays["values"].shape[-1] != model.num_states:
+            raise ValueError(
+                f"{source} solves a model of {arrays['values'].shape[-1]} states; this one has {model.num_states}"
+            )
+        return cls(**known, model=model)
+
+    def __repr__(self) -> str:
+        states = self.values.shape[-1]
+        steps = "" if self.horizon is None else f", horizon {self.horizon}"
+        end = "converged" if self.converged else f"not converged: {self.reason}"
+        return (
+            f"Solution({states} states, gamma={self.gamma:g}{steps}, {self.method}, {self.sweeps} sweeps, "
+            f"error <= {self.error_bound:.3g}, {end})"
+        )
+
+    def _repr_html_(self) -> str:
+        import html
+
+        caption = html.escape(repr(self))
+        values = self.values if self.horizon is None else self.values[0]
+        policy = self.policy if self.horizon is None or self.horizon == 0 else self.policy[0]
+        if self.model is None or getattr(self.model, "shape", None) is None or policy.ndim != 1:
+            numbers = ", ".join(f"{v:.6g}" for v in values[:12]) + (", ..." if values.size > 12 else "")
+            return f"<pre>{caption}\nvalues: {numbers}</pre>"
+        import base64
+        import io
+
+        import imageio.v3 as imageio
+
+        from rlgrid.picture import draw
+
+        buffer = io.BytesIO()
+        frame = draw(self.model, values=np.where(np.isfinite(values), values, 0.0), policy=policy)
+        imageio.imwrite(buffer, frame, extension=".png")
+        data = base64.b64encode(buffer.getvalue()).decode()
+        return f'<figure><img src="data:image/png;base64,{data}"/><figcaption>{caption}</figcaption></figure>'
+
+
+_FORMAT = "rlgrid-solution"
+_ARRAYS = ("values", "policy", "lower", "upper", "history")
+_FACTS = (
+    "error_bound",
+    "policy_loss_bound",
+    "converged",
+    "gamma",
+    "method",
+    "tolerance",
+    "sweeps",
+    "backups",
+    "seconds",
+    "horizon",
+    "reason",
+)
+
+
+# --- solve ----------------------------------------------------------------------------------------------------------
+
+
+def solve(
+    model: MDP | GridModel,
+    gamma: float | None = None,
+    method: str = "auto",
+    tolerance: float = 1e-6,
+    horizon: int | None = None,
+    criterion: str = "discounted",
+    initial_values: ArrayLike | None = None,
+    max_sweeps: int | None = None,
+    time_limit: float | None = None,
+    callback: Callable[[Sweeps], Any] | None = None,
+    progress_bar: bool = False,
+) -> Solution:
+    """The optimal values and policy of a model, with proven bounds; see the module's text for how and when it stops.
+
+    Args:
+        model: an MDP or a GridModel.
+        gamma: the discount factor in [0, 1]; the model's if None. 1 is the undiscounted problem.
+        method: "auto", "value_iteration" or "gauss_seidel".
+        tolerance: the error that must be proven, max |values - V*|.
+        horizon: a number of steps after which all is over, solved backwards in so many sweeps; or None.
+        criterion: "discounted" (which includes gamma = 1).
+        initial_values: float [S], where sweeps begin.
+        max_sweeps, time_limit: stop after so many sweeps or seconds, with a warning and valid bounds.
+        callback: called with the `Sweeps` object after each sweep; False ends the solver.
+        progress_bar: shows the proven error while sweeping.
+
+    Returns:
+        A `Solution`. Ctrl-C returns what there is so far.
+
+    Raises:
+        ValueError, TypeError: on bad arguments; at gamma = 1 also where a value may be infinite, naming the state.
+    """
+    gamma = check_gamma(model.gamma if gamma is None else gamma)
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
+    if criterion not in CRITERIA:
+        raise ValueError(f'criterion must be "discounted" (gamma = 1 is the undiscounted case), not {criterion!r}')
+    tolerance = _check_positive("tolerance", tolerance)
+    if time_limit is not None:
+        time_limit = _check_positive("time_limit", time_limit)
+    if max_sweeps is not None and (
+        isinstance(max_sweeps, bool) or not isinstance(max_sweeps, int | np.integer) or max_sweeps < 0
+    ):
+        raise ValueError(f"max_sweeps must be a whole number >= 0, not {max_sweeps!r}")
+    steps = check_horizon(horizon)
+    if steps is not None:
+        if initial_values is not None:
+            raise ValueError("initial_values and horizon exclude each other: with a horizon the end is worth 0")
+        return _solve_horizon(model, gamma, steps, tolerance)
+    begun = time.perf_counter()
+    sweeps = Sweeps(model, gamma, method, initial_values)
+    run = _Run(sweeps, tolerance, begun, max_sweeps, time_limit, callback)
+    if progress_bar:
+        run.with_progress()
+    else:
+        run.go()
+    return run.solution()
+
+
+def _check_positive(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{name} must be a number, not {value!r}")
+    if not value > 0:
+        raise ValueError(f"{name} must be greater than 0, not {value!r}")
+    return float(value)
+
+
+class _Run:
+    """One call of `solve`: sweeps until the tolerance is proven or something says stop."""
+
+    def __init__(
+        self,
+        sweeps: Sweeps,
+        tolerance: float,
+        begun: float,
+        max_sweeps: int | None,
+        time_limit: float | None,
+        callback: Callable[[Sweeps], Any] | None,
+    ) -> None:
+        self.sweeps, self.tolerance, self.begun = sweeps, tolerance, begun
+        self.max_sweeps, self.time_limit, self.callback = max_sweeps, time_limit, callback
+        self.history: list[Floats] = []
+        self.reason = ""
+        self.warn = False
+        self.certificate: Certificate | None = None
+        self.report: Callable[[], None] = lambda: None
+
+    def go(self) -> None:
+        try:
+            self._go()
+        except KeyboardInterrupt:
+            self._stop("interrupted")
+
+    def _stop(self, reason: str, *, warn: bool = False) -> None:
+        self.reason, self.warn, self.certificate = reason, warn, None
+
+    def _go(self) -> None:
+        sweeps, gamma = self.sweeps, self.sweeps.gamma
+        if gamma == 1.0:
+            enough = 0.1 * self.tolerance
+        else:
+            enough = 1.9 * self.tolerance * (1.0 - gamma) / max(gamma, 1e-300)
+        # At gamma = 1 a proof is tried now and then even while sweeps still change much: chains may be slow.
+        attempt_at = 64
+        chunk = 16
+        while True:
+            if self.max_sweeps is not None and sweeps.sweeps >= self.max_sweeps:
+                return self._limit(f"max_sweeps = {self.max_sweeps} reached")
+            limit = chunk if self.max_sweeps is None else min(chunk, self.max_sweeps - sweeps.sweeps)
+            if self.callback is not None:
+                limit = 1
+            started = time.perf_counter()
+            if self.callback is not None:
+                before = sweeps.values.copy()
+            spreads = sweeps.run(limit, enough)
+            self.history.append(spreads)
+            if self.callback is not None:
+                with np.errstate(invalid="ignore"):
+                    sweeps.residual = np.where(sweeps.values == before, 0.0, sweeps.values - before)
+                if self.callback(sweeps) is False:
+                    return self._stop("stopped by the callback")
+            self.report()
+            now = time.perf_counter()
+            if now - started < 0.5 * CHUNK_SECONDS:
+                chunk = min(2 * chunk, 1 << 20)
+            elif now - started > 2.0 * CHUNK_SECONDS:
+                chunk = max(1, chunk // 2)
+            spread = float(spreads[-1])
+            if not np.isfinite(spread):
+                return self._stop("the values overflow: scale the rewards down", warn=True)
+            if spread <= enough or (gamma == 1.0 and sweeps.sweeps >= attempt_at):
+                attempt_at = 2 * max(attempt_at, sweeps.sweeps)
+                floor = 4.0 * float(self._floor())
+                found = sweeps.certificate(patience=1000 + 4 * sweeps.sweeps)
+                middle = _middle(found)
+                error = min(
+                    distance(sweeps.values, found.lower, found.upper), distance(middle, found.lower, found.upper)
+                )
+                if error <= self.tolerance:
+                    self.certificate = found
+                    return None
+                if spread <= floor or spread == 0.0:
+                    return self._stop(
+                        f"rounding forbids more than an error of {error:.3g}; the tolerance is {self.tolerance:g}",
+                        warn=True,
+                    )
+                enough = min(enough, spread) / 4.0
+                exact = found.policy_values
+                if exact is not None and np.isfinite(sweeps._problem.finite(exact)).all():
+                    sweeps.values = sweeps._problem.start(np.where(np.isfinite(exact), exact, 0.0))
+                    sweeps._certificate = None
+            if self.time_limit is not None and now - self.begun > self.time_limit:
+                return self._limit(f"time_limit = {self.time_limit:g} s reached")
+
+    def _floor(self) -> float:
+        """What rounding may change in one sweep."""
+        return float(self.sweeps._problem.rounding(magnitude(self.sweeps.values)).max())
+
+    def _limit(self, reason: str) -> None:
+        """Stop at a limit, unless what there is happens to be enough."""
+        found = self.sweeps.certificate()
+        if distance(_middle(found), found.lower, found.upper) <= self.tolerance:
+            self.certificate = found
+        else:
+            self._stop(reason, warn=True)
+
+    def with_progress(self) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        with Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[what]}"), TimeElapsedColumn()
+        ) as progress:
+            task = progress.add_task("solving", total=1.0, what="")
+            first: list[float] = []
+            shown = [0.0]
+
+            def report() -> None:
+                now = time.perf_counter()
+                if now - shown[0] < 0.5:
+                    return
+                error = self.sweeps.error_bound
+                shown[0] = now + (time.perf_counter() - now) * 20.0  # proofs take a twentieth of the time at most
+                what = f"sweep {self.sweeps.sweeps}, error <= {error:.3g}"
+                done = 0.0
+                if np.isfinite(error):
+                    first.append(error)
+                    span = np.log(max(first[0] / self.tolerance, 1.0 + 1e-9))
+                    done = float(np.clip(np.log(first[0] / error) / span, 0.0, 1.0)) if error > 0 else 1.0
+                progress.update(task, completed=done, what=what)
+
+            self.report = report
+            self.go()
+            progress.update(task, completed=1.0, what=f"{self.sweeps.sweeps} sweeps")
+
+    def solution(self) -> Solution:
+        sweeps = self.sweeps
+        found = self.certificate if self.certificate is not None else sweeps.certificate(1000 + 4 * sweeps.sweeps)
+        values = np.clip(sweeps.values, found.lower, found.upper)
+        middle = _middle(found)
+        if not (self.reason and not self.warn) and distance(values, found.lower, found.upper) > self.tolerance >= (
+            distance(middle, found.lower, found.upper)
+        ):
+            values = middle
+        error = distance(values, found.lower, found.upper)
+        converged = error <= self.tolerance
+        reason = "" if converged else (self.reason or "the certificate proves less than was asked for")
+        if self.warn and not converged:
+            warnings.warn(f"solve: {reason}; error <= {error:.3g} is proven", SolverWarning, stacklevel=3)
+        history = np.concatenate(self.history) if self.history else np.zeros(0)
+        return Solution(
+            values=values,
+            policy=found.policy,
+            lower=found.lower,
+            upper=found.upper,
+            error_bound=error,
+            policy_loss_bound=distance(found.lower, found.lower, found.upper),
+            converged=converged,
+            gamma=sweeps.gamma,
+            method=sweeps.method,
+            tolerance=self.tolerance,
+            sweeps=sweeps.sweeps,
+            backups=sweeps.sweeps * sweeps._problem.pairs,
+            seconds=time.perf_counter() - self.begun,
+            reason=reason,
+            history=history,
+            model=sweeps.model,
+        )
+
+
+def _middle(found: Certificate) -> Floats:
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.where(found.lower == found.upper, found.lower, found.lower + 0.5 * (found.upper - found.lower))
+
+
+# --- finite horizon -------------------------------------------------------------------------------------------------
+
+
+def _horizon_problem(model: MDP | GridModel, gamma: float) -> Problem:
+    """The plain model, also at gamma = 1: with a horizon every value is finite."""
+    problem = Problem.of(model, 0.5)
+    plain = object.__new__(Problem)
+    plain.__dict__.update(problem.__dict__)
+    plain.gamma = gamma
+    return plain
+
+
+def _solve_horizon(model: MDP | GridModel, gamma: float, steps: int, tolerance: float) -> Solution:
+    """Backward induction (Puterman 1994, section 4.5).
+
+    The computed values[t] is off by at most e(t) = gamma e(t + 1) + the rounding of a backup, and V^policy is at most
+    as far below it, since the policy is greedy for the computed sums.
+    """
+    begun = time.perf_counter()
+    problem = _horizon_problem(model, gamma)
+    S = model.num_states
+    values = np.zeros((steps + 1, S))
+    policy = np.zeros((steps, S), np.int64)
+    error = np.zeros((steps + 1, S))
+    still = np.asarray(model.absorbing)
+    bound = 0.0
+    for t in range(steps - 1, -1, -1):
+        policy[t] = problem.policy(values[t + 1])
+        values[t] = problem.sweep_policy(policy[t], values[t + 1], np.zeros(S))
+        tie = float((problem.sweep(values[t + 1]) - values[t]).max())
+        rounding = float(problem.rounding(magnitude(values[t + 1])).max())
+        bound = float(np.nextafter((gamma * bound + tie + rounding) * (1.0 + 1e-12), np.inf)) if rounding else 0.0
+        error[t] = np.where(still, 0.0, bound)
+    lower = np.where(error > 0, np.nextafter(values - error, -np.inf), values)
+    upper = np.where(error > 0, np.nextafter(values + error, np.inf), values)
+    worst = distance(values, lower, upper)
+    converged = worst <= tolerance
+    reason = "" if converged else f"rounding forbids more than an error of {worst:.3g}; the tolerance is {tolerance:g}"
+    if not converged:
+        warnings.warn(f"solve: {reason}", SolverWarning, stacklevel=3)
+    return Solution(
+        values=values,
+        policy=policy,
+        lower=lower,
+        upper=upper,
+        error_bound=worst,
+        policy_loss_bound=distance(lower, lower, upper),
+        converged=converged,
+        gamma=gamma,
+        method="backward_induction",
+        tolerance=tolerance,
+        sweeps=steps,
+        backups=steps * problem.pairs,
+        seconds=time.perf_counter() - begun,
+        horizon=steps,
+        reason=reason,
+        model=model,
+    )
+
+
+# --- checks from outside --------------------------------------------------------------------------------------------
+
+
+def verify(model: MDP | GridModel, solution: Solution) -> bool:
+    """Check a certificate with one sweep for each bound; nothing but the model and the arrays is believed.
+
+    Returns:
+        True.
+
+    Raises:
+        ValueError: naming the first state in which the proof fails.
+    """
+    gamma = check_gamma(solution.gamma)
+    S = model.num_states
+    lead = () if solution.horizon is None else (solution.horizon + 1,)
+    for name in ("values", "lower", "upper"):
+        array = getattr(solution, name)
+        if array.shape != (*lead, S):
+            raise ValueError(f"{name} has shape {array.shape}, not {(*lead, S)}")
+        if np.isnan(array).any():
+            raise ValueError(f"{name} of state {int(np.argwhere(np.isnan(array))[0][-1])} is not a number")
+    policy = check_policy(model, solution.policy, solution.horizon)
+    if policy.shape[len(lead) :] != (S,) and policy.ndim != len(lead) + 1:
+        raise ValueError("the policy of a solution is one action a state")
+    if solution.horizon is not None:
+        _verify_horizon(model, gamma, solution, policy)
+    else:
+        problem = Problem.of(model, gamma)
+        s = where_upper_fails(problem, solution.upper)
+        if s >= 0:
+            raise ValueError(f"state {s}: upper = {solution.upper[s]!r} is not proven to be at least V*")
+        s = where_lower_fails(problem, policy, solution.lower)
+        if s >= 0:
+            raise ValueError(f"state {s}: lower = {solution.lower[s]!r} is not proven to be at most V^policy")
+    worst = distance(solution.values, solution.lower, solution.upper)
+    if not solution.error_bound >= worst:
+        raise ValueError(f"error_bound = {solution.error_bound!r}, but only {worst!r} is proven")
+    loss = distance(solution.lower, solution.lower, solution.upper)
+    if not solution.policy_loss_bound >= loss:
+        raise ValueError(f"policy_loss_bound = {solution.policy_loss_bound!r}, but only {loss!r} is proven")
+    if solution.converged and not solution.error_bound <= solution.tolerance:
+        raise ValueError(f"converged, but error_bound = {solution.error_bound!r} > tolerance = {solution.tolerance!r}")
+    return True
+
+
+def _verify_horizon(model: MDP | GridModel, gamma: float, solution: Solution, policy: Ints) -> None:
+    problem = _horizon_problem(model, gamma)
+    lower, upper = solution.lower, solution.upper
+    steps = len(lower) - 1
+    if (lower[steps] > 0).any() or (upper[steps] < 0).any():
+        raise ValueError("with no step left every value is 0, which is not within the bounds")
+    for t in range(steps):
+        up = problem.sweep(upper[t + 1], problem.rounding(magnitude(upper[t + 1])))
+        low = problem.sweep_policy(policy[t], lower[t + 1], problem.rounding(magnitude(lower[t + 1])))
+        holds = (up <= upper[t]) & (low >= lower[t])
+        if not holds.all():
+            raise ValueError(
+                f"state {int(holds.argmin())} after {t} steps: the bounds do not follow from the next step's"
+            )
+
+
+# --- regret ---------------------------------------------------------------------------------------------------------
+
+_REFERENCES: WeakKeyDictionary[Any, dict[float, tuple[float, float, int | None]]] = WeakKeyDictionary()
+
+
+def share_of_regret(model: MDP | GridModel, policy: ArrayLike, gamma: float | None = None) -> float:
+    """(J* - J_pi) / (J* - J_uniform): 0 for an optimal policy, 1 for one as good as the uniformly random policy.
+
+    J is the value weighted by the start distribution; where gamma = 1 over the model's `max_episode_steps`, if it has
+    them. J* and J_uniform are worked out once for a model and gamma and remembered.
+
+    Args:
+        policy: int [S], or float [S, A].
+
+    Raises:
+        ValueError: where the uniformly random policy is optimal itself, so that there is nothing to compare with.
+    """
+    gamma = check_gamma(model.gamma if gamma is None else gamma)
+    known = _REFERENCES.setdefault(model, {})
+    if gamma not in known:
+        horizon = model.max_episode_steps if gamma == 1.0 else None
+        best = solve(model, gamma, tolerance=1e-9 * 1e3, horizon=horizon).values
+        mask = model.available
+        allowed = np.ones((model.num_states, model.num_actions)) if mask is None else mask.astype(np.float64)
+        uniform = policy_values(model, allowed / allowed.sum(axis=1, keepdims=True), gamma, horizon)
+        known[gamma] = (_start_value(model, best), _start_value(model, uniform), horizon)
+    best_return, random_return, horizon = known[gamma]
+    gap = best_return - random_return
+    if not gap > 0:
+        raise ValueError(
+            "the uniformly random policy is optimal in this model, so there is no regret to take a share of"
+        )
+    value = _start_value(model, policy_values(model, policy, gamma, horizon))
+    return (best_return - value) / gap
+
+
+def _start_value(model: MDP | GridModel, values: Floats) -> float:
+    first = values[0] if values.ndim == 2 else values
+    return float(model.start_probability @ first[model.start_states])

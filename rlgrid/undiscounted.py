@@ -1,0 +1,287 @@
+"""What must be known of a model before it can be solved without discounting (gamma = 1).
+
+The value of a policy is the limit of its expected reward over N steps. Sweeps alone may then answer a wrong number:
+v = T v has many solutions where an agent can go round for ever at no cost (Bertsekas & Tsitsiklis 1991). So the
+model is taken apart on its graph first, by the sign of the exact expected reward r(s, a) of each pair:
+
+1. An end component is a set of states and actions that an agent never has to leave, and in which it can reach every
+   state from every other. The maximal ones are found by strongly connected components, iterated (de Alfaro 1997).
+   One with an action of r > 0 may be worth +infinity: it is refused by name.
+2. Maximal end components of the actions with r = 0 are `groups`. An agent moves about in one at no cost and may stay
+   for ever, which is worth 0; so all its states are worth max(0, the best action that leaves it). The inner actions
+   are taken out of the sweeps, and the states of a group are tied to one value.
+3. Every other end component costs something on each round: staying there for ever is worth -infinity.
+4. States from which no policy reaches termination or a group with probability 1 are `hopeless`: V* = -infinity.
+   Actions that may lead into one are worth -infinity too and are taken out.
+
+In what is left every policy that is not proper (does not reach termination or a stay in a group with probability 1)
+is worth -infinity somewhere, so T has one fixed point and value iteration converges to it from any start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import breadth_first_order, connected_components
+
+if TYPE_CHECKING:
+    from rlgrid.kernels.model import ExplicitArrays
+    from rlgrid.mdp import MDP
+
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The outcomes of a model that can happen, without those of probability 0."""
+
+    num_states: int
+    num_actions: int
+    pair: Ints  # [N] s * A + a of each outcome
+    state: Ints  # [N]
+    to: Ints  # [N]
+    terminated: Bools  # [N]
+    probability: NDArray[np.float64]  # [N]
+    reward: NDArray[np.float64]  # [N]
+
+    @classmethod
+    def of(cls, mdp: MDP) -> Graph:
+        pair = np.repeat(np.arange(mdp.num_states * mdp.num_actions), np.diff(mdp.offsets))
+        keep = mdp.probability > 0
+        pair = pair[keep]
+        return cls(
+            mdp.num_states,
+            mdp.num_actions,
+            pair,
+            pair // mdp.num_actions,
+            mdp.next_state[keep].astype(np.int64),
+            mdp.terminated[keep],
+            mdp.probability[keep],
+            mdp.reward[keep],
+        )
+
+    @property
+    def num_pairs(self) -> int:
+        return self.num_states * self.num_actions
+
+    def pairs_where(self, outcomes: Bools) -> Bools:
+        """bool [S * A]: the pairs that have one of these outcomes."""
+        result = np.zeros(self.num_pairs, np.bool_)
+        result[self.pair[outcomes]] = True
+        return result
+
+    def reach(self, targets: Bools, outcomes: Bools) -> tuple[Bools, Ints]:
+        """The states with a path of these outcomes into the targets or into termination, breadth first.
+
+        Returns bool [S], and int64 [S]: the order in which they were found, S + 1 where they were not. Each state
+        but the targets has an outcome that terminates or leads to one found before it.
+        """
+        source = self.num_states  # one node more for termination; edges run backwards
+        rest = outcomes & ~targets[self.state]
+        inner, ends = rest & ~self.terminated, rest & self.terminated
+        aims = np.flatnonzero(targets)
+        heads = np.concatenate([self.to[inner], np.full(int(ends.sum()) + aims.size, source)])
+        tails = np.concatenate([self.state[inner], self.state[ends], aims])
+        graph = csr_array((np.ones(heads.size, np.int8), (heads, tails)), shape=(source + 1, source + 1))
+        order = breadth_first_order(graph, source, directed=True, return_predecessors=False)[1:]
+        reached = np.zeros(self.num_states, np.bool_)
+        reached[order] = True
+        rank = np.full(self.num_states, self.num_states + 1)
+        rank[order] = np.arange(order.size)
+        return reached, rank
+
+    def end_components(self, allowed: Bools) -> tuple[Bools, Ints]:
+        """Maximal end components of the pairs ``allowed`` [S * A]: (their pairs [S * A], their label [S] or -1)."""
+        alive = allowed & self.pairs_where(np.ones(self.pair.size, np.bool_)) & ~self.pairs_where(self.terminated)
+        while True:
+            inner = alive[self.pair]
+            edges = csr_array(
+                (np.ones(int(inner.sum()), np.int8), (self.state[inner], self.to[inner])),
+                shape=(self.num_states, self.num_states),
+            )
+            _, labels = connected_components(edges, directed=True, connection="strong")
+            leaving = self.pairs_where(inner & (labels[self.state] != labels[self.to]))
+            if not leaving.any():
+                break
+            alive &= ~leaving
+        inside = alive.reshape(self.num_states, self.num_actions).any(axis=1)
+        return alive, np.where(inside, labels, -1).astype(np.int64)
+
+    def reward_signs(self) -> NDArray[np.int8]:
+        """int8 [S * A]: the sign of the exact expected reward of each pair."""
+        gains = self.pairs_where(self.reward > 0)
+        costs = self.pairs_where(self.reward < 0)
+        signs = gains.astype(np.int8) - costs.astype(np.int8)
+        mixed = np.flatnonzero(gains & costs)
+        if mixed.size:
+            first = np.searchsorted(self.pair, mixed, side="left")
+            last = np.searchsorted(self.pair, mixed, side="right")
+            for pair, i, j in zip(mixed.tolist(), first.tolist(), last.tolist(), strict=True):
+                total = sum(
+                    Fraction(p) * Fraction(r)
+                    for p, r in zip(self.probability[i:j].tolist(), self.reward[i:j].tolist(), strict=True)
+                )
+                signs[pair] = (total > 0) - (total < 0)
+        return signs
+
+
+@dataclass(frozen=True)
+class Undiscounted:
+    """A model at gamma = 1, taken apart as the module's text says.
+
+    `arrays` is what sweeps run over: without inner pairs of groups, without pairs that may lead into a hopeless state.
+    """
+
+    graph: Graph
+    arrays: ExplicitArrays
+    whole: ExplicitArrays  # all pairs, but no outcomes of probability 0
+    members: Ints  # [M] the states of all groups, group by group
+    offsets: Ints  # [G + 1] where each group begins in members
+    in_group: Bools  # [S]
+    group_of: Ints  # [S] label of the group, or -1
+    inner: Bools  # [S * A] the inner pairs of groups
+    kept: Bools  # [S * A] the pairs of `arrays`
+    hopeless: Bools  # [S]
+
+    @classmethod
+    def of(cls, mdp: MDP) -> Undiscounted:
+        """Take the model apart.
+
+        Raises:
+            ValueError: naming a state whose value may be infinite.
+        """
+        graph = Graph.of(mdp)
+        signs = graph.reward_signs()
+        everything, labels = graph.end_components(np.ones(graph.num_pairs, np.bool_))
+        gaining = np.flatnonzero(everything & (signs > 0))
+        if gaining.size:
+            _refuse(mdp, graph, int(gaining[0]), labels)
+        inner, groups = graph.end_components(signs == 0)
+        in_group = groups >= 0
+        alive = np.ones(graph.num_states, np.bool_)
+        while True:
+            lost = graph.pairs_where(~graph.terminated & ~alive[graph.to])
+            usable = ~lost[graph.pair] & alive[graph.state]
+            reached, _ = graph.reach(in_group & alive, usable)
+            reached &= alive
+            if (reached == alive).all():
+                break
+            alive = reached
+        kept = graph.pairs_where(usable) & ~inner
+        members = np.flatnonzero(in_group)
+        members = members[np.argsort(groups[members], kind="stable")]
+        starts = np.flatnonzero(np.diff(groups[members], prepend=-1)) if members.size else np.zeros(0, np.int64)
+        return cls(
+            graph,
+            _select(mdp, graph, kept),
+            _select(mdp, graph, np.ones(graph.num_pairs, np.bool_)),
+            members,
+            np.append(starts, members.size).astype(np.int64),
+            in_group,
+            groups,
+            inner,
+            kept,
+            ~alive,
+        )
+
+    def is_proper(self, policy: Ints) -> Bools:
+        """bool [S]: the states from which a policy reaches termination or a stay in a group with probability 1.
+
+        It must use inner and kept pairs only, except in hopeless states, which are never proper.
+        """
+        graph = self.graph
+        pair = np.arange(graph.num_states) * graph.num_actions + policy
+        chosen = np.zeros(graph.num_pairs, np.bool_)
+        chosen[pair[~self.hopeless]] = True
+        legal = (self.inner | self.kept)[pair] | self.hopeless
+        targets = self.staying(policy)
+        proper: Bools = legal & ~self.hopeless
+        while True:
+            lost = graph.pairs_where(~graph.terminated & ~proper[graph.to])
+            reached, _ = graph.reach(targets & proper, (chosen & ~lost)[graph.pair])
+            reached &= proper
+            if (reached == proper).all():
+                return proper
+            proper = reached
+
+    def staying(self, policy: Ints) -> Bools:
+        """bool [S]: the states of the groups that a policy never leaves, all of whose choices are inner pairs."""
+        inner = self.inner[np.arange(self.graph.num_states) * self.graph.num_actions + policy]
+        leaves = np.zeros(self.graph.num_states, np.bool_)
+        leaves[self.group_of[self.in_group & ~inner]] = True
+        return self.in_group & ~leaves[self.group_of]
+
+    def proper_policy(self, values: NDArray[np.float64], q: NDArray[np.float64], slack: float) -> Ints:
+        """A proper policy whose choices are within ``slack`` of the best, or as near as properness allows.
+
+        Args:
+            values: [S], groups tied. q: [S, A], of all pairs, inner ones included.
+
+        Returns:
+            int64 [S]: the lowest such action, except where that would go round for ever.
+        """
+        graph = self.graph
+        with np.errstate(invalid="ignore"):
+            loss = np.where(np.isfinite(q), values[:, None] - q, np.inf)
+        loss = loss.ravel()
+        loss[self.inner] = 0.0
+        usable = self.inner | self.kept
+        inner_choice = _first(self.inner, graph.num_states, graph.num_actions)
+        while True:
+            near = usable & (loss <= slack)
+            stays = self.in_group & (values <= slack)  # to leave such a group gains nothing
+            choice = np.where(stays, inner_choice, _first(near, graph.num_states, graph.num_actions))
+            fixed = np.zeros(graph.num_pairs, np.bool_)
+            fixed[np.arange(graph.num_states) * graph.num_actions + choice] = True
+            reached, _ = graph.reach(stays, (fixed & near)[graph.pair])
+            found, rank = graph.reach(reached, near[graph.pair])
+            if (found | self.hopeless).all():
+                nearer = near & graph.pairs_where(graph.terminated | (rank[graph.to] < rank[graph.state]))
+                choice = np.where(reached, choice, _first(nearer, graph.num_states, graph.num_actions))
+                if (self.is_proper(choice) | self.hopeless).all():
+                    available = graph.pairs_where(np.ones(graph.pair.size, np.bool_))
+                    anything = _first(available, graph.num_states, graph.num_actions)
+                    return np.where(self.hopeless, anything, choice).astype(np.int64)
+            if slack == np.inf:
+                raise RuntimeError("no proper policy was found where the graph says that there is one")
+            slack = max(4.0 * slack, 1e-300) if slack < 1e300 else np.inf
+
+
+def _first(mask: Bools, num_states: int, num_actions: int) -> Ints:
+    """The first action of each state in a mask [S * A]; 0 where there is none."""
+    first: Ints = mask.reshape(num_states, num_actions).argmax(axis=1)
+    return first
+
+
+def _select(mdp: MDP, graph: Graph, pairs: Bools) -> ExplicitArrays:
+    """The arrays of a model with the outcomes of some pairs alone."""
+    keep = pairs[graph.pair]
+    sizes = np.bincount(graph.pair[keep], minlength=graph.num_pairs)
+    return mdp.arrays._replace(
+        offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        next_state=graph.to[keep].astype(np.int32),
+        probability=graph.probability[keep],
+        reward=graph.reward[keep],
+        terminated=graph.terminated[keep],
+    )
+
+
+def _refuse(mdp: MDP, graph: Graph, pair: int, labels: Ints) -> None:
+    state, action = divmod(pair, graph.num_actions)
+    where = f"state {state}"
+    if mdp.states is not None:
+        where += f" ({mdp.states[state]!r})"
+    elif mdp.shape is not None:
+        where += f" (row {state // mdp.shape[1]}, column {state % mdp.shape[1]})"
+    size = int((labels == labels[state]).sum())
+    raise ValueError(
+        f"gamma = 1: from {where}, action {action} collects a positive reward on average and an agent can come back "
+        f"to it for ever without the episode ending (an end component of {size} states), so the value may be infinite. "
+        "Solve with gamma < 1, or with horizon=T for T steps"
+    )
