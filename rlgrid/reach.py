@@ -29,9 +29,9 @@ def steps(model: GridModel) -> tuple[Cells, Cells]:
     possible = np.zeros((len(model.kinds), len(names)), np.bool_)
     for k, kind in enumerate(model.kinds):
         for action in model.actions:
-            for direction, field in model.turns(action):
+            for number, field in model.turns(action):
                 p = 1.0 if field == "stay" else getattr(kind.slip or model.slip, field)
-                possible[k, direction] |= p > 0 and not fixed[k]
+                possible[k, number] |= p > 0 and not fixed[k]
     enter_to = np.array([-1 if k.enter_to is None else k.enter_to for k in model.kinds])
     leave_to = np.array([-1 if k.leave_to is None else k.leave_to for k in model.kinds])[kinds]
     walls = np.zeros((height + 2, width + 2), np.bool_)  # with a free margin, since a step may pass over the edge

@@ -1,4 +1,4 @@
-"""Where the keys and values of a TOML text stand, so that an error can name line and column.
+"""Where the keys and values of a TOML text stand, so that an error can name line and column; and values as TOML.
 
 `tomllib` gives values without places. `Places` walks a text that `tomllib` has accepted (so it can rely on the
 grammar of TOML 1.0) and remembers the offset of every key and value under its path: a tuple of keys, and numbers
@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
-Path = tuple[str | int, ...]
+Where = tuple[str | int, ...]
+"""A path of keys, and of numbers inside arrays."""
 
 _BLANK = re.compile(r"(?:[ \t\n]|#[^\n]*)*")
 _SPACE = re.compile(r"[ \t]*")
@@ -30,16 +32,16 @@ class Places:
 
     def __init__(self, text: str) -> None:
         self.text = text.replace("\r\n", "\n")
-        self.keys: dict[Path, int] = {}
-        self.values: dict[Path, tuple[int, int]] = {}
-        self._tables: dict[Path, int] = {}  # how many [[tables]] each array of tables has
+        self.keys: dict[Where, int] = {}
+        self.values: dict[Where, tuple[int, int]] = {}
+        self._tables: dict[Where, int] = {}  # how many [[tables]] each array of tables has
         self._document()
 
     def position(self, offset: int) -> tuple[int, int]:
         """(line, column) of an offset, both counted from 1."""
         return self.text.count("\n", 0, offset) + 1, offset - self.text.rfind("\n", 0, offset)
 
-    def of(self, path: Path, *, key: bool = False) -> int:
+    def of(self, path: Where, *, key: bool = False) -> int:
         """The offset of a value (or of its key); of the nearest enclosing thing that stands in the text, else 0."""
         for size in range(len(path), 0, -1):
             here = path[:size]
@@ -52,7 +54,7 @@ class Places:
             key = False
         return 0
 
-    def character(self, path: Path, index: int) -> int:
+    def character(self, path: Where, index: int) -> int:
         """The offset of the character number ``index`` of a string, or of the quotes that close it."""
         begin, end = self.values[path]
         quote = self.text[begin]
@@ -78,7 +80,8 @@ class Places:
         return found.end() if found else at
 
     def _document(self) -> None:
-        at, table = self._skip(_BLANK, 0), ()
+        table: Where = ()
+        at = self._skip(_BLANK, 0)
         while at < len(self.text):
             if self.text[at] == "[":
                 double = self.text.startswith("[[", at)
@@ -89,9 +92,9 @@ class Places:
                 at = self._pair(at, table)
             at = self._skip(_BLANK, at)
 
-    def _inside(self, names: Path, *, entering: bool) -> Path:
+    def _inside(self, names: Where, *, entering: bool) -> Where:
         """The path of a header, with the numbers of the arrays of tables that it passes through."""
-        path: Path = ()
+        path: Where = ()
         for i, name in enumerate(names):
             path = (*path, name)
             if entering and i == len(names) - 1:
@@ -100,7 +103,7 @@ class Places:
                 path = (*path, self._tables[path] - 1)
         return path
 
-    def _key(self, at: int, table: Path) -> tuple[Path, int]:
+    def _key(self, at: int, table: Where) -> tuple[Where, int]:
         """A dotted key's path below ``table``, and where it ends."""
         path = table
         while True:
@@ -118,11 +121,11 @@ class Places:
                 return path, at
             at += 1
 
-    def _pair(self, at: int, table: Path) -> int:
+    def _pair(self, at: int, table: Where) -> int:
         path, at = self._key(at, table)
         return self._value(self._skip(_SPACE, at + 1), path)
 
-    def _value(self, at: int, path: Path) -> int:
+    def _value(self, at: int, path: Where) -> int:
         first = self.text[at]
         if first in "\"'":
             end = self._string(at)
@@ -179,3 +182,21 @@ class Places:
 def quoted(text: str) -> str:
     """A text as a basic string of TOML."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def dotted(where: Where) -> str:
+    """A path as it is written in TOML: ``legend."~".slip.left``."""
+    return ".".join(str(part) if _BARE.fullmatch(str(part)) else quoted(str(part)) for part in where)
+
+
+def inline(value: Any) -> str:
+    """A value in TOML, on one line."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(inline, value)) + "]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{dotted((str(key),))} = {inline(item)}" for key, item in value.items()) + " }"
+    return repr(value)
