@@ -47,7 +47,8 @@ class DQN(Agent):
     Args:
         policy: "MlpPolicy", a dense network.
         env: a Gymnasium environment with Discrete actions and Discrete or one-dimensional Box observations.
-        learning_rate: of Adam; or "lin_1e-3" (rl-zoo3's spelling), which falls linearly to 0 over the run.
+        learning_rate: of Adam; or "lin_1e-3" (rl-zoo3's spelling), which falls linearly over the run, to a hundredth.
+            The default falls: with a constant rate the policy that was good at one moment is spoilt at the next.
         buffer_size: transitions in the replay memory.
         learning_starts: steps of random actions before the first gradient step.
         batch_size: transitions of one gradient step.
@@ -78,8 +79,8 @@ class DQN(Agent):
         self,
         policy: str = "MlpPolicy",
         env: gym.Env[Any, Any] | None = None,
-        learning_rate: float | str = 1e-3,
-        buffer_size: int = 50_000,
+        learning_rate: float | str = "lin_1e-3",
+        buffer_size: int = 100_000,
         learning_starts: int = 1_000,
         batch_size: int = 64,
         tau: float = 0.01,
