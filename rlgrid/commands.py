@@ -11,6 +11,7 @@ import json
 import math
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,19 +148,22 @@ def print_table(table: Any) -> None:
 
 
 def solve(options: argparse.Namespace) -> int:
+    from rlgrid.solvers import SolverWarning
     from rlgrid.training import parse_settings
 
     model = model_of(options.env, parse_settings(options.env_kwargs, "--env-kwargs"), options.gamma)
-    solution = rlgrid.solve(
-        model,
-        gamma=options.gamma,
-        method=options.method,
-        tolerance=options.tolerance,
-        horizon=options.horizon,
-        max_sweeps=options.max_sweeps,
-        time_limit=options.time_limit,
-        progress_bar=options.progress,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SolverWarning)  # said below, with the remedy
+        solution = rlgrid.solve(
+            model,
+            gamma=options.gamma,
+            method=options.method,
+            tolerance=options.tolerance,
+            horizon=options.horizon,
+            max_sweeps=options.max_sweeps,
+            time_limit=options.time_limit,
+            progress_bar=options.progress,
+        )
     if options.save is not None:
         solution.save(options.save)
         say(f"saved {options.save}")
