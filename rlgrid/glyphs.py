@@ -72,7 +72,7 @@ def polygon(x: NDArray[np.float64], y: NDArray[np.float64], points: Points) -> N
 
 def centres(size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """x [1, size] and y [size, 1] of the pixels' centres, from the middle of the square."""
-    at: NDArray[np.float64] = np.arange(size) + 0.5 - size / 2
+    at = np.arange(size, dtype=np.float64) + 0.5 - size / 2
     return at[None, :], at[:, None]
 
 
@@ -190,6 +190,30 @@ def mark(size: int, name: str, corner: bool = False) -> Mask:
     else:
         raise ValueError(f"there is no mark {name!r}; there are {', '.join(MARKS)}")
     return coverage(distance * radius)
+
+
+@lru_cache(maxsize=256)
+def wind(size: int, rows: int, columns: int) -> Mask:
+    """Chevrons in the lower right corner: as many as the wind is strong, pointing where it blows."""
+    x, y = centres(size)
+    result = np.zeros((size, size), np.float32)
+    if size < 20 or (rows, columns) == (0, 0):
+        return result
+    half = max(0.07 * size, 2.0)  # of a chevron's width
+    line = max(0.014 * size, 0.45)
+    corner = size / 2 - half - max(0.085 * size, 2.5)
+    for strength, upright in ((rows, True), (columns, False)):
+        away = 1 if strength > 0 else -1
+        for n in range(abs(strength)):
+            # Stacked inwards from the corner, along the wind.
+            at = corner + half / 2 - n * 1.15 * half
+            tip = at + away * half / 2
+            for side in (-1, 1):
+                a, b = (corner, tip), (corner + side * half, tip - away * half)
+                if not upright:
+                    a, b = a[::-1], b[::-1]
+                result = np.maximum(result, coverage(segment(x, y, a, b, line)))
+    return result
 
 
 # --- action values --------------------------------------------------------------------------------------------------

@@ -12,233 +12,28 @@ ones are one flat colour, and where a cell is smaller than a pixel each pixel sh
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rlgrid import glyphs
-from rlgrid.gridmodel import MOVES
+from rlgrid.appearance import Appearance, appearance_of
+from rlgrid.layout import Layout, layout, pixel_cells, shape_of, squeezed, visible
 from rlgrid.theme import RGB, Theme, colormap, ink_on, theme_of
+
+__all__ = ["LAYERS", "Layout", "draw", "layout", "scale_of", "shape_of"]
 
 Frame = NDArray[np.uint8]
 LAYERS = ("values", "q_values", "visits")
 
 _FLAT = 4  # cells smaller than this are one flat colour
 _WEDGES = 16  # the least size at which action values get a wedge each
+# Matrix products are cut into pieces of at most so many multiplications: OpenBLAS would start threads for larger ones,
+# which cost more than they bring and take the core on which an agent learns.
+_PRODUCT = 250_000
 _ARROWS = 7  # the least size at which an arrow can be read
-_PIT, _GOAL = glyphs.MARKS.index("pit") + 1, glyphs.MARKS.index("goal") + 1
-
-
-# --- where things lie -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where the cells of a world lie in a picture: cell (r, c) begins at (left + c * cell, top + r * cell).
-
-    Cell borders are rounded to whole pixels, so that edges are sharp whatever ``cell`` is: neighbours then differ by
-    at most a pixel in size. Pixel (x, y) covers [x, x + 1) x [y, y + 1).
-    """
-
-    cell: float  # pixels
-    left: float
-    top: float
-    rows: int
-    columns: int
-
-    @property
-    def width(self) -> float:
-        """Width of the world in pixels."""
-        return self.columns * self.cell
-
-    @property
-    def height(self) -> float:
-        """Height of the world in pixels."""
-        return self.rows * self.cell
-
-    def _edge(self, origin: float, index: float) -> int:
-        return int(np.ceil(origin + index * self.cell - 0.5))
-
-    def _index(self, origin: float, pixel: int) -> int:
-        index = int(np.floor((pixel + 0.5 - origin) / self.cell))
-        if self.cell < 1:
-            return index
-        while pixel < self._edge(origin, index):
-            index -= 1
-        while pixel >= self._edge(origin, index + 1):
-            index += 1
-        return index
-
-    def cell_at(self, x: float, y: float) -> tuple[int, int] | None:
-        """(row, column) of the cell at a point of the picture, or None beside the world."""
-        row = self._index(self.top, int(np.floor(y)))
-        column = self._index(self.left, int(np.floor(x)))
-        inside = 0 <= row < self.rows and 0 <= column < self.columns
-        return (row, column) if inside else None
-
-    def rect(self, row: int, column: int) -> tuple[int, int, int, int]:
-        """(left, top, right, bottom) of a cell in whole pixels, right and bottom outside."""
-        return (
-            self._edge(self.left, column),
-            self._edge(self.top, row),
-            self._edge(self.left, column + 1),
-            self._edge(self.top, row + 1),
-        )
-
-    def centre(self, row: float, column: float) -> tuple[float, float]:
-        """(x, y) of the middle of a cell; fractions lie between cells."""
-
-        def middle(origin: float, at: float) -> float:
-            whole = int(np.floor(at))
-            here = (self._edge(origin, whole) + self._edge(origin, whole + 1)) / 2
-            if at == whole:
-                return here
-            following = (self._edge(origin, whole + 1) + self._edge(origin, whole + 2)) / 2
-            return here + (at - whole) * (following - here)
-
-        return middle(self.left, column), middle(self.top, row)
-
-    def zoomed(self, factor: float, x: float, y: float) -> Layout:
-        """The layout made larger by a factor, the point (x, y) staying where it is."""
-        return replace(
-            self, cell=self.cell * factor, left=x - (x - self.left) * factor, top=y - (y - self.top) * factor
-        )
-
-    def moved(self, dx: float, dy: float) -> Layout:
-        """The layout moved by pixels."""
-        return replace(self, left=self.left + dx, top=self.top + dy)
-
-
-def shape_of(model: Any) -> tuple[int, int]:
-    """(rows, columns) in which a model's states are drawn: its grid, or a near-square for states without one."""
-    if getattr(model, "shape", None) is not None:
-        rows, columns = model.shape
-        return int(rows), int(columns)
-    columns = int(np.ceil(np.sqrt(model.num_states)))
-    return -(-int(model.num_states) // columns), columns
-
-
-def layout(model: Any, width: int, height: int, margin: int = 0) -> Layout:
-    """The largest layout of a world in width x height pixels, centred.
-
-    Cells are whole pixels wide where that costs little of the space (always from 10 pixels up).
-    """
-    rows, columns = shape_of(model)
-    cell = max(min((width - 2 * margin) / columns, (height - 2 * margin) / rows), 1e-6)
-    if np.floor(cell) >= 0.9 * cell:
-        cell = float(np.floor(cell))
-    return Layout(
-        cell=cell,
-        left=float(np.floor((width - columns * cell) / 2)),
-        top=float(np.floor((height - rows * cell) / 2)),
-        rows=rows,
-        columns=columns,
-    )
-
-
-# --- what a model looks like, whatever is drawn on it -----------------------------------------------------------------
-
-
-@dataclass
-class _Scene:
-    """The parts of a model's look that no table changes."""
-
-    shape: tuple[int, int]
-    num_states: int
-    wall: NDArray[np.bool_]  # [S]
-    mark: NDArray[np.uint8]  # [S]: 0, or 1 + the index into glyphs.MARKS
-    closed: NDArray[np.bool_]  # [S]: cells in which no action is taken (terminal, or it sends the agent on)
-    start: NDArray[np.bool_]  # [S]
-    directions: tuple[tuple[int, int], ...] | None  # (rows, columns) of each action; None if they have none
-    ground: dict[Any, Frame] = field(default_factory=dict)
-
-
-_SCENES: WeakKeyDictionary[Any, _Scene] = WeakKeyDictionary()
-
-
-def _scene(model: Any) -> _Scene:
-    scene = _SCENES.get(model)
-    if scene is None:
-        scene = _grid_scene(model) if hasattr(model, "kinds") else _mdp_scene(model)
-        _SCENES[model] = scene
-    return scene
-
-
-def _grid_scene(model: Any) -> _Scene:
-    tiles = model.tiles.ravel()
-    names = {name: k + 1 for k, name in enumerate(glyphs.MARKS)}
-    marks = [names.get(kind.glyph, names["end"] if kind.terminal and not kind.wall else 0) for kind in model.kinds]
-    closed = [kind.wall or kind.terminal or kind.enter_to is not None for kind in model.kinds]
-    wall = np.array([kind.wall for kind in model.kinds])[tiles]
-    mark = np.array(marks, np.uint8)[tiles]
-    few = model.start_states.size <= max(4, model.num_states // 8)
-    start = np.zeros(model.num_states, np.bool_)
-    if few:
-        start[model.start_states] = True
-    mark[(mark == 0) & start] = names["start"]
-    if not few:
-        mark[mark == names["start"]] = 0
-    return _Scene(
-        shape=shape_of(model),
-        num_states=model.num_states,
-        wall=wall,
-        mark=mark,
-        closed=np.array(closed)[tiles],
-        start=start,
-        directions=tuple(MOVES[name] for name in model.actions),
-    )
-
-
-def _mdp_scene(model: Any) -> _Scene:
-    """An explicit MDP says nothing of walls and goals: they are read off its outcomes.
-
-    A state that ends the episode is a goal if no other such state is entered with a larger reward, else a pit; one
-    that nothing leads to is a wall. Actions have directions if the states are a grid and each moves one way.
-    """
-    absorbing = np.asarray(model.absorbing)
-    mark = np.zeros(model.num_states, np.uint8)
-    owner = np.repeat(np.arange(model.num_states), np.diff(model.offsets[:: model.num_actions]))
-    entering = absorbing[model.next_state] & (owner != model.next_state) & (model.probability > 0)
-    best = np.full(model.num_states, -np.inf)
-    np.maximum.at(best, model.next_state[entering], model.reward[entering])
-    entered = absorbing & np.isfinite(best)
-    if entered.any():
-        mark[entered] = np.where(best[entered] >= best[entered].max(), _GOAL, _PIT)
-    start = np.zeros(model.num_states, np.bool_)
-    if model.start_states.size <= max(4, model.num_states // 8):
-        start[model.start_states] = True
-        mark[start & (mark == 0)] = glyphs.MARKS.index("start") + 1
-    return _Scene(
-        shape=shape_of(model),
-        num_states=model.num_states,
-        wall=absorbing & ~entered & (model.start == 0),
-        mark=mark,
-        closed=absorbing,
-        start=start,
-        directions=_directions_of(model, owner),
-    )
-
-
-def _directions_of(model: Any, owner: NDArray[np.int64]) -> tuple[tuple[int, int], ...] | None:
-    """The move that each action of a grid-shaped MDP most often makes, if those are different neighbours."""
-    if model.shape is None:
-        return None
-    width = model.shape[1]
-    pair = np.repeat(np.arange(model.offsets.size - 1), np.diff(model.offsets))
-    moves = (model.next_state != owner) & ~np.asarray(model.absorbing)[owner]
-    found: list[tuple[int, int]] = []
-    for action in range(model.num_actions):
-        chosen = moves & (pair % model.num_actions == action)
-        rows = model.next_state[chosen] // width - owner[chosen] // width
-        columns = model.next_state[chosen] % width - owner[chosen] % width
-        near = (np.abs(rows) <= 1) & (np.abs(columns) <= 1)
-        weight = np.bincount((rows[near] + 1) * 3 + columns[near] + 1, model.probability[chosen][near], minlength=9)
-        row, column = divmod(int(weight.argmax()), 3)
-        found.append((row - 1, column - 1) if weight.any() else (0, 0))
-    return tuple(found) if len(set(found)) == len(found) else None
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------
@@ -261,9 +56,9 @@ def scale_of(model: Any, values: ArrayLike) -> tuple[float, float]:
 
     Cells that end an episode and walls are left out: they are drawn as what they are.
     """
-    scene = _scene(model)
+    look = appearance_of(model)
     table = np.asarray(values, np.float64)
-    shown = table[~scene.wall & ~scene.closed]
+    shown = table[look.shown]
     shown = shown[np.isfinite(shown)]
     return (float(shown.min()), float(shown.max())) if shown.size else (0.0, 0.0)
 
@@ -271,13 +66,11 @@ def scale_of(model: Any, values: ArrayLike) -> tuple[float, float]:
 def _greedy(policy: NDArray[Any], num_actions: int) -> NDArray[np.bool_]:
     """bool [n, A] of the actions to show, from int [n] (-1: none), bool [n, A] or probabilities [n, A]."""
     if policy.ndim == 1:
-        return policy[:, None] == np.arange(num_actions)
+        return np.asarray(policy[:, None] == np.arange(num_actions))
     if policy.dtype == np.bool_:
-        flags: NDArray[np.bool_] = policy
-        return flags
+        return policy
     best = policy.max(axis=1, keepdims=True)
-    result: NDArray[np.bool_] = (policy >= best) & (policy > 0)
-    return result
+    return np.asarray((policy >= best) & (policy > 0), np.bool_)
 
 
 # --- the picture ----------------------------------------------------------------------------------------------------
@@ -341,21 +134,21 @@ def draw(
         layer=_choose_layer(layer, values, q_values, visits),
     )
     width, height, view = _frame_size(model, cell_size, size, view)
-    scene = _scene(model)
+    look = appearance_of(model)
     for name, state in (("agent", agent), ("selected", selected)):
         if isinstance(state, int | np.integer) and not 0 <= state < S:
             raise ValueError(f"{name} = {state} is not one of the states 0 to {S - 1}")
 
-    frame = _ground(scene, view, width, height, theme)
+    frame = _ground(look, view, width, height, theme)
     rows, columns = (
-        _visible(view.top, view.cell, view.rows, height),
-        _visible(view.left, view.cell, view.columns, width),
+        visible(view.top, view.cell, view.rows, height),
+        visible(view.left, view.cell, view.columns, width),
     )
     if rows[0] < rows[1] and columns[0] < columns[1]:
         if view.cell < _FLAT:
-            _flat(frame, model, scene, tables, view, theme)
+            _flat(frame, model, look, tables, view, theme)
         else:
-            _tiled(frame, model, scene, tables, view, rows, columns, theme)
+            _tiled(frame, model, look, tables, view, rows, columns, theme)
     if path is not None and len(path):
         _trail(frame, view, np.asarray(path, np.int64), theme.accent)
     if selected is not None:
@@ -418,38 +211,24 @@ def _frame_size(
     return width, height, view
 
 
-def _visible(origin: float, cell: float, count: int, pixels: int) -> tuple[int, int]:
-    """The half-open range of rows (or columns) of which something can be seen."""
-    first = int(np.floor(-origin / cell)) - 1
-    last = int(np.ceil((pixels - origin) / cell)) + 1
-    return max(0, min(first, count)), max(0, min(last, count))
-
-
-def _pixel_cells(origin: float, cell: float, count: int, pixels: int) -> tuple[slice, NDArray[np.int64]]:
-    """Which pixels of a line show the world, and the row (or column) under the middle of each."""
-    index = np.floor((np.arange(pixels) + 0.5 - origin) / cell).astype(np.int64)
-    first, last = np.searchsorted(index, [0, count])
-    return slice(int(first), int(last)), index[first:last]
-
-
-def _ground(scene: _Scene, view: Layout, width: int, height: int, theme: Theme) -> Frame:
+def _ground(look: Appearance, view: Layout, width: int, height: int, theme: Theme) -> Frame:
     """The background and the walls with their hatch; kept from frame to frame, since only looking around changes it."""
     key = (view, width, height, theme)
-    kept = scene.ground.get(key)
+    kept = look.ground.get(key)
     if kept is None:
         kept = np.empty((height, width, 3), np.uint8)
         kept[:] = theme.background
-        if scene.wall.any() and view.cell >= 1:
-            ys, rows = _pixel_cells(view.top, view.cell, view.rows, height)
-            xs, columns = _pixel_cells(view.left, view.cell, view.columns, width)
+        if look.wall.any() and view.cell >= 1:
+            ys, rows = pixel_cells(view.top, view.cell, view.rows, height)
+            xs, columns = pixel_cells(view.left, view.cell, view.columns, width)
             states = rows[:, None] * view.columns + columns
-            if scene.num_states < view.rows * view.columns:
-                states = np.minimum(states, scene.num_states - 1)
-            walls = scene.wall[states]
+            if look.num_states < view.rows * view.columns:
+                states = np.minimum(states, look.num_states - 1)
+            walls = look.wall[states]
             hatched = _hatch(view, ys, xs, theme) if view.cell >= _FLAT else np.array(theme.wall, np.uint8)
             np.copyto(kept[ys, xs], hatched, where=walls[:, :, None])
-        scene.ground.clear()
-        scene.ground[key] = kept
+        look.ground.clear()
+        look.ground[key] = kept
     return kept.copy()
 
 
@@ -479,10 +258,10 @@ def _scale(model: Any, tables: _Tables) -> tuple[float, float]:
     return scale_of(model, table)
 
 
-def _colours(model: Any, scene: _Scene, tables: _Tables, states: NDArray[np.int64], theme: Theme) -> Frame:
+def _colours(model: Any, look: Appearance, tables: _Tables, states: NDArray[np.int64], theme: Theme) -> Frame:
     """uint8 [n, 3]: the colour of each of the states."""
-    marks = scene.mark[states]
-    closed = scene.closed[states]
+    marks = look.mark[states]
+    closed = look.closed[states]
     fixed = {"goal": theme.goal, "pit": theme.harm, "end": theme.raised}
     if tables.layer is None:
         fixed |= {"ice": theme.ice, "reward": theme.accent}
@@ -514,19 +293,19 @@ def _colours(model: Any, scene: _Scene, tables: _Tables, states: NDArray[np.int6
     return colours
 
 
-def _flat(frame: Frame, model: Any, scene: _Scene, tables: _Tables, view: Layout, theme: Theme) -> None:
+def _flat(frame: Frame, model: Any, look: Appearance, tables: _Tables, view: Layout, theme: Theme) -> None:
     """Cells of a few pixels or less: one colour each."""
     height, width = frame.shape[:2]
-    ys, rows = _pixel_cells(view.top, view.cell, view.rows, height)
-    xs, columns = _pixel_cells(view.left, view.cell, view.columns, width)
+    ys, rows = pixel_cells(view.top, view.cell, view.rows, height)
+    xs, columns = pixel_cells(view.left, view.cell, view.columns, width)
     # Colour each cell that is hit once, and spread the colours over the pixels.
     some_rows, to_row = np.unique(rows, return_inverse=True)
     some_columns, to_column = np.unique(columns, return_inverse=True)
     states = (some_rows[:, None] * view.columns + some_columns).ravel()
-    present = states < scene.num_states
-    states = np.minimum(states, scene.num_states - 1)
-    colours = _colours(model, scene, tables, states, theme)
-    colours[scene.wall[states]] = theme.wall
+    present = states < look.num_states
+    states = np.minimum(states, look.num_states - 1)
+    colours = _colours(model, look, tables, states, theme)
+    colours[look.wall[states]] = theme.wall
     colours[~present] = theme.background
     grid = colours.reshape(some_rows.size, some_columns.size, 3)
     frame[ys, xs] = grid[to_row][:, to_column]
@@ -535,7 +314,7 @@ def _flat(frame: Frame, model: Any, scene: _Scene, tables: _Tables, view: Layout
 def _tiled(
     frame: Frame,
     model: Any,
-    scene: _Scene,
+    look: Appearance,
     tables: _Tables,
     view: Layout,
     rows: tuple[int, int],
@@ -545,10 +324,10 @@ def _tiled(
     """Cells of 4 pixels and more: a tile each."""
     s = int(np.ceil(view.cell - 1e-9))
     grid = np.arange(*rows)[:, None] * view.columns + np.arange(*columns)
-    present = (grid < scene.num_states) & ~scene.wall[np.minimum(grid, scene.num_states - 1)]
+    present = (grid < look.num_states) & ~look.wall[np.minimum(grid, look.num_states - 1)]
     r, c = np.nonzero(present)
     states = grid[r, c]
-    colours = _colours(model, scene, tables, states, theme)
+    colours = _colours(model, look, tables, states, theme)
     height, width = frame.shape[:2]
     left, top, _, _ = view.rect(rows[0], columns[0])
     whole = view.cell == s
@@ -556,33 +335,16 @@ def _tiled(
         canvas = frame[top : top + s * grid.shape[0], left : left + s * grid.shape[1]]
         canvas = canvas.reshape(grid.shape[0], s, grid.shape[1], s, 3)
         assert np.shares_memory(canvas, frame)
-        _paint(canvas, r, c, states, colours, scene, tables, model, theme)
+        _paint(canvas, r, c, states, colours, look, tables, model, theme)
         return
     canvas = np.empty((grid.shape[0], s, grid.shape[1], s, 3), np.uint8)
-    _paint(canvas, r, c, states, colours, scene, tables, model, theme)
-    ys, from_y = _squeezed(view.top, view.cell, s, rows, height)
-    xs, from_x = _squeezed(view.left, view.cell, s, columns, width)
+    _paint(canvas, r, c, states, colours, look, tables, model, theme)
+    ys, from_y = squeezed(view.top, view.cell, s, rows, height)
+    xs, from_x = squeezed(view.left, view.cell, s, columns, width)
     tiles = canvas.reshape(grid.shape[0] * s, grid.shape[1] * s, 3)
     cut = tiles[from_y][:, from_x]
     shown = present[from_y // s][:, from_x // s]
     np.copyto(frame[ys, xs], cut, where=shown[:, :, None])
-
-
-def _squeezed(
-    origin: float, cell: float, s: int, span: tuple[int, int], pixels: int
-) -> tuple[slice, NDArray[np.int64]]:
-    """For each pixel of a line that shows the cells of a span, its place in a row of tiles of s pixels.
-
-    Where a cell is a pixel smaller than its tile, the pixel that is dropped lies between the rim and the glyph.
-    """
-    edges = np.ceil(origin + np.arange(span[0], span[1] + 1) * cell - 0.5).astype(np.int64)
-    sizes = np.diff(edges)
-    cells = np.repeat(np.arange(sizes.size), sizes)
-    inside = np.arange(edges[-1] - edges[0]) - (edges[:-1] - edges[0])[cells]
-    drop = max(1, s // 8)
-    place = cells * s + inside + ((sizes[cells] < s) & (inside >= drop))
-    first, last = max(0, -int(edges[0])), min(int(edges[-1]), pixels) - int(edges[0])
-    return slice(int(edges[0]) + first, int(edges[0]) + last), place[first:last]
 
 
 def _paint(
@@ -591,7 +353,7 @@ def _paint(
     c: NDArray[np.int64],
     states: NDArray[np.int64],
     colours: Frame,
-    scene: _Scene,
+    look: Appearance,
     tables: _Tables,
     model: Any,
     theme: Theme,
@@ -599,7 +361,7 @@ def _paint(
     """Write the tiles of the states into canvas [rows, s, columns, s, 3], group by group of equal glyphs."""
     s = canvas.shape[1]
     A = int(model.num_actions)
-    closed = scene.closed[states]
+    closed = look.closed[states]
     greedy = None
     if tables.policy is not None:
         greedy = _greedy(tables.policy[states], A)
@@ -609,12 +371,12 @@ def _paint(
     done = 0
     if wedged.any():
         chosen = np.flatnonzero(wedged)
-        tiles[: chosen.size] = _wedge_tiles(chosen, states, greedy, scene, tables, model, s, theme)
+        tiles[: chosen.size] = _wedge_tiles(chosen, states, greedy, look, tables, model, s, theme)
         order.append(chosen)
         done = chosen.size
     plain = np.flatnonzero(~wedged)
     inks = ink_on(colours)
-    for members, ink in _groups(plain, states, closed, greedy, scene, s, A):
+    for members, ink in _groups(plain, states, closed, greedy, look, s, A):
         both = np.concatenate([colours[members], inks[members]], axis=1)
         weights = np.stack([glyphs.cell(s) * (1 - ink), glyphs.cell(s) * ink])
         tiles[done : done + members.size] = _mix(both, weights, theme.gap)
@@ -636,7 +398,11 @@ def _mix(colours: NDArray[Any], weights: glyphs.Mask, gap: RGB) -> NDArray[np.fl
     spread[-1] = (1 - flat.sum(axis=0))[:, None] * np.array(gap, np.float32) + 0.5
     left = np.ones((len(colours), k * 3 + 1), np.float32)
     left[:, :-1] = colours
-    result: NDArray[np.float32] = left @ spread.reshape(k * 3 + 1, s * s * 3)
+    right = spread.reshape(k * 3 + 1, s * s * 3)
+    result = np.empty((len(left), right.shape[1]), np.float32)
+    step = max(1, _PRODUCT // right.size)
+    for first in range(0, len(left), step):
+        np.matmul(left[first : first + step], right, out=result[first : first + step])
     return result
 
 
@@ -645,16 +411,22 @@ def _groups(
     states: NDArray[np.int64],
     closed: NDArray[np.bool_],
     greedy: NDArray[np.bool_] | None,
-    scene: _Scene,
+    look: Appearance,
     s: int,
     A: int,
 ) -> list[tuple[NDArray[np.int64], glyphs.Mask]]:
     """The cells that carry the same glyphs, with the mask of the ink."""
-    marks = scene.mark[states[plain]].astype(np.int64)
+    marks = look.mark[states[plain]].astype(np.int64)
     arrowed = np.zeros(plain.size, np.bool_) if greedy is None or s < _ARROWS else ~closed[plain]
     if s < 6:
         marks[:] = 0
-    keys = marks
+    winds = np.zeros((1, 2), np.int64)
+    blown = np.zeros(plain.size, np.int64)
+    if look.wind is not None and s >= 20:
+        found, which = np.unique(look.wind[states[plain]], axis=0, return_inverse=True)
+        winds = np.concatenate([winds, found])
+        blown = np.where(closed[plain], 0, 1 + which.ravel())
+    keys = marks + 16 * blown
     sets: NDArray[np.bool_] = np.zeros((1, A), np.bool_)
     if greedy is not None and arrowed.any():
         if A <= 32:
@@ -663,25 +435,28 @@ def _groups(
             sets = (codes[:, None] >> np.arange(A)) & 1 == 1
         else:
             sets, which = np.unique(greedy[plain], axis=0, return_inverse=True)
-        keys = marks + 16 * np.where(arrowed, 1 + which.ravel(), 0)
+        keys += 16 * len(winds) * np.where(arrowed, 1 + which.ravel(), 0)
     found, which = np.unique(keys, return_inverse=True)
     order = np.argsort(which, kind="stable")
     ends = np.cumsum(np.bincount(which, minlength=found.size))
     groups = []
     for n, key in enumerate(found.tolist()):
         members = plain[order[ends[n - 1] if n else 0 : ends[n]]]
-        mark, arrow = key % 16, key // 16
+        rest, mark = divmod(key, 16)
+        arrow, blow = divmod(rest, len(winds))
         ink = np.zeros((s, s), np.float32)
         if arrow:
             actions = tuple(np.flatnonzero(sets[arrow - 1]).tolist())
             if not actions:
                 ink = glyphs.dot(s)
-            elif scene.directions is None:
+            elif look.directions is None:
                 ink = glyphs.numbers(s, actions)
             else:
-                ink = glyphs.arrows(s, tuple(scene.directions[a] for a in actions))
+                ink = glyphs.arrows(s, tuple(look.directions[a] for a in actions))
         if mark:
             ink = np.maximum(ink, glyphs.mark(s, glyphs.MARKS[mark - 1], corner=bool(arrow)))
+        if winds[blow].any():
+            ink = np.maximum(ink, glyphs.wind(s, *winds[blow].tolist()))
         groups.append((members, ink))
     return groups
 
@@ -690,7 +465,7 @@ def _wedge_tiles(
     chosen: NDArray[np.int64],
     states: NDArray[np.int64],
     greedy: NDArray[np.bool_] | None,
-    scene: _Scene,
+    look: Appearance,
     tables: _Tables,
     model: Any,
     s: int,
@@ -701,10 +476,10 @@ def _wedge_tiles(
     q = tables.q_values[states[chosen]]
     n, A = q.shape
     colours = colormap(q, *_scale(model, tables), theme)
-    if scene.directions is None:
+    if look.directions is None:
         parts, marks = glyphs.bars(s, A), glyphs.bars(s, A) * 0
     else:
-        parts, marks = glyphs.wedges(s, scene.directions), glyphs.wedge_marks(s, scene.directions)
+        parts, marks = glyphs.wedges(s, look.directions), glyphs.wedge_marks(s, look.directions)
     if greedy is None:
         return _mix(colours.reshape(n, A * 3), parts, theme.gap)
     # A mark that is not wanted has the colour of its wedge.
@@ -732,7 +507,7 @@ def _around(x: float, y: float, reach: float) -> tuple[int, int, NDArray[np.floa
     """A square of pixels around a point: its corner, and the pixels' distances in x [1, n] and y [n, 1]."""
     x0, y0 = int(np.floor(x - reach)), int(np.floor(y - reach))
     count = int(np.ceil(2 * reach)) + 2
-    at: NDArray[np.float64] = np.arange(count) + 0.5
+    at = np.arange(count, dtype=np.float64) + 0.5
     return x0, y0, (at + x0 - x)[None, :], (at + y0 - y)[:, None]
 
 
@@ -767,17 +542,20 @@ def _trail(frame: Frame, view: Layout, path: NDArray[np.int64], colour: RGB) -> 
     lines = np.unique(np.sort(steps, axis=1), axis=0)
     if not len(lines):
         return
-    weight = np.zeros((height, width), np.float32)
-    for a, b in lines.tolist():
-        (ax, ay), (bx, by) = (view.centre(*divmod(state, view.columns)) for state in (a, b))
+    ends = [[view.centre(*divmod(state, view.columns)) for state in line] for line in lines.tolist()]
+    xs, ys = np.array(ends)[:, :, 0], np.array(ends)[:, :, 1]
+    x0, x1 = (int(np.clip(x, 0, width)) for x in (xs.min() - half - 2, xs.max() + half + 3))
+    y0, y1 = (int(np.clip(y, 0, height)) for y in (ys.min() - half - 2, ys.max() + half + 3))
+    weight = np.zeros((y1 - y0, x1 - x0), np.float32)
+    for (ax, ay), (bx, by) in ends:
         left, right = int(np.floor(min(ax, bx) - half - 1)), int(np.ceil(max(ax, bx) + half + 1))
         top, bottom = int(np.floor(min(ay, by) - half - 1)), int(np.ceil(max(ay, by) + half + 1))
-        left, top, right, bottom = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
+        left, top, right, bottom = max(left, x0), max(top, y0), min(right, x1), min(bottom, y1)
         if left >= right or top >= bottom:
             continue
         x = (np.arange(left, right) + 0.5)[None, :]
         y = (np.arange(top, bottom) + 0.5)[:, None]
         mask = glyphs.coverage(glyphs.segment(x, y, (ax, ay), (bx, by), half))
-        part = weight[top:bottom, left:right]
+        part = weight[top - y0 : bottom - y0, left - x0 : right - x0]
         np.maximum(part, mask, out=part)
-    _blend(frame, 0, 0, weight * np.float32(0.8), colour)
+    _blend(frame, x0, y0, weight * np.float32(0.8), colour)

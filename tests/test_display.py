@@ -106,7 +106,7 @@ def test_another_window_of_the_program_is_left_alone() -> None:
 def test_no_display_is_an_error_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDL_VIDEODRIVER", "there is no such driver")
     display = Display(fps=0)
-    with pytest.raises(RuntimeError, match="rgb_array.*SDL_VIDEODRIVER=dummy"):
+    with pytest.raises(RuntimeError, match=r"rgb_array.*SDL_VIDEODRIVER=dummy"):
         display.show(frame())
     assert not display.is_open
 

@@ -1,0 +1,145 @@
+"""Where the cells of a world lie in a picture: for drawing and for finding the cell under a pointer alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the cells of a world lie in a picture: cell (r, c) begins at (left + c * cell, top + r * cell).
+
+    Cell borders are rounded to whole pixels, so that edges are sharp whatever ``cell`` is: neighbours then differ by
+    at most a pixel in size. Pixel (x, y) covers [x, x + 1) x [y, y + 1).
+    """
+
+    cell: float  # pixels
+    left: float
+    top: float
+    rows: int
+    columns: int
+
+    @property
+    def width(self) -> float:
+        """Width of the world in pixels."""
+        return self.columns * self.cell
+
+    @property
+    def height(self) -> float:
+        """Height of the world in pixels."""
+        return self.rows * self.cell
+
+    def _edge(self, origin: float, index: float) -> int:
+        return int(np.ceil(origin + index * self.cell - 0.5))
+
+    def _index(self, origin: float, pixel: int) -> int:
+        index = int(np.floor((pixel + 0.5 - origin) / self.cell))
+        if self.cell < 1:
+            return index
+        while pixel < self._edge(origin, index):
+            index -= 1
+        while pixel >= self._edge(origin, index + 1):
+            index += 1
+        return index
+
+    def cell_at(self, x: float, y: float) -> tuple[int, int] | None:
+        """(row, column) of the cell at a point of the picture, or None beside the world."""
+        row = self._index(self.top, int(np.floor(y)))
+        column = self._index(self.left, int(np.floor(x)))
+        inside = 0 <= row < self.rows and 0 <= column < self.columns
+        return (row, column) if inside else None
+
+    def rect(self, row: int, column: int) -> tuple[int, int, int, int]:
+        """(left, top, right, bottom) of a cell in whole pixels, right and bottom outside."""
+        return (
+            self._edge(self.left, column),
+            self._edge(self.top, row),
+            self._edge(self.left, column + 1),
+            self._edge(self.top, row + 1),
+        )
+
+    def centre(self, row: float, column: float) -> tuple[float, float]:
+        """(x, y) of the middle of a cell; fractions lie between cells."""
+
+        def middle(origin: float, at: float) -> float:
+            whole = int(np.floor(at))
+            here = (self._edge(origin, whole) + self._edge(origin, whole + 1)) / 2
+            if at == whole:
+                return here
+            following = (self._edge(origin, whole + 1) + self._edge(origin, whole + 2)) / 2
+            return here + (at - whole) * (following - here)
+
+        return middle(self.left, column), middle(self.top, row)
+
+    def zoomed(self, factor: float, x: float, y: float) -> Layout:
+        """The layout made larger by a factor, the point (x, y) staying where it is."""
+        return replace(
+            self, cell=self.cell * factor, left=x - (x - self.left) * factor, top=y - (y - self.top) * factor
+        )
+
+    def moved(self, dx: float, dy: float) -> Layout:
+        """The layout moved by pixels."""
+        return replace(self, left=self.left + dx, top=self.top + dy)
+
+
+def shape_of(model: Any) -> tuple[int, int]:
+    """(rows, columns) in which a model's states are drawn: its grid, or a near-square for states without one."""
+    if getattr(model, "shape", None) is not None:
+        rows, columns = model.shape
+        return int(rows), int(columns)
+    columns = int(np.ceil(np.sqrt(model.num_states)))
+    return -(-int(model.num_states) // columns), columns
+
+
+def layout(model: Any, width: int, height: int, margin: int = 0) -> Layout:
+    """The largest layout of a world in width x height pixels, centred.
+
+    Cells are whole pixels wide where that costs little of the space (always from 10 pixels up).
+    """
+    rows, columns = shape_of(model)
+    cell = max(min((width - 2 * margin) / columns, (height - 2 * margin) / rows), 1e-6)
+    if np.floor(cell) >= 0.9 * cell:
+        cell = float(np.floor(cell))
+    return Layout(
+        cell=cell,
+        left=float(np.floor((width - columns * cell) / 2)),
+        top=float(np.floor((height - rows * cell) / 2)),
+        rows=rows,
+        columns=columns,
+    )
+
+
+# --- pixels and cells of one axis, for the rasteriser -----------------------------------------------------------------
+
+
+def visible(origin: float, cell: float, count: int, pixels: int) -> tuple[int, int]:
+    """The half-open range of rows (or columns) of which something can be seen."""
+    first = int(np.floor(-origin / cell)) - 1
+    last = int(np.ceil((pixels - origin) / cell)) + 1
+    return max(0, min(first, count)), max(0, min(last, count))
+
+
+def pixel_cells(origin: float, cell: float, count: int, pixels: int) -> tuple[slice, NDArray[np.int64]]:
+    """Which pixels of a line show the world, and the row (or column) under the middle of each."""
+    index = np.floor((np.arange(pixels) + 0.5 - origin) / cell).astype(np.int64)
+    first, last = np.searchsorted(index, [0, count])
+    return slice(int(first), int(last)), index[first:last]
+
+
+def squeezed(origin: float, cell: float, s: int, span: tuple[int, int], pixels: int) -> tuple[slice, NDArray[np.int64]]:
+    """For each pixel of a line that shows the cells of a span, its place in a row of tiles of s pixels.
+
+    Where a cell is a pixel smaller than its tile, the pixel that is dropped lies between the rim and the glyph.
+    """
+    edges = np.ceil(origin + np.arange(span[0], span[1] + 1) * cell - 0.5).astype(np.int64)
+    sizes = np.diff(edges)
+    cells = np.repeat(np.arange(sizes.size), sizes)
+    inside = np.arange(edges[-1] - edges[0]) - (edges[:-1] - edges[0])[cells]
+    drop = max(1, s // 8)
+    place = cells * s + inside + ((sizes[cells] < s) & (inside >= drop))
+    first, last = max(0, -int(edges[0])), min(int(edges[-1]), pixels) - int(edges[0])
+    return slice(int(edges[0]) + first, int(edges[0]) + last), place[first:last]
