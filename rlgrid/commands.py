@@ -223,33 +223,33 @@ def proven_decimals(error: float) -> int:
 def print_solution(model: Any, values: NDArray[np.float64], policy: NDArray[np.int64], decimals: int) -> None:
     """V and the policy as two grids where they fit, else a few states of the lot."""
     absorbing = np.asarray(model.absorbing)
-    shape = getattr(model, "shape", None)
-    texts = [f"{value:.{decimals}f}" for value in values.tolist()] if model.num_states <= 10_000 else []
     names = [ARROWS.get(name, name) for name in getattr(model, "actions", map(str, range(model.num_actions)))]
-    wide = max((len(text) for text in texts), default=0) + 2
+    shape = getattr(model, "shape", ())
     room = os.get_terminal_size().columns if sys.stdout.isatty() else 400
-    if shape is not None and len(shape) == 2 and shape[1] * wide <= room and texts:
+    if len(shape) == 2 and model.num_states <= 10_000:
+        walls = np.asarray(getattr(model, "walls", np.zeros(model.num_states, np.bool_))).ravel()
         marks = [
-            "#" if tile_is(model, s, "wall") else names[a] if not absorbing[s] else "·" for s, a in enumerate(policy)
+            "#" if wall else "·" if over else names[action]
+            for wall, over, action in zip(walls, absorbing, policy.tolist(), strict=True)
         ]
-        texts = ["#" if mark == "#" else text for mark, text in zip(marks, texts, strict=True)]
-        print("V*")
-        print_grid(texts, shape, wide)
-        print("\nOptimal policy (# wall, · the episode is over)")
-        print_grid(marks, shape, max(map(len, marks)) + 1)
-        print()
-        return
+        for digits in range(decimals, 0, -1):  # as many as are proven and fit
+            texts = [
+                mark if over else f"{value:.{digits}f}"
+                for mark, over, value in zip(marks, absorbing, values.tolist(), strict=True)
+            ]
+            wide = max(map(len, texts)) + 2
+            if wide * shape[1] <= room:
+                print("V* (# wall, · the episode is over)")
+                print_grid(texts, shape, wide)
+                print("\nOptimal policy")
+                print_grid(marks, shape, max(map(len, marks)) + 1)
+                print()
+                return
     order = np.flatnonzero(~absorbing)[:12]
     for s in order.tolist():
         print(f"state {s}: V* = {values[s]:.{decimals}f}, action {names[int(policy[s])]}")
     if model.num_states > len(order):
         print(f"... of {model.num_states:,} states, V* from {values.min():.6g} to {values.max():.6g} (all with --json)")
-
-
-def tile_is(model: Any, state: int, glyph: str) -> bool:
-    """True where the cell of a grid is of that kind."""
-    kinds = getattr(model, "kinds", None)
-    return kinds is not None and getattr(model.kind_of(state), "wall" if glyph == "wall" else "terminal")
 
 
 def print_grid(texts: Sequence[str], shape: tuple[int, int], wide: int) -> None:
