@@ -98,7 +98,7 @@ def name_of(world: str) -> str:
 def envs(options: argparse.Namespace) -> int:
     from rlgrid.envs import WORLDS
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for world, (map_name, title) in WORLDS.items():
         spec = rlgrid.GridSpec.builtin(map_name)
         model = spec.compile()
@@ -224,7 +224,7 @@ def print_solution(model: Any, values: NDArray[np.float64], policy: NDArray[np.i
     """V and the policy as two grids where they fit, else a few states of the lot."""
     absorbing = np.asarray(model.absorbing)
     names = [ARROWS.get(name, name) for name in getattr(model, "actions", map(str, range(model.num_actions)))]
-    shape = getattr(model, "shape", ())
+    shape: tuple[int, ...] = getattr(model, "shape", ())
     room = os.get_terminal_size().columns if sys.stdout.isatty() else 400
     if len(shape) == 2 and model.num_states <= 10_000:
         walls = np.asarray(getattr(model, "walls", np.zeros(model.num_states, np.bool_))).ravel()
@@ -252,7 +252,7 @@ def print_solution(model: Any, values: NDArray[np.float64], policy: NDArray[np.i
         print(f"... of {model.num_states:,} states, V* from {values.min():.6g} to {values.max():.6g} (all with --json)")
 
 
-def print_grid(texts: Sequence[str], shape: tuple[int, int], wide: int) -> None:
+def print_grid(texts: Sequence[str], shape: tuple[int, ...], wide: int) -> None:
     """Texts [H * W] in columns."""
     for row in range(shape[0]):
         print("".join(text.rjust(wide) for text in texts[row * shape[1] : (row + 1) * shape[1]]).rstrip())
