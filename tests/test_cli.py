@@ -253,8 +253,8 @@ def test_evaluate_agrees_with_the_library(run: Path, capsys: pytest.CaptureFixtu
     env = training.make_env(config)
     mean, std = rlgrid.evaluate_policy(agent, env, n_eval_episodes=20, seed=5)
     assert (found["mean_return"], found["std_return"]) == pytest.approx((mean, std))
-    values = rlgrid.policy_values(agent.model, agent.policy)
     assert agent.model is not None
+    values = rlgrid.policy_values(agent.model, agent.policy)
     assert found["value"] == pytest.approx(float(agent.model.start @ values), abs=1e-9)
     assert found["share_of_regret"] == pytest.approx(rlgrid.share_of_regret(agent.model, agent.policy), abs=1e-9)
     assert main(["evaluate", str(run)]) == 0
