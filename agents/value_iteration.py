@@ -15,7 +15,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.agents.base import Agent, check_number
+from rlgrid.agents.base import Agent, check_count, check_number
 from rlgrid.agents.checkpoint import CheckpointError
 from rlgrid.mdp import MDP
 
@@ -73,13 +73,13 @@ class ValueIteration(Agent):
                     f"ValueIteration plans in a model, and {type(env.unwrapped).__name__} has none: it is no GridWorld "
                     "and has no transition table P. QLearning and DQN learn without one"
                 ) from error
-        self._initial_values: NDArray[np.float64] | None = None
         self._sweeps = self._new_sweeps()
 
-    def _new_sweeps(self) -> Sweeps:
+    def _new_sweeps(self, initial_values: NDArray[np.float64] | None = None) -> Sweeps:
         from rlgrid.solvers import Sweeps
 
-        return Sweeps(self.model, gamma=self.gamma, method=self.method, initial_values=self._initial_values)
+        assert self.model is not None
+        return Sweeps(self.model, gamma=self.gamma, method=self.method, initial_values=initial_values)
 
     # --- planning ---------------------------------------------------------------------------------------------------
 
@@ -96,7 +96,7 @@ class ValueIteration(Agent):
 
     def _advance_compiled(self, max_steps: int) -> int:
         done = 0
-        while done < max_steps and not self.converged and not self._interrupted:
+        while done < max_steps and not self._interrupted and not self.converged:
             self._sweeps.sweep()
             self.num_timesteps += 1
             done += 1
@@ -110,6 +110,12 @@ class ValueIteration(Agent):
     @property
     def converged(self) -> bool:
         """True once max |values - V*| <= tolerance is proven."""
+        # A proof costs about as much as a sweep. Below gamma 1 none can succeed while the last change is larger
+        # than this (the bound of Puterman 1994, section 6.6, is attained by a change that is equal everywhere).
+        if self.gamma < 1.0 and self._sweeps.sweeps:
+            change = float(np.abs(self._sweeps.residual).max())
+            if self.gamma * change > 2.0 * (1.0 - self.gamma) * self.tolerance:
+                return False
         return bool(self._sweeps.converged(self.tolerance))
 
     @property
@@ -190,14 +196,18 @@ class ValueIteration(Agent):
         return {"gamma": self.gamma, "tolerance": self.tolerance, "method": self.method}
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        return {"values": self.values}
+        return {"values": self.values, "residual": self.td_error}
 
     def _set_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
-        values = arrays["values"]
-        if values.shape != self.values.shape or values.dtype != np.float64 or not np.isfinite(values).all():
-            raise CheckpointError(
-                f"values must be finite float64 {self.values.shape}, not {values.dtype} {values.shape}"
-            )
-        self._initial_values = values.copy()
-        self._sweeps = self._new_sweeps()
-        self._initial_values = None
+        for name, own in self._arrays().items():
+            given = arrays[name]
+            if given.shape != own.shape or given.dtype != own.dtype or np.isnan(given).any():
+                raise CheckpointError(f"{name} must be numbers, float64 {own.shape}, not {given.dtype} {given.shape}")
+        self._sweeps = self._new_sweeps(arrays["values"])
+        self._sweeps.residual = arrays["residual"].copy()
+
+    def _scalars(self) -> dict[str, Any]:
+        return {"sweeps": self._sweeps.sweeps}  # Gauss-Seidel sweeps in alternating directions
+
+    def _set_scalars(self, scalars: dict[str, Any]) -> None:
+        self._sweeps.sweeps = check_count("sweeps", scalars["sweeps"], least=0)

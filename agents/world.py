@@ -56,15 +56,16 @@ class World:
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         self.env = env
-        self.inner: Any = env.unwrapped
+        inner: Any = env.unwrapped
+        self.inner = inner
         self.wrappers: list[Any] = []  # outermost first
         layer: Any = env
         while isinstance(layer, gym.Wrapper):
             self.wrappers.append(layer)
             layer = layer.env
-        self.model: MDP | GridModel | None = self.inner.model if samples_its_model(self.inner) else None
-        self._limits = [wrapper for wrapper in self.wrappers if type(wrapper) is TimeLimit]
-        self._recorders = [wrapper for wrapper in self.wrappers if type(wrapper) is RecordEpisodeStatistics]
+        self.model: MDP | GridModel | None = inner.model if samples_its_model(inner) else None
+        self._limits: list[Any] = [wrapper for wrapper in self.wrappers if type(wrapper) is TimeLimit]
+        self._recorders: list[Any] = [wrapper for wrapper in self.wrappers if type(wrapper) is RecordEpisodeStatistics]
         self.transparent = all(type(wrapper) in TRANSPARENT for wrapper in self.wrappers)
         self.compilable = self.model is not None and not self.why_not_compilable()
 

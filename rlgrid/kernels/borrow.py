@@ -32,4 +32,4 @@ def borrow(array):
 
 @overload(borrow)
 def _borrow_overload(array):
-    return lambda array: _borrow(array)
+    return lambda array: _borrow(array)  # noqa: PLW0108 - numba matches an overload by its arguments' names
