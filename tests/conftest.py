@@ -14,6 +14,6 @@ import numpy as np
 hypothesis.settings.register_profile("rlgrid", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("rlgrid")
 
-# With NUMBA_DISABLE_JIT=1 the kernels run as plain Python, where NumPy would warn of what compiled code does in silence.
+# With NUMBA_DISABLE_JIT=1 the kernels are plain Python, where NumPy warns of what compiled code does in silence.
 if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
     np.seterr(all="ignore")
