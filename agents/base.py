@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 Callback = Callable[["Agent"], "bool | None"]
 
 PYTHON_CHUNK = 1_000
+REFRESH = 0.1  # seconds between two states of the progress bar
 RECENT = 100  # episodes over which the mean return is shown, as in Stable-Baselines3
 
 
@@ -549,23 +550,35 @@ def _progress(agent: Agent, enabled: bool) -> Iterator[Callable[[], None]]:
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.table import Column
 
     first, begin = agent.num_timesteps, time.perf_counter()
+    due = begin
+
+    def fixed() -> Column:
+        return Column(no_wrap=True)
+
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[speed]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[metrics]}"),
+        TextColumn("{task.description}", table_column=fixed()),
+        BarColumn(bar_width=20, table_column=fixed()),
+        TaskProgressColumn(table_column=fixed()),
+        TextColumn("{task.fields[speed]}", table_column=fixed()),
+        TimeElapsedColumn(table_column=fixed()),
+        TimeRemainingColumn(table_column=fixed()),
+        # What has no room on the line is the metrics.
+        TextColumn("{task.fields[metrics]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
     )
-    with Progress(*columns) as progress:
+    with Progress(*columns, expand=True) as progress:
         name = type(agent).__name__
         task = progress.add_task(name, total=agent.total_timesteps, completed=first, speed="", metrics="")
 
-        def show() -> None:
-            speed = (agent.num_timesteps - first) / max(time.perf_counter() - begin, 1e-9)
+        def show(last: bool = False) -> None:
+            nonlocal due
+            now = time.perf_counter()
+            if now < due and not last:
+                return
+            due = now + REFRESH
+            speed = (agent.num_timesteps - first) / max(now - begin, 1e-9)
             progress.update(
                 task,
                 completed=agent.num_timesteps,
@@ -573,4 +586,7 @@ def _progress(agent: Agent, enabled: bool) -> Iterator[Callable[[], None]]:
                 metrics=_format(agent.metrics()),
             )
 
-        yield show
+        try:
+            yield show
+        finally:
+            show(last=True)
