@@ -29,11 +29,14 @@ from numpy.typing import NDArray
 
 from rlgrid.agents.base import Agent, check_count, check_number
 from rlgrid.agents.checkpoint import CheckpointError
+from rlgrid.agents.world import has_stream, put_back, sampling_arrays, stream_of
 
 ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "leaky_relu", "elu", "softsign")  # as numbered by the kernels
 INITIALIZERS = ("he", "glorot")
 LOSSES = ("huber", "mse")
 POLICIES = ("MlpPolicy",)
+
+MOST_EPISODES = 4_096  # that one call of the kernel may end: so long is the list that takes them
 
 _STATE = ("theta", "target", "mean", "square", "counters", "measures", "visits", "td_error")
 _MEMORY = ("observations", "next_observations", "actions", "rewards", "terminated")
@@ -104,9 +107,6 @@ class DQN(Agent):
             raise ValueError(f"policy {policy!r} is not known; there is {' and '.join(map(repr, POLICIES))}")
         if env is None:
             raise TypeError("DQN needs an environment: DQN('MlpPolicy', env)")
-        if gamma is None:
-            model = getattr(env.unwrapped, "model", None) if isinstance(env, gym.Env) else None
-            gamma = float(getattr(model, "gamma", 0.99))
         super().__init__(env, gamma=gamma, seed=seed, compiled=compiled)
         self.learning_rate = learning_rate
         self._rate, self._linear_decay = _check_learning_rate(learning_rate)
@@ -134,6 +134,7 @@ class DQN(Agent):
         self._first_action = int(self.env.action_space.start)  # type: ignore[attr-defined]
         self._first_state = int(getattr(self.env.observation_space, "start", 0))
         self._learner = self._new_learner()
+        self._sampling: Any = None  # the model as the kernel takes it
 
     # --- the network ------------------------------------------------------------------------------------------------
 
@@ -216,19 +217,25 @@ class DQN(Agent):
     # --- learning ---------------------------------------------------------------------------------------------------
 
     def _advance_compiled(self, max_steps: int) -> int:
+        if not has_stream(self._world.generator):
+            return self._advance_python(max_steps)  # the same bits, from a generator that kernels do not know
         from rlgrid.kernels.dqn import run_dqn
 
-        assert self.model is not None
+        if self._sampling is None:
+            assert self.model is not None
+            self._sampling = sampling_arrays(self.model)
         learner, rule = self._learner, self._rule()
-        returns, lengths = np.empty(min(max_steps, 4096)), np.empty(min(max_steps, 4096), np.int64)
+        returns, lengths = np.empty(min(max_steps, MOST_EPISODES)), np.empty(min(max_steps, MOST_EPISODES), np.int64)
         done = 0
         with _one_blas_thread():
-            while done < max_steps:
+            while done < max_steps and not self._interrupted:
+                generator, stream = self._world.generator, stream_of(self._generator)
+                world = stream_of(generator)
                 learner.observation[0] = self._observation
                 steps, elapsed, total, ended = run_dqn(
-                    self.model.arrays,
-                    self._world.generator,
-                    self._generator,
+                    self._sampling,
+                    world,
+                    stream,
                     learner,
                     rule,
                     self.num_timesteps,
@@ -239,6 +246,8 @@ class DQN(Agent):
                     returns,
                     lengths,
                 )
+                put_back(generator, world)
+                put_back(self._generator, stream)
                 state = int(learner.observation[0])
                 self._commit_chunk(steps, state, elapsed, total, returns[:ended], lengths[:ended])
                 self._check_health()
@@ -248,22 +257,26 @@ class DQN(Agent):
     def _advance_python(self, max_steps: int) -> int:
         from rlgrid.kernels.dqn import act, observe
 
-        learner, rule = self._learner, self._rule()
-        with _one_blas_thread():
-            self._put(learner.observation, self._observation)
-            for done in range(max_steps):
-                action = act(learner, rule, self.num_timesteps, self._generator)
-                arrival, reward, terminated, truncated = self._step_env(int(action) + self._first_action)
-                if not math.isfinite(reward):
-                    raise ValueError(f"the environment's reward at step {self.num_timesteps} is {reward}, not finite")
-                self._put(learner.arrival, arrival)
-                observe(learner, rule, self.num_timesteps, action, reward, terminated, self._generator)
-                self._end_step(arrival, terminated or truncated)
+        learner, rule, stream = self._learner, self._rule(), stream_of(self._generator)
+        done = 0
+        try:
+            with _one_blas_thread():
                 self._put(learner.observation, self._observation)
-                self._check_health()
-                if self._interrupted:
-                    return done + 1
-        return max_steps
+                while done < max_steps and not self._interrupted:
+                    action = act(learner, rule, self.num_timesteps, stream)
+                    arrival, reward, terminated, truncated = self._step_env(action + self._first_action)
+                    if not math.isfinite(reward):
+                        raise ValueError(f"step {self.num_timesteps}: the environment's reward is {reward}, not finite")
+                    self._put(learner.arrival, arrival)
+                    healthy = observe(learner, rule, self.num_timesteps, action, reward, terminated, stream)
+                    self._end_step(arrival, terminated or truncated)
+                    self._put(learner.observation, self._observation)
+                    if not healthy:
+                        self._check_health()
+                    done += 1
+        finally:
+            put_back(self._generator, stream)
+        return done
 
     def _put(self, place: NDArray[Any], observation: Any) -> None:
         """Write an observation of the environment into a row of numbers."""
@@ -272,7 +285,7 @@ class DQN(Agent):
             return
         place[0] = observation
         if not np.isfinite(place).all():
-            raise ValueError(f"the environment's observation at step {self.num_timesteps} is not finite: {observation}")
+            raise ValueError(f"step {self.num_timesteps}: the environment's observation {observation} is not finite")
 
     def _check_health(self) -> None:
         from rlgrid.kernels.dqn import BAD_LAYER, UPDATES
@@ -329,9 +342,8 @@ class DQN(Agent):
         given = np.asarray(observation)
         if self._discrete:
             rows = np.atleast_1d(given)
-            wrong = given.dtype.kind not in "iu" or rows.ndim != 1
-            wrong = wrong or ((rows < self._first_state) | (rows >= self._first_state + self._width)).any()
-            if wrong:
+            last = self._first_state + self._width - 1
+            if given.dtype.kind not in "iu" or rows.ndim != 1 or ((rows < self._first_state) | (rows > last)).any():
                 raise ValueError(f"an observation must be in {self.env.observation_space}, not {observation!r}")
             return np.ascontiguousarray(rows - self._first_state, np.int32), given.ndim == 0
         rows = np.atleast_2d(given)

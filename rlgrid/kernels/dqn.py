@@ -2,13 +2,10 @@
 
 Mnih et al. 2015 (Nature 518): replay, a target network, epsilon-greedy behaviour; van Hasselt, Guez & Silver 2016 for
 the double target. Each rule function is written once; the compiled loop calls it, and so does the Python loop over a
-foreign environment. Uniforms are drawn by ``generator.random()`` alone: for a step one to explore or not and, if so,
+foreign environment. Uniforms are drawn by ``uniform(stream)`` alone: for a step one to explore or not and, if so,
 one for the action; for a gradient step one a sample of the batch.
 
 Observations are int32 [N], the states of a Discrete space, or float32 [N, D]. Nothing is allocated in the loop.
-
-Kernels are compiled without the wrappers that nothing calls, which takes a fifth off the compile time, and with
-NumPy's division (x / 0 is an infinity): a division that may raise keeps loops from being vectorised.
 """
 
 import math
@@ -17,8 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from rlgrid.kernels.model import sample, sample_start
+from rlgrid.kernels.model import sample_start
 from rlgrid.kernels.network import (
+    INSIDE,
+    KERNEL,
     OUTPUTS,
     UNITS,
     adam,
@@ -29,6 +28,8 @@ from rlgrid.kernels.network import (
     global_norm,
     mix,
 )
+from rlgrid.kernels.padded import draw
+from rlgrid.kernels.pcg64 import uniform
 
 DECAYED_TO = 0.01  # a learning rate that falls stays at this share, so that learning never quite stops
 
@@ -99,7 +100,7 @@ class Learner(NamedTuple):
     measures: Any  # float64 [3]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
+@njit(**KERNEL)
 def epsilon_at(rule, t):
     """The probability of exploring at step t; everything is random before learning starts."""
     if t < rule.learning_starts:
@@ -109,7 +110,7 @@ def epsilon_at(rule, t):
     return rule.epsilon_initial + (rule.epsilon_final - rule.epsilon_initial) * (t / rule.epsilon_horizon)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
+@njit(**KERNEL)
 def learning_rate_at(rule, t):
     """The step size of Adam after t steps."""
     if rule.linear_decay:
@@ -117,7 +118,7 @@ def learning_rate_at(rule, t):
     return rule.learning_rate
 
 
-@njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True)
+@njit(**INSIDE)
 def state_of(observations, i):
     """The state observations[i] of a Discrete space; 0 over vectors, whose tables have one row."""
     if observations.ndim == 1:
@@ -125,7 +126,7 @@ def state_of(observations, i):
     return 0
 
 
-@njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True)
+@njit(**INSIDE)
 def _copy(source, i, target, j):
     """target[j] = source[i], both observations."""
     if source.ndim == 1:
@@ -138,7 +139,7 @@ def _copy(source, i, target, j):
 # --- actions --------------------------------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True)
+@njit(**INSIDE)
 def greedy_action(q, i, available, s):
     """The action of the largest q[i] among those that state s has, the lowest index where several are equal."""
     chosen = -1
@@ -148,20 +149,20 @@ def greedy_action(q, i, available, s):
     return max(chosen, 0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
-def act(learner, rule, t, generator):
+@njit(**KERNEL)
+def act(learner, rule, t, stream):
     """The epsilon-greedy action (Sutton & Barto, 2nd ed., section 2.2) at the present observation, step t."""
     s, available = state_of(learner.observation, 0), learner.available
-    if generator.random() >= epsilon_at(rule, t):
+    if uniform(stream) >= epsilon_at(rule, t):
         q = forward(learner.theta, learner.layout, rule.activation, learner.observation, learner.row)
         return greedy_action(q, 0, available, s)
     num_actions = learner.layout[-1, UNITS]
     if available.size == 0:
-        return int(generator.random() * num_actions)
+        return int(uniform(stream) * num_actions)
     there = 0
     for a in range(num_actions):
         there += available[s, a]
-    k = int(generator.random() * there)
+    k = int(uniform(stream) * there)
     for a in range(num_actions):
         if available[s, a]:
             if k == 0:
@@ -170,7 +171,7 @@ def act(learner, rule, t, generator):
     return 0
 
 
-@njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
+@njit(**KERNEL)
 def evaluate(theta, layout, activation, observations, probe, row, q):
     """The values of the actions of every observation into q [n, A], each row as `act` computes it.
 
@@ -186,7 +187,7 @@ def evaluate(theta, layout, activation, observations, probe, row, q):
 # --- learning -------------------------------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True)
+@njit(**INSIDE)
 def remember(learner, action, reward, terminated):
     """The transition (observation, action, reward, arrival, terminated) goes in, over the oldest when it is full.
 
@@ -203,7 +204,7 @@ def remember(learner, action, reward, terminated):
     counters[FILLED] = min(counters[FILLED] + 1, learner.actions.size)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True)
+@njit(**INSIDE)
 def td_target(q_online, q_target, i, available, s, reward, terminated, gamma):
     """r + gamma Q_target(s', b) of row i, float64; nothing follows a terminated transition.
 
@@ -215,14 +216,14 @@ def td_target(q_online, q_target, i, available, s, reward, terminated, gamma):
     return np.float64(reward) + gamma * np.float64(q_target[i, greedy_action(q_online, i, available, s)])
 
 
-@njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True)
-def gradient_step(learner, rule, learning_rate, generator):
+@njit(**INSIDE)
+def gradient_step(learner, rule, learning_rate, stream):
     """One step of Adam on the mean loss of a batch drawn from memory; False where a value is not finite."""
     layout, counters, measures = learner.layout, learner.counters, learner.measures
     work, deltas, index = learner.work, learner.deltas, learner.index
     batch, units = index.size, layout[-1, UNITS]
     for i in range(batch):
-        index[i] = int(generator.random() * counters[FILLED])
+        index[i] = int(uniform(stream) * counters[FILLED])
         _copy(learner.observations, index[i], learner.batch, i)
         _copy(learner.next_observations, index[i], learner.next_batch, i)
 
@@ -278,45 +279,45 @@ def gradient_step(learner, rule, learning_rate, generator):
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
-def observe(learner, rule, t, action, reward, terminated, generator):
+@njit(**KERNEL)
+def observe(learner, rule, t, action, reward, terminated, stream):
     """What is done with the transition of step t, which led to learner.arrival; False where a value is not finite."""
     learner.visits[state_of(learner.observation, 0)] += 1
     remember(learner, action, reward, terminated)
     done = t + 1
     if done > rule.learning_starts and done % rule.train_freq == 0:
         for _ in range(rule.gradient_steps):
-            if not gradient_step(learner, rule, learning_rate_at(rule, t), generator):
+            if not gradient_step(learner, rule, learning_rate_at(rule, t), stream):
                 return False
     if done % rule.target_update_interval == 0:
         mix(learner.target, learner.theta, rule.tau)
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
-def run_dqn(model, world, generator, learner, rule, t, steps, elapsed, limit, total, returns, lengths):
+@njit(**KERNEL)
+def run_dqn(model, world, stream, learner, rule, t, steps, elapsed, limit, total, returns, lengths):
     """Run at most ``steps`` steps from learner.observation, ``elapsed`` steps and return ``total`` into an episode.
 
-    ``world`` is the environment's generator: one uniform a step, one a reset. An episode is truncated after ``limit``
-    steps. ``returns`` and ``lengths`` take the episodes that end; the loop stops early when they are full, and after
-    a step in which values stopped being finite.
+    ``world`` is the stream of the environment's generator: one uniform a step, one a reset. An episode is truncated
+    after ``limit`` steps. ``returns`` and ``lengths`` take the episodes that end; the loop stops early when they are
+    full, and after a step in which values stopped being finite.
 
     Returns:
         (steps done, elapsed, total, number of episodes that ended); the state is learner.observation[0].
     """
     ended = 0
     for i in range(steps):
-        a = act(learner, rule, t + i, generator)
-        to, reward, terminated, _ = sample(model, np.int64(learner.observation[0]), a, world.random())
+        a = act(learner, rule, t + i, stream)
+        to, reward, terminated = draw(model, np.int64(learner.observation[0]), a, uniform(world))
         learner.arrival[0] = to
-        healthy = observe(learner, rule, t + i, a, reward, terminated, generator)
+        healthy = observe(learner, rule, t + i, a, reward, terminated, stream)
         elapsed += 1
         total += reward
         if terminated or elapsed >= limit:
             returns[ended] = total
             lengths[ended] = elapsed
             ended += 1
-            learner.observation[0] = sample_start(model, world.random())
+            learner.observation[0] = sample_start(model, uniform(world))
             elapsed = 0
             total = 0.0
         else:

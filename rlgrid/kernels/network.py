@@ -12,15 +12,21 @@ the outputs of the layers for a batch of B, one layer after the other: B rows of
 
 Batches go through BLAS (``np.dot``). A single row goes through loops of its own: they are as fast there, and sum in
 the same order on every processor. Copies are loops as well, since numba takes long to compile ``a[:] = b``.
-
-Kernels are compiled without the wrappers that nothing calls, which takes a fifth off the compile time, and with
-NumPy's division (x / 0 is an infinity): a division that may raise keeps loops from being vectorised.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
+
+KERNEL: dict[str, Any] = {
+    "cache": True,
+    "nogil": True,
+    "error_model": "numpy",  # x / 0 is an infinity: a division that may raise keeps a loop from being vectorised
+    "no_cfunc_wrapper": True,  # nothing calls it, and compiling it takes a tenth of the wait for the first step
+}
+INSIDE = KERNEL | {"no_cpython_wrapper": True}  # for functions that kernels alone call; a tenth more
 
 LINEAR, RELU, TANH, SIGMOID, LEAKY_RELU, ELU, SOFTSIGN = range(7)
 
@@ -47,7 +53,7 @@ def layout_of(sizes):
     return layout
 
 
-@njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True)
+@njit(**INSIDE)
 def block(flat, first, rows, columns):
     """[rows, columns] of a flat array from ``first`` on, a view."""
     return flat[first : first + rows * columns].reshape((rows, columns))
@@ -56,7 +62,7 @@ def block(flat, first, rows, columns):
 # --- activations ----------------------------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True)
+@njit(**INSIDE)
 def _tanh(y):
     """tanh in place. In float32 a ratio of polynomials on [-7.9, 7.9] (Eigen's), to a few units in the last place.
 
@@ -83,7 +89,7 @@ def _tanh(y):
         y[i] = above / (b0 + s * (b2 + s * (b4 + s * b6)))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
+@njit(**KERNEL)
 def activate(y, activation):
     """phi in place, y flat."""
     zero, half, one, leak = y.dtype.type(0), y.dtype.type(0.5), y.dtype.type(1), y.dtype.type(LEAK)
@@ -113,7 +119,7 @@ def activate(y, activation):
             y[i] = y[i] / (one + abs(y[i]))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
+@njit(**KERNEL)
 def times_derivative(delta, y, activation):
     """delta * phi'(x) in place, with phi'(x) from the output y = phi(x); both flat."""
     zero, one, leak = y.dtype.type(0), y.dtype.type(1), y.dtype.type(LEAK)
@@ -141,7 +147,7 @@ def times_derivative(delta, y, activation):
 # --- forward and backward -------------------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True)
+@njit(**INSIDE)
 def _product(x, weights, out):
     """x @ weights into out."""
     if x.shape[0] > 1:
@@ -154,7 +160,7 @@ def _product(x, weights, out):
             out[0, j] += x[0, k] * weights[k, j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True)
+@njit(**INSIDE)
 def _product_with_observations(observations, weights, out):
     """The same for the first layer: integer observations are rows of the weights."""
     if observations.ndim == 1:
@@ -165,7 +171,7 @@ def _product_with_observations(observations, weights, out):
         _product(observations, weights, out)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True)
+@njit(**INSIDE)
 def _product_gradient(observations, delta, gradient):
     """observations^T @ delta into gradient; integer observations add their rows of delta."""
     if observations.ndim == 1:
@@ -179,7 +185,7 @@ def _product_gradient(observations, delta, gradient):
         np.dot(observations.T, delta, gradient)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
+@njit(**KERNEL)
 def forward(theta, layout, activation, observations, work):
     """The outputs of the last layer for a batch, [B, units], a view of work; work keeps those of all layers."""
     batch = observations.shape[0]
@@ -202,7 +208,7 @@ def forward(theta, layout, activation, observations, work):
     return out
 
 
-@njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
+@njit(**KERNEL)
 def backward(theta, layout, activation, observations, work, deltas, gradient):
     """Back-propagation: d loss / d theta into gradient [P].
 
@@ -233,7 +239,7 @@ def backward(theta, layout, activation, observations, work, deltas, gradient):
 # --- losses ---------------------------------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
+@njit(**KERNEL)
 def error_loss(error, huber):
     """(loss, d loss / d error), float64: error^2 / 2, or Huber's, which is |error| - 1/2 beyond |error| = 1."""
     if huber and error > 1.0:
@@ -246,7 +252,7 @@ def error_loss(error, huber):
 # --- optimiser ------------------------------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
+@njit(**KERNEL)
 def global_norm(gradient):
     """The Euclidean norm of all gradients together, float64; finite wherever they are."""
     norm = math.sqrt(np.dot(gradient, gradient))
@@ -258,7 +264,7 @@ def global_norm(gradient):
     return norm
 
 
-@njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
+@njit(**KERNEL)
 def adam(theta, gradient, mean, square, step, learning_rate, beta1, beta2, epsilon, scale):
     """The step-th update (1 is the first) of Adam in place (Kingma & Ba 2015, algorithm 1), of scale * gradient."""
     kind = theta.dtype.type
@@ -275,7 +281,7 @@ def adam(theta, gradient, mean, square, step, learning_rate, beta1, beta2, epsil
         theta[i] -= rate * m / (kind(math.sqrt(v)) * correction + floor)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
+@njit(**KERNEL)
 def mix(target, theta, tau):
     """target <- (1 - tau) target + tau theta; tau = 1 copies."""
     kind = theta.dtype.type
@@ -284,7 +290,7 @@ def mix(target, theta, tau):
         target[i] = theta[i] if tau == 1.0 else rest * target[i] + share * theta[i]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
+@njit(**KERNEL)
 def first_bad_layer(values, layout):
     """The first layer (0 is the first) with a value in ``values`` [P] that is not finite, or -1."""
     for layer in range(layout.shape[0]):
