@@ -1,0 +1,452 @@
+"""Environments: Gymnasium's own checks, agreement with the models that they sample, and with Gymnasium's twins."""
+
+import copy
+import json
+import pickle
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from gymnasium.wrappers import TimeLimit
+
+import rlgrid
+from rlgrid.envs import WORLDS
+from rlgrid.envs.gridworld import GridWorld
+from rlgrid.gridmap import GridSpec
+from rlgrid.gridmodel import GridModel, Slip, TileKind
+from rlgrid.mdp import MDP
+
+IDS = [*WORLDS, "rlgrid/GridWorld-v0"]
+TWINS = {
+    "rlgrid/FrozenLake-v1": "FrozenLake-v1",
+    "rlgrid/FrozenLake8x8-v1": "FrozenLake8x8-v1",
+    "rlgrid/CliffWalking-v1": "CliffWalking-v1",
+}
+
+
+def corridor(**settings: Any) -> GridModel:
+    """Start, floor, floor, goal in a row."""
+    kinds = [TileKind("floor", "."), TileKind("goal", "G", terminal=True, enter_reward=1.0, glyph="goal")]
+    return GridModel([[0, 0, 0, 1]], kinds, gamma=0.9, **settings)
+
+
+# --- registration -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("world", IDS)
+def test_gymnasiums_checker_is_content(world: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(GridWorld.metadata, "render_fps", 1000)
+    check_env(gym.make(world, render_mode="rgb_array").unwrapped)
+
+
+@pytest.mark.parametrize("world", IDS)
+def test_the_spec_is_json_and_makes_the_same_environment(world: str) -> None:
+    env = gym.make(world, gamma=0.5)
+    text = env.spec.to_json()  # type: ignore[union-attr]
+    assert json.loads(text)["id"] == world
+    again = gym.make(gym.envs.registration.EnvSpec.from_json(text))
+    assert again.unwrapped.model.gamma == 0.5  # type: ignore[attr-defined]
+    assert again.unwrapped.model.name == env.unwrapped.model.name  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_the_registry_says_what_the_map_says(world: str) -> None:
+    name, title = WORLDS[world]
+    spec = GridSpec.builtin(name)
+    assert gym.spec(world).max_episode_steps == spec.max_episode_steps
+    assert title == spec.title
+    assert gym.make(world).unwrapped.model.name == name  # type: ignore[attr-defined]
+
+
+def test_every_map_is_a_world() -> None:
+    assert {name for name, _ in WORLDS.values()} == set(GridSpec.builtin_names())
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_no_policy_exceeds_the_optimum_so_thresholds_do_not(world: str) -> None:
+    """The optimum of the undiscounted return under the step cap, by backward induction."""
+    model = gym.make(world).unwrapped.model  # type: ignore[attr-defined]
+    threshold = gym.spec(world).reward_threshold
+    assert threshold is not None
+    solution = rlgrid.solve(model, gamma=1.0, horizon=model.max_episode_steps or 1000)
+    optimum = float(model.start @ solution.values[0])
+    assert threshold <= optimum
+    assert threshold >= optimum - 0.07 * abs(optimum), "so low that solving the world is not needed to reach it"
+
+
+def test_two_copies_of_the_classes_are_refused() -> None:
+    import importlib.util
+
+    path = Path(rlgrid.envs.__file__)
+    spec = importlib.util.spec_from_file_location("envs", path)
+    assert spec is not None
+    assert spec.loader is not None
+    with pytest.raises(ImportError, match=r"import rlgrid\.envs"):
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+# --- what it samples -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("world", TWINS)
+def test_twins_stay_in_step_with_gymnasiums(world: str) -> None:
+    ours, theirs = gym.make(world), gym.make(TWINS[world])
+    assert ours.observation_space == theirs.observation_space
+    assert ours.action_space == theirs.action_space
+    actions = np.random.default_rng(5).integers(4, size=20_000).tolist()
+    one, other = ours.reset(seed=123), theirs.reset(seed=123)
+    assert one == other
+    for action in actions:
+        one, other = ours.step(action), theirs.step(action)  # type: ignore[assignment]
+        assert one == other
+        assert type(one[0]) is type(other[0]) is int
+        if one[2] or one[3]:  # type: ignore[misc]
+            assert ours.reset() == theirs.reset()
+    states = [env.unwrapped.np_random.bit_generator.state for env in (ours, theirs)]
+    assert states[0] == states[1]
+
+
+@pytest.mark.parametrize("world", TWINS)
+def test_twins_have_gymnasiums_table(world: str) -> None:
+    ours: Any = gym.make(world).unwrapped
+    theirs: Any = gym.make(TWINS[world]).unwrapped
+    assert np.array_equal(ours.initial_state_distrib, theirs.initial_state_distrib)
+    # In every state in which an episode can be; theirs has rows for the cells of the cliff too, where nobody ever is.
+    reached, found = [], set(np.flatnonzero(theirs.initial_state_distrib).tolist())
+    while found - set(reached):
+        state = min(found - set(reached))
+        reached.append(state)
+        for action, outcomes in theirs.P[state].items():
+            assert ours.P[state][action] == [(p, int(to), float(r), bool(ends)) for p, to, r, ends in outcomes]
+            found |= {int(to) for _, to, _, ends in outcomes if not ends}
+    assert len(reached) > 10
+
+
+def test_every_step_is_an_outcome_of_the_model() -> None:
+    for world in WORLDS:
+        env = gym.make(world).unwrapped
+        model: GridModel = env.model  # type: ignore[attr-defined]
+        env.action_space.seed(3)
+        before, _ = env.reset(seed=3)
+        for _ in range(300):
+            action = env.action_space.sample()
+            state, reward, terminated, truncated, info = env.step(action)
+            assert (info["prob"], state, reward, terminated) in model.P[before][int(action)]
+            assert truncated is False
+            before = env.reset()[0] if terminated else state
+
+
+def chi_square(counts: Counter[Any], expected: dict[Any, float]) -> tuple[float, int]:
+    """Pearson's statistic and its degrees of freedom."""
+    assert set(counts) <= set(expected)
+    return sum((counts[k] - n) ** 2 / n for k, n in expected.items()), len(expected) - 1
+
+
+def test_sampled_frequencies_agree_with_the_model() -> None:
+    """Stochastic wind, several states and all actions: the sum of the statistics, far below a 1 in 10^6 deviation."""
+    env = gym.make("rlgrid/WindyGridworldStochastic-v0").unwrapped
+    env.reset(seed=11)
+    statistic, freedom, n = 0.0, 0, 1500
+    for state in (4, 25, 36, 47, 66):
+        for action in range(8):
+            expected: dict[int, float] = {}
+            for p, to, _, _ in env.model.P[state][action]:  # type: ignore[attr-defined]
+                expected[to] = expected.get(to, 0.0) + n * p
+            counts: Counter[int] = Counter()
+            for _ in range(n):
+                env.state = state  # type: ignore[attr-defined]
+                counts[env.step(action)[0]] += 1
+            one, degrees = chi_square(counts, expected)
+            statistic, freedom = statistic + one, freedom + degrees
+    assert freedom > 50
+    assert statistic < freedom + 5 * np.sqrt(2 * freedom)
+
+
+def test_starts_are_drawn_from_the_start_distribution() -> None:
+    env = GridWorld(model=corridor(start={0: 0.5, 1: 0.3, 2: 0.2}))
+    env.reset(seed=1)
+    counts = Counter(env.reset()[0] for _ in range(10_000))
+    statistic, freedom = chi_square(counts, {0: 5000, 1: 3000, 2: 2000})
+    assert statistic < freedom + 5 * np.sqrt(2 * freedom)
+
+
+def test_one_number_a_step_even_where_the_outcome_is_certain() -> None:
+    env = GridWorld(model=corridor())
+    env.reset(seed=4)
+    plain = np.random.Generator(np.random.PCG64())
+    plain.bit_generator.state = env.np_random.bit_generator.state
+    for _ in range(10):
+        env.step(0)
+        plain.random()
+    assert env.np_random.bit_generator.state == plain.bit_generator.state
+
+
+def test_large_worlds_are_stepped_without_their_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond a size outcomes are asked of the model one state at a time: the same ones."""
+    monkeypatch.setattr("rlgrid.envs.gridworld._EXPLICIT_STATES", 10)
+    monkeypatch.setattr("rlgrid.envs.gridworld._KEPT_STATES", 5)
+    large = gym.make("rlgrid/WindyGridworldStochastic-v0")
+    monkeypatch.undo()
+    small = gym.make("rlgrid/WindyGridworldStochastic-v0")
+    assert large.reset(seed=2) == small.reset(seed=2)
+    monkeypatch.setattr("rlgrid.envs.gridworld._EXPLICIT_STATES", 10)
+    monkeypatch.setattr("rlgrid.envs.gridworld._KEPT_STATES", 5)
+    large.step(0)
+    assert large.unwrapped._outcomes.explicit is None  # type: ignore[attr-defined]
+    monkeypatch.setattr("rlgrid.envs.gridworld._EXPLICIT_STATES", 1000)
+    small.step(0)
+    for action in np.random.default_rng(0).integers(8, size=400).tolist():
+        one, other = large.step(action), small.step(action)
+        assert one == other
+        if one[2] or one[3]:
+            assert large.reset() == small.reset()
+    assert len(large.unwrapped._outcomes) <= 5  # type: ignore[attr-defined]
+
+
+# --- worlds and changes --------------------------------------------------------------------------------------------
+
+
+def test_a_world_from_a_file_a_name_and_a_spec(tmp_path: Path) -> None:
+    spec = GridSpec.builtin("cliff_walking")
+    path = tmp_path / "cliff.toml"
+    spec.save(path)
+    envs = [gym.make("rlgrid/GridWorld-v0", map=given) for given in (str(path), path, "cliff_walking", spec)]
+    for env in envs:
+        assert env.unwrapped.model.P == envs[0].unwrapped.model.P  # type: ignore[attr-defined]
+
+
+def test_the_maps_step_cap_holds() -> None:
+    env = gym.make("rlgrid/GridWorld-v0", map="frozen_lake_4x4", slip=0.0)
+    assert env.spec is not None
+    assert env.spec.max_episode_steps == 100
+    env.reset(seed=0)
+    steps = [env.step(0)[3] for _ in range(100)]
+    assert steps == [False] * 99 + [True]
+    uncapped = gym.make("rlgrid/GridWorld-v0", map="cliff_walking")
+    wrapper: Any = uncapped
+    while isinstance(wrapper, gym.Wrapper):
+        assert not isinstance(wrapper, TimeLimit)
+        wrapper = wrapper.env
+
+
+def test_the_model_is_the_very_one() -> None:
+    model = corridor()
+    assert GridWorld(model=model).model is model
+    assert gym.make("rlgrid/GridWorld-v0", model=model).unwrapped.model is model  # type: ignore[attr-defined]
+
+
+def test_changes_of_a_world() -> None:
+    def model(**changes: Any) -> GridModel:
+        found: GridModel = gym.make("rlgrid/FourRooms-v0", **changes).unwrapped.model  # type: ignore[attr-defined]
+        return found
+
+    assert model(gamma=0.5).gamma == 0.5
+    assert model(slip=0.1).slip == Slip(0.8, 0.1, 0.1, 0.0)
+    assert model(slip={"forward": 0.5, "back": 0.5}).slip == Slip(0.5, 0.0, 0.0, 0.5)
+    assert model(slip=Slip()).slip == Slip()
+    assert model(step_reward=-1.0).step_reward == -1.0
+    assert model(step_reward=-1.0).gamma == model().gamma
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"map": "four_roms"}, ValueError, "did you mean 'four_rooms'"),
+        ({"map": "FrozenLake4x4"}, ValueError, "did you mean 'frozen_lake_4x4'"),
+        ({"map": "zzz"}, ValueError, "there are .*four_rooms"),
+        ({"map": "no/such/file.toml"}, FileNotFoundError, "no/such/file.toml"),
+        ({"map": "four_rooms.toml"}, FileNotFoundError, "'four_rooms'"),
+        ({"map": 3}, TypeError, "GridSpec"),
+        ({"map": "four_rooms", "model": corridor()}, TypeError, "not both"),
+        ({"gama": 0.5}, TypeError, "did you mean 'gamma'"),
+        ({"gamma": 1.5}, ValueError, "gamma"),
+        ({"slip": 0.7}, ValueError, "slip"),
+        ({"slip": "icy"}, TypeError, "slip"),
+        ({"render_mode": "png"}, ValueError, "rgb_array"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments: dict[str, Any], error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        GridWorld(**arguments)
+
+
+def test_the_nearest_map_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "my_world.toml").write_text("")
+    with pytest.raises(FileNotFoundError, match=r"did you mean .*my_world\.toml"):
+        GridWorld(map=tmp_path / "my_wrld.toml")
+
+
+def test_an_mdp_cannot_be_changed_like_a_grid() -> None:
+    with pytest.raises(TypeError, match="slip"):
+        GridWorld(model=corridor().to_mdp(), slip=0.1)
+
+
+# --- using it ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_step_before_the_first_reset_says_so() -> None:
+    with pytest.raises(gym.error.ResetNeeded, match="reset"):
+        GridWorld(model=corridor()).step(0)
+    with pytest.raises(gym.error.ResetNeeded):
+        gym.make("rlgrid/FourRooms-v0").step(0)
+
+
+@pytest.mark.parametrize("action", [4, -1, 1.5, "up", None, [0, 1], 10**20])
+def test_a_wrong_action_says_so(action: Any) -> None:
+    env = GridWorld(model=corridor())
+    env.reset(seed=0)
+    env.step(0)
+    with pytest.raises(ValueError, match="action"):
+        env.step(action)
+
+
+@pytest.mark.parametrize("action", [np.int64(1), np.array(1), np.array([1]), np.uint8(1)])
+def test_whole_numbers_of_numpy_are_actions(action: Any) -> None:
+    env = GridWorld(model=corridor())
+    env.reset(seed=0)
+    assert env.step(action)[0] == 1
+
+
+def test_an_action_that_a_state_lacks_says_so() -> None:
+    P = np.zeros((2, 2, 2))
+    P[:, :, 1] = 1
+    model = MDP.from_arrays(P, np.zeros(2), 0.9, start=0, available=[[True, False], [True, True]])
+    env = GridWorld(model=model)
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="action 1 is not available in state 0; available are 0"):
+        env.step(1)
+    assert env.step(0)[0] == 1
+
+
+def test_the_state_can_be_set() -> None:
+    env = GridWorld(model=corridor())
+    env.state = 2
+    assert env.step(1)[:3] == (3, 1.0, True)
+    for wrong in (4, -1, 0.5):
+        with pytest.raises(ValueError, match="states 0 to 3"):
+            env.state = wrong  # type: ignore[assignment]
+
+
+def test_an_episode_may_begin_in_a_given_state() -> None:
+    env = GridWorld(model=corridor())
+    assert env.reset(seed=0, options={"state": 2})[0] == 2
+    after = env.np_random.bit_generator.state
+    env.reset(seed=0)
+    assert env.np_random.bit_generator.state == after
+    with pytest.raises(ValueError, match="'stat'"):
+        env.reset(options={"stat": 2})
+
+
+def test_an_ended_episode_stays_ended() -> None:
+    env = GridWorld(model=corridor())
+    env.reset(seed=0, options={"state": 2})
+    env.step(1)
+    assert env.step(1)[:3] == (3, 0.0, True)
+
+
+def test_seeds_repeat_and_differ() -> None:
+    env = gym.make("rlgrid/FourRooms-v0")
+
+    def walk(seed: int) -> list[int]:
+        env.reset(seed=seed)
+        return [env.step(k % 4)[0] for k in range(100)]
+
+    assert walk(1) == walk(1)
+    assert walk(1) != walk(2)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+@pytest.mark.parametrize("world", ["rlgrid/FrozenLake-v1", "rlgrid/GridWorld-v0"])
+def test_copies_go_on_alike(copied: Any, world: str) -> None:
+    env = gym.make(world, render_mode="rgb_array")
+    env.reset(seed=9)
+    env.step(1)
+    env.render()
+    twin = copied(env)
+    for action in (1, 2, 1, 0, 3, 2):
+        assert env.step(action) == twin.step(action)
+    assert np.array_equal(env.render(), twin.render())
+
+
+def test_a_saved_state_is_gone_back_to() -> None:
+    env = gym.make("rlgrid/FourRooms-v0").unwrapped
+    fresh = env.get_state()  # type: ignore[attr-defined]
+    env.reset(seed=2)
+    saved = json.loads(json.dumps(env.get_state()))  # type: ignore[attr-defined]
+    walk = [env.step(1)[0] for _ in range(30)]
+    env.set_state(saved)  # type: ignore[attr-defined]
+    assert [env.step(1)[0] for _ in range(30)] == walk
+    env.set_state(fresh)  # type: ignore[attr-defined]
+    with pytest.raises(gym.error.ResetNeeded):
+        env.step(0)
+
+
+def test_info_is_the_callers_own() -> None:
+    env = GridWorld(model=corridor())
+    env.reset(seed=0)
+    first = env.step(0)[4]
+    first["mine"] = True
+    assert env.step(0)[4] == {"prob": 1.0}
+
+
+def test_vectors_of_environments() -> None:
+    envs = gym.make_vec("rlgrid/FourRooms-v0", num_envs=5)
+    observations, _ = envs.reset(seed=0)
+    assert observations.shape == (5,)
+    observations, rewards, *_ = envs.step(envs.action_space.sample())
+    assert rewards.shape == (5,)
+    envs.close()
+
+
+def test_toy_texts_table_leads_back_to_the_model() -> None:
+    env = gym.make("rlgrid/RussellNorvig4x3-v0")
+    mdp = MDP.from_gymnasium(env, gamma=1.0)
+    assert mdp.P == env.unwrapped.model.P  # type: ignore[attr-defined]
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------------
+
+
+def test_text_shows_the_map_the_agent_and_the_last_action() -> None:
+    env = GridWorld(map="frozen_lake_4x4", slip=0.0, render_mode="ansi")
+    assert env.render() == " S F F F\n F H F H\n F F F H\n H F F G\n"
+    env.reset(seed=0)
+    assert env.render() == "row 0, column 0\n[S]F F F\n F H F H\n F F F H\n H F F G\n"
+    env.step(1)
+    assert env.render() == "row 1, column 0  (down)\n S F F F\n[F]H F H\n F F F H\n H F F G\n"
+    env.state = 15
+    assert env.render() == "row 3, column 3\n S F F F\n F H F H\n F F F H\n H F F[G]\n"
+
+
+def test_text_of_a_model_without_a_map() -> None:
+    env = GridWorld(model=corridor().to_mdp(), render_mode="ansi")
+    env.reset(seed=0)
+    env.step(np.int64(1))
+    assert env.render() == "state 1 of 4  (1)\n"
+
+
+def test_frames_show_where_the_agent_is() -> None:
+    env = GridWorld(map="four_rooms", render_mode="rgb_array", cell_size=16)
+    env.reset(seed=0)
+    first = env.render()
+    assert first.dtype == np.uint8
+    assert first.shape == (13 * 16, 13 * 16, 3)
+    assert (env.render() == first).all()
+    env.state = 14
+    one = env.render()
+    env.state = 15
+    changed = (env.render() != one).any(axis=2)
+    assert changed.any()
+    assert not changed[:, :16].any()
+    assert not changed[2 * 16 :].any()
+
+
+def test_render_without_a_mode_warns_as_gymnasiums_do() -> None:
+    env = GridWorld(model=corridor())
+    env.reset(seed=0)
+    with pytest.warns(UserWarning, match="rgb_array"):
+        assert env.render() is None
