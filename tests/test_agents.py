@@ -653,7 +653,7 @@ def test_a_failed_save_leaves_the_old_file(saved: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("name", "settings", "steps"),
     [
-        ("FrozenLake-v1", {"learning_rate": "1/N^0.8", "exploration_final_eps": 0.2}, 2_000_000),
+        ("FrozenLake-v1", {"learning_rate": "lin_0.5", "exploration_final_eps": 0.3}, 2_000_000),
         ("CliffWalking-v1", {"learning_rate": 0.5, "exploration_final_eps": 0.1}, 100_000),
     ],
 )
