@@ -1,0 +1,415 @@
+"""`python play.py`: its options, the window on a screen, and the same scene as a film where there is no screen."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlgrid.window.worker import Link
+
+if TYPE_CHECKING:
+    import pygame
+
+    from rlgrid.window.app import App
+
+FILM_SECONDS, FILM_RATE = 20.0, 10.0
+RECORD_RATE = 12.0
+FRAMES = 60  # a second
+
+_EPILOG = """\
+examples:
+  python play.py                                            the tour: value iteration, Q-learning, DQN
+  python play.py --world CliffWalking-v1 --agent q_learning Q-learning on the cliff
+  python play.py --world my_world.toml --speed 20           a map of your own, 20 sweeps a second
+  python play.py --record tour.gif --seconds 30             the first 30 seconds as a film, also without a display
+
+In the window: Space pauses, . steps, W and A choose world and agent, F1 shows all keys.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of play.py."""
+    found = argparse.ArgumentParser(
+        prog="play.py",
+        description="Watch value iteration, Q-learning and a DQN solve a gridworld.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    found.add_argument("--world", metavar="WORLD", help="an id (rlgrid/FourRooms-v0), a built-in map or a map file")
+    found.add_argument("--agent", choices=("value_iteration", "q_learning", "dqn"), help="what solves it")
+    found.add_argument("--seed", type=int, default=0, help="of the agent and of the world (default 0)")
+    found.add_argument("--speed", metavar="N", help='sweeps or steps a second, or "full"')
+    found.add_argument("--theme", choices=("dark", "light"), default="dark")
+    found.add_argument("--size", metavar="WxH", default="1280x800", help="of the window in pixels (default 1280x800)")
+    found.add_argument("--paused", action="store_true", help="begin paused")
+    found.add_argument("--record", metavar="FILE", type=Path, help="write what is seen to a .gif, or its end to a .png")
+    found.add_argument("--frames", type=int, help=f"frames to record, {FILM_RATE:g} a second")
+    found.add_argument("--seconds", type=float, help=f"seconds to record (default {FILM_SECONDS:g})")
+    found.add_argument("--profile-start", action="store_true", help="print how long the start took, and end")
+    return found
+
+
+def check(options: argparse.Namespace) -> None:
+    """Turn texts into what they mean.
+
+    Raises:
+        ValueError: naming the option that is wrong and what may be written.
+    """
+    width, cross, height = options.size.lower().partition("x")
+    if not (cross and width.isdigit() and height.isdigit()) or int(width) < 640 or int(height) < 480:
+        raise ValueError(f"--size must be WIDTHxHEIGHT of at least 640x480, such as 1280x800, not {options.size!r}")
+    options.size = (min(int(width), 7680), min(int(height), 4320))
+    if options.speed is not None:
+        if options.speed == "full":
+            options.speed = math.inf
+        else:
+            try:
+                options.speed = float(options.speed)
+            except ValueError:
+                options.speed = 0.0
+            if not options.speed > 0:
+                raise ValueError('--speed must be a positive number of sweeps or steps a second, or "full"')
+    if options.seed < 0:
+        raise ValueError(f"--seed must be at least 0, not {options.seed}")
+    if options.record is not None:
+        if options.record.suffix.lower() not in (".gif", ".png"):
+            raise ValueError(f"--record writes .gif and .png files, not {str(options.record)!r}")
+        if not options.record.resolve().parent.is_dir():
+            raise ValueError(f"--record: there is no folder {options.record.resolve().parent}")
+    for name in ("frames", "seconds"):
+        value = getattr(options, name)
+        if value is not None and not value > 0:
+            raise ValueError(f"--{name} must be positive, not {value}")
+        if value is not None and options.record is None and has_display():
+            raise ValueError(f"--{name} says how much to record: it needs --record FILE")
+
+
+def has_display() -> bool:
+    """Whether there is a screen to open a window on."""
+    if os.environ.get("SDL_VIDEODRIVER") in ("dummy", "offscreen"):
+        return False
+    if sys.platform.startswith("linux") and not os.environ.get("SDL_VIDEODRIVER"):
+        return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return True
+
+
+def two_pygames() -> str:
+    """What to do where both pygame and pygame-ce are installed, which overwrite each other; "" where all is well."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = []
+    for name in ("pygame", "pygame-ce"):
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            continue
+    if len(found) < 2:
+        return ""
+    return (
+        f"{' and '.join(found)} are both installed and overwrite each other. "
+        "Remedy: python -m pip uninstall -y pygame pygame-ce && python -m pip install pygame-ce"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run play.py; its exit status."""
+    began = time.perf_counter()
+    found = parser()
+    options = found.parse_args(arguments)
+    try:
+        check(options)
+    except ValueError as error:
+        found.error(str(error))
+    trouble = two_pygames()
+    if trouble:
+        print(trouble, file=sys.stderr)
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    tour = options.agent is None and options.speed is None
+
+    def begin(app: App) -> None:
+        app.state.playing = not options.paused
+        app.open(options.world or "rlgrid/FourRooms-v0", options.agent or "value_iteration", options.speed)
+        if trouble:
+            app.say(trouble, 20.0)
+
+    if has_display() and options.record is None:
+        link = Link()
+        link.start()  # it imports while the window opens
+        try:
+            return run(link, options, begin, tour, began)
+        except (ValueError, FileNotFoundError) as error:
+            print(f"play.py: {error}", file=sys.stderr)
+            return 2
+        finally:
+            link.close()
+    target = options.record
+    if target is None:
+        target = Path("play.gif")
+        print(f"There is no display, so what would be seen is written to {target}.")
+    seconds = options.seconds
+    if options.frames is not None:
+        seconds = options.frames / FILM_RATE
+    try:
+        film(target, begin, options.size, options.theme, options.seed, tour, seconds or FILM_SECONDS)
+    except (ValueError, OSError) as error:
+        print(f"play.py: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+# --- without a screen -------------------------------------------------------------------------------------------------
+
+
+def film(
+    target: Path | None,
+    begin: Callable[[App], None],
+    size: tuple[int, int],
+    theme: str,
+    seed: int,
+    tour: bool,
+    seconds: float,
+    rate: float = FILM_RATE,
+) -> list[Any]:
+    """The scene in simulated time, written to a .gif or a .png, or returned as frames where there is no target.
+
+    The same arguments give the same frames. A line on the terminal says how far it is.
+    """
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    from rlgrid.window.app import App
+    from rlgrid.window.local import LocalLink
+    from rlgrid.window.record import GifWriter, pixels, save_png
+
+    link = LocalLink()
+    app = App(link, size, theme=theme, clock=link.clock, tour=tour, seed=seed)
+    begin(app)
+    frames: list[Any] = []
+    writer = GifWriter(target, rate) if target is not None and target.suffix.lower() == ".gif" else None
+    count = max(1, round(seconds * rate))
+    shown: pygame.Surface | None = None
+    try:
+        for number in range(count):
+            link.pass_time(1.0 / rate)
+            app.update()
+            app.update()  # takes the answers to what the first one asked
+            if app.state.error:
+                raise ValueError(app.state.error)
+            shown = app.draw()
+            if writer is not None:
+                writer.add(shown)
+            elif target is None:
+                frames.append(pixels(shown))
+            if target is not None and sys.stderr.isatty():
+                print(f"\r{target}: {100 * (number + 1) // count} %", end="", file=sys.stderr, flush=True)
+    finally:
+        link.close()
+        if writer is not None:
+            writer.close()
+        if target is not None and sys.stderr.isatty():
+            print(file=sys.stderr)
+    if target is not None and writer is None and shown is not None:
+        save_png(shown, target)
+    return frames
+
+
+# --- on a screen ------------------------------------------------------------------------------------------------------
+
+
+def run(link: Link, options: Any, begin: Callable[[App], None], tour: bool, began: float) -> int:
+    """Open the window and stay until it is closed."""
+    import pygame
+
+    from rlgrid.window.app import App
+
+    app = App(link, options.size, theme=options.theme, tour=tour, seed=options.seed)
+    begin(app)
+    pygame.display.init()
+    pygame.display.set_caption("rlgrid")
+    pygame.display.set_icon(_icon())
+    try:
+        screen = pygame.display.set_mode(options.size, pygame.RESIZABLE)
+    except pygame.error as error:
+        print(f"play.py: no window can be opened ({error}); --record FILE writes what would be seen", file=sys.stderr)
+        return 1
+    pygame.key.set_repeat(350, 60)
+    if screen.get_size() != options.size:
+        app.size = screen.get_size()
+    try:
+        _loop(app, screen, began, options.profile_start)
+    finally:
+        link.close()  # the worker ends before the window's own things are put away
+        pygame.display.quit()
+    return 0
+
+
+def _icon() -> pygame.Surface:
+    """Four cells, one of them the accent's colour."""
+    import pygame
+
+    from rlgrid.theme import DARK
+    from rlgrid.window import shapes
+
+    icon = pygame.Surface((64, 64), pygame.SRCALPHA)
+    for spot, colour in (
+        ((6, 6), DARK.second),
+        ((34, 6), DARK.raised),
+        ((6, 34), DARK.raised),
+        ((34, 34), DARK.accent),
+    ):
+        shapes.box(icon, pygame.Rect(spot, (24, 24)), colour, 5)
+    return icon
+
+
+def _loop(app: App, screen: pygame.Surface, began: float, profile: bool) -> None:
+    """60 frames a second while something moves; otherwise asleep until something happens."""
+    import pygame
+
+    from rlgrid.window.record import GifWriter, save_png
+
+    ticker = pygame.time.Clock()
+    writer: GifWriter | None = None
+    recorded = 0.0
+    previous: pygame.Surface | None = None
+    first = True
+    while app.running:
+        app.update()
+        picture = app.draw()
+        if picture is not previous:
+            if screen.get_size() != app.size:
+                screen = pygame.display.get_surface() or screen
+            screen.blit(picture, (0, 0))
+            pygame.display.flip()
+            previous = picture
+        if first and profile:
+            print(f"first frame after {time.perf_counter() - began:.2f} s", flush=True)
+        first = False
+        if profile and app.first_tables is not None and app.state.snapshot.count >= 2:
+            print(f"learning visible after {time.perf_counter() - began:.2f} s", flush=True)
+            return
+        if app.wants_screenshot:
+            app.wants_screenshot = False
+            path = _free_name("png")
+            save_png(picture, path)
+            app.say(f"saved {path}")
+        if app.wants_recording:
+            app.wants_recording = False
+            if writer is None:
+                writer = GifWriter(_free_name("gif"), RECORD_RATE)
+                app.state.recording, recorded = True, 0.0
+            else:
+                writer = _finish(app, writer)
+        now = time.perf_counter()
+        if writer is not None and now - recorded >= 1.0 / RECORD_RATE:
+            writer.add(picture)
+            recorded = now
+        busy = app.animating or writer is not None
+        events = pygame.event.get()
+        if not events and not busy:
+            # Nothing moves: sleep until an event, but look for snapshots often enough.
+            event = pygame.event.wait(16 if app.state.playing else 60)
+            events = [event] if event.type != pygame.NOEVENT else []
+        elif busy:
+            ticker.tick(FRAMES)
+        for event in events:
+            app.handle(event)
+    if writer is not None:
+        writer.close()
+
+
+def _finish(app: App, writer: Any) -> None:
+    """End a recording and say where it is."""
+    app.state.recording = False
+    try:
+        writer.close()
+    except OSError as error:
+        app.say(str(error), 6.0)
+    else:
+        app.say(f"saved {writer.path}, {writer.frames} frames")
+
+
+def _free_name(suffix: str) -> Path:
+    number = 1
+    while (path := Path(f"rlgrid-{number}.{suffix}")).exists():
+        number += 1
+    return path
+
+
+# --- from a script ----------------------------------------------------------------------------------------------------
+
+
+def watch(
+    env: Any,
+    agent: Any,
+    *,
+    theme: str = "dark",
+    size: tuple[int, int] = (1280, 800),
+    speed: float | None = None,
+    record: str | os.PathLike[str] | None = None,
+    seconds: float = FILM_SECONDS,
+) -> list[Any] | None:
+    """The window of play.py on an environment and an agent.
+
+    An agent of `rlgrid.agents` goes on learning (or planning) in it, in a copy: the caller's objects stay as they
+    are. Any other object with ``predict(observation) -> (action, state)`` is watched acting; where observations are
+    the states of a known model, its policy is drawn and valued exactly. A foreign environment without a model
+    shows the pictures that it renders (``render_mode="rgb_array"``).
+
+    Args:
+        env: a Gymnasium environment.
+        agent: of `rlgrid.agents`, or any object with ``predict``.
+        theme: "dark" or "light". size: (width, height) of the window in pixels.
+        speed: sweeps or steps a second, infinity for as fast as possible; None chooses.
+        record: write ``seconds`` of it to this .gif (or its end to this .png) instead of opening a window.
+
+    Returns:
+        None after the window was closed or the file was written. Without a display and without ``record``: the
+        frames, a list of uint8 [H, W, 3], ten for each of ``seconds``.
+
+    Raises:
+        TypeError: if ``agent`` cannot predict, or env or agent cannot be sent to another process.
+        ValueError: if a recorded run fails, or the file's name ends in neither .gif nor .png.
+    """
+    import pickle
+
+    import cloudpickle
+
+    from rlgrid.theme import theme_of
+    from rlgrid.window.engine import model_of
+
+    if not callable(getattr(agent, "predict", None)):
+        raise TypeError(f"agent must have predict(observation) -> (action, state), as {type(agent).__name__} has not")
+    if not hasattr(env, "unwrapped"):
+        raise TypeError(f"env must be a Gymnasium environment, not {env!r}")
+    theme = theme_of(theme).name
+    target = None if record is None else Path(record)
+    if target is not None and target.suffix.lower() not in (".gif", ".png"):
+        raise ValueError(f"record writes .gif and .png files, not {str(target)!r}")
+    try:
+        pickled = cloudpickle.dumps((env, agent))
+    except (TypeError, pickle.PicklingError, AttributeError) as error:
+        raise TypeError(f"env and agent run in a process of their own, but cannot be sent to it: {error}") from error
+    model = model_of(env)
+    spec = getattr(env.unwrapped, "spec", None) or getattr(env, "spec", None)
+    title = str(getattr(model, "name", "")) or (spec.id if spec is not None else type(env.unwrapped).__name__)
+    unit = str(getattr(agent, "unit", "step"))
+    learns = hasattr(agent, "advance")
+    pace = speed if speed is not None or learns else 6.0
+
+    def begin(app: App) -> None:
+        app.watch(pickled, model, (title, type(agent).__name__), unit, pace)
+
+    if target is None and has_display():
+        link = Link()
+        try:
+            options = argparse.Namespace(size=size, theme=theme, seed=0, profile_start=False)
+            run(link, options, begin, False, time.perf_counter())
+        finally:
+            link.close()
+        return None
+    frames = film(target, begin, size, theme, 0, False, seconds)
+    return frames if target is None else None

@@ -1,0 +1,80 @@
+"""The worker without a process: the engine in simulated time, for pictures and films that come out alike every time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rlgrid.window.engine import Engine, Scenario, outcomes_of
+
+
+class LocalLink:
+    """Stands for `rlgrid.window.worker.Link`; `clock` is the time that `pass_time` has let pass."""
+
+    def __init__(self) -> None:
+        self.run = 0
+        self.time = 0.0
+        self.engine: Engine | None = None
+        self._messages: list[tuple[Any, ...]] = []
+
+    def clock(self) -> float:
+        """Simulated seconds."""
+        return self.time
+
+    def load(self, scenario: Scenario, playing: bool, speed: float) -> None:
+        """Run a scenario."""
+        self.run += 1
+        self._messages = []
+        try:
+            self.engine = Engine(scenario, patient=True)
+        except Exception as error:
+            self.engine = None
+            self._messages.append(("failed", str(error)))
+            return
+        self.engine.playing = playing
+        self.engine.set_speed(speed)
+        self._messages.append(("doing", ""))
+        self._messages.append(("world", self.run, self.engine.facts(), self.engine.parameters()))
+
+    def send(self, name: str, *rest: Any) -> None:
+        """A command of the run."""
+        engine = self.engine
+        if engine is None:
+            return
+        try:
+            engine.obey(name, *rest)
+        except (ValueError, TypeError) as error:
+            self._messages.append(("refused", str(error)))
+        self._messages.append(("parameters", self.run, engine.parameters(), engine.facts()))
+        if name in ("step", "episode", "reset"):
+            self._messages.append(("snapshot", self.run, engine.snapshot()))
+
+    def inspect(self, state: int) -> None:
+        """Answer with the outcomes of a state."""
+        if self.engine is not None and self.engine.model is not None:
+            self._messages.append(("outcomes", self.run, state, outcomes_of(self.engine.model, state)))
+
+    def receive(self) -> list[tuple[Any, ...]]:
+        """What came in since the last time."""
+        found, self._messages = self._messages, []
+        return found
+
+    def pass_time(self, seconds: float) -> None:
+        """Let simulated time pass."""
+        self.time += seconds
+        engine = self.engine
+        if engine is None or not engine.playing:
+            return
+        try:
+            engine.tick(seconds)
+            self._messages.append(("parameters", self.run, engine.parameters(), engine.facts()))
+            self._messages.append(("snapshot", self.run, engine.snapshot()))
+        except Exception as error:
+            engine.close()
+            self.engine = None
+            self._messages.append(("failed", str(error)))
+
+    def close(self) -> None:
+        """End."""
+        if self.engine is not None:
+            self.engine.close()
+            self.engine = None

@@ -1,0 +1,204 @@
+"""The scene: state and size in, picture out.
+
+The window is five regions (bar, left, map, right, bottom) and what lies over them. Each region is painted on a
+surface of its own and kept for as long as nothing that it shows has changed, so a frame costs what changed in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pygame
+
+from rlgrid.theme import THEMES
+from rlgrid.window import bar, inspector, mapview, overlays, plots, side
+from rlgrid.window.state import State
+from rlgrid.window.widgets import Canvas, Control
+
+SMALLEST = (640, 480)
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Where the regions lie; absent ones have no size."""
+
+    bar: pygame.Rect
+    left: pygame.Rect
+    map: pygame.Rect
+    right: pygame.Rect
+    bottom: pygame.Rect
+
+    def all(self) -> dict[str, pygame.Rect]:
+        """Those that are there, by name."""
+        named = {"bar": self.bar, "left": self.left, "map": self.map, "right": self.right, "bottom": self.bottom}
+        return {name: rect for name, rect in named.items() if rect.width and rect.height}
+
+
+def arrange(size: tuple[int, int], drawer: str = "") -> Regions:
+    """The regions of a window of this size. Below 1000 pixels the side panels are drawers, one open at most."""
+    width, height = size
+    top = bar.height(width)
+    foot = plots.height(height)
+    body = height - top - foot
+    nothing = pygame.Rect(0, 0, 0, 0)
+    head = pygame.Rect(0, 0, width, top)
+    if width >= bar.DRAWERS:
+        left = pygame.Rect(0, top, side.WIDTH, height - top)
+        rest = width - side.WIDTH
+        right = pygame.Rect(width - inspector.WIDTH, top, inspector.WIDTH, body)
+        middle = pygame.Rect(side.WIDTH, top, rest - inspector.WIDTH, body)
+        return Regions(head, left, middle, right, pygame.Rect(side.WIDTH, height - foot, rest, foot))
+    bottom = pygame.Rect(0, height - foot, width, foot)
+    if drawer == "left":
+        left = pygame.Rect(0, top, side.WIDTH, body)
+        return Regions(head, left, pygame.Rect(side.WIDTH, top, width - side.WIDTH, body), nothing, bottom)
+    if drawer == "right":
+        wide = min(inspector.WIDTH, width // 2)
+        right = pygame.Rect(width - wide, top, wide, body)
+        return Regions(head, nothing, pygame.Rect(0, top, width - wide, body), right, bottom)
+    return Regions(head, nothing, pygame.Rect(0, top, width, body), nothing, bottom)
+
+
+class Scene:
+    """Draws states, and remembers where the controls and the texts of the last one lie."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[object, Canvas]] = {}
+        self._map: tuple[object, pygame.Surface] | None = None
+        self._alive: tuple[object, ...] = ()  # what keys name by id, held so that no id is used twice
+        self._last: tuple[object, pygame.Surface] | None = None
+        self.controls: list[Control] = []
+        self.texts: list[tuple[str, pygame.Rect]] = []
+        self.regions = arrange((1280, 800))
+        self.map_place = pygame.Rect(0, 0, 0, 0)
+        self.map_view: object = None
+        self._layout: mapview.picture.Layout | None = None
+
+    def render(self, state: State, size: tuple[int, int], hovered: str | None = None) -> pygame.Surface:
+        """The picture of a state; the same surface is handed out again where nothing has changed."""
+        regions = arrange(size, state.drawer)
+        key = (
+            size,
+            hovered,
+            state.theme,
+            *(painter_key(state) for painter_key in (bar.key, side.key, inspector.key, plots.key, mapview.cells_key)),
+            state.walker_at,
+            state.snapshot.trail,
+            state.doing,
+            state.error,
+            state.notice,
+            state.help,
+            state.menu and (state.menu.name, state.menu.lit, len(state.menu.entries)),
+        )
+        if self._last is not None and self._last[0] == key:
+            return self._last[1]
+        theme = THEMES[state.theme]
+        surface = pygame.Surface(size)
+        surface.fill(theme.background)
+        self.regions, self.controls, self.texts = regions, [], []
+        self._paint_map(surface, state, regions.map, hovered)
+        painters: dict[str, tuple[Callable[[Canvas, State], None], Callable[[State], object]]] = {
+            "bar": (bar.paint, bar.key),
+            "left": (side.paint, side.key),
+            "right": (inspector.paint, inspector.key),
+            "bottom": (plots.paint, plots.key),
+        }
+        for name, rect in regions.all().items():
+            if name in painters:
+                paint, painter_key = painters[name]
+                self._place(surface, name, rect, state, hovered, paint, painter_key(state))
+        self._paint_overlays(surface, state, hovered)
+        self._alive = (state.snapshot, state.model)
+        self._last = (key, surface)
+        return surface
+
+    def _place(
+        self,
+        surface: pygame.Surface,
+        name: str,
+        rect: pygame.Rect,
+        state: State,
+        hovered: str | None,
+        paint: Callable[[Canvas, State], None],
+        depends: object,
+    ) -> Canvas:
+        """Blit a region, painted anew only if something that it depends on has changed."""
+        old = self._kept.get(name)
+        inside = hovered if old is None or any(c.name in (hovered, old[1].hovered) for c in old[1].controls) else None
+        key = (tuple(rect), state.theme, inside, depends)
+        if old is None or old[0] != key:
+            canvas = Canvas(pygame.Surface(rect.size), THEMES[state.theme], rect.left, rect.top, hovered=inside)
+            canvas.surface.fill(canvas.theme.background)
+            paint(canvas, state)
+            old = (key, canvas)
+            self._kept[name] = old
+        surface.blit(old[1].surface, rect)
+        self.controls += old[1].controls
+        self.texts += old[1].texts
+        return old[1]
+
+    def _paint_map(self, surface: pygame.Surface, state: State, region: pygame.Rect, hovered: str | None) -> None:
+        self._layout = None
+        if state.model is None:
+            self._paint_frame(surface, state, region)
+            return
+        legend = mapview.has_legend(region)
+        place, view = mapview.view_of(state.model, region, legend)
+        key = (place.size, view, mapview.cells_key(state))
+        if self._map is None or self._map[0] != key:
+            self._map = (key, mapview.cells(state, place.size, view))
+        surface.blit(self._map[1], place)
+        self.map_place, self._layout = place, view
+        surface.set_clip(region)
+        mapview.overlay(surface, state, place, view, THEMES[state.theme])
+        surface.set_clip(None)
+        if legend:
+            spot = pygame.Rect(place.right + 14, place.top - 6, region.right - place.right - 14, place.height + 10)
+            spot.height = max(spot.height, min(180, region.bottom - spot.top))
+            self._place(surface, "legend", spot, state, hovered, mapview.paint_legend, (key, state.snapshot.converged))
+
+    def _paint_frame(self, surface: pygame.Surface, state: State, region: pygame.Rect) -> None:
+        """The picture that a foreign environment draws of itself."""
+        self.map_place = pygame.Rect(region.center, (0, 0))
+        frame = state.snapshot.frame
+        if frame is None:
+            return
+        high, wide = frame.shape[:2]
+        factor = min((region.width - 32) / wide, (region.height - 32) / high)
+        picture = pygame.image.frombuffer(frame.tobytes(), (wide, high), "RGB")
+        shown = pygame.transform.smoothscale(picture, (max(1, round(wide * factor)), max(1, round(high * factor))))
+        surface.blit(shown, shown.get_rect(center=region.center))
+
+    def _paint_overlays(self, surface: pygame.Surface, state: State, hovered: str | None) -> None:
+        canvas = Canvas(surface, THEMES[state.theme], hovered=hovered)
+        if state.error:
+            overlays.paint_error(canvas, state.error, self.regions.map)
+        elif state.doing:
+            overlays.paint_doing(canvas, state.doing, self.regions.map)
+        if state.notice:
+            overlays.paint_notice(canvas, state.notice, self.regions.map)
+        if state.menu is not None:
+            anchor = next((c.rect for c in self.controls if c.name == state.menu.name), pygame.Rect(88, 9, 168, 30))
+            overlays.paint_menu(canvas, state.menu, anchor)
+        if state.help:
+            canvas.controls, canvas.texts = [], []
+            overlays.paint_help(canvas)
+            self.controls, self.texts = [], []
+        # What lies on top answers first.
+        self.controls = canvas.controls + self.controls
+        self.texts += canvas.texts
+
+    def control_at(self, x: int, y: int) -> Control | None:
+        """The control under a point."""
+        return next((control for control in self.controls if control.rect.collidepoint(x, y)), None)
+
+    def cell_at(self, x: int, y: int, state: State) -> int | None:
+        """The state under a point of the map, or None."""
+        if self._layout is None or state.model is None or not self.regions.map.collidepoint(x, y):
+            return None
+        cell = self._layout.cell_at(x - self.map_place.left, y - self.map_place.top)
+        if cell is None:
+            return None
+        found = cell[0] * self._layout.columns + cell[1]
+        return found if found < state.model.num_states else None

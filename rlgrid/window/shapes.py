@@ -1,0 +1,196 @@
+"""Shapes with smooth edges: rounded boxes, discs, lines, and the icons of the bar.
+
+Every shape is drawn four times too large and scaled down, which SDL does by averaging; the results are cached by
+what they look like. pygame and pygame-ce draw them alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import pygame
+
+from rlgrid.theme import RGB
+
+FINE = 4  # pixels drawn for each pixel shown, in each direction
+Point = tuple[float, float]
+
+
+def mix(one: RGB, other: RGB, part: float) -> RGB:
+    """``part`` of the way from one colour to another."""
+    r, g, b = (round(a + (c - a) * part) for a, c in zip(one, other, strict=True))
+    return r, g, b
+
+
+def _fine(width: int, height: int, colour: RGB, paint: Callable[[pygame.Surface, int], None]) -> pygame.Surface:
+    """A see-through surface in ``colour`` whose opacity is what ``paint`` left white on a large black one."""
+    large = pygame.Surface((width * FINE, height * FINE), pygame.SRCALPHA)
+    large.fill((*colour, 0))
+    paint(large, FINE)
+    return pygame.transform.smoothscale(large, (width, height))
+
+
+@lru_cache(512)
+def _box(width: int, height: int, radius: int, fill: RGB, border: RGB | None, thick: float) -> pygame.Surface:
+    def paint(large: pygame.Surface, fine: int) -> None:
+        area = large.get_rect()
+        if border is not None:
+            pygame.draw.rect(large, (*border, 255), area, border_radius=radius * fine)
+            inset = round(thick * fine)
+            area = area.inflate(-2 * inset, -2 * inset)
+            pygame.draw.rect(large, (*fill, 255), area, border_radius=max(0, radius * fine - inset))
+        else:
+            pygame.draw.rect(large, (*fill, 255), area, border_radius=radius * fine)
+
+    return _fine(width, height, border or fill, paint)
+
+
+def box(
+    surface: pygame.Surface,
+    rect: pygame.Rect,
+    fill: RGB,
+    radius: int = 6,
+    border: RGB | None = None,
+    thick: float = 1.0,
+) -> None:
+    """A box with round corners, with a border of ``thick`` pixels inside its edge where one is given."""
+    if rect.width > 0 and rect.height > 0:
+        radius = min(radius, rect.width // 2, rect.height // 2)
+        surface.blit(_box(rect.width, rect.height, radius, fill, border, thick), rect)
+
+
+@lru_cache(64)
+def _frame(width: int, height: int, radius: int, colour: RGB, thick: float) -> pygame.Surface:
+    def paint(large: pygame.Surface, fine: int) -> None:
+        area = large.get_rect()
+        pygame.draw.rect(large, (*colour, 255), area, round(thick * fine), border_radius=radius * fine)
+
+    return _fine(width, height, colour, paint)
+
+
+def frame(surface: pygame.Surface, rect: pygame.Rect, colour: RGB, radius: int = 4, thick: float = 2.0) -> None:
+    """The outline of a box, inside its edge."""
+    if rect.width > 0 and rect.height > 0:
+        surface.blit(_frame(rect.width, rect.height, radius, colour, thick), rect)
+
+
+@lru_cache(128)
+def _disc(radius: float, fill: RGB, border: RGB | None, thick: float) -> pygame.Surface:
+    side = 2 * math.ceil(radius) + 2
+
+    def paint(large: pygame.Surface, fine: int) -> None:
+        centre = (side * fine / 2, side * fine / 2)
+        if border is not None:
+            pygame.draw.circle(large, (*border, 255), centre, radius * fine)
+            pygame.draw.circle(large, (*fill, 255), centre, (radius - thick) * fine)
+        else:
+            pygame.draw.circle(large, (*fill, 255), centre, radius * fine)
+
+    return _fine(side, side, border or fill, paint)
+
+
+def disc(
+    surface: pygame.Surface, centre: Point, radius: float, fill: RGB, border: RGB | None = None, thick: float = 2.0
+) -> None:
+    """A disc, with a rim of ``thick`` pixels where a border is given."""
+    picture = _disc(round(radius * 4) / 4, fill, border, thick)
+    surface.blit(picture, picture.get_rect(center=(round(centre[0]), round(centre[1]))))
+
+
+def polygon(surface: pygame.Surface, points: Sequence[Point], colour: RGB) -> None:
+    """A filled polygon."""
+    left, top = math.floor(min(x for x, _ in points)) - 1, math.floor(min(y for _, y in points)) - 1
+    right, bottom = math.ceil(max(x for x, _ in points)) + 1, math.ceil(max(y for _, y in points)) + 1
+
+    def paint(large: pygame.Surface, fine: int) -> None:
+        pygame.draw.polygon(large, (*colour, 255), [((x - left) * fine, (y - top) * fine) for x, y in points])
+
+    surface.blit(_fine(right - left, bottom - top, colour, paint), (left, top))
+
+
+def line(surface: pygame.Surface, points: Sequence[Point], colour: RGB, thick: float = 2.0, alpha: int = 255) -> None:
+    """A line through ``points`` with round joints and ends."""
+    if len(points) < 2:
+        return
+    margin = math.ceil(thick) + 1
+    left, top = math.floor(min(x for x, _ in points)) - margin, math.floor(min(y for _, y in points)) - margin
+    right, bottom = math.ceil(max(x for x, _ in points)) + margin, math.ceil(max(y for _, y in points)) + margin
+
+    def paint(large: pygame.Surface, fine: int) -> None:
+        radius = thick * fine / 2
+        spots = [((x - left) * fine, (y - top) * fine) for x, y in points]
+        for (x0, y0), (x1, y1) in zip(spots, spots[1:], strict=False):
+            length = math.hypot(x1 - x0, y1 - y0)
+            if length > 0:
+                nx, ny = (y0 - y1) / length * radius, (x1 - x0) / length * radius
+                corners = [(x0 + nx, y0 + ny), (x1 + nx, y1 + ny), (x1 - nx, y1 - ny), (x0 - nx, y0 - ny)]
+                pygame.draw.polygon(large, (*colour, 255), corners)
+        for spot in spots:
+            pygame.draw.circle(large, (*colour, 255), spot, radius)
+
+    picture = _fine(right - left, bottom - top, colour, paint)
+    if alpha < 255:
+        picture.set_alpha(alpha)
+    surface.blit(picture, (left, top))
+
+
+def dashes(surface: pygame.Surface, left: int, right: int, y: int, colour: RGB) -> None:
+    """A dashed level line of one pixel."""
+    for x in range(left, right, 7):
+        pygame.draw.line(surface, colour, (x, y), (min(x + 3, right - 1), y))
+
+
+# --- icons, in a square of side 1 around (0, 0) -----------------------------------------------------------------------
+
+_TRIANGLE = [(-0.36, -0.44), (0.40, 0.0), (-0.36, 0.44)]
+
+
+def _bar(x: float, half: float = 0.07, tall: float = 0.44) -> list[Point]:
+    return [(x - half, -tall), (x + half, -tall), (x + half, tall), (x - half, tall)]
+
+
+ICONS: dict[str, list[list[Point]]] = {
+    "start": [_bar(-0.46), [(0.44, -0.46), (-0.34, 0.0), (0.44, 0.46)]],
+    "back": [[(0.36, -0.46), (-0.42, 0.0), (0.36, 0.46)]],
+    "play": [_TRIANGLE],
+    "pause": [_bar(-0.24, 0.11, 0.42), _bar(0.24, 0.11, 0.42)],
+    "step": [[(-0.36, -0.46), (0.42, 0.0), (-0.36, 0.46)]],
+    "end": [[(-0.44, -0.46), (0.34, 0.0), (-0.44, 0.46)], _bar(0.46)],
+    "close": [
+        [(-0.40, -0.30), (-0.30, -0.40), (0.40, 0.30), (0.30, 0.40)],
+        [(-0.30, 0.40), (-0.40, 0.30), (0.30, -0.40), (0.40, -0.30)],
+    ],
+    "down": [[(-0.5, -0.26), (0.5, -0.26), (0.0, 0.34)]],
+}
+
+
+def icon(surface: pygame.Surface, name: str, centre: Point, size: float, colour: RGB) -> None:
+    """One of `ICONS` in a square of ``size`` pixels."""
+    for outline in ICONS[name]:
+        polygon(surface, [(centre[0] + x * size, centre[1] + y * size) for x, y in outline], colour)
+
+
+@lru_cache(16)
+def _half_disc(radius: float, colour: RGB) -> pygame.Surface:
+    side = 2 * math.ceil(radius) + 2
+
+    def paint(large: pygame.Surface, fine: int) -> None:
+        centre = (side * fine / 2, side * fine / 2)
+        pygame.draw.circle(large, (*colour, 255), centre, radius * fine, round(1.2 * fine))
+        pygame.draw.circle(large, (*colour, 255), centre, radius * fine, draw_top_left=True, draw_bottom_left=True)
+
+    return _fine(side, side, colour, paint)
+
+
+def half_disc(surface: pygame.Surface, centre: Point, radius: float, colour: RGB) -> None:
+    """A ring whose left half is filled: the sign for switching between dark and light."""
+    picture = _half_disc(radius, colour)
+    surface.blit(picture, picture.get_rect(center=(round(centre[0]), round(centre[1]))))
+
+
+def diamond(surface: pygame.Surface, centre: Point, radius: float, colour: RGB) -> None:
+    """A square on its tip."""
+    x, y = centre
+    polygon(surface, [(x, y - radius), (x + radius, y), (x, y + radius), (x - radius, y)], colour)

@@ -1,0 +1,86 @@
+"""Snapshots between the worker and the window: tables in shared memory, and the few numbers beside them in a message.
+
+The window owns the memory: it creates it when the worker says how large the world is, and unlinks it when it closes,
+whatever has become of the worker. At most one snapshot is on its way: the worker writes the next one only after the
+window has said that it has read the last, so nothing is read while it is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from multiprocessing.shared_memory import SharedMemory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgrid.window.state import Snapshot
+
+_FLOAT, _INT, _BOOL = np.dtype(np.float64), np.dtype(np.int64), np.dtype(np.bool_)
+
+# name: (type, whether there is one number for each action)
+TABLES: dict[str, tuple[np.dtype[Any], bool]] = {
+    "values": (_FLOAT, False),
+    "previous": (_FLOAT, False),
+    "lower": (_FLOAT, False),
+    "upper": (_FLOAT, False),
+    "change": (_FLOAT, False),
+    "optimal": (_FLOAT, False),
+    "td_error": (_FLOAT, False),
+    "visits": (_INT, False),
+    "q_values": (_FLOAT, True),
+    "greedy": (_BOOL, True),
+}
+
+
+class Tables:
+    """The tables of a world with S states and A actions, one after the other in shared memory."""
+
+    def __init__(self, num_states: int, num_actions: int, name: str | None = None) -> None:
+        self._shapes = {
+            key: (num_states, num_actions) if per_action else (num_states,) for key, (_, per_action) in TABLES.items()
+        }
+        sizes = {
+            key: -(-int(np.prod(shape)) * TABLES[key][0].itemsize // 64) * 64 for key, shape in self._shapes.items()
+        }
+        total = max(64, sum(sizes.values()))
+        self._memory = SharedMemory(create=True, size=total) if name is None else SharedMemory(name)
+        self._owner = name is None
+        self._arrays: dict[str, NDArray[Any]] = {}
+        offset = 0
+        for key, shape in self._shapes.items():
+            self._arrays[key] = np.ndarray(shape, TABLES[key][0], self._memory.buf, offset)
+            offset += sizes[key]
+
+    @property
+    def name(self) -> str:
+        """By which another process finds the memory."""
+        return self._memory.name
+
+    def write(self, shot: Snapshot) -> Snapshot:
+        """Put a snapshot's tables into the memory; what is left of it names which ones they are."""
+        present = []
+        for key, array in self._arrays.items():
+            table = getattr(shot, key)
+            if table is not None:
+                array[...] = table
+                present.append(key)
+        return replace(
+            shot, **{key: None for key in TABLES}, metrics=shot.metrics | {f"has {key}": 1.0 for key in present}
+        )
+
+    def read(self, message: Snapshot) -> Snapshot:
+        """The whole snapshot again, its tables copied out of the memory."""
+        present = {key for key in TABLES if f"has {key}" in message.metrics}
+        metrics = {key: value for key, value in message.metrics.items() if not key.startswith("has ")}
+        return replace(message, metrics=metrics, **{key: self._arrays[key].copy() for key in present})
+
+    def close(self) -> None:
+        """Let go of the memory; its owner also removes it."""
+        self._arrays.clear()
+        self._memory.close()
+        if self._owner:
+            self._memory.unlink()
+
+
+assert set(TABLES) <= {f.name for f in fields(Snapshot)}

@@ -1,0 +1,292 @@
+"""What the window shows, as plain values: the scene is drawn from this and from a size, and from nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+LAYERS = ("values", "q", "policy", "visits", "error")
+LAYER_TITLES = {"values": "Values", "q": "Q", "policy": "Policy", "visits": "Visits", "error": "Error"}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A number of the world or of the agent that a slider changes (low < high), or a fact that is only said."""
+
+    name: str
+    label: str
+    group: str  # "world" or "agent"
+    value: float
+    text: str = ""  # of a fact, or in place of the number
+    low: float = 0.0
+    high: float = 0.0
+    digits: int = 2
+    log: bool = False
+    initial: float = 0.0
+
+    @property
+    def is_slider(self) -> bool:
+        """Whether it can be changed."""
+        return self.high > self.low
+
+    @property
+    def part(self) -> float:
+        """Where the knob stands, in [0, 1]."""
+        if self.log:
+            return math.log(self.value / self.low) / math.log(self.high / self.low) if self.value > 0 else 0.0
+        return (self.value - self.low) / (self.high - self.low)
+
+    def at(self, part: float) -> float:
+        """The value at a place of the knob, rounded to what is shown."""
+        part = min(1.0, max(0.0, part))
+        if self.log:
+            value = self.low * (self.high / self.low) ** part
+            return float(f"{value:.1e}")
+        return round(self.low + part * (self.high - self.low), self.digits)
+
+    @property
+    def shown(self) -> str:
+        """The value in words."""
+        if self.text:
+            return self.text
+        if self.log:
+            return f"{self.value:g}" if self.value >= 1e-3 else f"{self.value:.1e}".replace("e-0", "e-")
+        return f"{self.value:.{self.digits}f}"
+
+    @property
+    def changed(self) -> bool:
+        """Whether it differs from what it was at first."""
+        return self.is_slider and not math.isclose(self.value, self.initial, rel_tol=1e-9, abs_tol=1e-12)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The tables of an agent at one moment, copied out of the worker. Absent tables are None."""
+
+    count: int = 0
+    values: Floats | None = None  # [S]
+    q_values: Floats | None = None  # [S, A]
+    greedy: NDArray[np.bool_] | None = None  # [S, A]
+    previous: Floats | None = None  # [S], the values before the last sweep
+    lower: Floats | None = None  # [S]
+    upper: Floats | None = None  # [S]
+    change: Floats | None = None  # [S], |V - previous|
+    optimal: Floats | None = None  # [S]
+    visits: NDArray[np.int64] | None = None  # [S]
+    td_error: Floats | None = None  # [S], of the last update there
+    walker: int | None = None
+    trail: tuple[int, ...] = ()
+    follows_learner: bool = False
+    error_bound: float | None = None
+    regret: float | None = None  # share of regret of the greedy policy
+    mean_return: float | None = None
+    episodes: int = 0
+    episode_steps: int = 0
+    converged: bool = False
+    metrics: dict[str, float] = field(default_factory=dict)
+    frame: NDArray[np.uint8] | None = None  # [H, W, 3], of a foreign environment
+
+
+class Curve:
+    """Points (x, y) of one quantity, thinned by halves so that it never grows beyond ``most``."""
+
+    def __init__(self, most: int = 600) -> None:
+        self._most = most
+        self.points: list[tuple[float, float]] = []
+        self._every = 1
+        self._skipped = 0
+
+    def add(self, x: float, y: float) -> None:
+        """Append a point; one at the same x replaces the last."""
+        if not math.isfinite(y):
+            return
+        if self.points and self.points[-1][0] >= x:
+            self.points[-1] = (self.points[-1][0], y)
+            return
+        self._skipped += 1
+        if self._skipped < self._every and len(self.points) > 1:
+            self.points[-1] = (x, y)  # the present value is always there
+            return
+        self._skipped = 0
+        self.points.append((x, y))
+        if len(self.points) > self._most:
+            self.points = [*self.points[:-1:2], self.points[-1]]
+            self._every *= 2
+
+    @property
+    def last(self) -> float | None:
+        """The present value."""
+        return self.points[-1][1] if self.points else None
+
+
+class ValueHistory:
+    """The values of all states over time, thinned by halves; for the small curve of one state."""
+
+    def __init__(self, most: int = 240, cells: int = 20_000) -> None:
+        self._most, self._cells = most, cells
+        self._times: list[float] = []
+        self._tables: list[NDArray[np.float32]] = []
+        self._every = 1
+        self._skipped = 0
+
+    def add(self, time: float, values: Floats) -> None:
+        """Remember the values at a time; worlds of more than ``cells`` states are not remembered."""
+        if values.size > self._cells or (self._times and time <= self._times[-1]):
+            return
+        self._skipped += 1
+        if self._skipped < self._every and len(self._times) > 1:
+            self._times[-1], self._tables[-1] = time, values.astype(np.float32)
+            return
+        self._skipped = 0
+        self._times.append(time)
+        self._tables.append(values.astype(np.float32))
+        if len(self._times) > self._most:
+            self._times = [*self._times[:-1:2], self._times[-1]]
+            self._tables = [*self._tables[:-1:2], self._tables[-1]]
+            self._every *= 2
+
+    def of(self, state: int) -> list[tuple[float, float]]:
+        """The points of one state."""
+        return [
+            (t, float(table[state])) for t, table in zip(self._times, self._tables, strict=True) if state < table.size
+        ]
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A change of a parameter, at the count of units at which it took effect."""
+
+    count: int
+    symbol: str
+    before: str
+    after: str
+
+
+@dataclass
+class Menu:
+    """An open menu: its name, (key, words) of each entry, and the entry that is lit."""
+
+    name: str
+    entries: list[tuple[str, str]]
+    lit: int = 0
+
+
+@dataclass
+class State:
+    """Everything that the scene shows."""
+
+    model: Any = None  # what is drawn: a GridModel or an MDP; None for a foreign environment
+    world: str = ""
+    world_title: str = ""
+    world_note: str = ""
+    agent: str = ""
+    agent_title: str = ""
+    unit: str = "sweep"
+    in_place: bool = False  # sweeps that use values of the same sweep
+    parameters: list[Parameter] = field(default_factory=list)
+    theme: str = "dark"
+    layer: str = "values"
+    arrows: bool = True
+    playing: bool = True
+    speed: float = 8.0
+    snapshot: Snapshot = field(default_factory=Snapshot)
+    walker_at: tuple[float, float] | None = None  # (row, column), between cells while it glides
+    flash: float = 0.0  # how bright the cells that the last sweep changed are, in [0, 1]
+    scale_lock: tuple[float, float] | None = None
+    hover: int | None = None
+    pinned: int | None = None
+    inspected: int | None = None  # the action that is written out; None: a greedy one
+    outcomes: dict[int, list[list[tuple[float, int, float, bool]]]] = field(default_factory=dict)
+    error_curve: Curve = field(default_factory=Curve)
+    regret_curve: Curve = field(default_factory=Curve)
+    return_curve: Curve = field(default_factory=Curve)
+    history: ValueHistory = field(default_factory=ValueHistory)
+    edits: list[Edit] = field(default_factory=list)
+    doing: str = ""  # what the worker is busy with, in words
+    error: str = ""  # why the worker stopped
+    line: str = ""  # the line at the bottom
+    notice: str = ""  # a short message, such as the name of a saved file
+    recording: bool = False
+    touring: bool = False
+    drawer: str = ""  # "left" or "right" where the window is small
+    menu: Menu | None = None
+    help: bool = False
+    watched: bool = False  # the environment and the agent came from a script
+
+    @property
+    def focus(self) -> int | None:
+        """The state that is inspected: the pinned one, else the one under the pointer, else the walker's."""
+        for state in (self.pinned, self.hover, self.snapshot.walker):
+            if state is not None and (self.model is None or state < self.model.num_states):
+                return state
+        return None
+
+    @property
+    def plans(self) -> bool:
+        """Whether the agent plans with the model, sweep by sweep."""
+        return self.unit == "sweep"
+
+    def error_table(self) -> tuple[Floats | None, str]:
+        """What the layer of errors shows and its name: the distance to the optimum, or the proven gap."""
+        shot = self.snapshot
+        if shot.values is not None and shot.optimal is not None:
+            return np.abs(shot.values - shot.optimal), "|V − V*|"
+        if shot.lower is not None and shot.upper is not None:
+            gap = shot.upper - shot.lower
+            return np.where(np.isfinite(gap), gap, np.nan), "upper − lower"
+        return None, "|V − V*|"
+
+    def coloured(self) -> tuple[NDArray[Any] | None, str]:
+        """The table that colours the cells, and its name."""
+        shot = self.snapshot
+        if self.layer == "q":
+            return shot.q_values, "Q"
+        if self.layer == "visits":
+            return shot.visits, "visits"
+        if self.layer == "error":
+            return self.error_table()
+        return shot.values, "V"
+
+    def clear_run(self) -> None:
+        """Forget what was learnt: the curves, the history, the tables, the edits."""
+        self.snapshot = Snapshot()
+        self.error_curve, self.regret_curve, self.return_curve = Curve(), Curve(), Curve()
+        self.history = ValueHistory()
+        self.edits = []
+        self.outcomes = {}
+        self.walker_at = None
+        self.inspected = None
+        self.flash = 0.0
+
+    def parameter(self, name: str) -> Parameter | None:
+        """A parameter by its name."""
+        return next((p for p in self.parameters if p.name == name), None)
+
+    def expected_end(self) -> int:
+        """Where the axes of the curves end: a round count beyond the present one."""
+        least = 60 if self.plans else 5_000
+        now = self.snapshot.count
+        end = least
+        for factor in _round_numbers(least):
+            end = factor
+            if now <= 0.9 * factor:
+                break
+        return end
+
+
+def _round_numbers(least: int) -> Iterator[int]:
+    """``least`` and round numbers that grow by about a half each."""
+    yield least
+    scale = 10 ** int(math.log10(least))
+    while True:
+        for mantissa in (1, 1.5, 2, 3, 4, 6, 8):
+            if mantissa * scale > least:
+                yield int(mantissa * scale)
+        scale *= 10

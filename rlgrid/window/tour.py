@@ -1,0 +1,86 @@
+"""The tour: what the window shows by itself when it opens, until somebody chooses something.
+
+Value iteration runs until it has converged, then Q-learning in the same world, then the DQN. A line at the bottom says
+what is seen, what comes next and which key to try. Pausing and looking around leave the tour alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rlgrid.window.state import State
+
+STAGES = ("value_iteration", "q_learning", "dqn")
+SPEEDS = {"value_iteration": 8.0, "q_learning": 1_000.0, "dqn": 1_000.0}
+LINGER = 5.0  # seconds that a result is looked at
+LONGEST = 45.0  # seconds of a learner
+GOOD = 0.02  # share of regret at which a learner has learnt enough
+
+
+@dataclass
+class Tour:
+    """Where the tour is. ``update`` answers with the agent to go on to, or None."""
+
+    stage: int = 0
+    _played: float = 0.0
+    _done: float = 0.0
+    over: bool = False
+
+    @property
+    def agent(self) -> str:
+        """The agent of the present stage."""
+        return STAGES[self.stage]
+
+    def update(self, state: State, seconds: float) -> str | None:
+        """Let time pass; the agent that is next, when it is time for it."""
+        if self.over or not state.playing or state.doing or state.error or state.snapshot.count == 0:
+            return None
+        self._played += seconds
+        shot = state.snapshot
+        learnt = shot.regret is not None and shot.regret <= GOOD
+        finished = shot.converged if state.plans else learnt or self._played >= LONGEST
+        self._done = self._done + seconds if finished else 0.0
+        if self._done < LINGER:
+            return None
+        if self.stage + 1 == len(STAGES):
+            self.over = True
+            return None
+        self.stage += 1
+        self._played = self._done = 0.0
+        return self.agent
+
+    def speed(self, state: State) -> float:
+        """Units a second: value iteration hurries once its policy is optimal and only the proof is left."""
+        if state.plans and state.snapshot.count >= 64:
+            return 24.0
+        return SPEEDS[self.agent]
+
+    def line(self, state: State) -> str:
+        """What is seen, what comes next, which key to try."""
+        shot = state.snapshot
+        if self.agent == "value_iteration":
+            if shot.converged:
+                tolerance = state.parameter("tolerance")
+                within = "" if tolerance is None else f" within {tolerance.shown}"
+                return f"Converged: V is proven{within} of the optimum. Next, Q-learning. Click a cell to open its sum."
+            if shot.regret is not None and shot.regret <= 1e-9:
+                return "The greedy policy is already optimal; more sweeps prove the values. Next, Q-learning. Try 5."
+            return "Value iteration: every sweep carries values one cell further from the goal. Space pauses, . steps."
+        if self.agent == "q_learning":
+            return "Q-learning knows no model: it learns from each step it takes. Next, the DQN. Try 4 for its visits."
+        if self.over:
+            return "Your turn: choose a world (W) or an agent (A), or move a slider. F1 shows all keys."
+        return "DQN: a neural network learns from replayed steps, and generalises. Try 2 for its action values."
+
+
+def plain_line(state: State) -> str:
+    """The line once the tour is over."""
+    if not state.playing:
+        return f"Paused. Space plays, . runs one {state.unit}, Shift . runs {'ten' if state.plans else 'an episode'}."
+    if state.snapshot.converged:
+        return "Converged. Move a slider to see it solved again, or press R to begin again, W for another world."
+    if state.plans:
+        return "Each sweep backs every value up once. Space pauses, . runs one sweep, F1 shows all keys."
+    if state.watched and state.agent == "acting":
+        return "The agent acts by its own policy. Space pauses, . takes one step, F1 shows all keys."
+    return "The agent learns from each step. Space pauses, . takes one step, End runs at full speed, F1 shows all keys."

@@ -1,0 +1,295 @@
+"""The worker process and the window's end of it.
+
+The engine runs in a process of its own, so that neither compiling nor a slow environment nor a crash can hold the
+window up. Commands go through a pipe and are heard between chunks of a few milliseconds; snapshots come back through
+shared memory (`rlgrid.window.snapshot`). Closing the window kills the worker: it holds nothing that must be saved.
+
+The process is spawned, never forked, and does not import the program that opened the window.
+
+Messages of the worker, each a tuple that begins with its name:
+    ("world", run, facts)         a world is built: numbers of states and actions, unit, title, parameters ...
+    ("doing", words)              what it is busy with; "" is nothing
+    ("snapshot", run, message)    tables are in the memory; to be answered with ("read",)
+    ("outcomes", run, state, outcomes of each action)
+    ("parameters", run, list)
+    ("refused", words)            a command that could not be done
+    ("failed", words)             the run has stopped; the worker waits for another
+``run`` counts the worlds that were loaded, so that what is late can be told apart.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import sys
+import time
+import traceback
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import Any
+
+from rlgrid.window.engine import Engine, Scenario, outcomes_of
+from rlgrid.window.snapshot import Tables
+
+PUBLISH = 1 / 40  # seconds between two snapshots at least
+Message = tuple[Any, ...]
+
+
+# --- in the worker ----------------------------------------------------------------------------------------------------
+
+
+class Worker:
+    """The loop of the worker process."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._engine: Engine | None = None
+        self._tables: Tables | None = None
+        self._run = 0
+        self._unread = False
+        self._sent: tuple[Any, ...] | None = None
+        self._sent_at = 0.0
+
+    def serve(self) -> None:
+        """Until the pipe closes."""
+        last = time.perf_counter()
+        while True:
+            while self._pipe.poll(self._patience()):
+                command = self._pipe.recv()
+                if command[0] == "close":
+                    return
+                self._obey(command)
+            now = time.perf_counter()
+            passed, last = min(0.1, now - last), now
+            if self._engine is not None:
+                try:
+                    self._engine.tick(passed)
+                    self._publish()
+                except Exception as error:
+                    self._fail(error)
+
+    def _patience(self) -> float:
+        """Seconds to wait for a command before time goes on."""
+        engine = self._engine
+        if engine is None:
+            return 0.5
+        if not engine.playing:
+            return 0.02 if self._waiting_for_referee() else 0.2
+        if math.isinf(engine.speed) and not engine.converged:
+            return 0.0
+        if engine.speed > 60 and not engine.converged:
+            return 0.002
+        return 0.012
+
+    def _waiting_for_referee(self) -> bool:
+        referee = None if self._engine is None else self._engine.referee
+        return referee is not None and referee._busy
+
+    def _obey(self, command: Message) -> None:
+        name, *rest = command
+        try:
+            if name == "load":
+                self._load(*rest)
+            elif name == "memory":
+                run, memory, states, actions = rest
+                if run == self._run:
+                    self._tables = Tables(states, actions, memory)
+                    self._unread = False
+            elif name == "read":
+                self._unread = False
+            elif self._engine is not None:
+                self._command(self._engine, name, rest)
+        except Exception as error:
+            self._fail(error)
+
+    def _command(self, engine: Engine, name: str, rest: list[Any]) -> None:
+        if name == "inspect":
+            run, state = rest
+            if run == self._run and engine.model is not None and 0 <= state < engine.model.num_states:
+                self._pipe.send(("outcomes", run, state, outcomes_of(engine.model, state)))
+            return
+        try:
+            engine.obey(name, *rest)
+        except (ValueError, TypeError) as error:
+            if name not in ("change", "restore"):
+                raise
+            self._pipe.send(("refused", str(error)))
+        if name in ("change", "restore", "reset"):
+            self._sent = None
+            self._pipe.send(("parameters", self._run, engine.parameters(), engine.facts()))
+
+    def _load(self, run: int, scenario: Scenario, playing: bool, speed: float) -> None:
+        if self._engine is not None:
+            self._engine.close()
+        if self._tables is not None:
+            self._tables.close()
+        self._engine, self._tables, self._run, self._sent, self._unread = None, None, run, None, False
+        engine = Engine(scenario, self._say)
+        engine.playing = playing
+        engine.set_speed(speed)
+        self._engine = engine
+        self._pipe.send(("world", run, engine.facts(), engine.parameters()))
+
+    def _say(self, words: str) -> None:
+        self._pipe.send(("doing", words))
+
+    def _publish(self) -> None:
+        engine, tables = self._engine, self._tables
+        now = time.perf_counter()
+        if engine is None or tables is None or self._unread or now - self._sent_at < PUBLISH:
+            return
+        referee, walker = engine.referee, engine.walker
+        mark = (
+            engine.agent.num_timesteps,
+            None if referee is None else (referee.regret, referee.optimal is None),
+            None if walker is None else (walker.state, len(walker.returns), len(walker.trail)),
+            engine.follows_learner,
+            engine.converged,
+        )
+        if mark == self._sent:
+            return
+        if engine.unit == "step" and any(p.name == "epsilon" for p in engine.parameters()):
+            self._pipe.send(("parameters", self._run, engine.parameters(), engine.facts()))
+        message = tables.write(engine.snapshot())
+        self._pipe.send(("snapshot", self._run, message))
+        self._unread, self._sent, self._sent_at = True, mark, now
+
+    def _fail(self, error: Exception) -> None:
+        if isinstance(error, BrokenPipeError | EOFError | ConnectionError):
+            raise error
+        traceback.print_exc()
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+        words = str(error) or type(error).__name__
+        if not isinstance(error, ValueError | FloatingPointError):
+            words = f"{type(error).__name__}: {words}"
+        self._pipe.send(("failed", words))
+
+
+def main(pipe: Connection) -> None:
+    """What the worker process runs."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the window decides when to end
+    try:
+        Worker(pipe).serve()
+    except (BrokenPipeError, EOFError, ConnectionError):
+        return
+
+
+# --- in the window ----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _no_main_module() -> Iterator[None]:
+    """A spawned process imports the main program again, which would run a script that has no `if __name__` guard a
+    second time. The worker needs nothing of it, so it is shown an empty one."""
+    real = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = real
+
+
+class Link:
+    """The window's end: start, send, receive, and end at once."""
+
+    def __init__(self) -> None:
+        self.run = 0
+        self._scenario: Scenario | None = None
+        self._process: Any = None
+        self._pipe: Connection | None = None
+        self._tables: Tables | None = None
+
+    @property
+    def process(self) -> Any:
+        """The worker process, or None."""
+        return self._process
+
+    def start(self) -> None:
+        """Have a worker process, a fresh one if there was none."""
+        if self._process is not None and self._process.is_alive():
+            return
+        self._drop()
+        context = multiprocessing.get_context("spawn")
+        self._pipe, other = context.Pipe()
+        self._process = context.Process(target=main, args=(other,), name="rlgrid worker", daemon=True)
+        with _no_main_module():
+            self._process.start()
+        other.close()
+
+    def load(self, scenario: Scenario, playing: bool, speed: float) -> None:
+        """Have a scenario run; what is still on its way of the last one is dropped."""
+        self.start()
+        self.run += 1
+        self._scenario = scenario
+        self._send(("load", self.run, scenario, playing, speed))
+
+    def send(self, name: str, *rest: Any) -> None:
+        """A command of the run."""
+        self._send((name, *rest))
+
+    def inspect(self, state: int) -> None:
+        """Ask for the outcomes of a state."""
+        self._send(("inspect", self.run, state))
+
+    def _send(self, message: Message) -> None:
+        if self._pipe is None:
+            return
+        try:
+            self._pipe.send(message)
+        except (BrokenPipeError, OSError):
+            pass  # that it ended is found by receive()
+
+    def receive(self) -> list[Message]:
+        """What has come in, at once; snapshots with their tables. A worker that ended says ("failed", words)."""
+        found: list[Message] = []
+        if self._pipe is None or self._process is None:
+            return found
+        try:
+            while self._pipe.poll():
+                message = self._pipe.recv()
+                if message[0] in ("world", "snapshot", "outcomes", "parameters") and message[1] != self.run:
+                    continue
+                if message[0] == "world":
+                    self._make_memory(message[2])
+                elif message[0] == "snapshot":
+                    assert self._tables is not None
+                    message = ("snapshot", message[1], self._tables.read(message[2]))
+                    self.send("read")
+                found.append(message)
+        except (EOFError, ConnectionError, BrokenPipeError):
+            self._process.join(0.2)
+            code = self._process.exitcode
+            self._drop()
+            found.append(("failed", f"The process that runs the agent ended by itself (exit code {code})."))
+        return found
+
+    def _make_memory(self, facts: dict[str, Any]) -> None:
+        if self._tables is not None:
+            self._tables.close()
+        states, actions = max(1, facts["num_states"]), max(1, facts["num_actions"])
+        self._tables = Tables(states, actions)
+        self._send(("memory", self.run, self._tables.name, states, actions))
+
+    def _drop(self) -> None:
+        if self._process is not None:
+            if self._process.is_alive():
+                self._process.kill()
+            self._process.join(2.0)
+            self._process.close()
+            self._process = None
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
+        if self._tables is not None:
+            self._tables.close()
+            self._tables = None
+
+    def close(self) -> None:
+        """End the worker whatever it is doing, and free the shared memory."""
+        self._drop()
