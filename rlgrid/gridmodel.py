@@ -7,14 +7,16 @@ A step from a cell s under action a:
 2. The direction is drawn: the intended one, or by slip the one to its left or right or its opposite. With four moves
    (and with four and staying) left and right are at 90 degrees, with eight at 45. `stay` never slips.
 3. The agent's own move is blocked by a wall. Where a wind blows in the cell that is left, its strength plus a random
-   gust is added, cell by cell until a wall blocks it. Both together are then clipped to the grid (Sutton & Barto,
-   Example 6.5). A diagonal move looks at the cell it ends in alone.
+   gust is added (one gust for both, where a column and a row blow), upwards first and then to the right, cell by
+   cell until a wall blocks it. Both together are then clipped to the grid (Sutton & Barto, Example 6.5); where that
+   is a wall, the agent stays. A diagonal move looks at the cell it ends in alone.
 4. The reward is `step_reward` of the tile reached, or `bump_reward` of the tile left where a wall or the edge kept the
    agent in its cell; plus `leave_reward` of the tile left, plus `enter_reward` of the tile reached if it is another.
 5. A tile with `enter_to` then sends the agent on. The episode ends if the cell where it comes to rest is terminal.
 
 States are numbered row * width + column, walls included. Directions of slip come in the order a - 1, a, a + 1,
-opposite, counted in the numbers of the actions: Gymnasium's order for its own numbering.
+opposite, counted in the numbers of the actions: Gymnasium's order for its own numbering. Where the sides of an action
+are not numbered so, its left comes first.
 """
 
 from __future__ import annotations
@@ -156,6 +158,8 @@ class GridModel:
         self.shape: tuple[int, int] = (given.shape[0], given.shape[1])
         self.num_states = int(given.size)
         self.gamma = check_gamma(gamma)
+        if isinstance(actions, int) and actions not in DEFAULT_ACTIONS:
+            raise ValueError(f"actions must be 4, 5, 8 or 9, or names out of {', '.join(MOVES)}, not {actions}")
         self.actions = DEFAULT_ACTIONS[actions] if isinstance(actions, int) else tuple(actions)
         unknown = [a for a in self.actions if a not in MOVES]
         if unknown or not self.actions or len(set(self.actions)) < len(self.actions):

@@ -142,10 +142,10 @@ def known_keys(given: Mapping[str, Any], known: Sequence[str], where: Where) -> 
         if key in known:
             continue
         other = _OTHER_NAMES.get(str(key).lower())
-        near = [other] if other in known else difflib.get_close_matches(str(key).lower(), known, 1, 0.55)
+        near = [other] if other in known else difflib.get_close_matches(str(key)[:40].lower(), known, 1, 0.55)
         inside = f" in {dotted(where)}" if where else ""
         hint = f"did you mean {near[0]!r}?" if near else f"the keys here are {', '.join(known)}"
-        raise Wrong((*where, key), f"unknown key {key!r}{inside}: {hint}", key=True)
+        raise Wrong((*where, key), f"unknown key {kind_of(key)}{inside}: {hint}", key=True)
 
 
 def settings_of(data: dict[str, Any]) -> dict[str, Any]:

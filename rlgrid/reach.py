@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 
 from rlgrid.gridmodel import MOVES, GridModel
 
-Cells = NDArray[np.int64]
+Cells = NDArray[np.signedinteger[Any]]
 
 _SMALL = 4096  # up to so many cells a loop is over before SciPy is imported
 
 
 def steps(model: GridModel) -> tuple[Cells, Cells]:
-    """(from, to), each int64 [E]: the steps that lead from a cell to another, none twice."""
+    """(from, to), integers [E] each: the steps that lead from a cell to another; a step may be listed twice."""
     height, width = model.shape
     kinds = model.tiles.ravel()
-    states = np.arange(model.num_states)
+    states = np.arange(model.num_states, dtype=np.int32 if model.num_states < 2**30 else np.int64)
     row, column = np.divmod(states, width)
     fixed = np.array([k.wall or k.terminal or k.leave_to is not None for k in model.kinds])
     names = list(dict.fromkeys((*model.actions, *MOVES)))
@@ -38,7 +38,7 @@ def steps(model: GridModel) -> tuple[Cells, Cells]:
     walls[1:-1, 1:-1] = model.walls.reshape(height, width)
     origins, ends = [states[leave_to >= 0]], [leave_to[leave_to >= 0]]
     for direction in np.flatnonzero(possible.any(axis=0)):
-        here = np.flatnonzero(possible[kinds, direction])
+        here = states[possible[kinds, direction]]
         for gust, p in model.gust.items():
             if p <= 0:
                 continue
@@ -46,12 +46,14 @@ def steps(model: GridModel) -> tuple[Cells, Cells]:
             up, right = up + gust * (up != 0), right + gust * (right != 0)
             to = _arrive(walls, row[here], column[here], MOVES[names[direction]], up, right)
             moved = to != here
-            next_hop = enter_to[kinds[to]]
-            origins.append(here)
-            ends.append(np.where(moved & (next_hop >= 0), next_hop, to))
-    origin, end = np.concatenate(origins), np.concatenate(ends)
-    pair = np.unique((origin * model.num_states + end)[origin != end])
-    return pair // model.num_states, pair % model.num_states
+            from_here, to = here[moved], to[moved]
+            on = enter_to[kinds[to]]
+            to = np.where(on >= 0, on, to)
+            origins.append(from_here[to != from_here])
+            ends.append(to[to != from_here])
+            if not model.column_wind.any() and not model.row_wind.any():
+                break  # no gust without a wind
+    return np.concatenate(origins), np.concatenate(ends)
 
 
 def _arrive(walls: Any, row: Cells, column: Cells, move: tuple[int, int], up: Cells, right: Cells) -> Cells:

@@ -20,6 +20,7 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _ESCAPE = re.compile(r"\\(?:u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|[ \t]*\n[ \t\n]*|.)")
 _SIMPLE = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", '"': '"', "\\": "\\"}
 _PLAIN = re.compile(r"[^,\]}#\n]*")
+_DEPTH = 8  # what lies deeper is taken for its enclosing table
 
 
 class Places:
@@ -114,8 +115,9 @@ class Places:
             else:
                 end = self._skip(_BARE, at)
                 part = self.text[at:end]
-            path = (*path, part)
-            self.keys.setdefault(path, at)
+            if len(path) < _DEPTH:
+                path = (*path, part)
+                self.keys.setdefault(path, at)
             at = self._skip(_SPACE, end)
             if self.text[at] != ".":
                 return path, at
