@@ -139,6 +139,10 @@ def draw(
         if isinstance(state, int | np.integer) and not 0 <= state < S:
             raise ValueError(f"{name} = {state} is not one of the states 0 to {S - 1}")
 
+    trail = np.asarray(() if path is None else path, np.int64).ravel()
+    if trail.size and not 0 <= trail.min() <= trail.max() < S:
+        raise ValueError(f"path leads through states {trail.min()} to {trail.max()}; there are 0 to {S - 1}")
+
     frame = _ground(look, view, width, height, theme)
     rows, columns = (
         visible(view.top, view.cell, view.rows, height),
@@ -149,8 +153,8 @@ def draw(
             _flat(frame, model, look, tables, view, theme)
         else:
             _tiled(frame, model, look, tables, view, rows, columns, theme)
-    if path is not None and len(path):
-        _trail(frame, view, np.asarray(path, np.int64), theme.accent)
+    if trail.size:
+        _trail(frame, view, trail, theme.accent)
     if selected is not None:
         _outline(frame, view.rect(*divmod(int(selected), view.columns)), theme.second)
     if agent is not None:
@@ -376,7 +380,9 @@ def _paint(
         done = chosen.size
     plain = np.flatnonzero(~wedged)
     inks = ink_on(colours)
-    for members, ink in _groups(plain, states, closed, greedy, look, s, A):
+    for members, ink in _groups(
+        plain, states, closed, greedy, tables.layer is not None or greedy is not None, look, s, A
+    ):
         both = np.concatenate([colours[members], inks[members]], axis=1)
         weights = np.stack([glyphs.cell(s) * (1 - ink), glyphs.cell(s) * ink])
         tiles[done : done + members.size] = _mix(both, weights, theme.gap)
@@ -411,6 +417,7 @@ def _groups(
     states: NDArray[np.int64],
     closed: NDArray[np.bool_],
     greedy: NDArray[np.bool_] | None,
+    coloured: bool,
     look: Appearance,
     s: int,
     A: int,
@@ -426,7 +433,9 @@ def _groups(
         found, which = np.unique(look.wind[states[plain]], axis=0, return_inverse=True)
         winds = np.concatenate([winds, found])
         blown = np.where(closed[plain], 0, 1 + which.ravel())
-    keys = marks + 16 * blown
+    # A mark must not hide the colour of a cell that has a value.
+    aside = ~closed[plain] & coloured
+    keys = marks + 16 * aside + 32 * blown
     sets: NDArray[np.bool_] = np.zeros((1, A), np.bool_)
     if greedy is not None and arrowed.any():
         if A <= 32:
@@ -435,7 +444,7 @@ def _groups(
             sets = (codes[:, None] >> np.arange(A)) & 1 == 1
         else:
             sets, which = np.unique(greedy[plain], axis=0, return_inverse=True)
-        keys += 16 * len(winds) * np.where(arrowed, 1 + which.ravel(), 0)
+        keys += 32 * len(winds) * np.where(arrowed, 1 + which.ravel(), 0)
     found, which = np.unique(keys, return_inverse=True)
     order = np.argsort(which, kind="stable")
     ends = np.cumsum(np.bincount(which, minlength=found.size))
@@ -443,6 +452,7 @@ def _groups(
     for n, key in enumerate(found.tolist()):
         members = plain[order[ends[n - 1] if n else 0 : ends[n]]]
         rest, mark = divmod(key, 16)
+        rest, corner = divmod(rest, 2)
         arrow, blow = divmod(rest, len(winds))
         ink = np.zeros((s, s), np.float32)
         if arrow:
@@ -454,7 +464,7 @@ def _groups(
             else:
                 ink = glyphs.arrows(s, tuple(look.directions[a] for a in actions))
         if mark:
-            ink = np.maximum(ink, glyphs.mark(s, glyphs.MARKS[mark - 1], corner=bool(arrow)))
+            ink = np.maximum(ink, glyphs.mark(s, glyphs.MARKS[mark - 1], corner=bool(corner)))
         if winds[blow].any():
             ink = np.maximum(ink, glyphs.wind(s, *winds[blow].tolist()))
         groups.append((members, ink))

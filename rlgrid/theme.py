@@ -167,12 +167,12 @@ def colormap(values: ArrayLike, lo: float, hi: float, theme: str | Theme = "dark
         table = diverging(theme)
         hi = max(-lo, hi)
         lo = -hi
-    span = hi - lo
     finite = np.isfinite(given)
-    with np.errstate(invalid="ignore", over="ignore"):
-        # Halves, so that a scale of nearly the whole float range does not overflow.
-        part = (given / 2 - lo / 2) / (span / 2) if np.isfinite(span) and span > 0 else np.zeros_like(given)
-        index = np.where(finite, np.clip(part, 0.0, 1.0), 0.0) * (_STEPS - 1) + 0.5
+    # In quarters, so that a scale of nearly the whole float range does not overflow.
+    lo, span = lo / 4, hi / 4 - lo / 4
+    with np.errstate(invalid="ignore"):
+        part = (np.clip(given / 4, lo, hi / 4) - lo) / span if span > 0 else np.zeros_like(given)
+    index = np.where(finite, part, 0.0) * (_STEPS - 1) + 0.5
     colours: NDArray[np.uint8] = table[index.astype(np.intp)]
     if not finite.all():
         colours[~finite] = theme_of(theme).floor
