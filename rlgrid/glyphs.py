@@ -81,8 +81,11 @@ def centres(size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 @lru_cache(maxsize=256)
 def cell(size: int) -> Mask:
-    """The cell itself: a rounded square half a pixel inside its edge, so that two neighbours leave a fine line."""
-    if size < 6:
+    """The cell itself: a rounded square half a pixel inside its edge, so that two neighbours leave a fine line.
+
+    Small cells are full squares: lines between them would take much of their colour.
+    """
+    if size < 10:
         return np.ones((size, size), np.float32)
     x, y = centres(size)
     radius = min(max(0.06 * size, 1.0), 5.0)
@@ -138,7 +141,7 @@ def arrows(size: int, directions: tuple[Direction, ...]) -> Mask:
             points = arrow_points(-share / 2 * size, share / 2 * size, shaft, head, head * 1.12)
         else:
             head = max(0.36 * share * size, 2.5)
-            tail = 0.11 * size if (0, 0) in directions else 0.0
+            tail = 0.11 * size if (0, 0) in directions else -shaft / 2  # so that shafts meet without a seam
             points = arrow_points(tail, (share / 2 + 0.10) * size, shaft, head, head * 1.12)
         result = np.maximum(result, coverage(polygon(x, y, _rotated(points, direction))))
     return result

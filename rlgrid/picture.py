@@ -33,7 +33,8 @@ _WEDGES = 16  # the least size at which action values get a wedge each
 # Matrix products are cut into pieces of at most so many multiplications: OpenBLAS would start threads for larger ones,
 # which cost more than they bring and take the core on which an agent learns.
 _PRODUCT = 250_000
-_ARROWS = 7  # the least size at which an arrow can be read
+_ARROWS = 10  # the least size at which an arrow can be read and leaves the cell's colour to be seen
+_HATCH = 10  # the least size of cell at which walls are hatched
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------
@@ -229,7 +230,7 @@ def _ground(look: Appearance, view: Layout, width: int, height: int, theme: Them
             if look.num_states < view.rows * view.columns:
                 states = np.minimum(states, look.num_states - 1)
             walls = look.wall[states]
-            hatched = _hatch(view, ys, xs, theme) if view.cell >= _FLAT else np.array(theme.wall, np.uint8)
+            hatched = _hatch(view, ys, xs, theme) if view.cell >= _HATCH else np.array(theme.wall, np.uint8)
             np.copyto(kept[ys, xs], hatched, where=walls[:, :, None])
         look.ground.clear()
         look.ground[key] = kept
@@ -524,7 +525,7 @@ def _around(x: float, y: float, reach: float) -> tuple[int, int, NDArray[np.floa
 def _agent(frame: Frame, view: Layout, where: tuple[float, float], theme: Theme) -> None:
     """The agent: a disc with a ring that sets it off from any cell."""
     x, y = view.centre(*where)
-    radius = max(0.24 * view.cell, 2.5)
+    radius = max(0.24 * view.cell, 3.5)
     ring = min(max(0.065 * view.cell, 1.2), 6.0)
     x0, y0, dx, dy = _around(x, y, radius + ring + 1)
     _blend(frame, x0, y0, glyphs.coverage(glyphs.disc(dx, dy, radius + ring)), theme.background)
