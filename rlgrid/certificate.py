@@ -25,6 +25,7 @@ l by sweeps of T_pi - delta. Where states are few they start from the exact valu
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -46,26 +47,30 @@ EXPLICIT_PAIRS = 1 << 16  # grids of at most so many pairs are swept in their ex
 LINEAR_STATES = 5_000  # up to so many states an exact evaluation is cheaper than many sweeps
 TIE = 1e-12  # actions whose values differ by less than this times the scale of the values count as equal
 
+TINY = 1e-280  # a scale for values that are all 0, far above what underflow may do
+
 _NO_STATES = np.zeros(0, np.int64)
 _NO_GROUPS = np.zeros(1, np.int64)
+_NO_FLAGS = np.zeros(0, np.bool_)
 
 
 class Problem:
     """A model at one gamma, ready for sweeps: its arrays, and at gamma = 1 what was found out about its graph."""
 
     def __init__(self, model: MDP | GridModel, gamma: float) -> None:
-        from rlgrid.kernels.sweeps import count_pairs, scratch_of
+        from rlgrid.kernels.sweeps import count_pairs, rounding, scratch_of
 
         self.gamma = gamma
         self.num_states, self.num_actions = model.num_states, model.num_actions
         self.undiscounted: Undiscounted | None = None
-        self.members, self.offsets = _NO_STATES, _NO_GROUPS
+        self.members, self.offsets, self.grouped = _NO_STATES, _NO_GROUPS, _NO_FLAGS
         self.hopeless: NDArray[np.bool_] | None = None
         if gamma == 1.0:
             self.undiscounted = Undiscounted.of(model.to_mdp())
             self.arrays: Any = self.undiscounted.arrays
             self.whole: Any = self.undiscounted.whole
             self.members, self.offsets = self.undiscounted.members, self.undiscounted.offsets
+            self.grouped = self.undiscounted.in_group
             if self.undiscounted.hopeless.any():
                 self.hopeless = self.undiscounted.hopeless
         else:
@@ -73,6 +78,7 @@ class Problem:
             self.arrays = self.whole = model.to_mdp().arrays if small else model.arrays
         self.scratch = scratch_of(self.arrays)
         self.pairs = int(count_pairs(self.arrays))
+        self.largest_reward = float(rounding(self.arrays, 0.0, np.empty(self.num_states)))
 
     @classmethod
     def of(cls, model: MDP | GridModel, gamma: float) -> Problem:
@@ -82,6 +88,13 @@ class Problem:
             known.clear()
             known[gamma] = cls(model, gamma)
         return known[gamma]
+
+    @classmethod
+    def plain(cls, model: MDP | GridModel, gamma: float) -> Problem:
+        """The model as it is, also at gamma = 1: over a finite horizon nothing has to be taken apart."""
+        problem = copy(cls.of(model, gamma if gamma < 1.0 else 0.5))
+        problem.gamma = gamma
+        return problem
 
     def start(self, values: Floats | None = None) -> Floats:
         """Values to begin with: a copy of those given, or zeros; -inf where nothing else is possible."""
@@ -166,6 +179,17 @@ def magnitude(v: Floats) -> float:
     return float(finite.max()) if finite.size else 0.0
 
 
+def distance(values: Floats, lower: Floats, upper: Floats) -> float:
+    """An upper bound of max |values - x| over lower <= x <= upper, rounded outwards; equal infinities are at 0."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        gap = np.maximum(
+            np.where(upper == values, 0.0, np.nextafter(upper - values, np.inf)),
+            np.where(lower == values, 0.0, np.nextafter(values - lower, np.inf)),
+        )
+    worst = float(gap.max())
+    return float("inf") if np.isnan(worst) else worst
+
+
 @dataclass(frozen=True)
 class Certificate:
     """lower <= V^policy <= V* <= upper, all [S]; infinite where nothing is proven (or where V* is)."""
@@ -223,34 +247,32 @@ def certify(problem: Problem, v: Floats, patience: int = 100_000) -> Certificate
 
 
 def _discounted(problem: Problem, v: Floats) -> Certificate:
-    from rlgrid.kernels.sweeps import UNIT_ROUNDOFF
-
     policy = problem.policy(v)
     no_error = np.zeros(problem.num_states)
     w, w_policy = problem.sweep(v), problem.sweep_policy(policy, v, no_error)
     rest = 1.0 - problem.gamma
     rise, fall = max(0.0, float((w - v).max())), max(0.0, float((v - w_policy).max()))
     reach = max(magnitude(v), magnitude(w), magnitude(w_policy))
-    unproven = np.full(problem.num_states, np.inf)
-    upper, lower = unproven, -unproven
-    for widen in (1.0, 2.0, 16.0, 1024.0):
-        if upper is unproven:
-            scale = 1.01 * (reach + widen * rise / rest)
+
+    def shifted(sign: float, distance: float, policy: Ints | None) -> Floats:
+        """v + sign * c with the least c that passes the test, after one sweep; infinite if none was found."""
+        for widen, share in ((0.0, 0.0), (1.0, 1.25), (1.0, 3.0), (2.0, 8.0), (16.0, 64.0), (1024.0, 4096.0)):
+            scale = 1.01 * (reach + widen * distance / rest)
+            for _ in range(2):  # what the margin adds to the scale adds to the margin
+                margin = share * float(problem.rounding(scale).max())
+                scale += 2.0 * margin / rest
+            bound = v + sign * (widen * distance + margin) / rest
             error = problem.rounding(scale)
-            margin = 2.0 * float(error.max()) + 8.0 * UNIT_ROUNDOFF * scale
-            u = v + widen * (rise + margin) / rest
-            image = problem.sweep(u, error)
-            if magnitude(u) <= scale and magnitude(image) <= scale and (image <= u).all():
-                upper = image
-        if lower is not unproven and (lower == -np.inf).all():
-            scale = 1.01 * (reach + widen * fall / rest)
-            error = problem.rounding(scale)
-            margin = 2.0 * float(error.max()) + 8.0 * UNIT_ROUNDOFF * scale
-            low = v - widen * (fall + margin) / rest
-            image = problem.sweep_policy(policy, low, error)
-            if magnitude(low) <= scale and magnitude(image) <= scale and (image >= low).all():
-                lower = image
-    return Certificate(lower, upper, policy)
+            image = problem.sweep(bound, error) if policy is None else problem.sweep_policy(policy, bound, error)
+            if (
+                np.isfinite(image).all()
+                and max(magnitude(bound), magnitude(image)) <= scale
+                and (sign * image <= sign * bound).all()
+            ):
+                return image
+        return np.full(problem.num_states, sign * np.inf)
+
+    return Certificate(shifted(-1.0, fall, policy), shifted(1.0, rise, None), policy)
 
 
 def _undiscounted(problem: Problem, v: Floats, patience: int) -> Certificate:
@@ -316,11 +338,13 @@ def _press(problem: Problem, x: Floats, policy: Ints | None, patience: int) -> F
     def image(x: Floats, shift: Floats) -> Floats:
         return problem.sweep(x, shift) if policy is None else problem.sweep_policy(policy, x, shift)
 
-    scale = 2.0 * max(magnitude(x), magnitude(image(x, np.zeros(S)))) + 1e-300
-    error = problem.rounding(scale)
-    excess = sign * (problem.finite(image(x, error)) - problem.finite(x))
-    if (excess <= 0).all():
-        return image(x, error)
+    size = max(magnitude(x), magnitude(image(x, np.zeros(S))))
+    for scale in (size, 2.0 * size + 1e-3 * problem.largest_reward + TINY):
+        error = problem.rounding(scale)
+        y = image(x, error)
+        excess = sign * (problem.finite(y) - problem.finite(x))
+        if (excess <= 0).all() and magnitude(y) <= scale:
+            return y
     step = 4.0 * (max(0.0, float(excess.max())) + float(error.max()))
     shift = error + np.where(error > 0, step, 0.0)
     for _ in range(patience):

@@ -22,23 +22,27 @@ otherwise the middle of [lower, upper]. V* is -inf where no policy can end the e
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rlgrid.certificate import Certificate, Problem, certify, magnitude, where_lower_fails, where_upper_fails
+from rlgrid.certificate import (
+    Certificate,
+    Problem,
+    certify,
+    distance,
+    magnitude,
+    where_lower_fails,
+    where_upper_fails,
+)
 from rlgrid.mdp import check_gamma
 from rlgrid.policy_evaluation import check_horizon, check_policy, policy_values
+from rlgrid.solution import Solution
 
 if TYPE_CHECKING:
     from rlgrid.gridmodel import GridModel
@@ -48,7 +52,6 @@ __all__ = ["Solution", "Sweeps", "policy_values", "share_of_regret", "solve", "v
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Model = "MDP | GridModel"
 
 METHODS = ("auto", "value_iteration", "gauss_seidel")
 CRITERIA = ("discounted",)
@@ -97,7 +100,7 @@ class Sweeps:
         given = _check_initial(initial_values, model.num_states)
         self._problem = Problem.of(model, self.gamma)
         if method == "auto":
-            method = "value_iteration" if self._problem.offsets.size > 1 else "gauss_seidel"
+            method = "gauss_seidel"
         self.method = method
         self.values = self._problem.start(given)
         self.residual = np.zeros(model.num_states)
@@ -133,6 +136,7 @@ class Sweeps:
             history,
             problem.members,
             problem.offsets,
+            problem.grouped,
             problem.scratch,
         )
         self.sweeps += int(made)
@@ -181,17 +185,6 @@ class Sweeps:
         return self.error_bound <= tolerance
 
 
-def distance(values: Floats, lower: Floats, upper: Floats) -> float:
-    """An upper bound of max |values - x| over lower <= x <= upper, rounded outwards; equal infinities are at 0."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        gap = np.maximum(
-            np.where(upper == values, 0.0, np.nextafter(upper - values, np.inf)),
-            np.where(lower == values, 0.0, np.nextafter(values - lower, np.inf)),
-        )
-    worst = float(gap.max())
-    return float("inf") if np.isnan(worst) else worst
-
-
 def _check_initial(given: ArrayLike | None, num_states: int) -> Floats | None:
     if given is None:
         return None
@@ -203,159 +196,6 @@ def _check_initial(given: ArrayLike | None, num_states: int) -> Floats | None:
         raise ValueError(f"initial value of state {wrong[0]} is {values[wrong[0]]}: it must be finite")
     values[values == -np.inf] = 0.0  # hopeless states of an earlier solution; they are found again
     return values
-
-
-# --- the result -----------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Solution:
-    """What `solve` found, and what is proven of it.
-
-    With a horizon T the arrays have one more axis in front: values, lower, upper [T + 1, S] and policy [T, S], where
-    values[t] is the value when t steps have passed (values[0] for the whole horizon, values[T] = 0) and policy[t] the
-    action to take then.
-    """
-
-    values: Floats  # [S]
-    policy: Ints  # [S]
-    lower: Floats  # [S], lower <= V^policy
-    upper: Floats  # [S], V* <= upper
-    error_bound: float  # >= max |values - V*|
-    policy_loss_bound: float  # >= max (V* - V^policy)
-    converged: bool  # error_bound <= tolerance is proven
-    gamma: float
-    method: str
-    tolerance: float
-    sweeps: int
-    backups: int  # (state, action) pairs backed up by the sweeps
-    seconds: float
-    horizon: int | None = None
-    reason: str = ""  # why it stopped short, if it did
-    history: Floats = field(default_factory=lambda: np.zeros(0))  # [sweeps] spread of the changes of each sweep
-    model: MDP | GridModel | None = field(default=None, repr=False)
-    _q: Floats | None = field(default=None, repr=False)
-
-    @property
-    def q_values(self) -> Floats:
-        """float64 [S, A] (with a horizon [T, S, A]): q under `values`; -inf where an action is not available.
-
-        Raises:
-            ValueError: if the solution was loaded without its model.
-        """
-        if self._q is None:
-            if self.model is None:
-                raise ValueError("q_values need the model: Solution.load(path, model), or set solution.model")
-            problem = _horizon_problem(self.model, self.gamma) if self.horizon is not None else None
-            if problem is None:
-                self._q = Problem.of(self.model, self.gamma).q_values(self.values)
-            else:
-                tables = [problem.q_values(v) for v in self.values[1:]]
-                self._q = np.array(tables).reshape(len(tables), self.model.num_states, self.model.num_actions)
-        return self._q
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the solution as safetensors with JSON metadata; the file appears whole or not at all."""
-        from safetensors.numpy import save
-
-        target = Path(path)
-        arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
-        facts = {name: getattr(self, name) for name in _FACTS}
-        facts |= {name: repr(getattr(self, name)) for name in ("error_bound", "policy_loss_bound")}
-        content = save(arrays, {"rlgrid": json.dumps({"format": _FORMAT, "format_version": 1} | facts)})
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        return target
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str], model: MDP | GridModel | None = None) -> Solution:
-        """Read a solution; with its model `q_values` and pictures work too.
-
-        Raises:
-            FileNotFoundError: if there is no such file.
-            ValueError: if the file is not a solution, or not one of the model.
-        """
-        from safetensors import SafetensorError, safe_open
-
-        source = Path(path)
-        if not source.is_file():
-            raise FileNotFoundError(f"no solution {source}")
-        try:
-            with safe_open(source, framework="numpy") as file:
-                facts = json.loads((file.metadata() or {}).get("rlgrid", "null"))
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, ValueError) as error:
-            raise ValueError(f"{source} is torn or not a safetensors file: {error}") from error
-        if not isinstance(facts, dict) or facts.get("format") != _FORMAT:
-            raise ValueError(f"{source} is not a solution of rlgrid")
-        if facts.get("format_version") != 1:
-            raise ValueError(f"{source} has format version {facts.get('format_version')!r}; this rlgrid reads 1")
-        missing = [name for name in (*_ARRAYS, *_FACTS) if name not in arrays and name not in facts]
-        if missing:
-            raise ValueError(f"{source} lacks {missing[0]!r}")
-        known = {name: facts[name] for name in _FACTS} | {name: arrays[name] for name in _ARRAYS}
-        known |= {name: float(facts[name]) for name in ("error_bound", "policy_loss_bound")}
-        if model is not None and arrays["values"].shape[-1] != model.num_states:
-            raise ValueError(
-                f"{source} solves a model of {arrays['values'].shape[-1]} states; this one has {model.num_states}"
-            )
-        return cls(**known, model=model)
-
-    def __repr__(self) -> str:
-        states = self.values.shape[-1]
-        steps = "" if self.horizon is None else f", horizon {self.horizon}"
-        end = "converged" if self.converged else f"not converged: {self.reason}"
-        return (
-            f"Solution({states} states, gamma={self.gamma:g}{steps}, {self.method}, {self.sweeps} sweeps, "
-            f"error <= {self.error_bound:.3g}, {end})"
-        )
-
-    def _repr_html_(self) -> str:
-        import html
-
-        caption = html.escape(repr(self))
-        values = self.values if self.horizon is None else self.values[0]
-        policy = self.policy if self.horizon is None or self.horizon == 0 else self.policy[0]
-        if self.model is None or getattr(self.model, "shape", None) is None or policy.ndim != 1:
-            numbers = ", ".join(f"{v:.6g}" for v in values[:12]) + (", ..." if values.size > 12 else "")
-            return f"<pre>{caption}\nvalues: {numbers}</pre>"
-        import base64
-        import io
-
-        import imageio.v3 as imageio
-
-        from rlgrid.picture import draw
-
-        buffer = io.BytesIO()
-        frame = draw(self.model, values=np.where(np.isfinite(values), values, 0.0), policy=policy)
-        imageio.imwrite(buffer, frame, extension=".png")
-        data = base64.b64encode(buffer.getvalue()).decode()
-        return f'<figure><img src="data:image/png;base64,{data}"/><figcaption>{caption}</figcaption></figure>'
-
-
-_FORMAT = "rlgrid-solution"
-_ARRAYS = ("values", "policy", "lower", "upper", "history")
-_FACTS = (
-    "error_bound",
-    "policy_loss_bound",
-    "converged",
-    "gamma",
-    "method",
-    "tolerance",
-    "sweeps",
-    "backups",
-    "seconds",
-    "horizon",
-    "reason",
-)
 
 
 # --- solve ----------------------------------------------------------------------------------------------------------
@@ -599,15 +439,6 @@ def _middle(found: Certificate) -> Floats:
 # --- finite horizon -------------------------------------------------------------------------------------------------
 
 
-def _horizon_problem(model: MDP | GridModel, gamma: float) -> Problem:
-    """The plain model, also at gamma = 1: with a horizon every value is finite."""
-    problem = Problem.of(model, 0.5)
-    plain = object.__new__(Problem)
-    plain.__dict__.update(problem.__dict__)
-    plain.gamma = gamma
-    return plain
-
-
 def _solve_horizon(model: MDP | GridModel, gamma: float, steps: int, tolerance: float) -> Solution:
     """Backward induction (Puterman 1994, section 4.5).
 
@@ -615,7 +446,7 @@ def _solve_horizon(model: MDP | GridModel, gamma: float, steps: int, tolerance: 
     as far below it, since the policy is greedy for the computed sums.
     """
     begun = time.perf_counter()
-    problem = _horizon_problem(model, gamma)
+    problem = Problem.plain(model, gamma)
     S = model.num_states
     values = np.zeros((steps + 1, S))
     policy = np.zeros((steps, S), np.int64)
@@ -702,7 +533,7 @@ def verify(model: MDP | GridModel, solution: Solution) -> bool:
 
 
 def _verify_horizon(model: MDP | GridModel, gamma: float, solution: Solution, policy: Ints) -> None:
-    problem = _horizon_problem(model, gamma)
+    problem = Problem.plain(model, gamma)
     lower, upper = solution.lower, solution.upper
     steps = len(lower) - 1
     if (lower[steps] > 0).any() or (upper[steps] < 0).any():

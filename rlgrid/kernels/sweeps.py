@@ -251,14 +251,9 @@ def jacobi(model, gamma, v, w, members, offsets, scratch):
         w[s] = best
     if offsets.size > 1:
         tie_highest(w, members, offsets)
-    return _changes(v, w)
-
-
-@njit(cache=True, nogil=True)
-def _changes(v, w):
     low = math.inf
     high = -math.inf
-    for s in range(v.size):
+    for s in range(model.num_states):
         change = w[s] - v[s] if w[s] != v[s] else 0.0
         low = min(low, change)
         high = max(high, change)
@@ -266,31 +261,37 @@ def _changes(v, w):
 
 
 @njit(cache=True, nogil=True)
-def gauss_seidel(model, gamma, v, w, backwards, members, offsets, scratch):
-    """One sweep in place, in the order of the states or against it, groups tied; (least, greatest) change.
+def gauss_seidel(model, gamma, v, w, backwards, members, offsets, grouped, scratch):
+    """One sweep in place, in the order of the states or against it; (least, greatest) change.
 
-    w is room for the old values where there are groups: what a member alone is worth is no change of its group.
+    The states of a group keep their common value until the end of the sweep (w is room for what each is worth alone),
+    and so none is ever seen at less than the group.
     """
     tied = offsets.size > 1
-    if tied:
-        w[:] = v
     low = math.inf
     high = -math.inf
     for i in range(model.num_states):
         s = model.num_states - 1 - i if backwards else i
         new = solved_value(model, gamma, v, s, scratch)
-        if new != v[s]:
+        if tied and grouped[s]:
+            w[s] = new
+        elif new != v[s]:
             low = min(low, new - v[s])
             high = max(high, new - v[s])
             v[s] = new
     if tied:
-        tie_highest(v, members, offsets)
-        low, high = _changes(w, v)
+        tie_highest(w, members, offsets)
+        for i in range(members.size):
+            s = members[i]
+            if w[s] != v[s]:
+                low = min(low, w[s] - v[s])
+                high = max(high, w[s] - v[s])
+                v[s] = w[s]
     return low, high
 
 
 @njit(cache=True, nogil=True)
-def run_sweeps(model, gamma, v, w, in_place, done, limit, enough, history, members, offsets, scratch):
+def run_sweeps(model, gamma, v, w, in_place, done, limit, enough, history, members, offsets, grouped, scratch):
     """Up to ``limit`` sweeps; ends when the spread of changes max(0, greatest) + max(0, -least) is at most ``enough``.
 
     The values are in v before and after; w is room for them. history[i] becomes the spread of the i-th sweep.
@@ -298,7 +299,7 @@ def run_sweeps(model, gamma, v, w, in_place, done, limit, enough, history, membe
     """
     for i in range(limit):
         if in_place:
-            low, high = gauss_seidel(model, gamma, v, w, (done + i) % 2 == 1, members, offsets, scratch)
+            low, high = gauss_seidel(model, gamma, v, w, (done + i) % 2 == 1, members, offsets, grouped, scratch)
         else:
             low, high = jacobi(model, gamma, v, w, members, offsets, scratch)
             v[:] = w

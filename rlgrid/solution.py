@@ -1,0 +1,175 @@
+"""The result of the solver: arrays, what is proven of them, and a file that holds both.
+
+A file is safetensors with JSON metadata under the key "rlgrid"; it is written beside its place and renamed, so that a
+reader finds the old file or the new one. Nothing in it is executed when it is read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgrid.certificate import Problem
+
+if TYPE_CHECKING:
+    from rlgrid.gridmodel import GridModel
+    from rlgrid.mdp import MDP
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_FORMAT = "rlgrid-solution"
+_ARRAYS = ("values", "policy", "lower", "upper", "history")
+_FACTS = (
+    "error_bound",
+    "policy_loss_bound",
+    "converged",
+    "gamma",
+    "method",
+    "tolerance",
+    "sweeps",
+    "backups",
+    "seconds",
+    "horizon",
+    "reason",
+)
+
+
+@dataclass
+class Solution:
+    """What `solve` found, and what is proven of it.
+
+    With a horizon T the arrays have one more axis in front: values, lower, upper [T + 1, S] and policy [T, S], where
+    values[t] is the value when t steps have passed (values[0] for the whole horizon, values[T] = 0) and policy[t] the
+    action to take then.
+    """
+
+    values: Floats  # [S]
+    policy: Ints  # [S]
+    lower: Floats  # [S], lower <= V^policy
+    upper: Floats  # [S], V* <= upper
+    error_bound: float  # >= max |values - V*|
+    policy_loss_bound: float  # >= max (V* - V^policy)
+    converged: bool  # error_bound <= tolerance is proven
+    gamma: float
+    method: str
+    tolerance: float
+    sweeps: int
+    backups: int  # (state, action) pairs backed up by the sweeps
+    seconds: float
+    horizon: int | None = None
+    reason: str = ""  # why it stopped short, if it did
+    history: Floats = field(default_factory=lambda: np.zeros(0))  # [sweeps] spread of the changes of each sweep
+    model: MDP | GridModel | None = field(default=None, repr=False)
+    _q: Floats | None = field(default=None, repr=False)
+
+    @property
+    def q_values(self) -> Floats:
+        """float64 [S, A] (with a horizon [T, S, A]): q under `values`; -inf where an action is not available.
+
+        Raises:
+            ValueError: if the solution was loaded without its model.
+        """
+        if self._q is None:
+            if self.model is None:
+                raise ValueError("q_values need the model: Solution.load(path, model), or set solution.model")
+            if self.horizon is None:
+                self._q = Problem.of(self.model, self.gamma).q_values(self.values)
+            else:
+                problem = Problem.plain(self.model, self.gamma)
+                tables = [problem.q_values(v) for v in self.values[1:]]
+                self._q = np.array(tables).reshape(len(tables), self.model.num_states, self.model.num_actions)
+        return self._q
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the solution as safetensors with JSON metadata; the file appears whole or not at all."""
+        from safetensors.numpy import save
+
+        target = Path(path)
+        arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
+        facts = {name: getattr(self, name) for name in _FACTS}
+        facts |= {name: repr(getattr(self, name)) for name in ("error_bound", "policy_loss_bound")}
+        content = save(arrays, {"rlgrid": json.dumps({"format": _FORMAT, "format_version": 1} | facts)})
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        return target
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], model: MDP | GridModel | None = None) -> Solution:
+        """Read a solution; with its model `q_values` and pictures work too.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if the file is not a solution, or not one of the model.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        source = Path(path)
+        if not source.is_file():
+            raise FileNotFoundError(f"no solution {source}")
+        try:
+            with safe_open(source, framework="numpy") as file:
+                facts = json.loads((file.metadata() or {}).get("rlgrid", "null"))
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, ValueError) as error:
+            raise ValueError(f"{source} is torn or not a safetensors file: {error}") from error
+        if not isinstance(facts, dict) or facts.get("format") != _FORMAT:
+            raise ValueError(f"{source} is not a solution of rlgrid")
+        if facts.get("format_version") != 1:
+            raise ValueError(f"{source} has format version {facts.get('format_version')!r}; this rlgrid reads 1")
+        missing = [name for name in (*_ARRAYS, *_FACTS) if name not in arrays and name not in facts]
+        if missing:
+            raise ValueError(f"{source} lacks {missing[0]!r}")
+        known = {name: facts[name] for name in _FACTS} | {name: arrays[name] for name in _ARRAYS}
+        known |= {name: float(facts[name]) for name in ("error_bound", "policy_loss_bound")}
+        if model is not None and arrays["values"].shape[-1] != model.num_states:
+            raise ValueError(
+                f"{source} solves a model of {arrays['values'].shape[-1]} states; this one has {model.num_states}"
+            )
+        return cls(**known, model=model)
+
+    def __repr__(self) -> str:
+        states = self.values.shape[-1]
+        steps = "" if self.horizon is None else f", horizon {self.horizon}"
+        end = "converged" if self.converged else f"not converged: {self.reason}"
+        return (
+            f"Solution({states} states, gamma={self.gamma:g}{steps}, {self.method}, {self.sweeps} sweeps, "
+            f"error <= {self.error_bound:.3g}, {end})"
+        )
+
+    def _repr_html_(self) -> str:
+        import html
+
+        caption = html.escape(repr(self))
+        values = self.values if self.horizon is None else self.values[0]
+        policy = self.policy if self.horizon is None or self.horizon == 0 else self.policy[0]
+        if self.model is None or getattr(self.model, "shape", None) is None or policy.ndim != 1:
+            numbers = ", ".join(f"{v:.6g}" for v in values[:12]) + (", ..." if values.size > 12 else "")
+            return f"<pre>{caption}\nvalues: {numbers}</pre>"
+        import base64
+        import io
+
+        import imageio.v3 as imageio
+
+        from rlgrid.picture import draw
+
+        buffer = io.BytesIO()
+        frame = draw(self.model, values=np.where(np.isfinite(values), values, 0.0), policy=policy)
+        imageio.imwrite(buffer, frame, extension=".png")
+        data = base64.b64encode(buffer.getvalue()).decode()
+        return f'<figure><img src="data:image/png;base64,{data}"/><figcaption>{caption}</figcaption></figure>'
