@@ -39,7 +39,7 @@ POLICIES = ("MlpPolicy",)
 MOST_EPISODES = 4_096  # that one call of the kernel may end: so long is the list that takes them
 
 _STATE = ("theta", "target", "mean", "square", "counters", "measures", "visits", "td_error")
-_MEMORY = ("observations", "next_observations", "actions", "rewards", "terminated")
+_MEMORY = ("observations", "next_observations", "actions", "rewards", "terminated", "ends")
 
 
 class DQN(Agent):
@@ -63,6 +63,8 @@ class DQN(Agent):
         exploration_fraction: share of the run over which epsilon falls from its initial to its final value.
         exploration_initial_eps, exploration_final_eps: these values.
         max_grad_norm: gradients are scaled down to this global norm; infinity leaves them alone.
+        n_steps: rewards that a target adds up before it bootstraps. More carry a distant reward back sooner, and lean
+            on the actions that were taken.
         policy_kwargs: "net_arch" (units of the hidden layers), "activation_fn" (one of `ACTIVATIONS`),
             "initializer" ("he" or "glorot"; None takes He's for those of the ReLU family, Glorot's otherwise).
         double_q: take the target's action from the online network. On by default: the maximum of a noisy estimate is
@@ -95,6 +97,7 @@ class DQN(Agent):
         exploration_initial_eps: float = 1.0,
         exploration_final_eps: float = 0.05,
         max_grad_norm: float = 10.0,
+        n_steps: int = 1,
         policy_kwargs: Mapping[str, Any] | None = None,
         *,
         double_q: bool = True,
@@ -122,6 +125,7 @@ class DQN(Agent):
         self.exploration_initial_eps = check_number("exploration_initial_eps", exploration_initial_eps, 0.0, 1.0)
         self.exploration_final_eps = check_number("exploration_final_eps", exploration_final_eps, 0.0, 1.0)
         self.max_grad_norm = check_number("max_grad_norm", max_grad_norm, 0.0, math.inf, open_low=True)
+        self.n_steps = check_count("n_steps", n_steps)
         self.double_q = bool(double_q)
         if loss not in LOSSES:
             raise ValueError(f"loss must be one of {', '.join(LOSSES)}, not {loss!r}")
@@ -170,6 +174,8 @@ class DQN(Agent):
             index=np.zeros(self.batch_size, np.int64),
             batch=self._blank(self.batch_size),
             next_batch=self._blank(self.batch_size),
+            rewards_ahead=np.zeros(self.batch_size),
+            discount=np.zeros(self.batch_size),
             targets=np.zeros(self.batch_size),
             observation=self._blank(1),
             arrival=self._blank(1),
@@ -178,6 +184,7 @@ class DQN(Agent):
             actions=np.zeros(self.buffer_size, np.int32),
             rewards=np.zeros(self.buffer_size, np.float32),
             terminated=np.zeros(self.buffer_size, np.bool_),
+            ends=np.zeros(self.buffer_size, np.bool_),
             available=np.zeros((0, 0), np.bool_) if available is None else np.array(available, np.bool_),
             visits=np.zeros(states, np.int64),
             td_error=np.zeros(states),
@@ -201,6 +208,7 @@ class DQN(Agent):
             learning_starts=self.learning_starts,
             train_freq=self.train_freq,
             gradient_steps=self.gradient_steps,
+            n_steps=self.n_steps,
             tau=self.tau,
             target_update_interval=self.target_update_interval,
             epsilon_initial=self.exploration_initial_eps,
@@ -268,7 +276,7 @@ class DQN(Agent):
                     if not math.isfinite(reward):
                         raise ValueError(f"step {self.num_timesteps}: the environment's reward is {reward}, not finite")
                     self._put(learner.arrival, arrival)
-                    healthy = observe(learner, rule, self.num_timesteps, action, reward, terminated, stream)
+                    healthy = observe(learner, rule, self.num_timesteps, action, reward, terminated, truncated, stream)
                     self._end_step(arrival, terminated or truncated)
                     self._put(learner.observation, self._observation)
                     if not healthy:
@@ -412,6 +420,7 @@ class DQN(Agent):
             "exploration_initial_eps": self.exploration_initial_eps,
             "exploration_final_eps": self.exploration_final_eps,
             "max_grad_norm": self.max_grad_norm,
+            "n_steps": self.n_steps,
             "policy_kwargs": {
                 "net_arch": self.net_arch,
                 "activation_fn": self.activation_fn,

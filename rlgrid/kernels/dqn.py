@@ -57,6 +57,7 @@ class Rule(NamedTuple):
     learning_starts: int
     train_freq: int
     gradient_steps: int
+    n_steps: int
     tau: float
     target_update_interval: int
     epsilon_initial: float
@@ -84,7 +85,9 @@ class Learner(NamedTuple):
     row: Any  # float32 [units of all layers]
     index: Any  # int64 [B], the sampled transitions
     batch: Any  # int32 [B] or float32 [B, D], their observations
-    next_batch: Any  # the same of the observations that they led to
+    next_batch: Any  # the same of the observations that n steps led to
+    rewards_ahead: Any  # float64 [B], discounted rewards of the steps up to there
+    discount: Any  # float64 [B], of what follows: 0 where nothing does
     targets: Any  # float64 [B], what their values are moved to
     observation: Any  # int32 [1] or float32 [1, D], the present one
     arrival: Any  # the same, where the present step led, before any reset
@@ -93,6 +96,7 @@ class Learner(NamedTuple):
     actions: Any  # int32 [N]
     rewards: Any  # float32 [N]
     terminated: Any  # bool [N]
+    ends: Any  # bool [N], the episode ended there, terminated or truncated
     available: Any  # bool [S, A], or [0, 0] where every action always is
     visits: Any  # int64 [S], or [1] over vectors
     td_error: Any  # float64 [S], the last error in each state, or [1] over vectors
@@ -188,10 +192,10 @@ def evaluate(theta, layout, activation, observations, probe, row, q):
 
 
 @njit(**INSIDE)
-def remember(learner, action, reward, terminated):
+def remember(learner, action, reward, terminated, truncated):
     """The transition (observation, action, reward, arrival, terminated) goes in, over the oldest when it is full.
 
-    Truncation is not stored: what follows it still has value, and `arrival` is the true last observation.
+    Truncation only ends the episode: what follows it still has value, and `arrival` is the true last observation.
     """
     counters = learner.counters
     i = counters[POSITION]
@@ -200,42 +204,59 @@ def remember(learner, action, reward, terminated):
     learner.actions[i] = action
     learner.rewards[i] = reward
     learner.terminated[i] = terminated
+    learner.ends[i] = terminated or truncated
     counters[POSITION] = (i + 1) % learner.actions.size
     counters[FILLED] = min(counters[FILLED] + 1, learner.actions.size)
 
 
 @njit(**INSIDE)
-def td_target(q_online, q_target, i, available, s, reward, terminated, gamma):
-    """r + gamma Q_target(s', b) of row i, float64; nothing follows a terminated transition.
+def draw_batch(learner, rule, stream):
+    """Transitions drawn uniformly, each with the up to n steps that followed it in its episode.
 
-    b is greedy by q_online: the online network's in double Q-learning (van Hasselt et al. 2016, equation 4), the
-    target network's in plain Q-learning (Mnih et al. 2015).
+    Observation into batch, what was observed at the end of these steps into next_batch, their rewards
+    r_1 + gamma r_2 + ... into rewards_ahead, and gamma^n, or 0 after termination, into discount. The steps stop at
+    the end of the episode and at the newest transition. Sutton & Barto, 2nd ed., equation 7.1, without importance
+    weights: with n > 1 the actions in between are those that were taken.
     """
-    if terminated:
-        return np.float64(reward)
-    return np.float64(reward) + gamma * np.float64(q_target[i, greedy_action(q_online, i, available, s)])
+    counters, size = learner.counters, learner.actions.size
+    newest = (counters[POSITION] - 1 + size) % size
+    for i in range(learner.index.size):
+        j = int(uniform(stream) * counters[FILLED])
+        learner.index[i] = j
+        _copy(learner.observations, j, learner.batch, i)
+        total, discount = np.float64(learner.rewards[j]), rule.gamma
+        for _ in range(1, rule.n_steps):
+            if learner.ends[j] or j == newest:
+                break
+            j = (j + 1) % size
+            total += discount * np.float64(learner.rewards[j])
+            discount *= rule.gamma
+        _copy(learner.next_observations, j, learner.next_batch, i)
+        learner.rewards_ahead[i] = total
+        learner.discount[i] = 0.0 if learner.terminated[j] else discount
 
 
 @njit(**INSIDE)
 def gradient_step(learner, rule, learning_rate, stream):
-    """One step of Adam on the mean loss of a batch drawn from memory; False where a value is not finite."""
+    """One step of Adam on the mean loss of a batch drawn from memory; False where a value is not finite.
+
+    The target is r + gamma Q_target(s', b), with b greedy by the online network in double Q-learning (van Hasselt et
+    al. 2016, equation 4), by the target network in plain Q-learning (Mnih et al. 2015).
+    """
     layout, counters, measures = learner.layout, learner.counters, learner.measures
     work, deltas, index = learner.work, learner.deltas, learner.index
     batch, units = index.size, layout[-1, UNITS]
-    for i in range(batch):
-        index[i] = int(uniform(stream) * counters[FILLED])
-        _copy(learner.observations, index[i], learner.batch, i)
-        _copy(learner.next_observations, index[i], learner.next_batch, i)
+    draw_batch(learner, rule, stream)
 
     q_target = forward(learner.target, layout, rule.activation, learner.next_batch, deltas)
     q = q_target
     if rule.double_q:
         q = forward(learner.theta, layout, rule.activation, learner.next_batch, work)
     for i in range(batch):
-        s, j = state_of(learner.next_batch, i), index[i]
-        learner.targets[i] = td_target(
-            q, q_target, i, learner.available, s, learner.rewards[j], learner.terminated[j], rule.gamma
-        )
+        learner.targets[i] = learner.rewards_ahead[i]
+        if learner.discount[i] > 0.0:
+            following = greedy_action(q, i, learner.available, state_of(learner.next_batch, i))
+            learner.targets[i] += learner.discount[i] * np.float64(q_target[i, following])
 
     q = forward(learner.theta, layout, rule.activation, learner.batch, work)
     first = batch * layout[-1, OUTPUTS]
@@ -280,10 +301,10 @@ def gradient_step(learner, rule, learning_rate, stream):
 
 
 @njit(**KERNEL)
-def observe(learner, rule, t, action, reward, terminated, stream):
+def observe(learner, rule, t, action, reward, terminated, truncated, stream):
     """What is done with the transition of step t, which led to learner.arrival; False where a value is not finite."""
     learner.visits[state_of(learner.observation, 0)] += 1
-    remember(learner, action, reward, terminated)
+    remember(learner, action, reward, terminated, truncated)
     done = t + 1
     if done > rule.learning_starts and done % rule.train_freq == 0:
         for _ in range(rule.gradient_steps):
@@ -310,8 +331,8 @@ def run_dqn(model, world, stream, learner, rule, t, steps, elapsed, limit, total
         a = act(learner, rule, t + i, stream)
         to, reward, terminated = draw(model, np.int64(learner.observation[0]), a, uniform(world))
         learner.arrival[0] = to
-        healthy = observe(learner, rule, t + i, a, reward, terminated, stream)
         elapsed += 1
+        healthy = observe(learner, rule, t + i, a, reward, terminated, elapsed >= limit, stream)
         total += reward
         if terminated or elapsed >= limit:
             returns[ended] = total

@@ -1,0 +1,512 @@
+"""DQN: the rule against numpy written out, both paths bit for bit, resuming, refusals, and worlds that it solves."""
+
+import math
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import threadpoolctl
+from gymnasium import spaces
+from gymnasium.wrappers import TimeLimit
+
+from rlgrid.agents.checkpoint import CheckpointError
+from rlgrid.agents.dqn import DQN, _one_blas_thread
+from rlgrid.envs.gridworld import GridWorld
+from rlgrid.kernels.dqn import BAD_LAYER, FILLED, POSITION, UPDATES
+from rlgrid.kernels.network import UNITS, WEIGHTS
+from rlgrid.mdp import MDP
+
+SMALL = {"policy_kwargs": {"net_arch": [16]}, "batch_size": 16, "learning_starts": 50}
+
+
+def frozen_lake(**settings):
+    return DQN("MlpPolicy", gym.make("rlgrid/FrozenLake-v1"), **({"seed": 0} | SMALL | settings))
+
+
+def tensors(agent):
+    return agent._arrays()
+
+
+def assert_same_agent(a, b):
+    for name, array in tensors(a).items():
+        np.testing.assert_array_equal(array, tensors(b)[name], err_msg=name)
+    assert a.num_timesteps == b.num_timesteps
+    assert a.episode_returns == b.episode_returns
+    assert a.episode_lengths == b.episode_lengths
+    assert a._generator.bit_generator.state == b._generator.bit_generator.state
+
+
+class Cycle(gym.Env):
+    """Positions 0, 1, 2, 0, ... as a vector of two numbers; reward 1 a step; ends after ``last`` steps if given."""
+
+    def __init__(self, last=None):
+        self.observation_space = spaces.Box(-2.0, 2.0, (2,), np.float64)
+        self.action_space = spaces.Discrete(2, start=5)
+        self.last, self.t = last, 0
+
+    def _observe(self):
+        angle = 2 * math.pi * self.t / 3
+        return np.array([math.cos(angle), math.sin(angle)])
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return self._observe(), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        self.t += 1
+        return self._observe(), 1.0, self.t == self.last, False, {}
+
+
+# --- the rule -------------------------------------------------------------------------------------------------------
+
+
+class Naive:
+    """DQN as one would write it in numpy, from an agent's first weights and its generator's seed."""
+
+    def __init__(self, agent):
+        learner = agent._learner
+        self.agent = agent
+        self.theta = learner.theta.astype(np.float64)
+        self.target = self.theta.copy()
+        self.layout = learner.layout
+        self.m, self.v, self.n = np.zeros_like(self.theta), np.zeros_like(self.theta), 0
+        self.memory = []
+        self.draws = np.random.default_rng(agent.seed)
+        self.draws.random(sum(units * inputs for inputs, units, *_ in self.layout.tolist()))
+
+    def layers(self, theta):
+        for inputs, units, first, biases, _ in self.layout.tolist():
+            yield theta[first:biases].reshape(inputs, units), theta[biases : biases + units]
+
+    def outputs(self, theta, x):
+        """Of every layer."""
+        ys = []
+        layers = list(self.layers(theta))
+        for weights, biases in layers:
+            x = x @ weights + biases
+            if len(ys) < len(layers) - 1:
+                x = np.maximum(x, 0)
+            ys.append(x)
+        return ys
+
+    def act(self, x, epsilon):
+        if self.draws.random() < epsilon:
+            return int(self.draws.random() * self.layout[-1, UNITS])
+        return int(self.outputs(self.theta, x)[-1].argmax())
+
+    def update(self, rate):
+        agent = self.agent
+        rows = []
+        for _ in range(agent.batch_size):
+            j = int(self.draws.random() * len(self.memory))
+            x, action, *_ = self.memory[j]
+            ahead = [j]
+            while len(ahead) < agent.n_steps and not self.memory[j][5] and j != self.newest:
+                j = (j + 1) % len(self.memory)
+                ahead.append(j)
+            reward = sum(agent.gamma**k * self.memory[j][2] for k, j in enumerate(ahead))
+            discount = 0 if self.memory[j][4] else agent.gamma ** len(ahead)
+            rows.append((x, action, reward, self.memory[j][3], discount))
+        x, action, reward, following, discount = (np.array(column) for column in zip(*rows, strict=True))
+        each = np.arange(len(rows))
+        later = self.outputs(self.target, following)[-1]
+        chooser = self.outputs(self.theta, following)[-1] if agent.double_q else later
+        goal = reward + discount * later[each, chooser.argmax(axis=1)]
+        ys = self.outputs(self.theta, x)
+        delta = np.zeros_like(ys[-1])
+        error = ys[-1][each, action] - goal
+        delta[each, action] = (np.clip(error, -1, 1) if agent.loss == "huber" else error) / len(rows)
+        gradient = np.zeros_like(self.theta)
+        layers = list(self.layers(self.theta))
+        slopes = list(self.layers(gradient))
+        for layer in range(len(layers) - 1, -1, -1):
+            below = ys[layer - 1] if layer else x
+            slopes[layer][0][...] = below.T @ delta
+            slopes[layer][1][...] = delta.sum(axis=0)
+            delta = delta @ layers[layer][0].T * (below > 0)
+        norm = np.linalg.norm(gradient)
+        gradient *= min(1, agent.max_grad_norm / norm)
+        self.n += 1
+        self.m += 0.1 * (gradient - self.m)
+        self.v += 0.001 * (gradient**2 - self.v)
+        self.theta -= rate * self.m / (1 - 0.9**self.n) / (np.sqrt(self.v / (1 - 0.999**self.n)) + agent.adam_epsilon)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"double_q": False, "loss": "mse", "learning_rate": 3e-3},
+        {"tau": 1.0, "target_update_interval": 20, "train_freq": 4, "gradient_steps": 3, "max_grad_norm": 0.05},
+        {"policy_kwargs": {"net_arch": []}, "buffer_size": 60},
+        {"n_steps": 3, "buffer_size": 70},
+        {"policy_kwargs": {"net_arch": [8, 12, 8]}, "gradient_steps": -1, "train_freq": (5, "step")},
+    ],
+)
+@pytest.mark.parametrize("discrete", [False, True])
+def test_a_run_is_the_rule_written_out(discrete, settings):
+    steps, eps = 150, (0.5, 0.9, 0.2)
+    settings = SMALL | {"seed": 3, "exploration_fraction": eps[0]} | settings
+    settings |= {"exploration_initial_eps": eps[1], "exploration_final_eps": eps[2]}
+    make = (lambda: gym.make("rlgrid/FrozenLake-v1")) if discrete else (lambda: TimeLimit(Cycle(last=5), 4))
+    agent = DQN("MlpPolicy", make(), **settings)
+    naive, env = Naive(agent), make()
+    agent.learn(steps)
+
+    def encode(observation):
+        return np.eye(env.observation_space.n)[observation] if discrete else observation.astype(np.float32)
+
+    x = encode(env.reset(seed=3)[0])
+    for t in range(steps):
+        epsilon = max(eps[1] + (eps[2] - eps[1]) * t / (eps[0] * steps), eps[2]) if t >= 50 else 1.0
+        action = naive.act(x, epsilon)
+        observation, reward, terminated, truncated, _ = env.step(action + (0 if discrete else 5))
+        following = encode(observation)
+        naive.newest = t % agent.buffer_size
+        transition = (x, action, reward, following, terminated, terminated or truncated)
+        naive.memory[naive.newest : naive.newest + 1] = [transition]  # over the oldest once it is full
+        if t + 1 > 50 and (t + 1) % agent.train_freq == 0:
+            for _ in range(agent.gradient_steps):
+                naive.update(3e-3 if "learning_rate" in settings else 1e-3 * (1 - t / steps))
+        if (t + 1) % agent.target_update_interval == 0:
+            naive.target += agent.tau * (naive.theta - naive.target)
+        x = encode(env.reset()[0]) if terminated or truncated else following
+    assert naive.n == agent._learner.counters[UPDATES] > 0
+    np.testing.assert_allclose(agent._learner.theta, naive.theta, rtol=2e-3, atol=2e-4)
+    np.testing.assert_allclose(agent._learner.target, naive.target, rtol=2e-3, atol=2e-4)
+    assert not np.allclose(agent._learner.theta, DQN("MlpPolicy", make(), **settings)._learner.theta, atol=1e-3)
+
+
+def test_truncation_bootstraps_from_the_true_last_observation_and_termination_does_not():
+    agent = DQN("MlpPolicy", TimeLimit(Cycle(last=None), 4), seed=0, **SMALL)
+    agent.learn(9)
+    learner = agent._learner
+    angle = 2 * math.pi * np.array([1, 2, 3, 4, 1, 2, 3, 4, 1]) / 3
+    expected = np.stack((np.cos(angle), np.sin(angle)), axis=1)
+    np.testing.assert_allclose(learner.next_observations[:9], expected, atol=1e-6)
+    np.testing.assert_allclose(learner.observations[4], [1, 0])  # the fifth step follows a reset
+    assert not learner.terminated[:9].any()
+    assert agent.episode_lengths == [4, 4]
+
+    agent = DQN("MlpPolicy", TimeLimit(Cycle(last=3), 3), seed=0, **SMALL)  # both at once: it is terminated
+    agent.learn(9)
+    assert agent._learner.terminated[:9].tolist() == [False, False, True] * 3
+
+
+@pytest.mark.parametrize("n_steps", [1, 3])
+@pytest.mark.parametrize(("last", "values"), [(None, [2.0, 2.0]), (2, [1.5, 1.0])])
+def test_a_cycle_is_worth_what_it_pays(last, values, n_steps):
+    """gamma = 1/2, reward 1 a step: 1 / (1 - 1/2) for ever, truncation or not; 1 + 1/2 and 1 with two steps to go."""
+    env = TimeLimit(Cycle(last=last), 4)
+    agent = DQN("MlpPolicy", env, gamma=0.5, seed=0, tau=0.05, n_steps=n_steps, **SMALL).learn(3_000)
+    places = np.array([[1.0, 0.0], [math.cos(2 * math.pi / 3), math.sin(2 * math.pi / 3)]], np.float32)
+    np.testing.assert_allclose(agent._evaluate(places), np.stack((values, values), axis=1), atol=0.05)
+
+
+def test_epsilon_and_learning_rate():
+    agent = frozen_lake(learning_starts=10, exploration_fraction=0.5, exploration_final_eps=0.1)
+    agent.begin(200)
+    seen = {}
+    for t in range(0, 401, 5):
+        agent.num_timesteps = t
+        seen[t] = agent.metrics()
+    assert [seen[t]["epsilon"] for t in (0, 5)] == [1.0, 1.0]
+    assert [seen[t]["epsilon"] for t in (10, 50, 100, 400)] == pytest.approx([0.91, 0.55, 0.1, 0.1])
+    assert [seen[t]["learning_rate"] for t in (0, 100, 200, 400)] == pytest.approx([1e-3, 5e-4, 1e-5, 1e-5])
+    assert frozen_lake(learning_rate=2e-3).metrics()["learning_rate"] == 2e-3
+
+
+# --- two paths ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [{}, {"double_q": False, "loss": "mse", "train_freq": 4, "buffer_size": 200}])
+def test_the_compiled_run_and_the_python_loop_end_with_the_same_bits(settings):
+    compiled, looped = frozen_lake(**settings), frozen_lake(compiled=False, **settings)
+    foreign = DQN("MlpPolicy", gym.make("FrozenLake-v1"), gamma=0.99, **({"seed": 0} | SMALL | settings))
+    assert compiled.compiled
+    assert not looped.compiled
+    assert not foreign.compiled
+    for agent in (compiled, looped, foreign):
+        agent.learn(1_500)
+    assert len(compiled.episode_returns) > 50
+    assert_same_agent(compiled, looped)
+    assert_same_agent(compiled, foreign)
+    assert compiled.env.unwrapped.state == looped.env.unwrapped.state
+    states = [agent.env.unwrapped.np_random.bit_generator.state for agent in (compiled, looped, foreign)]
+    assert states[0] == states[1] == states[2]
+    known = ~compiled.model.absorbing  # a foreign environment does not say where its end is
+    np.testing.assert_array_equal(compiled.q_values[known], foreign.q_values[known])
+
+
+def test_how_a_run_is_cut_into_chunks_does_not_matter():
+    whole, cut = frozen_lake(), frozen_lake()
+    whole.learn(700)
+    cut.begin(700)
+    for steps in (1, 1, 48, 1, 249, 400):
+        assert cut.advance(steps) == steps
+    assert_same_agent(whole, cut)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_does_not():
+    agents = [frozen_lake(seed=seed).learn(300) for seed in (1, 1, 2)]
+    assert_same_agent(agents[0], agents[1])
+    assert (tensors(agents[0])["theta"] != tensors(agents[2])["theta"]).any()
+
+
+def test_predicting_does_not_disturb_learning():
+    quiet, asked = frozen_lake(), frozen_lake()
+    quiet.learn(400)
+    asked.learn(400, callback=lambda agent: agent.predict(3, deterministic=False) and agent.q_values is not None)
+    asked_again = frozen_lake()
+    asked_again.chunk_size = 50
+    asked_again.learn(400, callback=lambda agent: bool(np.isfinite(agent.values).all() and agent.predict(3)))
+    assert_same_agent(quiet, asked)
+    assert_same_agent(quiet, asked_again)
+
+
+def two_doors():
+    """In state 0 only actions 0 and 2 exist; 2 pays. State 1 is the end."""
+    outcomes = {0: {0: [(1.0, 0, 0.0, False)], 2: [(1.0, 1, 1.0, True)]}, 1: {0: [(1.0, 1, 0.0, True)]}}
+    offsets, rows = [0], []
+    for s in (0, 1):
+        for a in range(3):
+            rows += outcomes[s].get(a, [])
+            offsets.append(len(rows))
+    p, to, r, ends = zip(*rows, strict=True)
+    return MDP(2, 3, offsets, to, p, r, ends, gamma=0.9, start=0)
+
+
+def test_actions_that_a_state_lacks_are_neither_taken_nor_targeted():
+    agents = []
+    for compiled in (True, False):
+        env = TimeLimit(GridWorld(model=two_doors()), 20)
+        agent = DQN("MlpPolicy", env, seed=0, compiled=compiled, **SMALL)
+        agent._learner.theta[-2] = 100.0  # of action 1, which nobody can take
+        agent._learner.target[-2] = 100.0
+        agents.append(agent.learn(1_000))
+    assert_same_agent(*agents)
+    filled = agents[0]._learner.counters[FILLED]
+    assert set(agents[0]._learner.actions[:filled].tolist()) == {0, 2}
+    assert agents[0].q_values[0, 1] == -np.inf
+    assert agents[0].q_values[0, 2] == pytest.approx(1.0, abs=0.1)
+    assert agents[0].q_values[0, 0] == pytest.approx(0.9, abs=0.1)
+    assert agents[0].predict(0)[0] == 2
+    assert {agents[0].predict(0, deterministic=False)[0] for _ in range(200)} <= {0, 2}
+
+
+def test_blas_is_held_at_one_thread_and_let_go():
+    def threads():
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+
+    with _one_blas_thread():
+        assert threads()
+        assert set(threads()) == {1}
+    before = threads()
+    frozen_lake().learn(100)
+    assert threads() == before
+
+
+# --- what was learnt ------------------------------------------------------------------------------------------------
+
+
+def test_tables_over_discrete_observations():
+    agent = frozen_lake().learn(300)
+    model = agent.model
+    assert agent.q_values.shape == (16, 4)
+    assert (agent.q_values[model.absorbing] == 0).all()
+    assert agent.visits.sum() == 300
+    unseen = agent.visits == 0
+    assert unseen.any()
+    assert not agent.greedy()[unseen].any()
+    assert (agent.greedy()[~unseen].sum(axis=1) >= 1).all()
+    assert agent.td_error.shape == (16,)
+    assert (agent.td_error[agent.visits > 10] != 0).all()
+    for s in range(16):
+        if not model.absorbing[s]:
+            assert agent.predict(s) == (agent.policy[s], None)
+    batch, state = agent.predict(np.array([0, 4, 9]), state="kept")
+    assert batch.tolist() == agent.policy[[0, 4, 9]].tolist()
+    assert state == "kept"
+    metrics = agent.metrics()
+    assert metrics["updates"] == 250
+    assert metrics["replay"] == 300
+    assert metrics["loss"] >= 0
+    assert metrics["gradient_norm"] > 0
+
+
+def test_vectors_have_no_tables_and_batches_are_rows():
+    agent = DQN("MlpPolicy", TimeLimit(Cycle(), 10), seed=0, **SMALL).learn(200)
+    with pytest.raises(AttributeError, match="no table"):
+        _ = agent.q_values
+    assert agent.visits is None
+    assert agent.td_error is None
+    assert agent.state is None
+    single = [agent.predict(np.array(row))[0] for row in ([1.0, 0.0], [-0.5, 0.8])]
+    batch, _ = agent.predict(np.array([[1.0, 0.0], [-0.5, 0.8]]))
+    assert batch.tolist() == single
+    assert set(single) <= {5, 6}
+    assert {agent.predict(np.array([1.0, 0.0]), deterministic=False)[0] for _ in range(300)} == {5, 6}
+
+
+@pytest.mark.parametrize("observation", [16, -1, 1.5, [[0, 1]], "3"])
+def test_an_observation_of_another_space_is_refused(observation):
+    with pytest.raises(ValueError, match="observation"):
+        frozen_lake().predict(observation)
+
+
+# --- health and refusals --------------------------------------------------------------------------------------------
+
+
+def test_values_that_are_not_finite_stop_the_run_and_name_step_and_layer():
+    agent = frozen_lake(learning_rate=1e30)
+    with pytest.raises(FloatingPointError, match=r"step 5\d, gradient step \d+: the values of layer [12] of 2"):
+        agent.learn(500)
+    assert agent.num_timesteps < 60
+    for compiled in (True, False):
+        agent = frozen_lake(compiled=compiled).learn(100)
+        agent._learner.theta[agent._learner.layout[1, WEIGHTS]] = np.nan
+        with pytest.raises(FloatingPointError, match="step 101, gradient step 51: the values of layer 2 of 2"):
+            agent.learn(10, reset_num_timesteps=False)
+        assert agent._learner.counters[BAD_LAYER] == 1
+
+
+class Broken(Cycle):
+    def __init__(self, reward, observation):
+        super().__init__()
+        self.wrong = reward, observation
+
+    def step(self, action):
+        observation, _, *rest = super().step(action)
+        reward, scale = self.wrong
+        return observation * scale, reward, *rest
+
+
+@pytest.mark.parametrize(("reward", "scale", "culprit"), [(math.nan, 1.0, "reward"), (1.0, math.inf, "observation")])
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_what_an_environment_must_not_give_is_named(reward, scale, culprit):
+    with pytest.raises(ValueError, match=f"step 0: the environment's {culprit}"):
+        DQN("MlpPolicy", Broken(reward, scale), seed=0).learn(5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"policy": "CnnPolicy"}, "'MlpPolicy'"),
+        ({"learning_rate": 0.0}, "learning_rate"),
+        ({"learning_rate": "fast"}, "lin_1e-3"),
+        ({"learning_rate": math.inf}, "finite"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"tau": 1.5}, "tau"),
+        ({"gamma": -0.1}, "gamma"),
+        ({"train_freq": (1, "episode")}, "train_freq"),
+        ({"gradient_steps": 0}, "gradient_steps"),
+        ({"n_steps": 0}, "n_steps"),
+        ({"exploration_final_eps": 2}, "exploration_final_eps"),
+        ({"loss": "hinge"}, "huber, mse"),
+        ({"policy_kwargs": {"net_arc": [4]}}, "net_arch"),
+        ({"policy_kwargs": {"net_arch": [0]}}, "net_arch"),
+        ({"policy_kwargs": {"activation_fn": "swish"}}, "relu, tanh"),
+        ({"policy_kwargs": {"initializer": "zeros"}}, "stay the same"),
+    ],
+)
+def test_wrong_settings_are_named(settings, message):
+    with pytest.raises(ValueError, match=message):
+        DQN(**({"policy": "MlpPolicy", "env": gym.make("rlgrid/FrozenLake-v1")} | settings))
+
+
+def test_wrong_types_are_named():
+    env = gym.make("rlgrid/FrozenLake-v1")
+    for settings in ({"policy_kwargs": [64]}, {"policy_kwargs": {"net_arch": 64}}, {"buffer_size": "big"}):
+        with pytest.raises(TypeError, match=r"policy_kwargs|net_arch|buffer_size"):
+            DQN("MlpPolicy", env, **settings)
+    with pytest.raises(TypeError, match="environment"):
+        DQN("MlpPolicy")
+
+
+@pytest.mark.parametrize(
+    "space", [spaces.MultiDiscrete([2, 3]), spaces.Box(0, 1, (4, 4)), spaces.Dict({"a": spaces.Discrete(2)})]
+)
+def test_other_observations_are_refused_with_what_would_do(space):
+    env = Cycle()
+    env.observation_space = space
+    with pytest.raises(ValueError, match=r"Discrete observations or a Box of one dimension.*FlattenObservation"):
+        DQN("MlpPolicy", env)
+
+
+def test_first_weights_are_never_all_zero():
+    for activation in ("relu", "tanh"):
+        learner = frozen_lake(policy_kwargs={"net_arch": [8, 8], "activation_fn": activation})._learner
+        for inputs, units, first, biases, _ in learner.layout.tolist():
+            assert np.unique(learner.theta[first:biases]).size == inputs * units
+            assert (learner.theta[biases : biases + units] == 0).all()
+
+
+# --- on disk --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at", [30, 333])
+def test_a_saved_run_resumes_as_if_it_had_never_stopped(tmp_path, at):
+    whole, first = frozen_lake(buffer_size=250), frozen_lake(buffer_size=250)
+    whole.learn(600)
+    first.begin(600)
+    first.advance(at)
+    first.save(tmp_path / "run")
+    again = DQN.load(tmp_path / "run.safetensors", gym.make("rlgrid/FrozenLake-v1"))
+    assert_same_agent(first, again)
+    np.testing.assert_array_equal(again.q_values, first.q_values)
+    again.resume()
+    assert_same_agent(whole, again)
+    assert again.env.unwrapped.state == whole.env.unwrapped.state
+    assert again.metrics() == whole.metrics()
+
+
+def test_vectors_are_saved_too(tmp_path):
+    agent = DQN("MlpPolicy", TimeLimit(Cycle(), 10), seed=0, learning_rate=5e-4, **SMALL).learn(200)
+    agent.save(tmp_path / "run.safetensors")
+    again = DQN.load(tmp_path / "run.safetensors", TimeLimit(Cycle(), 10))
+    assert_same_agent(agent, again)
+    assert again._settings() == agent._settings()
+    assert again._learner.counters[POSITION] == 200
+    again.resume()
+    again.learn(50, reset_num_timesteps=False)
+    assert again.num_timesteps == 250
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path):
+    agent = frozen_lake().learn(100)
+    agent.save(tmp_path / "run")
+    env = gym.make("rlgrid/FrozenLake-v1")
+    with pytest.raises(CheckpointError, match="buffer_size of 50"):
+        DQN.load(tmp_path / "run", env, buffer_size=50)
+    with pytest.raises(CheckpointError, match="theta is float32"):
+        DQN.load(tmp_path / "run", env, policy_kwargs={"net_arch": [7]})
+    agent._learner.actions[3] = 9
+    agent.save(tmp_path / "run")
+    with pytest.raises(CheckpointError, match="actions of the replay memory"):
+        DQN.load(tmp_path / "run", env)
+    agent._learner.actions[3] = 0
+    agent._learner.theta[0] = np.inf
+    agent.save(tmp_path / "run")
+    with pytest.raises(CheckpointError, match="not finite"):
+        DQN.load(tmp_path / "run", env)
+
+
+# --- worlds ---------------------------------------------------------------------------------------------------------
+
+
+def test_frozen_lake_is_solved_with_default_settings():
+    from rlgrid import share_of_regret
+
+    agent = DQN("MlpPolicy", gym.make("rlgrid/FrozenLake-v1"), seed=0).learn(25_000)
+    assert share_of_regret(agent.model, agent.policy) <= 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_four_rooms_is_solved_with_default_settings(seed):
+    from rlgrid import share_of_regret
+
+    agent = DQN("MlpPolicy", gym.make("rlgrid/FourRooms-v0"), seed=seed).learn(100_000)
+    assert share_of_regret(agent.model, agent.policy) <= 0.05
