@@ -61,7 +61,11 @@ def scale_of(model: Any, values: ArrayLike) -> tuple[float, float]:
     table = np.asarray(values, np.float64)
     shown = table[look.shown]
     shown = shown[np.isfinite(shown)]
-    return (float(shown.min()), float(shown.max())) if shown.size else (0.0, 0.0)
+    if not shown.size:
+        return 0.0, 0.0
+    lo, hi = float(shown.min()), float(shown.max())
+    # Rounding must not turn costs into values of both signs.
+    return (lo if lo < -1e-9 * abs(hi) else max(lo, 0.0)), (hi if hi > 1e-9 * abs(lo) else min(hi, 0.0))
 
 
 def _greedy(policy: NDArray[Any], num_actions: int) -> NDArray[np.bool_]:
