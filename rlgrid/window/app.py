@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import pygame
 
 from rlgrid.window import bar, bindings, inspector
-from rlgrid.window.engine import Scenario
+from rlgrid.window.engine import WALK, Scenario
 from rlgrid.window.scene import SMALLEST, Scene
 from rlgrid.window.state import LAYERS, Edit, Menu, Parameter, Snapshot, State
 from rlgrid.window.tour import SPEEDS, Tour, plain_line
@@ -145,7 +145,8 @@ class App:
         self._drag_before: Parameter | None = None
         self._drag_value: float | None = None
         self._drag_sent = 0.0
-        self._glide: tuple[tuple[float, float], tuple[float, float], float, float] | None = None
+        self._way: list[tuple[float, float]] = []  # cells that the walker still has to glide to
+        self._leg: tuple[tuple[float, float], float] = ((0.0, 0.0), 0.0)  # where and when it left for the first
         self._flash_at = -1.0
         self._notice_until = 0.0
         self._doing, self._doing_at = "", 0.0
@@ -195,7 +196,7 @@ class App:
         state.clear_run()
         state.error, state.scale_lock, state.doing = "", None, ""
         self._doing, self._doing_at = "starting", self._clock()
-        self._glide, self._asked, self._scenario = None, None, scenario
+        self._way, self._asked, self._scenario = [], None, scenario
         self.link.load(scenario, state.playing, state.speed)
 
     # --- commands ---------------------------------------------------------------------------------------------------
@@ -288,7 +289,7 @@ class App:
         changed = state.parameters
         state.clear_run()
         state.parameters = changed
-        self._glide = self._asked = None
+        self._way, self._asked = [], None
         self.link.send("reset")
 
     def _next_agent(self) -> None:
@@ -485,7 +486,7 @@ class App:
     @property
     def animating(self) -> bool:
         """Whether the next frame differs by itself."""
-        return self._glide is not None or self._flash_at >= 0 or self._dragging is not None
+        return bool(self._way) or self._flash_at >= 0 or self._dragging is not None
 
     def update(self) -> None:
         """Take what the worker sent, and let time pass."""
@@ -499,10 +500,10 @@ class App:
         if state.notice and now > self._notice_until:
             state.notice = ""
         focus = state.focus
-        if focus is not None and focus not in state.outcomes and self._asked != (self.link.run, focus):
-            if state.snapshot.count or state.snapshot.values is not None:
-                self._asked = (self.link.run, focus)
-                self.link.inspect(focus)
+        known = focus is None or focus in state.outcomes or self._asked == (self.link.run, focus)
+        if focus is not None and not known and state.snapshot.count:
+            self._asked = (self.link.run, focus)
+            self.link.inspect(focus)
         self._follow_tour(passed)
 
     def _follow_tour(self, passed: float) -> None:
@@ -516,7 +517,7 @@ class App:
             self.open(self._place, following)
         elif state.snapshot.count and not tour.over and state.speed != tour.speed(state):
             self.set_speed(tour.speed(state))
-        state.line = tour.line(state)
+        state.line = tour.line(state) if state.playing else plain_line(state)
 
     def _take(self, message: tuple[Any, ...], now: float) -> None:
         state = self.state
@@ -573,42 +574,57 @@ class App:
         elif shot.values is not None and shot.optimal is not None and shot.td_error is not None:
             state.error_curve.add(shot.count, float(abs(shot.values - shot.optimal).max()))
         if shot.regret is not None:
-            state.regret_curve.add(shot.count, shot.regret)
+            state.regret_curve.add(shot.judged_at, shot.regret)
         if shot.mean_return is not None:
             state.return_curve.add(shot.count, shot.mean_return)
 
     def _move_walker(self, old: Snapshot, shot: Snapshot, now: float) -> None:
-        """Let the walker glide to where it stands now, if it is near."""
+        """Let the walker glide along the states that it has passed since the last snapshot, if they are few."""
         state = self.state
         if shot.walker is None or state.model is None:
-            state.walker_at, self._glide = None, None
+            state.walker_at, state.behind, self._way = None, 0, []
             return
-        row, column = state.model.cell_of(shot.walker)
-        target = (float(row), float(column))
-        if self._glide is not None and self._glide[1] == target:
+        if shot.trail == old.trail and shot.walker == old.walker:
             return
-        start = state.walker_at
-        if start == target:
-            return
-        near = start is not None and max(abs(start[0] - row), abs(start[1] - column)) <= 2.5
-        if start is None or not near or old.walker is None:
-            state.walker_at, self._glide = target, None
+        new = _appended(old.trail, shot.trail)
+        follows = shot.follows_learner and state.playing
+        pace = state.speed if follows else WALK
+        near = new is not None and 0 < len(new) <= 3 and pace <= 2 * WALK and state.walker_at is not None
+        cells = [state.model.cell_of(s) for s in new] if near and new is not None else []
+        path = [*self._way, *((float(r), float(c)) for r, c in cells)]
+        before = state.walker_at
+        for spot in path:
+            if before is None or max(abs(before[0] - spot[0]), abs(before[1] - spot[1])) > 2.5:
+                path = []
+                break
+            before = spot
+        if not path or len(path) > 4:
+            row, column = state.model.cell_of(shot.walker)
+            state.walker_at, self._way = (float(row), float(column)), []
         else:
-            pace = state.speed if shot.follows_learner and state.playing else 6.0
-            self._glide = (start, target, now, min(0.15, 0.9 / max(pace, 1e-3)))
+            if not self._way:
+                self._leg = (state.walker_at or path[0], now)
+            self._way = path
+        state.behind = len(self._way)
 
     def _animate(self, now: float) -> None:
         state = self.state
-        if self._glide is not None:
-            start, target, began, takes = self._glide
-            part = min(1.0, (now - began) / max(takes, 1e-6))
-            eased = part * part * (3 - 2 * part)
-            state.walker_at = (
-                start[0] + (target[0] - start[0]) * eased,
-                start[1] + (target[1] - start[1]) * eased,
-            )
-            if part >= 1.0:
-                state.walker_at, self._glide = target, None
+        while self._way:
+            start, began = self._leg
+            pace = state.speed if state.snapshot.follows_learner and state.playing else WALK
+            takes = 0.9 / max(pace, WALK) / len(self._way)
+            part = (now - began) / takes
+            target = self._way[0]
+            if part < 1.0:
+                eased = part * part * (3 - 2 * part)
+                state.walker_at = (
+                    start[0] + (target[0] - start[0]) * eased,
+                    start[1] + (target[1] - start[1]) * eased,
+                )
+                break
+            state.walker_at, self._leg = target, (target, began + takes)
+            self._way = self._way[1:]
+        state.behind = len(self._way)
         if self._flash_at >= 0:
             left = 1.0 - (now - self._flash_at) / FLASH
             state.flash = max(0.0, math.ceil(left * 4) / 4)
@@ -624,3 +640,12 @@ class App:
             control = self.scene.control_at(*self._pointer)
             hovered = None if control is None else control.name
         return self.scene.render(self.state, self.size, hovered)
+
+
+def _appended(old: tuple[int, ...], new: tuple[int, ...]) -> tuple[int, ...] | None:
+    """What ``new`` has beyond ``old``, both being the ends of one walk; None if they are of different walks."""
+    for extra in range(min(4, len(new)) + 1):
+        kept = new[: len(new) - extra]
+        if kept and old[-len(kept) :] == kept:
+            return new[len(new) - extra :]
+    return None

@@ -39,7 +39,7 @@ def speed_at(part: float, unit: str) -> float:
     if part >= 0.995:
         return math.inf
     low, high = speed_range(unit)
-    speed = low * (high / low) ** (max(0.0, part) / 0.98)
+    speed: float = low * (high / low) ** (max(0.0, part) / 0.98)
     speed = min(speed, high)
     if speed < 10:
         return max(low, round(speed * 2) / 2)

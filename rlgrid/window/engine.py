@@ -11,8 +11,6 @@ computed from the values before it, so that V is the largest action value and th
 from __future__ import annotations
 
 import math
-import queue
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -22,14 +20,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rlgrid.window.actors import TRAIL, Acting, Walker, model_of
+from rlgrid.window.referee import Referee
 from rlgrid.window.state import Floats, Parameter, Snapshot
 
 WALK = 6.0  # steps a second of the walker
 SLOW = 20.0  # up to so many steps a second, the learner itself is shown
 BUDGET = 0.006  # seconds of a chunk in real time
 FULL_SPEED = 2_000.0  # units a second that stand for full speed where time is simulated
-MOST_WALK = 400  # steps after which a walk that leads nowhere begins again
-TRAIL = 60
 
 RUN_LENGTH = {"q_learning": 40_000, "dqn": 20_000}  # over which a learner's schedules run
 SETTINGS: dict[str, dict[str, Any]] = {"q_learning": {"learning_rate": 0.2}}
@@ -49,223 +47,10 @@ class Scenario:
     warm: tuple[str, ...] = ()  # agents whose kernels are to be compiled in the meantime
 
 
-class Acting:
-    """An object with ``predict`` as an agent that acts and does not learn.
-
-    Where observations are the states of a known model, its policy is read off state by state and valued exactly.
-    """
-
-    unit = "step"
-    most = 5_000  # states of which the policy is read
-
-    def __init__(self, env: Any, actor: Any) -> None:
-        self.env, self.actor = env, actor
-        self.model = model_of(env)
-        self.num_timesteps = 0
-        self.episode_returns: list[float] = []
-        self._observation: Any = None
-        self._return = 0.0
-        self._values: Floats | None = None
-        self._policy: NDArray[np.int64] | None = None
-
-    def advance(self, steps: int) -> int:
-        """Act for so many steps."""
-        for _ in range(steps):
-            if self._observation is None:
-                self._observation, _ = self.env.reset(seed=0 if self.num_timesteps == 0 else None)
-                self._return = 0.0
-            action, _ = self.actor.predict(self._observation)
-            action = action.item() if isinstance(action, np.ndarray) and action.size == 1 else action
-            self._observation, reward, terminated, truncated, _ = self.env.step(action)
-            self._return += float(reward)
-            self.num_timesteps += 1
-            if terminated or truncated:
-                self.episode_returns.append(self._return)
-                self._observation = None
-        return steps
-
-    @property
-    def state(self) -> int | None:
-        """The present state where observations are states."""
-        if self._observation is None or self.model is None:
-            return None
-        return int(self._observation)
-
-    @property
-    def policy(self) -> NDArray[np.int64]:
-        """int64 [S], read off once."""
-        if self.model is None or self.model.num_states > self.most:
-            raise AttributeError("the policy of this object cannot be read")
-        if self._policy is None:
-            actions = [int(np.asarray(self.actor.predict(s)[0]).item()) for s in range(self.model.num_states)]
-            self._policy = np.array(actions, np.int64)
-        return self._policy
-
-    @property
-    def values(self) -> Floats:
-        """float64 [S], exact values of the policy."""
-        if self._values is None:
-            from rlgrid.solvers import policy_values
-
-            values: Floats = np.asarray(policy_values(self.model, self.policy), np.float64)
-            self._values = values
-        return self._values
-
-    @property
-    def q_values(self) -> Floats:
-        """float64 [S, A]: one backup of the policy's values."""
-        model, values = self.model, self.values
-        return np.array(
-            [
-                [
-                    sum(p * (r + (0.0 if ended else model.gamma * values[to])) for p, to, r, ended in outcomes)
-                    if outcomes
-                    else -np.inf
-                    for outcomes in outcomes_of(model, s)
-                ]
-                for s in range(model.num_states)
-            ]
-        )
-
-    def greedy(self) -> NDArray[np.bool_]:
-        """bool [S, A]: the action that the object takes."""
-        chosen: NDArray[np.bool_] = self.policy[:, None] == np.arange(self.model.num_actions)
-        return chosen
-
-    def metrics(self) -> dict[str, float]:
-        """Nothing beside the returns."""
-        return {}
-
-
-def model_of(env: Any) -> Any:
-    """The model of an environment: ours, one made from toy_text's table, or None."""
-    inner = env.unwrapped
-    model = getattr(inner, "model", None)
-    if model is not None and hasattr(model, "num_states"):
-        return model
-    if isinstance(getattr(inner, "P", None), dict):
-        from rlgrid.mdp import MDP
-
-        return MDP.from_gymnasium(env)
-    return None
-
-
-def outcomes_of(model: Any, state: int) -> list[list[tuple[float, int, float, bool]]]:
-    """Every outcome (probability, next state, reward, terminated) of each action in a state."""
-    from rlgrid.kernels.model import count, outcome
-
-    arrays = model.arrays
-    found = []
-    for action in range(model.num_actions):
-        each = [outcome(arrays, state, action, k) for k in range(count(arrays, state, action))]
-        found.append([(float(p), int(to), float(reward), bool(ended)) for p, to, reward, ended in each])
-    return found
-
-
-class Walker:
-    """Follows the policy that is shown, in a world of its own; ties, and states that nothing reached, by chance."""
-
-    def __init__(self, model: Any, gamma: float, seed: int) -> None:
-        from rlgrid.envs.gridworld import GridWorld
-
-        self._env = GridWorld(model=model)
-        self._gamma = gamma
-        self._random = np.random.default_rng([seed, 7])
-        self._env.reset(seed=seed)
-        self.trail: deque[int] = deque([int(self._env.state)], maxlen=TRAIL)
-        self.returns: list[float] = []
-        self._return, self._discount, self._steps, self._rest = 0.0, 1.0, 0, 0
-
-    @property
-    def state(self) -> int:
-        """Where it stands."""
-        return int(self._env.state)
-
-    def step(self, greedy: NDArray[np.bool_] | None) -> None:
-        """One step, or a moment of rest at the end of a walk, or the beginning of the next."""
-        if self._rest > 0:
-            self._rest -= 1
-            if self._rest == 0:
-                self._env.reset()
-                self.trail.clear()
-                self.trail.append(self.state)
-                self._return, self._discount, self._steps = 0.0, 1.0, 0
-            return
-        row = None if greedy is None else np.flatnonzero(greedy[self.state])
-        choice = row if row is not None and row.size else np.arange(self._env.model.num_actions)
-        _, reward, terminated, _, _ = self._env.step(int(choice[int(self._random.random() * choice.size)]))
-        self._return += self._discount * float(reward)
-        self._discount *= self._gamma
-        self._steps += 1
-        self.trail.append(self.state)
-        if terminated:
-            self.returns.append(self._return)
-            self._rest = 4
-        elif self._steps >= MOST_WALK:
-            self._rest = 1
-
-
-class Referee:
-    """Finds V* and the exact regret of policies, in a thread beside the agent, or at once if ``patient``."""
-
-    def __init__(self, model: Any, gamma: float, patient: bool) -> None:
-        self._model, self._gamma, self._patient = model, gamma, patient
-        self._jobs: queue.Queue[Any] = queue.Queue()
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._asked: bytes | None = None
-        self._busy = False
-        self.optimal: Floats | None = None
-        self.regret: float | None = None
-        self.trouble = ""
-
-    def judge(self, policy: NDArray[np.int64]) -> None:
-        """Have a policy judged, unless it is the last one or another is still being judged."""
-        asked = policy.tobytes()
-        if asked == self._asked or (self._busy and not self._patient):
-            return
-        self._asked = asked
-        self.submit(lambda: self._judge(policy))
-
-    def submit(self, job: Callable[[], None]) -> None:
-        """Have something done, in turn."""
-        if self._patient:
-            job()
-            return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._serve, daemon=True)
-            self._thread.start()
-        self._busy = True
-        self._jobs.put(job)
-
-    def stop(self) -> None:
-        """Take no more jobs."""
-        self._jobs.put(None)
-
-    def _serve(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            began = time.perf_counter()
-            try:
-                job()
-            except Exception as error:  # a world without an optimum: the curves stay empty, and it is said why
-                self.trouble = str(error)
-            # At most a quarter of a core goes into judging.
-            time.sleep(min(2.0, 3 * (time.perf_counter() - began)))
-            self._busy = not self._jobs.empty()
-
-    def _judge(self, policy: NDArray[np.int64]) -> None:
-        from rlgrid.solvers import share_of_regret, solve
-
-        if self.optimal is None:
-            values = solve(self._model, gamma=self._gamma, tolerance=1e-9, time_limit=20.0).values
-            self.optimal = np.asarray(values, np.float64)
-        self.regret = max(0.0, float(share_of_regret(self._model, policy, gamma=self._gamma)))
-
-
 def slip_of(model: Any) -> float:
     """The probability of slipping to each side, of the world or else of the first tile that has a slip of its own."""
     slips = [model.slip, *(kind.slip for kind in model.kinds if kind.slip is not None and not kind.wall)]
-    return max((slip.left + slip.right) / 2 for slip in slips)
+    return float(max((slip.left + slip.right) / 2 for slip in slips))
 
 
 class Engine:
@@ -290,7 +75,7 @@ class Engine:
     def _build(self) -> None:
         scenario = self.scenario
         if scenario.pickled is not None:
-            import cloudpickle
+            import cloudpickle  # type: ignore[import-untyped]
 
             self._say("unpacking the environment and the agent")
             self.env, agent = cloudpickle.loads(scenario.pickled)
@@ -311,7 +96,8 @@ class Engine:
             self.model = self._base
             self.env = self._new_env(self.model)
             settings = SETTINGS.get(scenario.agent, {}) | scenario.settings
-            self.agent = agent_class(scenario.agent)(env=self.env, seed=scenario.seed, **settings)
+            kind: Any = agent_class(scenario.agent)
+            self.agent = kind(env=self.env, seed=scenario.seed, **settings)
             self.agent.begin(RUN_LENGTH.get(scenario.agent))
         self._after_build()
 
@@ -327,6 +113,8 @@ class Engine:
         self.walker = None if self.model is None else Walker(self.model, self.gamma, self.scenario.seed)
         self.referee = None if self.model is None else Referee(self.model, self.gamma, self._patient)
         self._shown: dict[str, Any] = {}
+        self._policy: NDArray[np.int64] | None = None
+        self._first_q = float(getattr(self.agent, "initial_q", 0.0))
         self._trail.clear()
         self._warmed = False
 
@@ -401,17 +189,12 @@ class Engine:
         if self.converged:
             return 0
         done = agent.advance(units - 1) if units > 1 else 0
-        before = {"values": agent.values, "q_values": agent.q_values, "greedy": agent.greedy(), "policy": agent.policy}
+        before = self._plan()
         last = agent.advance(1)
         if last:
             values = agent.values
             in_place = getattr(agent, "method", "") == "gauss_seidel"
-            shown = (
-                before
-                if not in_place
-                else {"q_values": agent.q_values, "greedy": agent.greedy(), "policy": agent.policy}
-            )
-            self._shown = dict(shown) | {
+            self._shown = (self._plan() if in_place else before) | {
                 "values": values,
                 "previous": before["values"],
                 "change": np.abs(values - before["values"]),
@@ -419,6 +202,17 @@ class Engine:
                 "upper": agent.upper,
             }
         return int(done + last)
+
+    def _plan(self) -> dict[str, Any]:
+        """The planner's tables as they are."""
+        agent = self.agent
+        q_values = agent.q_values
+        return {
+            "values": agent.values,
+            "q_values": q_values,
+            "greedy": known(agent.greedy(), q_values, 0.0),
+            "policy": agent.policy,
+        }
 
     def _advance_learner(self, units: int) -> int:
         if not self.follows_learner:
@@ -438,7 +232,8 @@ class Engine:
         from rlgrid.agents import agent_class
 
         for name in self.scenario.warm:
-            agent_class(name)(env=self._new_env(self._base), seed=0).advance(2)
+            kind: Any = agent_class(name)
+            kind(env=self._new_env(self._base), seed=0).advance(2)
 
     # --- commands ---------------------------------------------------------------------------------------------------
 
@@ -558,8 +353,18 @@ class Engine:
             low, high = min(-1.0, base.step_reward), max(1.0, base.step_reward)
             top = 1.0 if adjustable else 0.0
             found = [
-                Parameter("gamma", "Discount γ", "world", gamma, low=0.5 * top, high=top, digits=3, initial=base.gamma),
-                Parameter("slip", "Slip, each side", "world", slip, high=0.45 * top, digits=2, initial=slip_of(base)),
+                Parameter(
+                    "gamma",
+                    "Discount γ",
+                    "world",
+                    gamma,
+                    low=0.5 * top,
+                    high=top,
+                    digits=4,
+                    grain=3,
+                    initial=base.gamma,
+                ),
+                Parameter("slip", "Slip, each side", "world", slip, high=0.45 * top, digits=3, initial=slip_of(base)),
                 Parameter(
                     "step_reward",
                     "Step reward",
@@ -597,41 +402,38 @@ class Engine:
                     initial=float(first.get("tolerance", 1e-6)),
                 )
             )
-        rate = getattr(agent, "learning_rate", None)
-        if isinstance(rate, float):
-            low, high = (1e-5, 1e-2) if hasattr(agent, "net_arch") else (1e-3, 1.0)
-            start = first.get("learning_rate", rate)
-            found.append(
-                Parameter(
-                    "learning_rate",
-                    "Learning rate α",
-                    "agent",
-                    rate,
-                    low=low * top,
-                    high=high * top,
-                    log=True,
-                    initial=float(start) if isinstance(start, int | float) else rate,
-                )
-            )
-        elif rate is not None:
-            found.append(Parameter("learning_rate", "Learning rate α", "agent", 0.0, text=str(rate)))
-        epsilon = agent.metrics().get("epsilon")
+        measures = agent.metrics() if self._warmed else {}
+        found += self._rate_parameters(measures, first, top)
+        epsilon = measures.get("epsilon")
         if epsilon is not None:
-            held = self.agent_changes.get("epsilon")
-            found.append(
-                Parameter(
-                    "epsilon",
-                    "Exploration ε" if held is not None else "Exploration ε, falling",
-                    "agent",
-                    float(epsilon) if held is None else float(held),
-                    high=top,
-                    digits=2,
-                    initial=float(epsilon) if held is None else math.nan,
-                )
-            )
+            held = "epsilon" in self.agent_changes
+            label = "Exploration ε" if held else "Exploration ε, falling"
+            value = float(self.agent_changes["epsilon"]) if held else float(epsilon)
+            start = math.nan if held else value
+            found.append(Parameter("epsilon", label, "agent", value, high=top, initial=start))
         if hasattr(agent, "net_arch"):
             found.append(Parameter("net", "Hidden units", "agent", 0.0, text=" × ".join(map(str, agent.net_arch))))
         return found
+
+    def _rate_parameters(self, measures: dict[str, float], first: dict[str, Any], top: float) -> list[Parameter]:
+        """The learning rate, if there is one; one that follows a schedule is shown as it is now."""
+        rate = getattr(self.agent, "learning_rate", None)
+        if rate is None:
+            return []
+        falling = not isinstance(rate, float)
+        now = measures.get("learning_rate") if falling else rate
+        if now is None:
+            return [Parameter("learning_rate", "Learning rate α", "agent", 0.0, text=str(rate))]
+        low, high = (1e-5, 1e-2) if hasattr(self.agent, "net_arch") else (1e-3, 1.0)
+        start = first.get("learning_rate", rate)
+        changed = "learning_rate" in self.agent_changes
+        initial = float(start) if isinstance(start, int | float) else (math.nan if changed else float(now))
+        label = "Learning rate α, falling" if falling else "Learning rate α"
+        value = float(f"{now:.3g}")
+        initial = initial if not falling else value
+        return [
+            Parameter("learning_rate", label, "agent", value, low=low * top, high=high * top, log=True, initial=initial)
+        ]
 
     def snapshot(self) -> Snapshot:
         """The present tables and numbers."""
@@ -643,16 +445,17 @@ class Engine:
         if self.unit != "sweep" and self.model is not None and self._warmed:
             try:
                 q_values = agent.q_values
-                tables |= {"q_values": q_values, "values": agent.values, "greedy": agent.greedy()}
+                greedy = known(agent.greedy(), q_values, self._first_q)
+                tables |= {"q_values": q_values, "values": agent.values, "greedy": greedy}
                 policy = agent.policy
-                shown["greedy"] = tables["greedy"]
+                shown["greedy"] = greedy
             except AttributeError:
                 pass
         visits, td_error = getattr(agent, "visits", None), getattr(agent, "td_error", None)
         if self.unit == "sweep":
             td_error = None
-        if self.referee is not None and policy is not None:
-            self.referee.judge(np.asarray(policy))
+        self._policy = None if policy is None else np.asarray(policy)
+        self.judge()
         follows = self.follows_learner
         state = agent.state if follows else (self.walker.state if self.walker is not None else None)
         trail = self._trail if follows else (self.walker.trail if self.walker is not None else ())
@@ -672,6 +475,7 @@ class Engine:
             follows_learner=follows,
             error_bound=float(agent.error_bound) if hasattr(agent, "error_bound") and self._warmed else None,
             regret=None if self.referee is None else self.referee.regret,
+            judged_at=0 if self.referee is None else self.referee.judged_at,
             mean_return=float(np.mean(returns[-recent:])) if returns else None,
             episodes=len(returns),
             converged=self.converged,
@@ -679,10 +483,23 @@ class Engine:
             frame=frame,
         )
 
+    def judge(self) -> None:
+        """Have the referee judge the policy that was shown last, if it has not yet."""
+        if self.referee is not None and self._policy is not None:
+            self.referee.judge(self._policy, int(self.agent.num_timesteps))
+
     def close(self) -> None:
         """Let the referee go."""
         if self.referee is not None:
             self.referee.stop()
+
+
+def known(greedy: NDArray[np.bool_], q_values: Floats, first: float) -> NDArray[np.bool_]:
+    """bool [S, A] without the rows in which every action is still worth what it was at first: nothing has reached
+    such a state, and an arrow there would mean nothing."""
+    untouched = ((q_values == first) | np.isneginf(q_values)).all(axis=1)
+    shown: NDArray[np.bool_] = greedy & ~untouched[:, None]
+    return shown
 
 
 def _as_settings(changes: dict[str, Any]) -> dict[str, Any]:

@@ -96,9 +96,7 @@ def _closed_words(state: State, focus: int) -> str:
     kind = state.model.kind_of(focus) if hasattr(state.model, "kind_of") else None
     if kind is not None and kind.wall:
         return "A wall: nothing enters it."
-    reward = (
-        f", reward {numbers.short(kind.enter_reward)} on entering" if kind is not None and kind.enter_reward else ""
-    )
+    reward = f", reward {_reward(kind.enter_reward)} on entering" if kind is not None and kind.enter_reward else ""
     return f"The episode ends here{reward}."
 
 

@@ -302,7 +302,8 @@ def _loop(app: App, screen: pygame.Surface, began: float, profile: bool) -> None
                 writer = GifWriter(_free_name("gif"), RECORD_RATE)
                 app.state.recording, recorded = True, 0.0
             else:
-                writer = _finish(app, writer)
+                _finish(app, writer)
+                writer = None
         now = time.perf_counter()
         if writer is not None and now - recorded >= 1.0 / RECORD_RATE:
             writer.add(picture)
@@ -376,10 +377,10 @@ def watch(
     """
     import pickle
 
-    import cloudpickle
+    import cloudpickle  # type: ignore[import-untyped]
 
     from rlgrid.theme import theme_of
-    from rlgrid.window.engine import model_of
+    from rlgrid.window.actors import model_of
 
     if not callable(getattr(agent, "predict", None)):
         raise TypeError(f"agent must have predict(observation) -> (action, state), as {type(agent).__name__} has not")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rlgrid.window.engine import Engine, Scenario, outcomes_of
+from rlgrid.window.actors import outcomes_of
+from rlgrid.window.engine import Engine, Scenario
 
 
 class LocalLink:

@@ -6,6 +6,7 @@ over a picture that is kept.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -42,17 +43,23 @@ def has_legend(area: pygame.Rect) -> bool:
 
 
 def scale_of(state: State) -> tuple[float, float] | None:
-    """(lo, hi) of the colours, 0 included; None where there is nothing to colour."""
-    table, _ = state.coloured()
+    """(lo, hi) of the colours; None where there is nothing to colour.
+
+    Values of one sign use the whole map between the least and the largest; counts and errors begin at 0.
+    """
+    table, name = state.coloured()
     if table is None or state.model is None:
         return None
     if state.scale_lock is not None:
         return state.scale_lock
-    if state.layer == "visits":
+    if name == "visits":
         return 0.0, float(max(1, table.max()))
     low, high = picture.scale_of(state.model, np.where(np.isfinite(table), table, np.nan))
-    low, high = min(0.0, low), max(0.0, high)
-    return (low, high) if high > low else (0.0, 1.0)
+    if state.layer == "error":
+        low = 0.0
+    if high - low <= 1e-12 * max(abs(high), abs(low)):  # all alike: the colour of the end that is nearer to 0
+        return (low, low + 1.0) if low >= 0 else (high - 1.0, high)
+    return low, high
 
 
 def cells(state: State, size: tuple[int, int], view: picture.Layout) -> pygame.Surface:
@@ -104,7 +111,7 @@ def _numbers(surface: pygame.Surface, state: State, view: picture.Layout, scale:
                 value = float(table[focus, action])
                 if np.isfinite(value):
                     ink = tuple(int(c) for c in inks[focus, action])
-                    words = _in_cell(value, view.cell * (0.42 if dx else 0.6))
+                    words = _in_cell(value, view.cell * (0.46 if dx else 0.6))
                     at = (x + dx * view.cell * 0.27, y + dy * view.cell * 0.34)
                     text.draw(surface, words, *at, (ink[0], ink[1], ink[2]), SMALL, mono=True, align="center")
         elif np.isfinite(table[focus]):
@@ -115,12 +122,12 @@ def _numbers(surface: pygame.Surface, state: State, view: picture.Layout, scale:
 
 
 def _in_cell(value: float, most: float) -> str:
-    """A number with as many decimals as fit, at most four."""
-    for digits in (4, 3, 2, 1, 0):
+    """A number with as many decimals as fit, at most four and at least one."""
+    for digits in (4, 3, 2, 1):
         words = numbers.fixed(value, digits)
         if text.width(words, SMALL, mono=True) <= most:
             return words
-    return numbers.fixed(value, 0)
+    return ""  # fewer digits would say something else
 
 
 def _wedge_spots(model: Any) -> dict[int, tuple[int, int]]:
@@ -142,17 +149,18 @@ def overlay(surface: pygame.Surface, state: State, place: pygame.Rect, view: pic
         x, y = view.centre(row, column)
         return place.left + x, place.top + y
 
-    if state.model is not None and len(shot.trail) > 1:
+    passed = shot.trail[: len(shot.trail) - state.behind]
+    if state.model is not None and passed:
         thick = max(1.5, min(4.0, view.cell * 0.075))
-        spots = [state.model.cell_of(s) for s in shot.trail]
-        run: list[tuple[float, float]] = [centre(*spots[0])]
-        for before, now in zip(spots, spots[1:], strict=False):
+        spots: list[tuple[float, float]] = [state.model.cell_of(s) for s in passed]
+        if state.behind and state.walker_at is not None:
+            spots.append(state.walker_at)
+        run = [centre(*spots[0])]
+        for before, now in pairwise(spots):
             if max(abs(before[0] - now[0]), abs(before[1] - now[1])) > 3:
                 shapes.line(surface, run, theme.accent, thick, alpha=205)
                 run = []
             run.append(centre(*now))
-        if state.walker_at is not None and run:
-            run[-1] = centre(*state.walker_at)
         shapes.line(surface, run, theme.accent, thick, alpha=205)
     marked = [(state.pinned, 3.0), (state.hover, 1.5)]
     for focus, thick in marked:

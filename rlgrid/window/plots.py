@@ -65,7 +65,7 @@ def curves(state: State) -> list[tuple[str, Curve, str, RGB | None, bool]]:
             None,
             False,
         ),
-        (walked, state.return_curve, "" if returned is None else numbers.short(returned), None, False),
+        (walked, state.return_curve, "" if returned is None else numbers.fixed(returned, 3), None, False),
     ]
 
 
@@ -93,7 +93,7 @@ def _range(curve: Curve, log: bool, share: bool) -> tuple[float, float]:
     low, high = min(ys), max(ys)
     if share:
         return 0.0, max(1.0, math.ceil(10 * high) / 10)
-    if 0 <= low and high <= 1:
+    if low >= 0 and high <= 1:
         return 0.0, 1.0
     if high == low:
         return low - 0.5, high + 0.5

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pygame
 
+from rlgrid.picture import Layout
 from rlgrid.theme import THEMES
 from rlgrid.window import bar, inspector, mapview, overlays, plots, side
 from rlgrid.window.state import State
@@ -72,8 +73,7 @@ class Scene:
         self.texts: list[tuple[str, pygame.Rect]] = []
         self.regions = arrange((1280, 800))
         self.map_place = pygame.Rect(0, 0, 0, 0)
-        self.map_view: object = None
-        self._layout: mapview.picture.Layout | None = None
+        self._layout: Layout | None = None
 
     def render(self, state: State, size: tuple[int, int], hovered: str | None = None) -> pygame.Surface:
         """The picture of a state; the same surface is handed out again where nothing has changed."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 import pygame
 
@@ -121,7 +122,7 @@ def line(surface: pygame.Surface, points: Sequence[Point], colour: RGB, thick: f
     def paint(large: pygame.Surface, fine: int) -> None:
         radius = thick * fine / 2
         spots = [((x - left) * fine, (y - top) * fine) for x, y in points]
-        for (x0, y0), (x1, y1) in zip(spots, spots[1:], strict=False):
+        for (x0, y0), (x1, y1) in pairwise(spots):
             length = math.hypot(x1 - x0, y1 - y0)
             if length > 0:
                 nx, ny = (y0 - y1) / length * radius, (x1 - x0) / length * radius

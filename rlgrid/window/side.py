@@ -71,7 +71,7 @@ def _row(canvas: Canvas, parameter: Parameter, y: int) -> int:
 def _keys(canvas: Canvas, bottom: int) -> int:
     """The few keys that come first; the height at which they begin."""
     y = bottom - 31
-    canvas.text("F1 help    Space pause    . step", MARGIN, y, canvas.theme.muted, SMALL, most=WIDTH - 2 * MARGIN)
+    canvas.text("F1 help     Space pause     “.” step", MARGIN, y, canvas.theme.muted, SMALL, most=WIDTH - 2 * MARGIN)
     return y - 8
 
 

@@ -7,6 +7,7 @@ window has said that it has read the last, so nothing is read while it is writte
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields, replace
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any
@@ -57,23 +58,20 @@ class Tables:
         """By which another process finds the memory."""
         return self._memory.name
 
-    def write(self, shot: Snapshot) -> Snapshot:
-        """Put a snapshot's tables into the memory; what is left of it names which ones they are."""
+    def write(self, shot: Snapshot) -> tuple[tuple[str, ...], Snapshot]:
+        """Put a snapshot's tables into the memory; which ones they are, and what else the snapshot holds."""
         present = []
         for key, array in self._arrays.items():
             table = getattr(shot, key)
             if table is not None:
                 array[...] = table
                 present.append(key)
-        return replace(
-            shot, **{key: None for key in TABLES}, metrics=shot.metrics | {f"has {key}": 1.0 for key in present}
-        )
+        return tuple(present), replace(shot, **_none(TABLES))
 
-    def read(self, message: Snapshot) -> Snapshot:
+    def read(self, present: tuple[str, ...], rest: Snapshot) -> Snapshot:
         """The whole snapshot again, its tables copied out of the memory."""
-        present = {key for key in TABLES if f"has {key}" in message.metrics}
-        metrics = {key: value for key, value in message.metrics.items() if not key.startswith("has ")}
-        return replace(message, metrics=metrics, **{key: self._arrays[key].copy() for key in present})
+        tables: Any = {key: self._arrays[key].copy() for key in present}
+        return replace(rest, **tables)
 
     def close(self) -> None:
         """Let go of the memory; its owner also removes it."""
@@ -84,3 +82,7 @@ class Tables:
 
 
 assert set(TABLES) <= {f.name for f in fields(Snapshot)}
+
+
+def _none(names: Iterable[str]) -> Any:
+    return dict.fromkeys(names)

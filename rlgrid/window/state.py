@@ -27,7 +27,8 @@ class Parameter:
     text: str = ""  # of a fact, or in place of the number
     low: float = 0.0
     high: float = 0.0
-    digits: int = 2
+    digits: int = 2  # that are shown at most
+    grain: int = 2  # decimals of the values that a slider takes
     log: bool = False
     initial: float = 0.0
 
@@ -49,7 +50,7 @@ class Parameter:
         if self.log:
             value = self.low * (self.high / self.low) ** part
             return float(f"{value:.1e}")
-        return round(self.low + part * (self.high - self.low), self.digits)
+        return round(self.low + part * (self.high - self.low), self.grain)
 
     @property
     def shown(self) -> str:
@@ -57,8 +58,15 @@ class Parameter:
         if self.text:
             return self.text
         if self.log:
-            return f"{self.value:g}" if self.value >= 1e-3 else f"{self.value:.1e}".replace("e-0", "e-")
-        return f"{self.value:.{self.digits}f}"
+            return (
+                f"{self.value:g}"
+                if self.value >= 1e-3
+                else f"{self.value:.1e}".replace("e-0", "e-").replace(".0e", "e")
+            )
+        shown = f"{self.value:.{self.digits}f}"
+        while len(shown.partition(".")[2]) > 2 and shown.endswith("0"):
+            shown = shown[:-1]
+        return shown.replace("-", "−")
 
     @property
     def changed(self) -> bool:
@@ -85,7 +93,8 @@ class Snapshot:
     trail: tuple[int, ...] = ()
     follows_learner: bool = False
     error_bound: float | None = None
-    regret: float | None = None  # share of regret of the greedy policy
+    regret: float | None = None  # share of regret of the agent's policy after ``judged_at`` units
+    judged_at: int = 0
     mean_return: float | None = None
     episodes: int = 0
     episode_steps: int = 0
@@ -198,6 +207,7 @@ class State:
     speed: float = 8.0
     snapshot: Snapshot = field(default_factory=Snapshot)
     walker_at: tuple[float, float] | None = None  # (row, column), between cells while it glides
+    behind: int = 0  # cells at the end of the trail that it has not reached yet
     flash: float = 0.0  # how bright the cells that the last sweep changed are, in [0, 1]
     scale_lock: tuple[float, float] | None = None
     hover: int | None = None
@@ -261,7 +271,7 @@ class State:
         self.history = ValueHistory()
         self.edits = []
         self.outcomes = {}
-        self.walker_at = None
+        self.walker_at, self.behind = None, 0
         self.inspected = None
         self.flash = 0.0
 

@@ -65,7 +65,9 @@ class Tour:
                 return f"Converged: V is proven{within} of the optimum. Next, Q-learning. Click a cell to open its sum."
             if shot.regret is not None and shot.regret <= 1e-9:
                 return "The greedy policy is already optimal; more sweeps prove the values. Next, Q-learning. Try 5."
-            return "Value iteration: every sweep carries values one cell further from the goal. Space pauses, . steps."
+            return (
+                "Value iteration: every sweep carries values one cell further from the goal. Space pauses, “.” steps."
+            )
         if self.agent == "q_learning":
             return "Q-learning knows no model: it learns from each step it takes. Next, the DQN. Try 4 for its visits."
         if self.over:
@@ -76,11 +78,15 @@ class Tour:
 def plain_line(state: State) -> str:
     """The line once the tour is over."""
     if not state.playing:
-        return f"Paused. Space plays, . runs one {state.unit}, Shift . runs {'ten' if state.plans else 'an episode'}."
+        return (
+            f"Paused. Space plays, “.” runs one {state.unit}, Shift “.” runs {'ten' if state.plans else 'an episode'}."
+        )
     if state.snapshot.converged:
         return "Converged. Move a slider to see it solved again, or press R to begin again, W for another world."
     if state.plans:
-        return "Each sweep backs every value up once. Space pauses, . runs one sweep, F1 shows all keys."
+        return "Each sweep backs every value up once. Space pauses, “.” runs one sweep, F1 shows all keys."
     if state.watched and state.agent == "acting":
-        return "The agent acts by its own policy. Space pauses, . takes one step, F1 shows all keys."
-    return "The agent learns from each step. Space pauses, . takes one step, End runs at full speed, F1 shows all keys."
+        return "The agent acts by its own policy. Space pauses, “.” takes one step, F1 shows all keys."
+    return (
+        "The agent learns from each step. Space pauses, “.” takes one step, End runs at full speed, F1 shows all keys."
+    )

@@ -113,7 +113,8 @@ class Canvas:
         lit = open_ or self.hovered == name
         shapes.box(self.surface, rect, theme.raised, 6, theme.muted if lit else theme.hairline)
         x = rect.left + 10
-        if label:
+        room = rect.right - 28 - x - text.width(value, bold=True)
+        if label and room >= text.width(label, SMALL) + 8:
             x = self.text(label, x, rect.centery, theme.muted, SMALL).right + 8
         self.text(value, x, rect.centery, bold=True, most=rect.right - 28 - x)
         shapes.icon(self.surface, "down", (rect.right - 13, rect.centery), 10, theme.muted)

@@ -9,7 +9,7 @@ The process is spawned, never forked, and does not import the program that opene
 Messages of the worker, each a tuple that begins with its name:
     ("world", run, facts)         a world is built: numbers of states and actions, unit, title, parameters ...
     ("doing", words)              what it is busy with; "" is nothing
-    ("snapshot", run, message)    tables are in the memory; to be answered with ("read",)
+    ("snapshot", run, names, the rest)   these tables are in the memory; to be answered with ("read",)
     ("outcomes", run, state, outcomes of each action)
     ("parameters", run, list)
     ("refused", words)            a command that could not be done
@@ -26,11 +26,12 @@ import time
 import traceback
 import types
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
-from rlgrid.window.engine import Engine, Scenario, outcomes_of
+from rlgrid.window.actors import outcomes_of
+from rlgrid.window.engine import Engine, Scenario
 from rlgrid.window.snapshot import Tables
 
 PUBLISH = 1 / 40  # seconds between two snapshots at least
@@ -66,6 +67,7 @@ class Worker:
             if self._engine is not None:
                 try:
                     self._engine.tick(passed)
+                    self._engine.judge()
                     self._publish()
                 except Exception as error:
                     self._fail(error)
@@ -85,7 +87,7 @@ class Worker:
 
     def _waiting_for_referee(self) -> bool:
         referee = None if self._engine is None else self._engine.referee
-        return referee is not None and referee._busy
+        return referee is not None and referee.busy
 
     def _obey(self, command: Message) -> None:
         name, *rest = command
@@ -143,7 +145,7 @@ class Worker:
         referee, walker = engine.referee, engine.walker
         mark = (
             engine.agent.num_timesteps,
-            None if referee is None else (referee.regret, referee.optimal is None),
+            None if referee is None else (referee.judged_at, referee.regret, referee.optimal is None),
             None if walker is None else (walker.state, len(walker.returns), len(walker.trail)),
             engine.follows_learner,
             engine.converged,
@@ -152,8 +154,7 @@ class Worker:
             return
         if engine.unit == "step" and any(p.name == "epsilon" for p in engine.parameters()):
             self._pipe.send(("parameters", self._run, engine.parameters(), engine.facts()))
-        message = tables.write(engine.snapshot())
-        self._pipe.send(("snapshot", self._run, message))
+        self._pipe.send(("snapshot", self._run, *tables.write(engine.snapshot())))
         self._unread, self._sent, self._sent_at = True, mark, now
 
     def _fail(self, error: Exception) -> None:
@@ -240,10 +241,8 @@ class Link:
     def _send(self, message: Message) -> None:
         if self._pipe is None:
             return
-        try:
+        with suppress(BrokenPipeError, OSError):  # that it ended is found by receive()
             self._pipe.send(message)
-        except (BrokenPipeError, OSError):
-            pass  # that it ended is found by receive()
 
     def receive(self) -> list[Message]:
         """What has come in, at once; snapshots with their tables. A worker that ended says ("failed", words)."""
@@ -259,7 +258,7 @@ class Link:
                     self._make_memory(message[2])
                 elif message[0] == "snapshot":
                     assert self._tables is not None
-                    message = ("snapshot", message[1], self._tables.read(message[2]))
+                    message = ("snapshot", message[1], self._tables.read(*message[2:]))
                     self.send("read")
                 found.append(message)
         except (EOFError, ConnectionError, BrokenPipeError):

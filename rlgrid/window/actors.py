@@ -1,0 +1,170 @@
+"""Who is seen walking: a walker that follows the policy shown, and an object of a script that acts by its own."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgrid.window.state import Floats
+
+TRAIL = 60  # states of a walk that are drawn
+MOST_WALK = 400  # steps after which a walk that leads nowhere begins again
+
+
+class Acting:
+    """An object with ``predict`` as an agent that acts and does not learn.
+
+    Where observations are the states of a known model, its policy is read off state by state and valued exactly.
+    """
+
+    unit = "step"
+    most = 5_000  # states of which the policy is read
+
+    def __init__(self, env: Any, actor: Any) -> None:
+        self.env, self.actor = env, actor
+        self.model = model_of(env)
+        self.num_timesteps = 0
+        self.episode_returns: list[float] = []
+        self._observation: Any = None
+        self._return = 0.0
+        self._values: Floats | None = None
+        self._policy: NDArray[np.int64] | None = None
+
+    def advance(self, steps: int) -> int:
+        """Act for so many steps."""
+        for _ in range(steps):
+            if self._observation is None:
+                self._observation, _ = self.env.reset(seed=0 if self.num_timesteps == 0 else None)
+                self._return = 0.0
+            action, _ = self.actor.predict(self._observation)
+            action = action.item() if isinstance(action, np.ndarray) and action.size == 1 else action
+            self._observation, reward, terminated, truncated, _ = self.env.step(action)
+            self._return += float(reward)
+            self.num_timesteps += 1
+            if terminated or truncated:
+                self.episode_returns.append(self._return)
+                self._observation = None
+        return steps
+
+    @property
+    def state(self) -> int | None:
+        """The present state where observations are states."""
+        if self._observation is None or self.model is None:
+            return None
+        return int(self._observation)
+
+    @property
+    def policy(self) -> NDArray[np.int64]:
+        """int64 [S], read off once."""
+        if self.model is None or self.model.num_states > self.most:
+            raise AttributeError("the policy of this object cannot be read")
+        if self._policy is None:
+            actions = [int(np.asarray(self.actor.predict(s)[0]).item()) for s in range(self.model.num_states)]
+            self._policy = np.array(actions, np.int64)
+        return self._policy
+
+    @property
+    def values(self) -> Floats:
+        """float64 [S], exact values of the policy."""
+        if self._values is None:
+            from rlgrid.solvers import policy_values
+
+            values: Floats = np.asarray(policy_values(self.model, self.policy), np.float64)
+            self._values = values
+        return self._values
+
+    @property
+    def q_values(self) -> Floats:
+        """float64 [S, A]: one backup of the policy's values."""
+        model, values = self.model, self.values
+        return np.array(
+            [
+                [
+                    sum(p * (r + (0.0 if ended else model.gamma * values[to])) for p, to, r, ended in outcomes)
+                    if outcomes
+                    else -np.inf
+                    for outcomes in outcomes_of(model, s)
+                ]
+                for s in range(model.num_states)
+            ]
+        )
+
+    def greedy(self) -> NDArray[np.bool_]:
+        """bool [S, A]: the action that the object takes."""
+        chosen: NDArray[np.bool_] = self.policy[:, None] == np.arange(self.model.num_actions)
+        return chosen
+
+    def metrics(self) -> dict[str, float]:
+        """Nothing beside the returns."""
+        return {}
+
+
+class Walker:
+    """Follows the policy that is shown, in a world of its own; ties, and states that nothing reached, by chance."""
+
+    def __init__(self, model: Any, gamma: float, seed: int) -> None:
+        from rlgrid.envs.gridworld import GridWorld
+
+        self._env = GridWorld(model=model)
+        self._gamma = gamma
+        self._random = np.random.default_rng([seed, 7])
+        self._env.reset(seed=seed)
+        self.trail: deque[int] = deque([int(self._env.state)], maxlen=TRAIL)
+        self.returns: list[float] = []
+        self._return, self._discount, self._steps, self._rest = 0.0, 1.0, 0, 0
+
+    @property
+    def state(self) -> int:
+        """Where it stands."""
+        return int(self._env.state)
+
+    def step(self, greedy: NDArray[np.bool_] | None) -> None:
+        """One step, or a moment of rest at the end of a walk, or the beginning of the next."""
+        if self._rest > 0:
+            self._rest -= 1
+            if self._rest == 0:
+                self._env.reset()
+                self.trail.clear()
+                self.trail.append(self.state)
+                self._return, self._discount, self._steps = 0.0, 1.0, 0
+            return
+        row = None if greedy is None else np.flatnonzero(greedy[self.state])
+        choice = row if row is not None and row.size else np.arange(self._env.model.num_actions)
+        _, reward, terminated, _, _ = self._env.step(int(choice[int(self._random.random() * choice.size)]))
+        self._return += self._discount * float(reward)
+        self._discount *= self._gamma
+        self._steps += 1
+        self.trail.append(self.state)
+        if terminated:
+            self.returns.append(self._return)
+            self._rest = 4
+        elif self._steps >= MOST_WALK:
+            self._rest = 1
+
+
+def model_of(env: Any) -> Any:
+    """The model of an environment: ours, one made from toy_text's table, or None."""
+    inner = env.unwrapped
+    model = getattr(inner, "model", None)
+    if model is not None and hasattr(model, "num_states"):
+        return model
+    if isinstance(getattr(inner, "P", None), dict):
+        from rlgrid.mdp import MDP
+
+        return MDP.from_gymnasium(env)
+    return None
+
+
+def outcomes_of(model: Any, state: int) -> list[list[tuple[float, int, float, bool]]]:
+    """Every outcome (probability, next state, reward, terminated) of each action in a state."""
+    from rlgrid.kernels.model import count, outcome
+
+    arrays = model.arrays
+    found = []
+    for action in range(model.num_actions):
+        each = [outcome(arrays, state, action, k) for k in range(count(arrays, state, action))]
+        found.append([(float(p), int(to), float(reward), bool(ended)) for p, to, reward, ended in each])
+    return found

@@ -1,0 +1,74 @@
+"""The exact side of what is shown: V* of the world, and the regret of the policies that the agent passes through."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgrid.window.state import Floats
+
+
+class Referee:
+    """Finds V* and the exact regret of policies, in a thread beside the agent, or at once if ``patient``."""
+
+    def __init__(self, model: Any, gamma: float, patient: bool) -> None:
+        self._model, self._gamma, self._patient = model, gamma, patient
+        self._jobs: queue.Queue[Any] = queue.Queue()
+        self._thread: threading.Thread | None = None
+        self._asked: bytes | None = None
+        self.busy = False
+        self.optimal: Floats | None = None
+        self.regret: float | None = None  # share of regret of the policy judged last
+        self.judged_at = 0  # the count of units at which that policy was the agent's
+        self.trouble = ""
+
+    def judge(self, policy: NDArray[np.int64], count: int) -> None:
+        """Have the policy after ``count`` units judged, unless it was the last or another is still being judged."""
+        asked = policy.tobytes()
+        if asked == self._asked and not self.busy and self.regret is not None:
+            self.judged_at = count
+        if asked == self._asked or (self.busy and not self._patient):
+            return
+        self._asked = asked
+        self.submit(lambda: self._judge(policy, count))
+
+    def submit(self, job: Callable[[], None]) -> None:
+        """Have something done, in turn."""
+        if self._patient:
+            job()
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._serve, daemon=True)
+            self._thread.start()
+        self.busy = True
+        self._jobs.put(job)
+
+    def stop(self) -> None:
+        """Take no more jobs."""
+        self._jobs.put(None)
+
+    def _serve(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            began = time.perf_counter()
+            try:
+                job()
+            except Exception as error:  # a world without an optimum: the curves stay empty, and it is said why
+                self.trouble = str(error)
+            # At most a quarter of a core goes into judging.
+            time.sleep(min(2.0, 3 * (time.perf_counter() - began)))
+            self.busy = not self._jobs.empty()
+
+    def _judge(self, policy: NDArray[np.int64], count: int) -> None:
+        from rlgrid.solvers import share_of_regret, solve
+
+        if self.optimal is None:
+            values = solve(self._model, gamma=self._gamma, tolerance=1e-9, time_limit=20.0).values
+            self.optimal = np.asarray(values, np.float64)
+        regret = max(0.0, float(share_of_regret(self._model, policy, gamma=self._gamma)))
+        self.regret, self.judged_at = regret, count
