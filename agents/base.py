@@ -100,7 +100,7 @@ class Agent(ABC):
 
     unit: ClassVar[str] = "step"
     default_total_timesteps: ClassVar[int | None] = 100_000  # of a run that `advance` begins by itself
-    chunk_size: int = 10_000
+    chunk_size: int = 25_000
 
     def __init__(
         self, env: gym.Env[Any, Any], *, gamma: float | None, seed: int | None = None, compiled: bool | None = None
@@ -180,7 +180,6 @@ class Agent(ABC):
         """Begin a new run of so many units without running any: for those who call `advance` themselves."""
         self.total_timesteps = None if total_timesteps is None else check_count("total_timesteps", total_timesteps)
         self.num_timesteps = 0
-        self._snapshot = None
         self._begun = True
         self.forget_episode()
 
@@ -248,7 +247,7 @@ class Agent(ABC):
         self._interrupted = False
         in_main = threading.current_thread() is threading.main_thread()
         if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-            yield  # somebody else has their own way with Ctrl-C
+            yield  # somebody else has a way of their own with Ctrl-C
             return
 
         def note(number: int, frame: Any) -> None:
@@ -261,7 +260,8 @@ class Agent(ABC):
             yield
         finally:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        if self._interrupted:  # it came after the last chunk
+            pressed, self._interrupted = self._interrupted, False
+        if pressed:  # after the last chunk
             raise KeyboardInterrupt
 
     # --- episodes ---------------------------------------------------------------------------------------------------
@@ -276,11 +276,10 @@ class Agent(ABC):
             snapshot, self._snapshot = self._snapshot, None
             try:
                 self._world.restore(snapshot)
+                self._has_reset = True
             except (ValueError, TypeError, KeyError, OverflowError) as error:
                 raise CheckpointError(f"the saved episode does not fit this environment: {error}") from error
-            self._observation = int(snapshot["state"])
-            self._has_reset = True
-        elif self._observation is None or self._world.was_moved(self._observation, self._episode_length):
+        if self._observation is None or self._world.was_moved(self._observation, self._episode_length):
             self._reset_env()
 
     def _reset_env(self) -> None:
@@ -418,7 +417,7 @@ class Agent(ABC):
         arrays = {f"agent.{name}": array for name, array in self._arrays().items()}
         arrays["episodes.returns"] = np.array(self.episode_returns, np.float64)
         arrays["episodes.lengths"] = np.array(self.episode_lengths, np.int64)
-        under_way = self._observation is not None
+        snapshot = self._snapshot or (self._world.snapshot() if self._has_reset else None)
         metadata = {
             "agent": type(self).__name__,
             "settings": self._settings() | {"seed": self.seed},
@@ -432,7 +431,9 @@ class Agent(ABC):
                 "has_reset": self._has_reset,
                 "generator": self._generator.bit_generator.state,
                 "predict_generator": self._predict_generator.bit_generator.state,
-                "episode": self._snapshot or (self._world.snapshot() if under_way else None),
+                "environment": snapshot,
+                # An observation that a wrapper made cannot be had back without a step: a fresh episode begins.
+                "state": int(self._observation) if isinstance(self._observation, int | np.integer) else None,
                 "episode_return": self._episode_return,
                 "episode_length": self._episode_length,
             },
@@ -492,12 +493,13 @@ class Agent(ABC):
         self._predict_generator.bit_generator.state = run["predict_generator"]
         self._episode_return = float(run["episode_return"])
         self._episode_length = check_count("episode_length", run["episode_length"], least=0)
-        if self.model is None:
-            if run["has_reset"]:  # a stream of its own, so that the same episodes are not met again
+        if self._world.model is None:
+            if run["has_reset"]:  # a seed of its own, so that the same episodes are not met again
                 self._reseed = (self.seed + self.num_timesteps) % 2**31
         elif same_world:
-            self._snapshot = run["episode"]
-            self._has_reset = False
+            self._snapshot = run["environment"]
+            state = run["state"]
+            self._observation = None if state is None else check_count("state", state, least=0)
         else:
             warnings.warn(
                 "this world differs from the one that the checkpoint was made in: what was learnt is taken over, "

@@ -525,6 +525,24 @@ def test_a_run_in_a_foreign_environment_resumes_with_a_fresh_episode(tmp_path: P
     assert same(*ends)
 
 
+def test_a_new_run_of_a_loaded_agent_is_the_new_run_of_the_saved_one(tmp_path: Path) -> None:
+    agent = QLearning(world(), seed=3).learn(1500)
+    agent.save(tmp_path / "run")
+    loaded = QLearning.load(tmp_path / "run", world())
+    assert same(agent.learn(1500), loaded.learn(1500))
+    assert state_of(agent.env) == state_of(loaded.env)
+
+
+def test_a_run_whose_environment_was_used_by_others_resumes_as_it_would_have(tmp_path: Path) -> None:
+    agent = QLearning(world(), seed=3)
+    agent.begin(3000)
+    agent.advance(1500)
+    evaluate_policy(agent, agent.env, 2)
+    agent.save(tmp_path / "run")
+    loaded = QLearning.load(tmp_path / "run", world())
+    assert same(agent.resume(), loaded.resume())
+
+
 def test_resume_needs_a_run() -> None:
     with pytest.raises(ValueError, match="no run to resume"):
         QLearning(world()).resume()
