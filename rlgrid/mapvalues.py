@@ -117,6 +117,7 @@ SLIP_KEYS = ("forward", "left", "right", "back")
 _OTHER_NAMES = {
     "cost": "step_reward",
     "reward": "enter_reward",
+    "rewards": "enter_reward",
     "discount": "gamma",
     "actions": "moves",
     "rows": "map",
