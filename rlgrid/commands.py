@@ -357,6 +357,7 @@ def evaluate(options: argparse.Namespace) -> int:
     if found.value is not None:
         table.add_row("J, exact", f"{found.value:.8g} at gamma {found.gamma:g}")
         table.add_row("J*, the optimum", f"{found.optimal_value:.8g}")
+    if found.share_of_regret is not None:
         table.add_row("share of regret", f"{found.share_of_regret:.3%} of what a random policy loses")
     print_table(table)
     return 0

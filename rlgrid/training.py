@@ -26,9 +26,12 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
 
 from rlgrid.agents import AGENTS, agent_class
 
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 CONFIG, MAP, CHECKPOINT = "config.json", "world.toml", "agent.safetensors"
 MONITOR, EVALUATIONS = "monitor.csv", "evaluations.csv"
 FORMAT_VERSION = 1
+EVALUATION_STEPS = 1_000  # of an episode where nothing else ends it
 EVALUATION_COLUMNS = ("timesteps", "mean_return", "std_return", "value", "optimal_value", "share_of_regret", "seconds")
 
 
@@ -161,11 +165,18 @@ def make_agent(config: RunConfig, env: Any) -> Agent:
 
 
 def evaluate(agent: Agent, config: RunConfig, episodes: int | None = None, seed: int | None = None) -> Evaluation:
-    """Judge the agent's deterministic policy in an environment of its own; see `Evaluation`."""
+    """Judge the agent's deterministic policy in an environment of its own; see `Evaluation`.
+
+    Where the environment has no step cap, episodes are cut off after `EVALUATION_STEPS`: a policy that is not good
+    yet may never end.
+    """
     from rlgrid.agents import evaluate_policy
 
     episodes = config.eval_episodes if episodes is None else episodes
     env = make_env(config)
+    if env.spec is not None and env.spec.max_episode_steps is None and "max_episode_steps" not in config.env_kwargs:
+        env.close()
+        env = make_env(config, max_episode_steps=EVALUATION_STEPS)
     try:
         mean, std = evaluate_policy(agent, env, n_eval_episodes=episodes, deterministic=True, seed=seed)
     finally:
@@ -174,25 +185,32 @@ def evaluate(agent: Agent, config: RunConfig, episodes: int | None = None, seed:
     return found if agent.model is None else exact(agent, found)
 
 
+_OPTIMA: WeakKeyDictionary[Any, float] = WeakKeyDictionary()  # J* of the models evaluated before
+
+
 def exact(agent: Agent, sampled: Evaluation) -> Evaluation:
     """``sampled`` with the exact value of the agent's policy, and its share of regret."""
     from rlgrid.solvers import policy_values, share_of_regret, solve
 
     model: Any = agent.model
     horizon = model.max_episode_steps if model.gamma == 1.0 else None
-    start = model.start
-    value = policy_values(model, agent.policy, horizon=horizon)
-    best = solve(model, horizon=horizon, tolerance=1e-9).values
-    if horizon is not None:
-        value, best = value[0], best[0]
-    return Evaluation(
-        sampled.mean_return,
-        sampled.std_return,
-        sampled.episodes,
+
+    def at_start(values: Any) -> float:
+        return float(model.start_probability @ np.atleast_2d(values)[0][model.start_states])
+
+    if model not in _OPTIMA:
+        _OPTIMA[model] = at_start(solve(model, horizon=horizon, tolerance=1e-9).values)
+    policy = agent.policy
+    try:
+        share = float(share_of_regret(model, policy))
+    except ValueError:  # acting at random is optimal here, so there is no share of anything
+        share = None
+    return replace(
+        sampled,
         gamma=float(model.gamma),
-        value=float(start @ value),
-        optimal_value=float(start @ best),
-        share_of_regret=float(share_of_regret(model, agent.policy)),
+        value=at_start(policy_values(model, policy, horizon=horizon)),
+        optimal_value=_OPTIMA[model],
+        share_of_regret=share,
     )
 
 
@@ -342,8 +360,10 @@ class Logbook:
 def describe(found: Evaluation) -> str:
     """An evaluation in one line."""
     text = f"mean return {found.mean_return:.4g} ± {found.std_return:.3g} over {found.episodes} episodes"
+    if found.value is not None:
+        text += f", J {found.value:.6g} of {found.optimal_value:.6g}"
     if found.share_of_regret is not None:
-        text += f", J {found.value:.6g} of {found.optimal_value:.6g}, share of regret {found.share_of_regret:.2%}"
+        text += f", share of regret {found.share_of_regret:.2%}"
     return text
 
 
