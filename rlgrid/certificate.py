@@ -47,7 +47,7 @@ EXPLICIT_PAIRS = 1 << 16  # grids of at most so many pairs are swept in their ex
 LINEAR_STATES = 5_000  # up to so many states an exact evaluation is cheaper than many sweeps
 TIE = 1e-12  # actions whose values differ by less than this times the scale of the values count as equal
 
-TINY = 1e-280  # a scale for values that are all 0, far above what underflow may do
+SETTLING = 500  # sweeps in which values right but for their last digits must have settled
 
 _NO_STATES = np.zeros(0, np.int64)
 _NO_GROUPS = np.zeros(1, np.int64)
@@ -120,15 +120,32 @@ class Problem:
             tie_highest(w, self.members, self.offsets)
         return w
 
-    def sweep_policy(self, policy: Ints, v: Floats, minus: Floats) -> Floats:
-        """T_pi v less something, each group at the lowest of the exits that are taken, or 0; `leaving` policies."""
-        from rlgrid.kernels.sweeps import evaluate, tie_lowest
+    def sweep_policy(self, policy: Ints, v: Floats, minus: Floats | None = None) -> Floats:
+        """T_pi v, less something."""
+        from rlgrid.kernels.sweeps import evaluate
 
         w = np.empty_like(v)
         evaluate(self.arrays, self.gamma, policy, v, w)
-        w -= minus
-        if self.offsets.size > 1:
-            tie_lowest(w, self.members, self.offsets)
+        if minus is not None:
+            w -= minus
+        return w
+
+    def above(self, v: Floats) -> Floats:
+        """gamma = 1: at least T v, rounding included."""
+        from rlgrid.kernels.sweeps import image_above, tie_highest
+
+        w = np.empty_like(v)
+        image_above(self.arrays, v, w)
+        tie_highest(w, self.members, self.offsets)
+        return w
+
+    def below(self, leaving: Ints, v: Floats) -> Floats:
+        """gamma = 1: at most T_pi v, rounding included, each group at the lowest exit; of a `leaving` policy."""
+        from rlgrid.kernels.sweeps import image_below, tie_lowest
+
+        w = np.empty_like(v)
+        image_below(self.arrays, leaving, v, w)
+        tie_lowest(w, self.members, self.offsets)
         return w
 
     def leaving(self, policy: Ints) -> Ints:
@@ -205,7 +222,10 @@ def where_upper_fails(problem: Problem, upper: Floats) -> int:
     if (problem.finite(upper) == np.inf).all():
         return -1
     with np.errstate(invalid="ignore", over="ignore"):
-        image = problem.sweep(upper, problem.rounding(magnitude(upper)))
+        if problem.undiscounted is None:
+            image = problem.sweep(upper, problem.rounding(magnitude(upper)))
+        else:
+            image = problem.above(upper)
         holds = np.isfinite(upper) & (image <= upper)
     if problem.undiscounted is not None:
         from rlgrid.kernels.sweeps import tie_highest
@@ -225,7 +245,10 @@ def where_lower_fails(problem: Problem, policy: Ints, lower: Floats) -> int:
     if (lower == -np.inf).all():
         return -1
     with np.errstate(invalid="ignore", over="ignore"):
-        image = problem.sweep_policy(problem.leaving(policy), lower, problem.rounding(magnitude(lower)))
+        if problem.undiscounted is None:
+            image = problem.sweep_policy(policy, lower, problem.rounding(magnitude(lower)))
+        else:
+            image = problem.below(problem.leaving(policy), lower)
         holds = np.isfinite(lower) & (image >= lower)
     if problem.undiscounted is not None:
         from rlgrid.kernels.sweeps import tie_lowest
@@ -248,8 +271,7 @@ def certify(problem: Problem, v: Floats, patience: int = 100_000) -> Certificate
 
 def _discounted(problem: Problem, v: Floats) -> Certificate:
     policy = problem.policy(v)
-    no_error = np.zeros(problem.num_states)
-    w, w_policy = problem.sweep(v), problem.sweep_policy(policy, v, no_error)
+    w, w_policy = problem.sweep(v), problem.sweep_policy(policy, v)
     rest = 1.0 - problem.gamma
     rise, fall = max(0.0, float((w - v).max())), max(0.0, float((v - w_policy).max()))
     reach = max(magnitude(v), magnitude(w), magnitude(w_policy))
@@ -276,25 +298,28 @@ def _discounted(problem: Problem, v: Floats) -> Certificate:
 
 
 def _undiscounted(problem: Problem, v: Floats, patience: int) -> Certificate:
+    from rlgrid.kernels.sweeps import tie_highest, tie_lowest
+
     undiscounted = problem.undiscounted
     assert undiscounted is not None
     policy = problem.policy(v)
     leaving = problem.leaving(policy)
     exact: Floats | None = None
-    below = above = v
-    if problem.num_states <= LINEAR_STATES:
+    lower, upper = _settle(problem, v, leaving), _settle(problem, v, None)
+    if (lower is None or upper is None) and problem.num_states <= LINEAR_STATES:
         exact, steps = _evaluate(problem, policy, leaving)
-        slip = problem.rounding(2.0 * magnitude(exact)).max()
-        below, above = exact - 16.0 * slip * steps, exact + 16.0 * slip * steps
-        from rlgrid.kernels.sweeps import tie_highest, tie_lowest
-
-        tie_lowest(below, problem.members, problem.offsets)
-        tie_highest(above, problem.members, problem.offsets)
-    lower = _press(problem, below, leaving, patience)
-    if lower is None and below is not v:
+        slip = 16.0 * float(problem.rounding(2.0 * magnitude(exact)).max()) * steps
+        if lower is None:
+            below = exact - slip
+            tie_lowest(below, problem.members, problem.offsets)
+            lower = _press(problem, below, leaving, patience)
+        if upper is None:
+            above = exact + slip
+            tie_highest(above, problem.members, problem.offsets)
+            upper = _press(problem, above, None, patience)
+    if lower is None:
         lower = _press(problem, v, leaving, patience)
-    upper = _press(problem, above, None, patience)
-    if upper is None and above is not v:
+    if upper is None:
         upper = _press(problem, v, None, patience)
     if upper is None:
         zero = problem.start()
@@ -330,28 +355,50 @@ def _evaluate(problem: Problem, policy: Ints, leaving: Ints) -> tuple[Floats, Fl
     return values, steps
 
 
-def _press(problem: Problem, x: Floats, policy: Ints | None, patience: int) -> Floats | None:
-    """Move x up (or with a policy down) by small steps until the test of a bound holds; None where it does not."""
-    sign = 1.0 if policy is None else -1.0
-    S = problem.num_states
+def _excess(problem: Problem, x: Floats, leaving: Ints | None) -> tuple[Floats, float]:
+    """The image of x under T (or T_pi of a leaving policy), and how far it lies outside of x; <= 0 is a proof."""
+    image = problem.above(x) if leaving is None else problem.below(leaving, x)
+    out = problem.finite(image) - problem.finite(x)
+    return image, float((out if leaving is None else -out).max(initial=0.0))
 
-    def image(x: Floats, shift: Floats) -> Floats:
-        return problem.sweep(x, shift) if policy is None else problem.sweep_policy(policy, x, shift)
 
-    size = max(magnitude(x), magnitude(image(x, np.zeros(S))))
-    for scale in (size, 2.0 * size + 1e-3 * problem.largest_reward + TINY):
-        error = problem.rounding(scale)
-        y = image(x, error)
-        excess = sign * (problem.finite(y) - problem.finite(x))
-        if (excess <= 0).all() and magnitude(y) <= scale:
-            return y
-    step = 4.0 * (max(0.0, float(excess.max())) + float(error.max()))
-    shift = error + np.where(error > 0, step, 0.0)
-    for _ in range(patience):
-        y = image(x, error)
-        if not magnitude(y) <= scale:
+def _settle(problem: Problem, x: Floats, leaving: Ints | None) -> Floats | None:
+    """Let values that are right but for their last digits settle into a bound; None where they do not.
+
+    Every state takes the image where that lies outside. So values that are equal all over a region stay or become so,
+    and a bound is found even where an episode may last for 10^12 steps at no cost.
+    """
+    for _ in range(SETTLING):
+        image, excess = _excess(problem, x, leaving)
+        if excess <= 0.0:
+            return x
+        if not excess <= 64.0 * np.finfo(np.float64).eps * magnitude(x):
             return None
-        if (sign * (problem.finite(y) - problem.finite(x)) <= 0).all():
-            return y
-        x = image(x, shift)
+        x = np.maximum(x, image) if leaving is None else np.minimum(x, image)
     return None
+
+
+def _press(problem: Problem, x: Floats, leaving: Ints | None, patience: int) -> Floats | None:
+    """Move x up (or with a policy down) by small steps until the test of a bound holds; None where it does not."""
+    image, excess = _excess(problem, x, leaving)
+    if excess <= 0.0:
+        return x
+    error = problem.rounding(2.0 * magnitude(x))
+    step = 4.0 * (excess + float(error.max()))
+    shift = np.where(error > 0.0, step if leaving is None else -step, 0.0)
+    limit = 2.0 * magnitude(x) + problem.largest_reward + 1e3 * step
+    for _ in range(patience):
+        x = image + shift
+        _tie(problem, x, leaving)
+        image, excess = _excess(problem, x, leaving)
+        if excess <= 0.0:
+            return x
+        if not magnitude(x) <= limit:
+            return None
+    return None
+
+
+def _tie(problem: Problem, x: Floats, leaving: Ints | None) -> None:
+    from rlgrid.kernels.sweeps import tie_highest, tie_lowest
+
+    (tie_highest if leaving is None else tie_lowest)(x, problem.members, problem.offsets)

@@ -385,6 +385,70 @@ def rounding(model, scale, error):
 
 
 @njit(cache=True, nogil=True)
+def _gain(model, v, s, a):
+    """q(s, a) - v(s) without discounting, and a bound on the rounding of it; (-inf, 0) without outcomes.
+
+    Written as sum p_k / P (r_k + (v(s_k) - v(s))): what is lost to rounding is then in proportion to |r_k| and
+    |v(s_k) - v(s)|, not to |v|, and nothing is where the values around s are equal and nothing is earned. Each term
+    passes at most n + 2 roundings, so the bound of `rounding` holds with these sizes in place of |r| and |v|.
+    """
+    n = count(model, s, a)
+    if n == 0:
+        return -math.inf, 0.0
+    total = 0.0
+    mass = 0.0
+    size = 0.0
+    moved = False
+    for k in range(n):
+        p, to, r, terminated = outcome(model, s, a, k)
+        step = (0.0 if terminated else v[to]) - v[s]
+        total += p * (r + step)
+        size += p * (abs(r) + abs(step))
+        mass += p
+        moved = moved or r != 0.0 or step != 0.0
+    error = 1.02 * (2 * n + 6) * UNIT_ROUNDOFF * (size / mass) + UNDERFLOW if moved else 0.0
+    return total / mass, error
+
+
+@njit(cache=True, nogil=True)
+def _moved_up(v, gain):
+    """The least float that is found >= v + gain, exactly."""
+    to = v + gain
+    if gain == 0.0 or not math.isfinite(to):
+        return to
+    if abs(gain) <= abs(v) and to - v >= gain:  # to - v is exact here (Dekker 1971)
+        return to
+    return np.nextafter(to, math.inf)
+
+
+@njit(cache=True, nogil=True)
+def image_above(model, v, w):
+    """w(s) >= (T v)(s) without discounting, rounding included; -inf where no action is available."""
+    for s in range(model.num_states):
+        w[s] = -math.inf
+        if v[s] == -math.inf:
+            continue
+        for a in range(model.num_actions):
+            gain, error = _gain(model, v, s, a)
+            if gain > -math.inf:
+                w[s] = max(w[s], _moved_up(v[s], gain + error))
+
+
+@njit(cache=True, nogil=True)
+def image_below(model, policy, v, w):
+    """w(s) <= (T_pi v)(s) without discounting, rounding included; +inf where the policy is -1."""
+    for s in range(model.num_states):
+        if policy[s] < 0:
+            w[s] = math.inf
+            continue
+        w[s] = -math.inf
+        if v[s] > -math.inf:
+            gain, error = _gain(model, v, s, policy[s])
+            if gain > -math.inf:
+                w[s] = -_moved_up(-v[s], error - gain)
+
+
+@njit(cache=True, nogil=True)
 def count_pairs(model):
     """How many (state, action) pairs have outcomes."""
     total = 0
