@@ -12,8 +12,10 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsFloat
+from weakref import WeakKeyDictionary
 
 import gymnasium as gym
 import numpy as np
@@ -36,20 +38,19 @@ _Row = dict[int, tuple[tuple[float, int, float, bool, float], ...]]
 
 
 class _Outcomes(dict[int, _Row]):
-    """state -> action -> its outcomes as tuples, made when a state is first left."""
+    """state -> action -> its outcomes as tuples, made when a state is first left. It holds the model's arrays alone."""
 
     def __init__(self, model: GridModel | MDP) -> None:
         super().__init__()
-        self.model = model
-        self.num_states = int(model.num_states)
-        small = isinstance(model, MDP) or self.num_states <= _EXPLICIT_STATES
-        self.explicit: MDP | None = model.to_mdp() if small else None
+        self.num_actions = int(model.num_actions)
+        self.explicit = isinstance(model, MDP) or model.num_states <= _EXPLICIT_STATES
+        self.arrays: Any = model.to_mdp().arrays if self.explicit else model.arrays
 
     def __missing__(self, state: int) -> _Row:
         if state is None:
             raise gym.error.ResetNeeded("there is no state yet: call reset() before step()")
         row: _Row = {}
-        for action in range(self.model.num_actions):
+        for action in range(self.num_actions):
             total = 0.0
             outcomes = []
             for probability, to, reward, terminated in self._outcomes(state, action):
@@ -63,24 +64,27 @@ class _Outcomes(dict[int, _Row]):
         return row
 
     def _outcomes(self, state: int, action: int) -> list[Outcome]:
-        mdp = self.explicit
-        if mdp is not None:
-            pair = state * mdp.num_actions + action
-            run = slice(int(mdp.offsets[pair]), int(mdp.offsets[pair + 1]))
-            return list(
-                zip(
-                    mdp.probability[run].tolist(),
-                    mdp.next_state[run].tolist(),
-                    mdp.reward[run].tolist(),
-                    mdp.terminated[run].tolist(),
-                    strict=True,
-                )
-            )
+        arrays = self.arrays
+        if self.explicit:
+            pair = state * self.num_actions + action
+            run = slice(int(arrays.offsets[pair]), int(arrays.offsets[pair + 1]))
+            columns = (arrays.probability, arrays.next_state, arrays.reward, arrays.terminated)
+            return list(zip(*(column[run].tolist() for column in columns), strict=True))
         from rlgrid.kernels.model import count, outcome
 
-        arrays = self.model.arrays
         found = [outcome(arrays, state, action, k) for k in range(count(arrays, state, action))]
         return [(float(p), int(to), float(reward), bool(ends)) for p, to, reward, ends in found]
+
+
+# One table for all environments of a model: a thousand of them would make it a thousand times.
+_TABLES: WeakKeyDictionary[GridModel | MDP, _Outcomes] = WeakKeyDictionary()
+
+
+def _outcomes_of(model: GridModel | MDP) -> _Outcomes:
+    found = _TABLES.get(model)
+    if found is None:
+        found = _TABLES[model] = _Outcomes(model)
+    return found
 
 
 class GridWorld(gym.Env[int, int]):
@@ -120,12 +124,15 @@ class GridWorld(gym.Env[int, int]):
         **changes: Any,
     ) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            modes = ", ".join(map_ for map_ in self.metadata["render_modes"])
+            modes = ", ".join(self.metadata["render_modes"])
             raise ValueError(f"render_mode must be None or one of {modes}, not {render_mode!r}")
         if map is not None and model is not None:
             raise TypeError("GridWorld takes a map or a model, not both")
-        base = model if model is not None else load_map("four_rooms" if map is None else map)
-        self.model: GridModel | MDP = change_model(base, changes) if changes else base
+        self.model: GridModel | MDP
+        if model is not None:
+            self.model = change_model(model, changes) if changes else model
+        else:
+            self.model = load_map("four_rooms" if map is None else map, changes)
         self.render_mode = render_mode
         self.theme = theme
         self.cell_size = cell_size
@@ -216,7 +223,7 @@ class GridWorld(gym.Env[int, int]):
     def _slowly(self, action: Any) -> tuple[tuple[float, int, float, bool, float], ...]:
         """The outcomes of an action at a first step, for an unusual number, or the reason why there are none."""
         if self._outcomes is None:
-            self._outcomes = _Outcomes(self.model)
+            self._outcomes = _outcomes_of(self.model)
         row = self._outcomes[self._state]
         self.np_random  # noqa: B018 - a generator is there from now on, also where the state was set without a reset
         count = self.model.num_actions
@@ -314,24 +321,48 @@ class GridWorld(gym.Env[int, int]):
 # --- ways to a model ------------------------------------------------------------------------------------------------
 
 
-def load_map(map: str | os.PathLike[str] | GridSpec) -> GridModel | MDP:
-    """The model of a map file, of a built-in map by its name, or of a GridSpec.
+def load_map(map: str | os.PathLike[str] | GridSpec, changes: Mapping[str, Any] | None = None) -> GridModel:
+    """The model of a map file, of a built-in map by its name, or of a GridSpec, with ``changes`` (`change_model`).
+
+    Models do not change, so environments of equal maps with equal changes share one.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if there is no such built-in map, with the nearest name; or MapError, if the map is wrong.
+        TypeError: if ``map`` is none of these, or a change is unknown.
     """
+    spec = _load_spec(map)
+    try:
+        return _compiled(spec, tuple((changes or {}).items()))
+    except TypeError:  # a change that has no hash, such as a list of winds (or one that is wrong, which says so again)
+        return change_model(spec.compile(), changes or {})
+
+
+@lru_cache(maxsize=16)
+def _compiled(spec: GridSpec, changes: tuple[tuple[str, Any], ...]) -> GridModel:
+    model = spec.compile()
+    return change_model(model, dict(changes)) if changes else model
+
+
+@lru_cache(maxsize=32)
+def _builtin(name: str) -> GridSpec:
+    from rlgrid.gridmap import GridSpec
+
+    return GridSpec.builtin(name)
+
+
+def _load_spec(map: str | os.PathLike[str] | GridSpec) -> GridSpec:
     from rlgrid.gridmap import GridSpec
 
     if isinstance(map, GridSpec):
-        return map.compile()
+        return map
     if not isinstance(map, str | os.PathLike):
         raise TypeError(f"map must be a path, the name of a built-in map or a GridSpec, not {map!r}")
     text = os.fspath(map)
     path = Path(text)
     if isinstance(map, os.PathLike) or path.suffix or len(path.parts) > 1:
         if path.is_file():
-            return GridSpec.load(path).compile()
+            return GridSpec.load(path)
         beside = [other.name for other in path.parent.glob("*.toml")] if path.parent.is_dir() else []
         near = [str(path.with_name(name)) for name in difflib.get_close_matches(path.name, beside, 1, 0.5)]
         near += [repr(name) for name in difflib.get_close_matches(path.stem, GridSpec.builtin_names(), 1, 0.6)]
@@ -342,7 +373,7 @@ def load_map(map: str | os.PathLike[str] | GridSpec) -> GridModel | MDP:
         near = difflib.get_close_matches(text.lower().replace("-", "_").replace(" ", "_"), names, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
         raise ValueError(f"there is no built-in map {text!r}: {hint} (a map file's path ends in .toml)")
-    return GridSpec.builtin(text).compile()
+    return _builtin(text)
 
 
 def change_model(model: GridModel | MDP, changes: Mapping[str, Any]) -> GridModel:

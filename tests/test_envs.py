@@ -1,8 +1,10 @@
 """Environments: Gymnasium's own checks, agreement with the models that they sample, and with Gymnasium's twins."""
 
 import copy
+import gc
 import json
 import pickle
+import weakref
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -187,24 +189,39 @@ def test_one_number_a_step_even_where_the_outcome_is_certain() -> None:
 
 def test_large_worlds_are_stepped_without_their_table(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond a size outcomes are asked of the model one state at a time: the same ones."""
-    monkeypatch.setattr("rlgrid.envs.gridworld._EXPLICIT_STATES", 10)
-    monkeypatch.setattr("rlgrid.envs.gridworld._KEPT_STATES", 5)
-    large = gym.make("rlgrid/WindyGridworldStochastic-v0")
-    monkeypatch.undo()
-    small = gym.make("rlgrid/WindyGridworldStochastic-v0")
-    assert large.reset(seed=2) == small.reset(seed=2)
-    monkeypatch.setattr("rlgrid.envs.gridworld._EXPLICIT_STATES", 10)
-    monkeypatch.setattr("rlgrid.envs.gridworld._KEPT_STATES", 5)
-    large.step(0)
-    assert large.unwrapped._outcomes.explicit is None  # type: ignore[attr-defined]
-    monkeypatch.setattr("rlgrid.envs.gridworld._EXPLICIT_STATES", 1000)
+    model = GridSpec.builtin("windy_gridworld_stochastic").compile()
+    small, large = GridWorld(model=model), GridWorld(model=model.with_changes())
+    small.reset(seed=2)
     small.step(0)
+    monkeypatch.setattr("rlgrid.envs.gridworld._EXPLICIT_STATES", 10)
+    monkeypatch.setattr("rlgrid.envs.gridworld._KEPT_STATES", 5)
+    large.reset(seed=2)
+    large.step(0)
+    assert large._outcomes is not None
+    assert small._outcomes is not None
+    assert small._outcomes.explicit
+    assert not large._outcomes.explicit
     for action in np.random.default_rng(0).integers(8, size=400).tolist():
         one, other = large.step(action), small.step(action)
         assert one == other
-        if one[2] or one[3]:
+        if one[2]:
             assert large.reset() == small.reset()
-    assert len(large.unwrapped._outcomes) <= 5  # type: ignore[attr-defined]
+    assert len(large._outcomes) <= 5
+
+
+def test_environments_of_a_map_share_its_model_and_let_it_go() -> None:
+    one, other = gym.make("rlgrid/FourRooms-v0").unwrapped, gym.make("rlgrid/GridWorld-v0").unwrapped
+    assert one.model is other.model  # type: ignore[attr-defined]
+    changed = [gym.make("rlgrid/FourRooms-v0", slip=slip).unwrapped.model for slip in (0.1, 0.1, 0.2)]  # type: ignore[attr-defined]
+    assert changed[0] is changed[1]
+    assert changed[0].slip != changed[2].slip
+    env = GridWorld(model=corridor())
+    env.reset(seed=0)
+    env.step(0)
+    model = weakref.ref(env.model)
+    del env
+    gc.collect()
+    assert model() is None
 
 
 # --- worlds and changes --------------------------------------------------------------------------------------------
