@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
+from rlgrid.kernels.borrow import borrow
 from rlgrid.kernels.model import sample
 
 
@@ -29,15 +30,18 @@ class PaddedOutcomes(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def _padded_draw(model, s, a, u):
-    pair = s * model.num_actions + a
-    k = 0
-    for i in range(model.cumulative.shape[1]):
-        k += model.cumulative[pair, i] <= u
-    to = np.int64(model.next_state[pair, k])
+    cumulative = borrow(model.cumulative)
+    next_state = borrow(model.next_state)
+    reward = borrow(model.reward)
+    pair = np.uintp(s * model.num_actions + a)  # unsigned: an index that needs no test for counting from the end
+    beyond = 0
+    for i in range(cumulative.shape[1]):
+        beyond += cumulative[pair, i] <= u
+    k = np.uintp(beyond)
+    to = np.int64(next_state[pair, k])
     terminated = to < 0
-    if terminated:
-        to = ~to
-    return to, model.reward[pair, k], terminated
+    to = ~to if terminated else to
+    return to, reward[pair, k], terminated
 
 
 def draw(model, s, a, u):
