@@ -61,7 +61,7 @@ examples:
   rlgrid train --algo value_iteration --env four_rooms
   rlgrid train --resume runs/dqn/rlgrid-FourRooms-v0_1""",
     "enjoy": """\
-Without a display, an animation is written into the run's folder.
+Without a display, a film of the window is written into the run's folder.
 
 examples:
   rlgrid enjoy runs/dqn/rlgrid-FourRooms-v0_1
@@ -165,11 +165,14 @@ def parser() -> argparse.ArgumentParser:
         part.add_argument("run", nargs="?", metavar="RUN", help="the folder of a run")
         add_run_names(part, required=False)
         part.add_argument("-f", "--log-folder", default=LOGS, metavar="FOLDER", help=f"(default: {LOGS})")
-        part.add_argument("--seed", type=count, help="of the episodes")
+    parts["evaluate"].add_argument("--seed", type=count, help="of the episodes")
     parts["evaluate"].add_argument("--eval-episodes", type=positive, default=100, metavar="N", help="(default: 100)")
     add_json(parts["evaluate"])
-    parts["enjoy"].add_argument("-n", "--n-timesteps", type=positive, metavar="N", help="steps, without a display")
-    parts["enjoy"].add_argument("--fps", type=float, default=10.0, help="pictures a second, without a display")
+    enjoy = parts["enjoy"]
+    enjoy.add_argument("--learn", action="store_true", help="let it go on learning (in a copy; the run stays as it is)")
+    enjoy.add_argument("--speed", type=float, metavar="N", help="steps a second")
+    enjoy.add_argument("--theme", choices=["dark", "light"], default="dark", help="(default: dark)")
+    enjoy.add_argument("--seconds", type=float, default=10.0, help="of the film, without a display (default: 10)")
 
     record = parts["record"]
     record.add_argument("target", metavar="TARGET", help="a world, or the folder of a run")

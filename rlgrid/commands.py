@@ -363,29 +363,36 @@ def evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
+class Performer:
+    """A trained agent that only acts: the window lets an agent that can learn go on learning."""
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
+    ) -> tuple[Any, Any]:
+        """As the agent's own."""
+        return self.agent.predict(observation, state, episode_start, deterministic)
+
+
 def enjoy(options: argparse.Namespace) -> int:
     from rlgrid import training
+    from rlgrid.window.launch import has_display
 
     folder = chosen_run(options)
-    if not has_display():
-        target = folder / "enjoy.gif"
-        say(f"There is no display: writing {target} instead of opening the window.")
-        agent, _ = training.load(folder, render_mode="rgb_array")
-        write_pictures(target, episode_frames(agent, options.n_timesteps, options.seed), fps=options.fps)
-        print(target)
+    # A foreign environment is shown by the pictures that it renders.
+    agent, _ = training.load(folder, render_mode="rgb_array")
+    watched: Any = agent if options.learn else Performer(agent)
+    look = {"theme": options.theme, "speed": options.speed}
+    if has_display():
+        rlgrid.watch(agent.env, watched, **look)
         return 0
-    agent, _ = training.load(folder)
-    rlgrid.watch(agent.env, agent)
+    target = folder / "enjoy.gif"
+    say(f"There is no display: writing {target} instead of opening the window.")
+    rlgrid.watch(agent.env, watched, record=target, seconds=options.seconds, **look)
+    print(target)
     return 0
-
-
-def has_display() -> bool:
-    """False where no window can open: Linux without X or Wayland, or a driver of SDL that shows nothing."""
-    if os.environ.get("SDL_VIDEODRIVER") in {"dummy", "offscreen"}:
-        return False
-    if sys.platform in {"win32", "darwin"}:
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 # --- record -----------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import rlgrid
+import rlgrid.window.launch
 from rlgrid.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,20 +23,18 @@ def blocks(page: Path) -> list[str]:
 BLOCKS = [pytest.param(page, text, id=f"{page.stem}-{n}") for page in PAGES for n, text in enumerate(blocks(page), 1)]
 
 
-def watch_without_a_window(env: Any, agent: Any) -> None:
-    """What `rlgrid.watch` does, less the window: the agent learns in chunks, and its tables are drawn."""
-    before = np.array(agent.values)
-    for _ in range(3):
-        agent.advance(500)
-        frame = rlgrid.draw(agent.model, values=agent.values, policy=agent.greedy(), agent=env.unwrapped.state)
-        assert frame.dtype == np.uint8
-    assert np.any(agent.values != before)
+def watch_for_a_second(env: Any, agent: Any) -> None:
+    """`rlgrid.watch` as it is without a display: the frames of the window, fewer of them."""
+    frames = rlgrid.window.launch.watch(env, agent, seconds=1.0)
+    assert frames is not None
+    assert len(frames) == 10
+    assert np.any(frames[-1] != frames[0])  # something happened
 
 
 @pytest.mark.parametrize(("page", "text"), BLOCKS)
 def test_code_runs(page: Path, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(rlgrid, "watch", watch_without_a_window, raising=False)
+    monkeypatch.setattr(rlgrid, "watch", watch_for_a_second, raising=False)
     exec(compile(text, str(page), "exec"), {"__name__": "__main__"})
 
 
