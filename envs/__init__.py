@@ -32,11 +32,13 @@ WORLDS: dict[str, tuple[str, str]] = {name: (map_name, title) for name, (map_nam
 
 
 def _register() -> None:
-    gym.register("rlgrid/GridWorld-v0", entry_point="rlgrid.envs.gridworld:from_map")
+    vector = "rlgrid.envs.vector:GridWorldVector"
+    gym.register("rlgrid/GridWorld-v0", entry_point="rlgrid.envs.gridworld:from_map", vector_entry_point=vector)
     for name, (map_name, _, limit, threshold) in _TABLE.items():
         gym.register(
             name,
             entry_point="rlgrid.envs.gridworld:GridWorld",
+            vector_entry_point=vector,
             kwargs={"map": map_name},
             max_episode_steps=limit,
             reward_threshold=threshold,

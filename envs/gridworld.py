@@ -180,7 +180,7 @@ class GridWorld(gym.Env[int, int]):
             options: ``{"state": s}`` begins in state s instead; a number is drawn all the same.
 
         Returns:
-            The state, and ``{"prob": 1}``.
+            The state, and ``{"prob": 1.0}``.
         """
         super().reset(seed=seed)
         unknown = set(options or ()) - {"state"}
@@ -195,7 +195,8 @@ class GridWorld(gym.Env[int, int]):
         self.state = options["state"] if options else state
         if self.render_mode == "human":
             self.render()
-        return self._state, {"prob": 1}
+        # As a float: Gymnasium's vector environments take the type of the first copy's number for all.
+        return self._state, {"prob": 1.0}
 
     def step(self, action: int) -> tuple[int, SupportsFloat, bool, bool, dict[str, Any]]:
         """Take an action: (state, reward, terminated, truncated, info); truncated is always False.
