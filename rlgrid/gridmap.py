@@ -63,7 +63,7 @@ class GridSpec:
         moves: 4, 5, 8 or 9, or names out of `MOVES` in the order of the action numbers; kept as names.
         slip: a `Slip` or a dict of its fields (without forward: what is left).
         column_wind: rows upwards that each column's wind carries a step. row_wind: columns to the right, for each row.
-        gust: {offset: probability}, added to the strength of a wind that blows.
+        gust: {offset: probability}, added to the strength of a wind that blows; kept, and drawn, in ascending order.
         step_reward: of each step. bump_reward: of one that a wall or the edge stops (None: the step reward).
         gamma: the discount factor. max_episode_steps: the step cap, or None.
         name, title, citation: for people.
@@ -275,7 +275,11 @@ class GridSpec:
         names = [f.name for f in fields(self) if f.init]
         for name in changes:
             if name not in names:
-                near = difflib.get_close_matches(name, names, 1)
+                near = (
+                    [mapvalues.TOP_KEYS[name]]
+                    if mapvalues.TOP_KEYS.get(name)
+                    else difflib.get_close_matches(name, names, 1)
+                )
                 hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(names)}"
                 raise TypeError(f"GridSpec has no setting {name!r}: {hint}")
         changed = replace(self, **changes)

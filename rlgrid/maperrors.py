@@ -90,9 +90,15 @@ def syntax_error(text: str, error: tomllib.TOMLDecodeError, source: str) -> MapE
     said = str(error)
     found = re.search(r"\(at (?:line (\d+), column (\d+)|end of document)\)$", said)
     reason = said[: found.start()].strip() if found else said
+    text = text.replace("\r\n", "\n")
     if found and found[1]:
         line, column = int(found[1]), int(found[2])
     else:
         line, column = line_and_column(text, len(text))
+    if reason.startswith("Cannot overwrite"):
+        # The parser stands behind the value, and all up to there is well formed: the key is that of the last pair.
+        above = sum(len(each) + 1 for each in text.split("\n")[: line - 1])
+        places = Places(text[: above + column - 1])
+        line, column = places.position(places.last)
     hint = next((hint for begin, hint in _SYNTAX.items() if reason.startswith(begin)), "write it as TOML 1.0 has it")
     return MapError(f"not TOML ({reason}): {hint}", source, line, column)

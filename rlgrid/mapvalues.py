@@ -289,7 +289,7 @@ def wind(value: Any, where: Where, size: int, of: str) -> tuple[int, ...] | None
 
 
 def gust(value: Any, where: Where) -> dict[int, float] | None:
-    """{offset: probability}; keys are texts in TOML."""
+    """{offset: probability} in ascending order; keys are texts in TOML."""
     if value is None:
         return None
     if not isinstance(value, Mapping) or not value:
@@ -312,7 +312,7 @@ def gust(value: Any, where: Where) -> dict[int, float] | None:
     total = sum(offsets.values())
     if abs(total - 1.0) > PROBABILITY_TOLERANCE:
         raise Wrong(where, f"{dotted(where)}: the probabilities sum to {total:.12g}; they must sum to 1")
-    return offsets
+    return dict(sorted(offsets.items()))
 
 
 def target(value: Any, where: Where) -> str | tuple[int, int] | None:

@@ -33,10 +33,11 @@ def steps(model: GridModel) -> tuple[Cells, Cells]:
                 p = 1.0 if field == "stay" else getattr(kind.slip or model.slip, field)
                 possible[k, number] |= p > 0 and not fixed[k]
     enter_to = np.array([-1 if k.enter_to is None else k.enter_to for k in model.kinds])
-    leave_to = np.array([-1 if k.leave_to is None else k.leave_to for k in model.kinds])[kinds]
+    leave_to = np.array([-1 if k.leave_to is None or k.wall or k.terminal else k.leave_to for k in model.kinds])[kinds]
     walls = np.zeros((height + 2, width + 2), np.bool_)  # with a free margin, since a step may pass over the edge
     walls[1:-1, 1:-1] = model.walls.reshape(height, width)
-    origins, ends = [states[leave_to >= 0]], [leave_to[leave_to >= 0]]
+    led = (leave_to >= 0) & (leave_to != states)
+    origins, ends = [states[led]], [leave_to[led]]
     for direction in np.flatnonzero(possible.any(axis=0)):
         here = states[possible[kinds, direction]]
         for gust, p in model.gust.items():
@@ -62,17 +63,17 @@ def _arrive(walls: Any, row: Cells, column: Cells, move: tuple[int, int], up: Ce
     r, c = row + move[0], column + move[1]
     blocked = walls[r + 1, c + 1]
     r, c = np.where(blocked, row, r), np.where(blocked, column, c)
-    for strength, vertical in ((up, True), (right, False)):
-        free = np.ones(r.size, np.bool_)
-        sign = np.sign(strength)
+    for strength, (d_row, d_column) in ((up, (-1, 0)), (right, (0, 1))):
+        carried = np.flatnonzero(strength)
         for n in range(int(np.abs(strength).max(initial=0))):
+            carried = carried[np.abs(strength[carried]) > n]
+            sign = np.sign(strength[carried])
             # Beyond the edge the wind goes on in vain: one cell outside is as good as many.
-            next_r = np.clip(r - sign, -1, height) if vertical else r
-            next_c = c if vertical else np.clip(c + sign, -1, width)
-            free &= (np.abs(strength) > n) & ~walls[next_r + 1, next_c + 1]
-            if not free.any():
-                break
-            r, c = np.where(free, next_r, r), np.where(free, next_c, c)
+            next_r = np.clip(r[carried] + sign * d_row, -1, height)
+            next_c = np.clip(c[carried] + sign * d_column, -1, width)
+            free = ~walls[next_r + 1, next_c + 1] & ((next_r != r[carried]) | (next_c != c[carried]))
+            carried = carried[free]
+            r[carried], c[carried] = next_r[free], next_c[free]
     r, c = np.clip(r, 0, height - 1), np.clip(c, 0, width - 1)
     inside_wall = walls[r + 1, c + 1]
     result: Cells = np.where(inside_wall, row, r) * width + np.where(inside_wall, column, c)

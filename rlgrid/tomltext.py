@@ -1,7 +1,7 @@
 """Where the keys and values of a TOML text stand, so that an error can name line and column; and values as TOML.
 
 `tomllib` gives values without places. `Places` walks a text that `tomllib` has accepted (so it can rely on the
-grammar of TOML 1.0) and remembers the offset of every key and value under its path: a tuple of keys, and numbers
+grammar of TOML) and remembers the offset of every key and value under its path: a tuple of keys, and numbers
 inside arrays. It is made only when something is wrong.
 """
 
@@ -17,8 +17,8 @@ Where = tuple[str | int, ...]
 _BLANK = re.compile(r"(?:[ \t\n]|#[^\n]*)*")
 _SPACE = re.compile(r"[ \t]*")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-_ESCAPE = re.compile(r"\\(?:u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|[ \t]*\n[ \t\n]*|.)")
-_SIMPLE = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", '"': '"', "\\": "\\"}
+_ESCAPE = re.compile(r"\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|[ \t]*\n[ \t\n]*|.)")
+_SIMPLE = {"b": "\b", "e": "\x1b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", '"': '"', "\\": "\\"}
 _PLAIN = re.compile(r"[^,\]}#\n]*")
 _DEPTH = 8  # what lies deeper is taken for its enclosing table
 
@@ -29,6 +29,7 @@ class Places:
     Attributes:
         keys: path to the offset of its key (its last part, where it is given first).
         values: path to the (begin, end) of its value; tables that headers open have none.
+        last: the offset of the last statement (a pair or a header).
     """
 
     def __init__(self, text: str) -> None:
@@ -36,6 +37,7 @@ class Places:
         self.keys: dict[Where, int] = {}
         self.values: dict[Where, tuple[int, int]] = {}
         self._tables: dict[Where, int] = {}  # how many [[tables]] each array of tables has
+        self.last = 0
         self._document()
 
     def position(self, offset: int) -> tuple[int, int]:
@@ -84,6 +86,7 @@ class Places:
         table: Where = ()
         at = self._skip(_BLANK, 0)
         while at < len(self.text):
+            self.last = at
             if self.text[at] == "[":
                 double = self.text.startswith("[[", at)
                 names, at = self._key(at + 1 + double, ())
@@ -141,11 +144,11 @@ class Places:
                     end = self._skip(_BLANK, end + 1)
             end += 1
         elif first == "{":
-            end = self._skip(_SPACE, at + 1)
+            end = self._skip(_BLANK, at + 1)
             while self.text[end] != "}":
-                end = self._skip(_SPACE, self._pair(end, path))
+                end = self._skip(_BLANK, self._pair(end, path))
                 if self.text[end] == ",":
-                    end = self._skip(_SPACE, end + 1)
+                    end = self._skip(_BLANK, end + 1)
             end += 1
         else:
             end = at + len(self.text[at : self._skip(_PLAIN, at)].rstrip())
@@ -176,7 +179,7 @@ class Places:
 
         def plain(found: re.Match[str]) -> str:
             escape = found.group()[1:]
-            return chr(int(escape[1:], 16)) if escape[0] in "uU" else _SIMPLE[escape]
+            return chr(int(escape[1:], 16)) if escape[0] in "xuU" else _SIMPLE[escape]
 
         return _ESCAPE.sub(plain, inner)
 

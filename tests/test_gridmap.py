@@ -242,6 +242,33 @@ def test_sutton_barto_5x5() -> None:
     ]
 
 
+def test_a_slippery_cliff_is_gymnasiums_too() -> None:
+    env: Any = gym.make("CliffWalkingSlippery-v1")
+    model = (
+        GridSpec.builtin("cliff_walking")
+        .with_changes(slip=dict.fromkeys(("forward", "left", "right"), 1 / 3))
+        .compile()
+    )
+    cliff_and_goal = range(37, 48)
+    for s in set(range(48)) - set(cliff_and_goal):
+        assert model.P[s] == env.unwrapped.P[s]
+
+
+def test_the_four_by_four_world_of_example_4_1() -> None:
+    """Sutton & Barto, Example 4.1: two corners end, -1 a step, gamma 1; the random policy's values."""
+    text = "gamma = 1.0\nstep_reward = -1.0\nmap = '''\nG...\n....\n....\n...G\n'''\n[legend]\n"
+    model = GridSpec.parse(text + "'.' = { start = 1 }\nG = { terminal = true }").compile()
+    values = [0.0] * 16
+    for _ in range(2000):
+        values = [
+            sum(p * (r + values[to]) for run in model.P[s].values() for p, to, r, _ in run) / 4 for s in range(16)
+        ]
+    assert values == pytest.approx(
+        [*(0, -14, -20, -22), *(-14, -18, -20, -20), *(-20, -20, -18, -14), *(-22, -20, -14, 0)], abs=1e-9
+    )
+    assert model.start.tolist() == [0.0] + [1 / 14] * 14 + [0.0]
+
+
 # --- what the language means ----------------------------------------------------------------------------------------
 
 
@@ -341,8 +368,9 @@ def test_reachability_counts_slip_wind_and_teleports() -> None:
     GridSpec(["ST#x", "..#G"], legend={"T": {"enter_to": "x"}, "x": {}})
     with pytest.raises(MapError, match="no start can reach"):
         GridSpec(["S.#x", "..#G"], legend={"x": {}})
-    with pytest.raises(MapError, match="no start can reach"):
-        GridSpec(["S#G"], legend={"S": {"start": 1, "leave_to": [0, 0]}})
+    with pytest.raises(MapError, match="is walled in, no action leaves it"):
+        GridSpec(["S.G"], legend={"S": {"start": 1, "leave_to": [0, 0]}})
+    GridSpec(["S#G"], legend={"S": {"start": 1, "leave_to": "G"}})
 
 
 def test_reach_in_large_worlds_is_that_in_small_ones() -> None:
@@ -534,9 +562,11 @@ ERRORS: list[tuple[str, int, int, str]] = [
     (
         HEAD + "gamma = 0.9\ngamma = 0.8",
         7,
-        12,
+        1,
         "not TOML (Cannot overwrite a value): this key is given twice: keep one",
     ),
+    (HEAD + "# again\nmap = '''\nS.\n.G'''\n", 7, 1, "this key is given twice: keep one"),
+    (HEAD + "[legend]\nx = {}\nG = {}\n x = {}\n[wind]", 9, 2, "this key is given twice: keep one"),
     (HEAD + "~ = { wall = true }", 6, 1, 'stands in quotes, as in "~" = { terminal = true }'),
     (HEAD + "[legend]\n[legend]\n", 7, 8, "this table is given twice: put all its keys under one"),
     (HEAD + "gamma 0.9", 6, 7, "write key = value"),
@@ -677,6 +707,8 @@ def test_changes_are_checked() -> None:
     spec = GridSpec.builtin("four_rooms")
     with pytest.raises(TypeError, match="GridSpec has no setting 'gama': did you mean 'gamma'"):
         spec.with_changes(gama=0.5)
+    with pytest.raises(TypeError, match="GridSpec has no setting 'map': did you mean 'rows'"):
+        spec.with_changes(map="S.G")
     with pytest.raises(MapError, match=r"four_rooms\.toml: gamma = 2"):
         spec.with_changes(gamma=2)
     with pytest.raises(MapError, match="no start can reach"):

@@ -9,6 +9,7 @@ import pytest
 from rlgrid import GridModel, Slip, TileKind
 from rlgrid.gridmodel import DEFAULT_ACTIONS, MOVES
 from rlgrid.kernels.model import count, outcome, sample, sample_start
+from rlgrid.reach import steps
 
 FLOOR, WALL = TileKind("floor"), TileKind("wall", "#", wall=True)
 END = TileKind("end", "G", terminal=True, enter_reward=1.0)
@@ -281,6 +282,16 @@ def test_gust_comes_where_a_wind_blows_only() -> None:
     model = GridModel(np.zeros((4, 2), int), [FLOOR], column_wind=[1, 0], gust={-1: 0.25, 0: 0.5, 1: 0.25})
     assert [(p, to) for p, to, _, _ in model.P[4][1]] == [(0.25, 5), (0.5, 3), (0.25, 1)]
     assert [(p, to) for p, to, _, _ in model.P[5][1]] == [(1.0, 5)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_steps_are_the_moves_of_positive_probability(seed: int) -> None:
+    rng = random.Random(seed)
+    for _ in range(40):
+        model = random_model(rng)
+        table = model.P
+        moves = {(s, to) for s in table for run in table[s].values() for p, to, _, _ in run if p > 0 and to != s}
+        assert {(int(s), int(to)) for s, to in zip(*steps(model), strict=True)} == moves
 
 
 # --- the model as a thing -------------------------------------------------------------------------------------------
