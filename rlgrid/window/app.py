@@ -151,7 +151,7 @@ class App:
         self._notice_until = 0.0
         self._doing, self._doing_at = "", 0.0
         self._asked: tuple[int, int] | None = None
-        self._version = 0
+        self._version = self._shown_version = 0
         self._last = clock()
         self._place: Place | None = None
         self._scenario: Scenario | None = None
@@ -554,6 +554,15 @@ class App:
     def _show(self, shot: Snapshot, now: float) -> None:
         state, old = self.state, self.state.snapshot
         state.snapshot = shot
+        walked = (old.count, old.optimal is None, old.values is None, self._version) == (
+            shot.count,
+            shot.optimal is None,
+            shot.values is None,
+            self._shown_version,
+        )
+        self._shown_version = self._version
+        if not walked or shot.frame is not None:
+            state.stamp += 1
         if shot.values is not None and self.first_tables is None:
             self.first_tables = now
         if shot.values is not None:
@@ -632,7 +641,7 @@ class App:
                 self._flash_at = -1.0
 
     def draw(self) -> pygame.Surface:
-        """The present picture; the same surface where nothing has changed."""
+        """The present picture; ``scene.changed`` says which parts of it are new."""
         hovered = None
         if self._dragging is not None:
             hovered = self._dragging

@@ -407,7 +407,7 @@ class Engine:
         epsilon = measures.get("epsilon")
         if epsilon is not None:
             held = "epsilon" in self.agent_changes
-            label = "Exploration ε" if held else "Exploration ε, falling"
+            label = "Exploration ε" if held else "Exploration ε ↓"
             value = float(self.agent_changes["epsilon"]) if held else float(epsilon)
             start = math.nan if held else value
             found.append(Parameter("epsilon", label, "agent", value, high=top, initial=start))
@@ -428,7 +428,7 @@ class Engine:
         start = first.get("learning_rate", rate)
         changed = "learning_rate" in self.agent_changes
         initial = float(start) if isinstance(start, int | float) else (math.nan if changed else float(now))
-        label = "Learning rate α, falling" if falling else "Learning rate α"
+        label = "Learning rate α ↓" if falling else "Learning rate α"
         value = float(f"{now:.3g}")
         initial = initial if not falling else value
         return [

@@ -319,7 +319,7 @@ def key(state: State) -> tuple[object, ...]:
         state.pinned,
         state.hover,
         state.inspected,
-        id(state.snapshot),
+        state.stamp,
         focus in state.outcomes,
         state.unit,
         state.in_place,

@@ -280,11 +280,14 @@ def _loop(app: App, screen: pygame.Surface, began: float, profile: bool) -> None
         app.update()
         picture = app.draw()
         if picture is not previous:
-            if screen.get_size() != app.size:
-                screen = pygame.display.get_surface() or screen
+            screen = pygame.display.get_surface() or screen  # another one after the window was resized
             screen.blit(picture, (0, 0))
             pygame.display.flip()
             previous = picture
+        elif app.scene.changed:
+            for part in app.scene.changed:
+                screen.blit(picture, part, part)
+            pygame.display.update(app.scene.changed)
         if first and profile:
             print(f"first frame after {time.perf_counter() - began:.2f} s", flush=True)
         first = False

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pygame
+from numpy.typing import NDArray
 
 from rlgrid import picture
 from rlgrid.theme import colormap, ink_on
@@ -96,14 +97,13 @@ def _numbers(surface: pygame.Surface, state: State, view: picture.Layout, scale:
     table, name = state.coloured()
     if table is None or scale is None:
         return
-    absorbing = np.asarray(state.model.absorbing)
     spots = _wedge_spots(state.model) if state.layer == "q" else {}
     if state.layer == "q" and not spots:
         return
     low, high = (0.0, float(np.log1p(scale[1]))) if name == "visits" else scale
     shaded = np.log1p(table) if name == "visits" else table
     inks = ink_on(colormap(shaded, low, high, state.theme))
-    for focus in np.flatnonzero(~absorbing).tolist():
+    for focus in np.flatnonzero(_numbered(state.model)).tolist():
         row, column = state.model.cell_of(focus)
         x, y = view.centre(row, column)
         if state.layer == "q":
@@ -119,6 +119,23 @@ def _numbers(surface: pygame.Surface, state: State, view: picture.Layout, scale:
             words = f"{int(table[focus]):,}" if name == "visits" else _in_cell(float(table[focus]), view.cell * 0.8)
             place = (x, y + view.cell * 0.36)
             text.draw(surface, words, *place, (ink[0], ink[1], ink[2]), SMALL, mono=True, align="center")
+
+
+def _numbered(model: Any) -> NDArray[np.bool_]:
+    """bool [S]: the cells in which an action is chosen; the others are drawn as what they are."""
+    chosen: NDArray[np.bool_] = ~np.asarray(model.absorbing)
+    if hasattr(model, "kinds"):
+        chosen = chosen & np.array([kind.enter_to is None for kind in model.kinds])[model.tiles.ravel()]
+    return chosen
+
+
+def _reach(model: Any) -> tuple[int, int]:
+    """(rows, columns) that one step goes at most; what is farther was a jump."""
+    if not hasattr(model, "column_wind"):
+        return 1, 1
+    gust = max(abs(offset) for offset in model.gust)
+    up, across = int(np.abs(model.column_wind).max()), int(np.abs(model.row_wind).max())
+    return 1 + (up + gust if up else 0), 1 + (across + gust if across else 0)
 
 
 def _in_cell(value: float, most: float) -> str:
@@ -155,9 +172,10 @@ def overlay(surface: pygame.Surface, state: State, place: pygame.Rect, view: pic
         spots: list[tuple[float, float]] = [state.model.cell_of(s) for s in passed]
         if state.behind and state.walker_at is not None:
             spots.append(state.walker_at)
+        rows, columns = _reach(state.model)
         run = [centre(*spots[0])]
         for before, now in pairwise(spots):
-            if max(abs(before[0] - now[0]), abs(before[1] - now[1])) > 3:
+            if abs(before[0] - now[0]) > rows or abs(before[1] - now[1]) > columns:
                 shapes.line(surface, run, theme.accent, thick, alpha=205)
                 run = []
             run.append(centre(*now))
@@ -222,7 +240,7 @@ def _legend_number(value: float, span: float) -> str:
 def cells_key(state: State) -> tuple[object, ...]:
     """What the cells depend on."""
     return (
-        id(state.snapshot),
+        state.stamp,
         id(state.model),
         state.layer,
         state.arrows,

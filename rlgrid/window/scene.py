@@ -1,7 +1,8 @@
 """The scene: state and size in, picture out.
 
 The window is five regions (bar, left, map, right, bottom) and what lies over them. Each region is painted on a
-surface of its own and kept for as long as nothing that it shows has changed, so a frame costs what changed in it.
+surface of its own and kept for as long as nothing that it shows has changed, so a frame costs what changed in it,
+and the screen is told which parts those are.
 """
 
 from __future__ import annotations
@@ -61,56 +62,62 @@ def arrange(size: tuple[int, int], drawer: str = "") -> Regions:
     return Regions(head, nothing, pygame.Rect(0, top, width, body), nothing, bottom)
 
 
+_PAINTERS: dict[str, tuple[Callable[[Canvas, State], None], Callable[[State], object]]] = {
+    "bar": (bar.paint, bar.key),
+    "left": (side.paint, side.key),
+    "right": (inspector.paint, inspector.key),
+    "bottom": (plots.paint, plots.key),
+}
+
+
 class Scene:
     """Draws states, and remembers where the controls and the texts of the last one lie."""
 
     def __init__(self) -> None:
+        self._surface: pygame.Surface | None = None
         self._kept: dict[str, tuple[object, Canvas]] = {}
-        self._map: tuple[object, pygame.Surface] | None = None
-        self._alive: tuple[object, ...] = ()  # what keys name by id, held so that no id is used twice
-        self._last: tuple[object, pygame.Surface] | None = None
+        self._cells: tuple[object, pygame.Surface] | None = None
+        self._last: tuple[object, object] = (None, None)  # what the overlays and the map were drawn from
+        self._alive: object = None  # the model, which keys name by its id: held so that no other gets it
+        self._layout: Layout | None = None
+        self.changed: list[pygame.Rect] = []  # the parts of the picture that the last call drew
         self.controls: list[Control] = []
         self.texts: list[tuple[str, pygame.Rect]] = []
         self.regions = arrange((1280, 800))
         self.map_place = pygame.Rect(0, 0, 0, 0)
-        self._layout: Layout | None = None
 
     def render(self, state: State, size: tuple[int, int], hovered: str | None = None) -> pygame.Surface:
-        """The picture of a state; the same surface is handed out again where nothing has changed."""
+        """The picture of a state. The surface is the scene's own; `changed` says which parts of it are new."""
         regions = arrange(size, state.drawer)
-        key = (
+        menu = state.menu
+        over = (
             size,
-            hovered,
             state.theme,
-            *(painter_key(state) for painter_key in (bar.key, side.key, inspector.key, plots.key, mapview.cells_key)),
-            state.walker_at,
-            state.snapshot.trail,
-            state.doing,
-            state.error,
-            state.notice,
+            state.drawer,
             state.help,
-            state.menu and (state.menu.name, state.menu.lit, len(state.menu.entries)),
+            state.error,
+            menu and (menu.name, menu.lit, tuple(menu.entries)),
+            hovered if state.help or state.error or menu else None,
         )
-        if self._last is not None and self._last[0] == key:
-            return self._last[1]
-        theme = THEMES[state.theme]
-        surface = pygame.Surface(size)
-        surface.fill(theme.background)
-        self.regions, self.controls, self.texts = regions, [], []
-        self._paint_map(surface, state, regions.map, hovered)
-        painters: dict[str, tuple[Callable[[Canvas, State], None], Callable[[State], object]]] = {
-            "bar": (bar.paint, bar.key),
-            "left": (side.paint, side.key),
-            "right": (inspector.paint, inspector.key),
-            "bottom": (plots.paint, plots.key),
-        }
+        everything = self._surface is None or over != self._last[0] or bool(menu) or state.help
+        if self._surface is None or self._surface.get_size() != size:
+            self._surface = pygame.Surface(size)
+        surface = self._surface
+        if everything:
+            surface.fill(THEMES[state.theme].background)
+        self.regions, self.controls, self.texts, self.changed = regions, [], [], []
+        on_map = self._paint_map(surface, state, regions.map, hovered, everything)
         for name, rect in regions.all().items():
-            if name in painters:
-                paint, painter_key = painters[name]
-                self._place(surface, name, rect, state, hovered, paint, painter_key(state))
-        self._paint_overlays(surface, state, hovered)
-        self._alive = (state.snapshot, state.model)
-        self._last = (key, surface)
+            if name in _PAINTERS:
+                paint, key = _PAINTERS[name]
+                self._place(surface, name, rect, state, hovered, paint, key(state), everything)
+        if everything:
+            self._paint_overlays(surface, state, hovered)
+            self.changed = [surface.get_rect()]
+        elif state.error:
+            self._paint_overlays(surface, state, hovered)
+        self._alive = state.model
+        self._last = (over, on_map)
         return surface
 
     def _place(
@@ -122,7 +129,8 @@ class Scene:
         hovered: str | None,
         paint: Callable[[Canvas, State], None],
         depends: object,
-    ) -> Canvas:
+        again: bool,
+    ) -> None:
         """Blit a region, painted anew only if something that it depends on has changed."""
         old = self._kept.get(name)
         inside = hovered if old is None or any(c.name in (hovered, old[1].hovered) for c in old[1].controls) else None
@@ -133,30 +141,61 @@ class Scene:
             paint(canvas, state)
             old = (key, canvas)
             self._kept[name] = old
-        surface.blit(old[1].surface, rect)
+            again = True
+        if again:
+            surface.blit(old[1].surface, rect)
+            self.changed.append(rect)
         self.controls += old[1].controls
         self.texts += old[1].texts
-        return old[1]
 
-    def _paint_map(self, surface: pygame.Surface, state: State, region: pygame.Rect, hovered: str | None) -> None:
-        self._layout = None
-        if state.model is None:
-            self._paint_frame(surface, state, region)
-            return
+    def _paint_map(
+        self, surface: pygame.Surface, state: State, region: pygame.Rect, hovered: str | None, again: bool
+    ) -> object:
+        """The map, its legend and the words over it; what it was drawn from."""
+        on_map = (
+            tuple(region),
+            mapview.cells_key(state),
+            state.walker_at,
+            state.behind,
+            state.pinned,
+            state.hover,
+            state.doing,
+            state.notice,
+            state.error,
+        )
+        theme = THEMES[state.theme]
+        again = again or on_map != self._last[1]
+        if again:
+            surface.fill(theme.background, region)
+            self.changed.append(region)
         legend = mapview.has_legend(region)
-        place, view = mapview.view_of(state.model, region, legend)
-        key = (place.size, view, mapview.cells_key(state))
-        if self._map is None or self._map[0] != key:
-            self._map = (key, mapview.cells(state, place.size, view))
-        surface.blit(self._map[1], place)
-        self.map_place, self._layout = place, view
-        surface.set_clip(region)
-        mapview.overlay(surface, state, place, view, THEMES[state.theme])
-        surface.set_clip(None)
-        if legend:
-            spot = pygame.Rect(place.right + 14, place.top - 6, region.right - place.right - 14, place.height + 10)
-            spot.height = max(spot.height, min(180, region.bottom - spot.top))
-            self._place(surface, "legend", spot, state, hovered, mapview.paint_legend, (key, state.snapshot.converged))
+        if state.model is None:
+            self._layout = None
+            if again:
+                self._paint_frame(surface, state, region)
+        else:
+            place, view = mapview.view_of(state.model, region, legend)
+            key = (place.size, view, mapview.cells_key(state))
+            if self._cells is None or self._cells[0] != key:
+                self._cells = (key, mapview.cells(state, place.size, view))
+            self.map_place, self._layout = place, view
+            if again:
+                surface.set_clip(region)
+                surface.blit(self._cells[1], place)
+                mapview.overlay(surface, state, place, view, theme)
+                surface.set_clip(None)
+            if legend:
+                spot = pygame.Rect(place.right + 14, place.top - 6, region.right - place.right - 14, place.height + 10)
+                spot.height = max(spot.height, min(180, region.bottom - spot.top))
+                depends = (key, state.snapshot.converged)
+                self._place(surface, "legend", spot, state, hovered, mapview.paint_legend, depends, again)
+        if again:
+            canvas = Canvas(surface, theme)
+            if state.doing and not state.error:
+                overlays.paint_doing(canvas, state.doing, region)
+            if state.notice:
+                overlays.paint_notice(canvas, state.notice, region)
+        return on_map
 
     def _paint_frame(self, surface: pygame.Surface, state: State, region: pygame.Rect) -> None:
         """The picture that a foreign environment draws of itself."""
@@ -174,10 +213,6 @@ class Scene:
         canvas = Canvas(surface, THEMES[state.theme], hovered=hovered)
         if state.error:
             overlays.paint_error(canvas, state.error, self.regions.map)
-        elif state.doing:
-            overlays.paint_doing(canvas, state.doing, self.regions.map)
-        if state.notice:
-            overlays.paint_notice(canvas, state.notice, self.regions.map)
         if state.menu is not None:
             anchor = next((c.rect for c in self.controls if c.name == state.menu.name), pygame.Rect(88, 9, 168, 30))
             overlays.paint_menu(canvas, state.menu, anchor)

@@ -206,6 +206,7 @@ class State:
     playing: bool = True
     speed: float = 8.0
     snapshot: Snapshot = field(default_factory=Snapshot)
+    stamp: int = 0  # grows whenever the tables change, not when only the walker moves
     walker_at: tuple[float, float] | None = None  # (row, column), between cells while it glides
     behind: int = 0  # cells at the end of the trail that it has not reached yet
     flash: float = 0.0  # how bright the cells that the last sweep changed are, in [0, 1]
@@ -267,6 +268,7 @@ class State:
     def clear_run(self) -> None:
         """Forget what was learnt: the curves, the history, the tables, the edits."""
         self.snapshot = Snapshot()
+        self.stamp += 1
         self.error_curve, self.regret_curve, self.return_curve = Curve(), Curve(), Curve()
         self.history = ValueHistory()
         self.edits = []
