@@ -358,7 +358,7 @@ def evaluate(options: argparse.Namespace) -> int:
         table.add_row("J, exact", f"{found.value:.8g} at gamma {found.gamma:g}")
         table.add_row("J*, the optimum", f"{found.optimal_value:.8g}")
     if found.share_of_regret is not None:
-        table.add_row("share of regret", f"{found.share_of_regret:.3%} of what a random policy loses")
+        table.add_row("share of regret", f"{training.percent(found.share_of_regret)} of what a random policy loses")
     print_table(table)
     return 0
 
@@ -378,7 +378,7 @@ class Performer:
 
 def enjoy(options: argparse.Namespace) -> int:
     from rlgrid import training
-    from rlgrid.window.launch import has_display
+    from rlgrid.window.launch import has_display, watch
 
     folder = chosen_run(options)
     # A foreign environment is shown by the pictures that it renders.
@@ -386,11 +386,11 @@ def enjoy(options: argparse.Namespace) -> int:
     watched: Any = agent if options.learn else Performer(agent)
     look = {"theme": options.theme, "speed": options.speed}
     if has_display():
-        rlgrid.watch(agent.env, watched, **look)
+        watch(agent.env, watched, **look)
         return 0
     target = folder / "enjoy.gif"
     say(f"There is no display: writing {target} instead of opening the window.")
-    rlgrid.watch(agent.env, watched, record=target, seconds=options.seconds, **look)
+    watch(agent.env, watched, record=target, seconds=options.seconds, **look)
     print(target)
     return 0
 

@@ -357,13 +357,18 @@ class Logbook:
         return found
 
 
+def percent(share: float) -> str:
+    """A share as text; a rounding error below 0 is no minus."""
+    return f"{share if abs(share) > 1e-6 else 0.0:.2%}"
+
+
 def describe(found: Evaluation) -> str:
     """An evaluation in one line."""
     text = f"mean return {found.mean_return:.4g} ± {found.std_return:.3g} over {found.episodes} episodes"
     if found.value is not None:
         text += f", J {found.value:.6g} of {found.optimal_value:.6g}"
     if found.share_of_regret is not None:
-        text += f", share of regret {found.share_of_regret:.2%}"
+        text += f", share of regret {percent(found.share_of_regret)}"
     return text
 
 

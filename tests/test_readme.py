@@ -16,11 +16,12 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(page: Path) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+def fences(page: Path, languages: str) -> list[tuple[str, str]]:
+    """(language, text) of the fenced blocks of a page."""
+    return re.findall(rf"^```({languages})\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
-BLOCKS = [pytest.param(page, text, id=f"{page.stem}-{n}") for page in PAGES for n, text in enumerate(blocks(page), 1)]
+SCRIPTS = [text for _, text in fences(ROOT / "README.md", "python")]
 
 
 def watch_for_a_second(env: Any, agent: Any) -> None:
@@ -31,17 +32,32 @@ def watch_for_a_second(env: Any, agent: Any) -> None:
     assert np.any(frames[-1] != frames[0])  # something happened
 
 
-@pytest.mark.parametrize(("page", "text"), BLOCKS)
-def test_code_runs(page: Path, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(rlgrid, "watch", watch_for_a_second, raising=False)
-    exec(compile(text, str(page), "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.parametrize("number", range(len(SCRIPTS)))
+def test_scripts_of_the_readme_run(number: int) -> None:
+    exec(compile(SCRIPTS[number], f"script {number + 1} of README.md", "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.stem)
+def test_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
+    """Blocks of Python go on from those above them; a map is what my_world.toml holds from there on."""
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for language, text in fences(page, "python|toml"):
+        if language == "python":
+            exec(compile(text, str(page), "exec"), names)
+        elif "map = " in text:
+            (tmp_path / "my_world.toml").write_text(text, encoding="utf-8")
 
 
 def test_readme_has_a_script_for_each_use() -> None:
-    assert len(blocks(ROOT / "README.md")) == 3
-    assert all(len(text.strip().splitlines()) <= 17 for text in blocks(ROOT / "README.md"))
-    assert any("rlgrid.watch(" in text for text in blocks(ROOT / "README.md"))
+    assert len(SCRIPTS) == 3
+    assert all(len(text.strip().splitlines()) <= 17 for text in SCRIPTS)
+    assert any("rlgrid.watch(" in text for text in SCRIPTS)
 
 
 def test_readme_opens_with_the_window_and_gives_the_two_commands() -> None:
