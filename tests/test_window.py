@@ -141,8 +141,10 @@ def test_help_lists_every_binding_and_fits(size):
     shown = [words for words, _ in app.scene.texts]
     for binding in bindings.BINDINGS:
         assert binding.shown in shown
-        assert any(words in (binding.does, text.fit(binding.does, 200)) or binding.does.startswith(words.rstrip("…"))
-                   for words in shown)
+        assert any(
+            words in (binding.does, text.fit(binding.does, 200)) or binding.does.startswith(words.rstrip("…"))
+            for words in shown
+        )
     check_apart(app.scene, size)
 
 

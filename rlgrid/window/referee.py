@@ -6,12 +6,20 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.window.state import Floats
+
+
+@cache
+def _blas() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 class Referee:
@@ -67,6 +75,12 @@ class Referee:
     def _judge(self, policy: NDArray[np.int64], count: int) -> None:
         from rlgrid.solvers import share_of_regret, solve
 
+        with _blas().limit(limits=1):  # these systems are small: several threads would wait for each other
+            self._judge_serially(policy, count, solve, share_of_regret)
+
+    def _judge_serially(
+        self, policy: NDArray[np.int64], count: int, solve: Callable[..., Any], share_of_regret: Callable[..., float]
+    ) -> None:
         if self.optimal is None:
             values = solve(self._model, gamma=self._gamma, tolerance=1e-9, time_limit=20.0).values
             self.optimal = np.asarray(values, np.float64)

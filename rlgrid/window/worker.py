@@ -19,8 +19,10 @@ Messages of the worker, each a tuple that begins with its name:
 
 from __future__ import annotations
 
+import atexit
 import math
 import multiprocessing
+import os
 import sys
 import time
 import traceback
@@ -196,6 +198,22 @@ def _no_main_module() -> Iterator[None]:
         sys.modules["__main__"] = real
 
 
+@contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """The worker's matrices are small: BLAS gets one thread there, and the window keeps the other core."""
+    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 class Link:
     """The window's end: start, send, receive, and end at once."""
 
@@ -218,8 +236,9 @@ class Link:
         self._drop()
         context = multiprocessing.get_context("spawn")
         self._pipe, other = context.Pipe()
+        atexit.register(self.close)  # a program that ends without closing leaves no shared memory behind
         self._process = context.Process(target=main, args=(other,), name="rlgrid worker", daemon=True)
-        with _no_main_module():
+        with _no_main_module(), _one_blas_thread():
             self._process.start()
         other.close()
 
@@ -291,4 +310,5 @@ class Link:
 
     def close(self) -> None:
         """End the worker whatever it is doing, and free the shared memory."""
+        atexit.unregister(self.close)
         self._drop()
