@@ -319,7 +319,7 @@ class GridSpec:
 def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     """Each argument by itself, checked and in its own type; the winds wait for the map."""
     result = {name: value for name, value in given.items() if value is not None}
-    rows = result["rows"]
+    rows = given["rows"]
     if isinstance(rows, str):
         rows = rows.split("\n")
         if len(rows) > 1 and rows[-1] == "":

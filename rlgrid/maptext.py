@@ -68,7 +68,11 @@ def edited(text: str, base: GridSpec, spec: GridSpec) -> str:
     """``text``, which gave ``base``, with what ``spec`` has otherwise written into it, comments and order kept."""
     import tomlkit
 
-    document: Any = tomlkit.parse(text.replace("\r\n", "\n"))
+    # The map itself is set aside and put back at its place: it may be long, and its layout stays as it is.
+    whole = text.replace("\r\n", "\n")
+    begin, end = Places(whole).values[("map",)]
+    the_map = whole[begin:end] if base.rows == spec.rows else _map(spec.rows)
+    document: Any = tomlkit.parse(f"{whole[:begin]}''{whole[end:]}")
     old, new = _plain(base), _plain(spec)
     above: list[str] = []
     below: list[str] = []
@@ -95,9 +99,9 @@ def edited(text: str, base: GridSpec, spec: GridSpec) -> str:
             for name in dict.fromkeys((*before, *after)):
                 if before.get(name) != after.get(name):
                     put(document[key], name, after.get(name), None)
-    if base.rows != spec.rows:
-        document["map"] = tomlkit.value(_map(spec.rows))
     result = _inserted(tomlkit.dumps(document), above)
+    begin, end = Places(result).values[("map",)]
+    result = result[:begin] + the_map + result[end:]
     result += "".join(below if result.endswith("\n") else ["\n", *below] if below else [])
     return result.replace("\n", "\r\n") if "\r\n" in text else result
 

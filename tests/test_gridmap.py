@@ -398,10 +398,10 @@ def test_a_large_map_loads_in_seconds() -> None:
     rows[0], rows[-1] = "S" + "." * 599, "." * 599 + "G"
     for r in range(600):
         rows[r] = rows[r][:-1] + (rows[r][-1] if r == 599 else ".")
-    begun = time.perf_counter()
+    begun = time.process_time()
     model = GridSpec.parse("map = '''\n" + "\n".join(rows) + "\n'''").compile()
     assert model.num_states == 360_000
-    assert time.perf_counter() - begun < 5.0
+    assert time.process_time() - begun < 5.0
 
 
 # --- errors, with their places --------------------------------------------------------------------------------------
@@ -611,6 +611,8 @@ def test_errors_of_specs_made_in_python_have_no_place() -> None:
     assert str(caught.value).startswith("gamma = 2 is not a discount factor")
     copied = pickle.loads(pickle.dumps(failure(HEAD + "gama = 1")))
     assert (copied.line, copied.column, str(copied)) == (6, 1, str(failure(HEAD + "gama = 1")))
+    with pytest.raises(MapError, match="map must be text"):
+        GridSpec(None)  # type: ignore[arg-type]
     with pytest.raises(MapError, match="name holds half a character"):
         GridSpec("S.G", name="\ud800")
     with pytest.raises(MapError, match=r"legend\.G must be a table"):
@@ -701,6 +703,15 @@ def test_layouts_that_cannot_be_edited_in_place_still_give_the_right_world() -> 
     ):
         changed = spec.with_changes(**changes)
         assert GridSpec.parse(changed.dump()) == changed
+
+
+def test_changes_of_a_large_map_are_written_in_seconds() -> None:
+    rows = ["S" + "." * 499, *["." * 500] * 499]
+    spec = GridSpec.parse('gamma = 0.5 # half\nmap = """\n' + "\n".join(rows) + '\n"""\n')
+    begun = time.process_time()
+    changed = spec.with_changes(step_reward=-1, rows=[*rows[:-1], "#" * 500]).dump()
+    assert time.process_time() - begun < 5.0
+    assert changed.startswith("gamma = 0.5 # half\nstep_reward = -1.0\nmap = '''\nS..")
 
 
 def test_changes_are_checked() -> None:
@@ -913,9 +924,9 @@ def test_two_thousand_mutated_texts_load_or_say_where_they_are_wrong() -> None:
             text = rng.choice(
                 [text[:begin] + text[end:], text[:begin] + piece + text[begin:], text[:begin] + piece + text[end:]]
             )
-        begun = time.perf_counter()
+        begun = time.process_time()
         spec, error = attempt(text)
-        slowest = max(slowest, time.perf_counter() - begun)
+        slowest = max(slowest, time.process_time() - begun)
         if spec is not None:
             loaded += 1
             assert GridSpec.parse(GridSpec(**arguments(spec)).dump()) == spec
