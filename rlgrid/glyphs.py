@@ -23,7 +23,7 @@ MARKS = ("goal", "pit", "start", "ice", "reward", "teleport", "end")
 # --- distances ------------------------------------------------------------------------------------------------------
 
 
-def coverage(distance: NDArray[np.float64]) -> Mask:
+def coverage(distance: NDArray[np.float64] | Mask) -> Mask:
     """The share of each pixel that lies inside, from the signed distance at its centre."""
     return np.clip(0.5 - distance, 0.0, 1.0).astype(np.float32)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -159,7 +160,7 @@ def draw(
         else:
             _tiled(frame, model, look, tables, view, rows, columns, theme)
     if trail.size:
-        _trail(frame, view, trail, theme.accent)
+        _trail(frame, view, trail, theme)
     if selected is not None:
         _outline(frame, view.rect(*divmod(int(selected), view.columns)), theme.second)
     if agent is not None:
@@ -235,7 +236,8 @@ def _ground(look: Appearance, view: Layout, width: int, height: int, theme: Them
                 states = np.minimum(states, look.num_states - 1)
             walls = look.wall[states]
             hatched = _hatch(view, ys, xs, theme) if view.cell >= _HATCH else np.array(theme.wall, np.uint8)
-            np.copyto(kept[ys, xs], hatched, where=walls[:, :, None])
+            hatched = np.ascontiguousarray(np.broadcast_to(hatched, (*walls.shape, 3)))
+            np.copyto(_pixels(kept)[ys, xs], _pixels(hatched), where=walls)
         look.ground.clear()
         look.ground[key] = kept
     return kept.copy()
@@ -351,9 +353,20 @@ def _tiled(
     ys, from_y = squeezed(view.top, view.cell, s, rows, height)
     xs, from_x = squeezed(view.left, view.cell, s, columns, width)
     tiles = canvas.reshape(grid.shape[0] * s, grid.shape[1] * s, 3)
-    cut = tiles[from_y][:, from_x]
+    if not from_y.size or not from_x.size:
+        return
+    high = tiles[from_y]
+    cut = np.empty((from_y.size, from_x.size, 3), np.uint8)
+    ends = np.append(np.flatnonzero(np.diff(from_x) != 1) + 1, from_x.size).tolist()
+    for first, last in pairwise([0, *ends]):  # whole runs of columns: NumPy gathers single pixels slowly
+        cut[:, first:last] = high[:, from_x[first] : from_x[last - 1] + 1]
     shown = present[from_y // s][:, from_x // s]
-    np.copyto(frame[ys, xs], cut, where=shown[:, :, None])
+    np.copyto(_pixels(frame)[ys, xs], _pixels(cut), where=shown)
+
+
+def _pixels(frame: Frame) -> NDArray[np.void]:
+    """A view [H, W] of a frame, a pixel an element."""
+    return frame.view("V3")[:, :, 0]
 
 
 def _paint(
@@ -376,7 +389,7 @@ def _paint(
         greedy = _greedy(tables.policy[states], A)
     wedged = ~closed & (tables.layer == "q_values") & (s >= _WEDGES)
     order: list[NDArray[np.int64]] = []
-    tiles = np.empty((states.size, s * s * 3), np.float32)
+    tiles = np.empty((states.size, s * s * 3), np.uint8)
     done = 0
     if wedged.any():
         chosen = np.flatnonzero(wedged)
@@ -394,11 +407,11 @@ def _paint(
         order.append(members)
         done += members.size
     at = np.concatenate(order) if order else np.zeros(0, np.int64)
-    canvas[r[at], :, c[at]] = tiles.reshape(-1, s, s, 3).astype(np.uint8)
+    canvas[r[at], :, c[at]] = tiles.reshape(-1, s, s, 3)
 
 
-def _mix(colours: NDArray[Any], weights: glyphs.Mask, gap: RGB) -> NDArray[np.float32]:
-    """float32 [n, s * s * 3]: k colours [n, k * 3] by weights [k, s, s]; the gap's colour takes what is left of 1."""
+def _mix(colours: NDArray[Any], weights: glyphs.Mask, gap: RGB) -> Frame:
+    """uint8 [n, s * s * 3]: k colours [n, k * 3] by weights [k, s, s]; the gap's colour takes what is left of 1."""
     k, s = weights.shape[0], weights.shape[1]
     spread = np.zeros((k * 3 + 1, s * s, 3), np.float32)
     flat = weights.reshape(k, s * s)
@@ -410,10 +423,10 @@ def _mix(colours: NDArray[Any], weights: glyphs.Mask, gap: RGB) -> NDArray[np.fl
     left = np.ones((len(colours), k * 3 + 1), np.float32)
     left[:, :-1] = colours
     right = spread.reshape(k * 3 + 1, s * s * 3)
-    result = np.empty((len(left), right.shape[1]), np.float32)
+    result = np.empty((len(left), right.shape[1]), np.uint8)
     step = max(1, _PRODUCT // right.size)
     for first in range(0, len(left), step):
-        np.matmul(left[first : first + step], right, out=result[first : first + step])
+        result[first : first + step] = left[first : first + step] @ right
     return result
 
 
@@ -485,7 +498,7 @@ def _wedge_tiles(
     model: Any,
     s: int,
     theme: Theme,
-) -> NDArray[np.float32]:
+) -> Frame:
     """Cells as one wedge (or bar) an action, the greedy ones marked."""
     assert tables.q_values is not None
     q = tables.q_values[states[chosen]]
@@ -547,10 +560,15 @@ def _outline(frame: Frame, rect: tuple[int, int, int, int], colour: RGB) -> None
     _blend(frame, x0, y0, glyphs.coverage(np.abs(edge) - line / 2), colour)
 
 
-def _trail(frame: Frame, view: Layout, path: NDArray[np.int64], colour: RGB) -> None:
-    """Lines between the cells that were visited one after the other; a jump across the grid leaves a gap."""
+def _trail(frame: Frame, view: Layout, path: NDArray[np.int64], theme: Theme) -> None:
+    """Lines between the cells that were visited one after the other; a jump across the grid leaves a gap.
+
+    A faint rim of the background's colour keeps the line apart from cells of a like colour.
+    """
     height, width = frame.shape[:2]
     half = min(max(0.0375 * view.cell, 0.75), 4.0)
+    rim = min(0.03 * view.cell, 2.0)
+    reach = half + rim + 1
     row, column = np.divmod(path, view.columns)
     joined = (np.maximum(np.abs(np.diff(row)), np.abs(np.diff(column))) <= 3) & (np.diff(path) != 0)
     steps = np.stack([path[:-1], path[1:]], axis=1)[joined]
@@ -559,18 +577,26 @@ def _trail(frame: Frame, view: Layout, path: NDArray[np.int64], colour: RGB) -> 
         return
     ends = [[view.centre(*divmod(state, view.columns)) for state in line] for line in lines.tolist()]
     xs, ys = np.array(ends)[:, :, 0], np.array(ends)[:, :, 1]
-    x0, x1 = (int(np.clip(x, 0, width)) for x in (xs.min() - half - 2, xs.max() + half + 3))
-    y0, y1 = (int(np.clip(y, 0, height)) for y in (ys.min() - half - 2, ys.max() + half + 3))
-    weight = np.zeros((y1 - y0, x1 - x0), np.float32)
+    x0, x1 = (int(np.clip(x, 0, width)) for x in (xs.min() - reach - 1, xs.max() + reach + 2))
+    y0, y1 = (int(np.clip(y, 0, height)) for y in (ys.min() - reach - 1, ys.max() + reach + 2))
+    distance = np.full((y1 - y0, x1 - x0), np.inf, np.float32)
     for (ax, ay), (bx, by) in ends:
-        left, right = int(np.floor(min(ax, bx) - half - 1)), int(np.ceil(max(ax, bx) + half + 1))
-        top, bottom = int(np.floor(min(ay, by) - half - 1)), int(np.ceil(max(ay, by) + half + 1))
+        left, right = int(np.floor(min(ax, bx) - reach)), int(np.ceil(max(ax, bx) + reach))
+        top, bottom = int(np.floor(min(ay, by) - reach)), int(np.ceil(max(ay, by) + reach))
         left, top, right, bottom = max(left, x0), max(top, y0), min(right, x1), min(bottom, y1)
         if left >= right or top >= bottom:
             continue
         x = (np.arange(left, right) + 0.5)[None, :]
         y = (np.arange(top, bottom) + 0.5)[:, None]
-        mask = glyphs.coverage(glyphs.segment(x, y, (ax, ay), (bx, by), half))
-        part = weight[top - y0 : bottom - y0, left - x0 : right - x0]
-        np.maximum(part, mask, out=part)
-    _blend(frame, x0, y0, weight * np.float32(0.8), colour)
+        part = distance[top - y0 : bottom - y0, left - x0 : right - x0]
+        np.minimum(part, glyphs.segment(x, y, (ax, ay), (bx, by), half), out=part)
+    # Lines cover few of the pixels, so only those are blended.
+    near = distance < rim + 0.5
+    below, away = frame[y0:y1, x0:x1], distance[near]
+    colours = below[near].astype(np.float32)
+    for weight, colour in (
+        (0.4 * glyphs.coverage(away - rim), theme.background),
+        (0.9 * glyphs.coverage(away), theme.accent),
+    ):
+        colours += (np.array(colour, np.float32) - colours) * weight[:, None]
+    below[near] = (colours + 0.5).astype(np.uint8)
