@@ -53,6 +53,17 @@ def _table(given: ArrayLike | None, name: str, *shapes: tuple[int, ...]) -> NDAr
     return table
 
 
+def _policy(given: ArrayLike | None, S: int, A: int) -> NDArray[Any] | None:
+    table = _table(given, "policy", (S,), (S, A))
+    if table is not None and table.ndim == 1:
+        if table.dtype.kind not in "iu":
+            raise TypeError(f"policy [S] must hold whole numbers, the actions, not {table.dtype}")
+        wrong = np.flatnonzero((table < -1) | (table >= A))
+        if wrong.size:
+            raise ValueError(f"policy: state {wrong[0]} has action {table[wrong[0]]}, not one of -1 to {A - 1}")
+    return table
+
+
 def scale_of(model: Any, values: ArrayLike) -> tuple[float, float]:
     """(lo, hi) of the finite values of the cells that are coloured by them, for [S] or [S, A]; (0, 0) if none is.
 
@@ -132,7 +143,7 @@ def draw(
     S, A = int(model.num_states), int(model.num_actions)
     tables = _Tables(
         values=_table(values, "values", (S,)),
-        policy=_table(policy, "policy", (S,), (S, A)),
+        policy=_policy(policy, S, A),
         q_values=_table(q_values, "q_values", (S, A)),
         visits=_table(visits, "visits", (S,)),
         flash=_table(flash, "flash", (S,)),

@@ -616,6 +616,8 @@ def test_masks_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"values": [1.0]}, ValueError, "values must have shape"),
         ({"policy": np.zeros((2, 3))}, ValueError, "policy must have shape"),
+        ({"policy": np.array([0, 4])}, ValueError, "state 1 has action 4"),
+        ({"policy": np.array([0.0, 1.0])}, TypeError, "whole numbers"),
         ({"q_values": np.zeros(2)}, ValueError, "q_values must have shape"),
         ({"values": ["a", "b"]}, TypeError, "values must hold numbers"),
         ({"agent": 2}, ValueError, "agent = 2"),
