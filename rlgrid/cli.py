@@ -226,7 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             if not sys.warnoptions:
-                warnings.showwarning = lambda message, *_: say(f"rlgrid: warning: {message}")  # type: ignore[assignment]
+                warnings.showwarning = lambda message, *_: say(f"rlgrid: warning: {message}")
             status = COMMANDS[options.command][0](options)
         sys.stdout.flush()
     except KeyboardInterrupt:

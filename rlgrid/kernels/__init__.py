@@ -53,7 +53,7 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path(platformdirs.user_cache_dir("rlgrid", appauthor=False))) / "kernels"
 
 
-class _KernelCacheLocator(caching._CacheLocator):  # type: ignore[misc]
+class _KernelCacheLocator(caching._CacheLocator):
     def __init__(self, py_func: Any, py_file: str) -> None:
         self._module = Path(py_file).stem
         self._line = py_func.__code__.co_firstlineno
