@@ -307,6 +307,7 @@ def numbers(size: int, values: tuple[int, ...]) -> Mask:
         unit = min(0.27 * field, 0.42 * field / len(text))  # a digit is one unit wide and two high
         for k, digit in enumerate(text):
             left = middle_x + (k - (len(text) - 1) / 2) * 1.7 * unit - unit / 2
+            left -= unit / 2 if digit == "1" else 0.0  # its two segments lie at the right of the box
             for name in _DIGITS[int(digit)]:
                 (ax, ay), (bx, by) = _SEGMENTS[name]
                 a = (left + ax * unit, middle_y + (ay - 1) * unit)
