@@ -96,9 +96,13 @@ def syntax_error(text: str, error: tomllib.TOMLDecodeError, source: str) -> MapE
     else:
         line, column = line_and_column(text, len(text))
     if reason.startswith("Cannot overwrite"):
-        # The parser stands behind the value, and all up to there is well formed: the key is that of the last pair.
+        # The parser stands behind a value, and all up to there is well formed: the key is that of the last pair. Or it
+        # stands in a header, which is then cut off, and the place is good as it is.
         above = sum(len(each) + 1 for each in text.split("\n")[: line - 1])
-        places = Places(text[: above + column - 1])
-        line, column = places.position(places.last)
+        try:
+            places = Places(text[: above + column - 1])
+            line, column = places.position(places.last)
+        except (IndexError, RecursionError):
+            pass
     hint = next((hint for begin, hint in _SYNTAX.items() if reason.startswith(begin)), "write it as TOML 1.0 has it")
     return MapError(f"not TOML ({reason}): {hint}", source, line, column)

@@ -567,6 +567,7 @@ ERRORS: list[tuple[str, int, int, str]] = [
     ),
     (HEAD + "# again\nmap = '''\nS.\n.G'''\n", 7, 1, "this key is given twice: keep one"),
     (HEAD + "[legend]\nx = {}\nG = {}\n x = {}\n[wind]", 9, 2, "this key is given twice: keep one"),
+    (HEAD + "[legend]\nx = {}\n[[legend]]\n", 8, 9, "this key is given twice: keep one"),
     (HEAD + "~ = { wall = true }", 6, 1, 'stands in quotes, as in "~" = { terminal = true }'),
     (HEAD + "[legend]\n[legend]\n", 7, 8, "this table is given twice: put all its keys under one"),
     (HEAD + "gamma 0.9", 6, 7, "write key = value"),
