@@ -20,15 +20,16 @@ import numpy as np
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics, TimeLimit
 from numpy.typing import NDArray
 
+from rlgrid.mdp import MDP
+
 if TYPE_CHECKING:
     from rlgrid.gridmodel import GridModel
-    from rlgrid.mdp import MDP
 
 TRANSPARENT = (TimeLimit, OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics)
 
 NO_LIMIT = int(np.iinfo(np.int64).max)
 
-MOST_PAIRS = 1_000_000  # beyond so many pairs (s, a) the outcomes are not written out for sampling
+MOST_PAIRS = 50_000_000  # beyond so many pairs (s, a) the outcomes are not kept in rows for sampling
 WIDEST = 16  # nor where a pair has more outcomes: counting through them all would cost more than a wrong guess
 
 
@@ -224,30 +225,30 @@ def put_back(generator: np.random.Generator, stream: NDArray[np.uint64]) -> None
 
 
 def sampling_arrays(model: MDP | GridModel) -> Any:
-    """The quickest form of a model to sample from: padded outcomes where they are few, else its own arrays."""
-    if model.num_states * model.num_actions > MOST_PAIRS:
-        return model.arrays
+    """The quickest form of a model to sample from: rows of outcomes, empty yet; its own arrays where rows are too many.
+
+    The tables are filled by the kernel that draws from them, so two kernels at a time must not share them.
+    """
     from rlgrid.kernels.padded import PaddedOutcomes
 
-    mdp = model.to_mdp()
-    sizes = np.diff(mdp.offsets)
-    width = int(sizes.max())
-    if width > WIDEST:
+    pairs, width = model.num_states * model.num_actions, _most_outcomes(model)
+    if pairs > MOST_PAIRS or width > WIDEST:
         return model.arrays
-    place = np.arange(width + 1)
-    there = place < sizes[:, None]
-    # Places behind the last outcome repeat the first; a pair without outcomes is never sampled.
-    index = np.where(there, mdp.offsets[:-1, None] + place, mdp.offsets[:-1, None])
-    index = np.minimum(index, max(mdp.next_state.size - 1, 0))
-    to = np.where(mdp.terminated[index], ~mdp.next_state[index], mdp.next_state[index])
-    cumulative = np.cumsum(np.where(there, mdp.probability[index], 0.0)[:, :width], axis=1)
-    cumulative[~there[:, :width]] = np.inf
     return PaddedOutcomes(
         model.num_states,
         model.num_actions,
-        cumulative,
-        np.ascontiguousarray(to, np.int32),
-        np.ascontiguousarray(mdp.reward[index]),
-        model.start_states,
-        model.start_probability,
+        source=model.arrays,
+        known=np.zeros(pairs, np.bool_),
+        cumulative=np.empty((pairs, width)),
+        next_state=np.empty((pairs, width + 1), np.int32),
+        reward=np.empty((pairs, width + 1)),
+        start_states=model.start_states,
+        start_probability=model.start_probability,
     )
+
+
+def _most_outcomes(model: MDP | GridModel) -> int:
+    """No pair has more outcomes than this."""
+    if isinstance(model, MDP):
+        return int(np.diff(model.offsets).max())
+    return int((model.arrays.slip >= 0.0).sum(axis=2).max()) * len(model.gust)

@@ -31,7 +31,7 @@ from rlgrid.mdp import MDP
 LAKE = "rlgrid/FrozenLake-v1"
 
 
-def masked_mdp() -> MDP:
+def masked_mdp(start: Any = 0) -> MDP:
     """Four states in a ring, three actions of which each state has one or two; state 3 is final."""
     P = np.zeros((4, 3, 4))
     for s in range(3):
@@ -43,7 +43,7 @@ def masked_mdp() -> MDP:
     R[:3] = [[-1.0, -0.5, -0.25]] * 3
     available = np.ones((4, 3), bool)
     available[0, 1] = available[1, 2] = available[2, 1] = available[2, 2] = False
-    return MDP.from_arrays(P, R, gamma=0.9, start=0, terminal=[False, False, False, True], available=available)
+    return MDP.from_arrays(P, R, gamma=0.9, start=start, terminal=[False, False, False, True], available=available)
 
 
 def world(model: Any = None, limit: int | None = 100) -> Any:
@@ -140,7 +140,12 @@ def test_worlds_with_many_outcomes_are_sampled_from_their_own_arrays() -> None:
     assert (compiled.counts == python.counts).all()
 
 
-def test_large_grids_are_stepped_without_writing_outcomes_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_of_outcomes_are_written_when_they_are_first_drawn_from() -> None:
+    agent = QLearning(world(), seed=1).learn(50)
+    assert (agent._sampling.known.reshape(16, 4) == (agent.counts > 0)).all()
+
+
+def test_grids_too_large_for_rows_are_stepped_by_their_own_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
     written_out = QLearning(gym.make("rlgrid/FourRooms-v0"), seed=1).learn(5000)
     monkeypatch.setattr("rlgrid.agents.world.MOST_PAIRS", 10)
     stencil = QLearning(gym.make("rlgrid/FourRooms-v0"), seed=1).learn(5000)
@@ -207,13 +212,14 @@ STEPS = 3000
         ("0.9/N^0.7", lambda t, n: 0.9 / n**0.7),
     ],
 )
-@pytest.mark.parametrize("which", ["lake", "masked", "rooms"])
+@pytest.mark.parametrize("which", ["lake", "masked", "starts", "rooms"])
 def test_q_learning_equals_the_oracle(
     which: str, given: float | str, rate: Callable[[int, int], float], compiled: bool
 ) -> None:
     model = {
         "lake": gym.make(LAKE).unwrapped.model.to_mdp,
         "masked": masked_mdp,
+        "starts": lambda: masked_mdp([0.2, 0.5, 0.3, 0.0]),
         "rooms": gym.make("rlgrid/FourRooms-v0").unwrapped.model.to_mdp,
     }[which]()
     agent = QLearning(

@@ -1,9 +1,9 @@
 """Arrays without reference counts, for hot loops.
 
 Numba counts references to an array atomically wherever it passes through a function or a branch that its pruning does
-not see through; in a loop of 20 ns a step that can take most of the time. `borrow` gives the same array without an
-owner: the compiler drops the counting. The caller of the kernel must hold the array until the kernel returns, which
-a Python caller that passed it does.
+not see through; a struct of twenty arrays is counted twenty times. In a loop of 20 ns a step that can take most of
+the time. `borrow` gives the same array, or struct of arrays, without an owner: the compiler drops the counting. The
+caller of the kernel must hold it until the kernel returns, which a Python caller that passed it does.
 """
 
 from numba import types
@@ -11,25 +11,32 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 
-@intrinsic
-def _borrow(typingctx, array):
-    if not isinstance(array, types.Array):
-        return None
-
-    def codegen(context, builder, signature, args):
-        view = context.make_helper(builder, signature.args[0], value=args[0])
+def _without_owner(context, builder, kind, value):
+    if isinstance(kind, types.Array):
+        view = context.make_helper(builder, kind, value=value)
         view.meminfo = cgutils.get_null_value(view.meminfo.type)
         view.parent = cgutils.get_null_value(view.parent.type)
         return view._getvalue()
+    if isinstance(kind, types.BaseTuple):
+        members = cgutils.unpack_tuple(builder, value, len(kind))
+        freed = [_without_owner(context, builder, k, v) for k, v in zip(kind, members, strict=True)]
+        return context.make_tuple(builder, kind, freed)
+    return value
 
-    return array(array), codegen
+
+@intrinsic
+def _borrow(typingctx, given):
+    def codegen(context, builder, signature, args):
+        return _without_owner(context, builder, signature.args[0], args[0])
+
+    return given(given), codegen
 
 
-def borrow(array):
-    """The same array, not counted; to be called on the arguments of a kernel at its beginning."""
-    return array
+def borrow(given):
+    """The same array, or tuple with arrays in it, not counted; for the arguments of a kernel at its beginning."""
+    return given
 
 
 @overload(borrow)
-def _borrow_overload(array):
-    return lambda array: _borrow(array)  # noqa: PLW0108 - numba matches an overload by its arguments' names
+def _borrow_overload(given):
+    return lambda given: _borrow(given)  # noqa: PLW0108 - numba matches an overload by its arguments' names

@@ -4,6 +4,9 @@ The row of a pair holds the cumulative sums of its stored probabilities, infinit
 than there are outcomes at most. The outcome that a uniform u selects is then the number of cumulative sums that do
 not exceed it. Where rounding leaves the last sum below 1 and u at or above it, that number points behind the
 outcomes: the first outcome is repeated there, which is what `sample` takes.
+
+A row is written when its pair is first drawn from, by `outcome` of the model itself: what is never visited costs
+neither time nor, where the tables are fresh memory, space.
 """
 
 from typing import Any, NamedTuple
@@ -12,15 +15,16 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
-from rlgrid.kernels.borrow import borrow
-from rlgrid.kernels.model import sample
+from rlgrid.kernels.model import count, outcome, sample
 
 
 class PaddedOutcomes(NamedTuple):
-    """An explicit model for sampling alone; K is the largest number of outcomes of a pair."""
+    """A model for sampling alone; K is the largest number of outcomes of a pair."""
 
     num_states: int
     num_actions: int
+    source: Any  # ExplicitArrays or GridArrays, the model
+    known: Any  # bool [S * A]: which rows are written
     cumulative: Any  # float64 [S * A, K]
     next_state: Any  # int32 [S * A, K + 1]; its bitwise complement where the outcome is terminated
     reward: Any  # float64 [S * A, K + 1]
@@ -29,19 +33,34 @@ class PaddedOutcomes(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
+def _write_row(source, known, cumulative, next_state, reward, s, a):
+    pair = s * source.num_actions + a
+    outcomes = count(source, s, a)
+    width = cumulative.shape[1]
+    total = 0.0
+    for k in range(width + 1):
+        p, to, r, ends = outcome(source, s, a, k if k < outcomes else 0)
+        total += p
+        if k < width:
+            cumulative[pair, k] = total if k < outcomes else np.inf
+        next_state[pair, k] = ~to if ends else to
+        reward[pair, k] = r
+    known[pair] = True
+
+
+@njit(cache=True, nogil=True, inline="always")
 def _padded_draw(model, s, a, u):
-    cumulative = borrow(model.cumulative)
-    next_state = borrow(model.next_state)
-    reward = borrow(model.reward)
     pair = np.uintp(s * model.num_actions + a)  # unsigned: an index that needs no test for counting from the end
+    if not model.known[pair]:
+        _write_row(model.source, model.known, model.cumulative, model.next_state, model.reward, s, a)
     beyond = 0
-    for i in range(cumulative.shape[1]):
-        beyond += cumulative[pair, i] <= u
+    for i in range(model.cumulative.shape[1]):
+        beyond += model.cumulative[pair, i] <= u
     k = np.uintp(beyond)
-    to = np.int64(next_state[pair, k])
+    to = np.int64(model.next_state[pair, k])
     terminated = to < 0
     to = ~to if terminated else to
-    return to, reward[pair, k], terminated
+    return to, model.reward[pair, k], terminated
 
 
 def draw(model, s, a, u):
@@ -51,7 +70,7 @@ def draw(model, s, a, u):
     return sample(model, s, a, u)[:3]
 
 
-@overload(draw)
+@overload(draw, inline="always")
 def _draw(model, s, a, u):
     if model.instance_class is PaddedOutcomes:
         return lambda model, s, a, u: _padded_draw(model, s, a, u)  # noqa: PLW0108 - matched by the arguments' names

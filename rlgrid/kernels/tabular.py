@@ -167,6 +167,7 @@ def run_q_learning(
     Returns:
         (steps done, state, elapsed, total, number of episodes that ended)
     """
+    model = borrow(model)
     q = borrow(q)
     counts = borrow(counts)
     td_error = borrow(td_error)
