@@ -4,6 +4,8 @@ import copy
 import pickle
 import random
 import re
+import subprocess
+import sys
 import time
 import tomllib
 from dataclasses import fields
@@ -267,6 +269,16 @@ def test_the_four_by_four_world_of_example_4_1() -> None:
         [*(0, -14, -20, -22), *(-14, -18, -20, -20), *(-20, -20, -18, -14), *(-22, -20, -14, 0)], abs=1e-9
     )
     assert model.start.tolist() == [0.0] + [1 / 14] * 14 + [0.0]
+
+
+def test_loading_a_world_needs_neither_numba_nor_scipy_nor_tomlkit() -> None:
+    """The window shows its first frame before anything is compiled; and a small world should load at once."""
+    code = (
+        "import sys; from rlgrid import GridSpec; GridSpec.builtin('four_rooms').with_changes(gamma=0.5).compile();"
+        "print([name for name in ('numba', 'scipy', 'tomlkit', 'pygame') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 # --- what the language means ----------------------------------------------------------------------------------------
