@@ -383,7 +383,8 @@ def enjoy(options: argparse.Namespace) -> int:
     folder = chosen_run(options)
     # A foreign environment is shown by the pictures that it renders.
     agent, _ = training.load(folder, render_mode="rgb_array")
-    watched: Any = agent if options.learn else Performer(agent)
+    # The window names an agent by its class, so a performer bears the name of the agent that it is.
+    watched: Any = agent if options.learn else type(type(agent).__name__, (Performer,), {})(agent)
     look = {"theme": options.theme, "speed": options.speed}
     if has_display():
         watch(agent.env, watched, **look)
