@@ -34,6 +34,7 @@ FLASH = 0.24  # seconds
 SPEED_STEP = 0.06  # of the slider, for the keys
 NOTICE = 3.0  # seconds
 DRAG = 0.07  # seconds between two changes sent while a slider is dragged
+TIP = 0.7  # seconds that the pointer rests on a control before it is said what it does
 QUIET = 0.15  # seconds that the worker may be busy before it is said
 
 
@@ -141,6 +142,7 @@ class App:
         self.wants_screenshot = False
         self.wants_recording = False
         self._pointer: tuple[int, int] | None = None
+        self._moved_at = 0.0
         self._dragging: str | None = None
         self._drag_before: Parameter | None = None
         self._drag_value: float | None = None
@@ -395,7 +397,7 @@ class App:
         elif event.type == pygame.MOUSEBUTTONUP and event.button == 1:
             self._release()
         elif event.type == pygame.WINDOWLEAVE:
-            self._pointer, self.state.hover = None, None
+            self._pointer, self.state.hover, self.state.tip = None, None, None
 
     def _key(self, key: int, modifiers: int) -> None:
         menu = self.state.menu
@@ -411,7 +413,7 @@ class App:
             self.do(command)
 
     def _move(self, at: tuple[int, int]) -> None:
-        self._pointer = at
+        self._pointer, self._moved_at, self.state.tip = at, self._clock(), None
         if self._dragging is not None:
             self._drag(at[0])
             return
@@ -425,6 +427,7 @@ class App:
     def _press(self, at: tuple[int, int]) -> None:
         self._pointer = at
         state = self.state
+        state.tip, self._moved_at = None, math.inf
         control = self.scene.control_at(*at)
         if control is None:
             if state.menu is not None:
@@ -497,6 +500,7 @@ class App:
         state = self.state
         state.doing = self._doing if self._doing and now - self._doing_at > QUIET and not state.error else ""
         self._animate(now)
+        self._tip(now)
         if state.notice and now > self._notice_until:
             state.notice = ""
         focus = state.focus
@@ -505,6 +509,16 @@ class App:
             self._asked = (self.link.run, focus)
             self.link.inspect(focus)
         self._follow_tour(passed)
+
+    def _tip(self, now: float) -> None:
+        """Say what the control under the pointer does once the pointer rests."""
+        state = self.state
+        if self._pointer is None or self._dragging is not None or state.menu is not None or state.help:
+            state.tip = None
+        elif now - self._moved_at > TIP and state.tip is None:
+            control = self.scene.control_at(*self._pointer)
+            if control is not None and control.tip:
+                state.tip = (control.tip, control.rect.midbottom)
 
     def _follow_tour(self, passed: float) -> None:
         state, tour = self.state, self.tour

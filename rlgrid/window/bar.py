@@ -18,6 +18,7 @@ DRAWERS = 1000  # below this width, the side panels are drawers
 
 _TIPS = {
     "start": "back to the start: forget what was learnt (R)",
+    "back": "stepping back: no past is kept",
     "play": "play or pause (Space)",
     "step": "one step (.), with Shift an episode",
     "end": "as fast as possible until converged (End)",
@@ -121,7 +122,9 @@ def _icons(canvas: Canvas, state: State, x: int, middle: int) -> int:
 
 
 def _chips(canvas: Canvas, state: State, right: int, middle: int) -> int:
-    """The layers, ending at ``right``; their left end."""
+    """The layers, ending at ``right``; their left end. What has no map has no layers."""
+    if state.model is None:
+        return right
     widths = [chip_width(LAYER_TITLES[layer]) for layer in LAYERS]
     left = right - sum(widths) - 6 * (len(LAYERS) - 1)
     x = left
@@ -138,7 +141,7 @@ def _transport(canvas: Canvas, state: State, x: int, middle: int, gap: int) -> i
     theme = canvas.theme
     for name in ("start", "back", "play", "step", "end"):
         rect = pygame.Rect(x - gap // 2, middle - 17, gap, 34)
-        lit = canvas.hovered == name
+        lit = canvas.hovered == name and name != "back"
         if name == "play":
             shapes.disc(canvas.surface, (x, middle), 17 if lit else 16, theme.accent)
             shapes.icon(
@@ -154,8 +157,7 @@ def _transport(canvas: Canvas, state: State, x: int, middle: int, gap: int) -> i
             if name == "end" and math.isinf(state.speed):
                 ink = theme.accent
             shapes.icon(canvas.surface, name, (x, middle), 18 if lit else 16, ink)
-        if name != "back":
-            canvas.control(name, rect, tip=_TIPS[name])
+        canvas.control(name, rect, tip=_TIPS[name])
         x += gap
     return x - gap // 2
 
@@ -171,6 +173,7 @@ def key(state: State) -> tuple[object, ...]:
         state.layer,
         state.arrows,
         state.recording,
+        state.model is None,
         state.drawer,
         state.menu.name if state.menu else None,
     )

@@ -29,8 +29,8 @@ SLOW = 20.0  # up to so many steps a second, the learner itself is shown
 BUDGET = 0.006  # seconds of a chunk in real time
 FULL_SPEED = 2_000.0  # units a second that stand for full speed where time is simulated
 
-RUN_LENGTH = {"q_learning": 40_000, "dqn": 20_000}  # over which a learner's schedules run
-SETTINGS: dict[str, dict[str, Any]] = {"q_learning": {"learning_rate": 0.2}}
+RUN_LENGTH = {"q_learning": 40_000, "dqn": 30_000}  # over which a learner's schedules run
+SETTINGS: dict[str, dict[str, Any]] = {"q_learning": {"learning_rate": 0.3}}
 METHOD_WORDS = {"value_iteration": "Jacobi", "gauss_seidel": "Gauss-Seidel"}
 
 
@@ -63,7 +63,7 @@ class Engine:
         self._credit = 0.0
         self._walk_credit = 0.0
         self._rate = 0.0  # units a second, as measured
-        self._warmed = False
+        self._warmed = self._saying = False
         self._trail: deque[int] = deque(maxlen=TRAIL)
         self.version = 0  # of the model: grows with every change of the world
         self.world_changes: dict[str, float] = {}
@@ -116,7 +116,7 @@ class Engine:
         self._policy: NDArray[np.int64] | None = None
         self._first_q = float(getattr(self.agent, "initial_q", 0.0))
         self._trail.clear()
-        self._warmed = False
+        self._warmed = self._saying = False  # whether the kernels are compiled; whether that is still being said
 
     # --- running ----------------------------------------------------------------------------------------------------
 
@@ -172,11 +172,18 @@ class Engine:
         if self._warmed and done:
             rate = done / max(spent, 1e-6)
             self._rate = rate if not self._rate else 0.7 * self._rate + 0.3 * rate
-        if not self._warmed:
-            self._warmed = True
+        elif self._saying:
+            self._saying = False
             self._say("")
+        if not self._warmed:
+            self._warmed = self._saying = True
+            if self.unit == "step":
+                self._saying = False
+                self._say("")
             if not self._patient and self.referee is not None and self.scenario.warm:
                 self.referee.submit(self._warm_others)
+            if self._patient and self.unit == "sweep" and units > done > 0:
+                done += self.advance(units - done)
         return done
 
     def _agent_words(self) -> str:
@@ -188,6 +195,11 @@ class Engine:
         agent = self.agent
         if self.converged:
             return 0
+        if not self._warmed:  # the first sweep is shown before the kernels of the action values are compiled
+            before_any = agent.values
+            done = agent.advance(1)
+            self._shown = {"values": agent.values, "previous": before_any, "change": np.abs(agent.values - before_any)}
+            return int(done)
         done = agent.advance(units - 1) if units > 1 else 0
         before = self._plan()
         last = agent.advance(1)
@@ -475,6 +487,7 @@ class Engine:
             follows_learner=follows,
             error_bound=float(agent.error_bound) if hasattr(agent, "error_bound") and self._warmed else None,
             regret=None if self.referee is None else self.referee.regret,
+            trouble="" if self.referee is None else self.referee.trouble,
             judged_at=0 if self.referee is None else self.referee.judged_at,
             mean_return=float(np.mean(returns[-recent:])) if returns else None,
             episodes=len(returns),

@@ -399,13 +399,15 @@ def watch(
         raise TypeError(f"env and agent run in a process of their own, but cannot be sent to it: {error}") from error
     model = model_of(env)
     spec = getattr(env.unwrapped, "spec", None) or getattr(env, "spec", None)
-    title = str(getattr(model, "name", "")) or (spec.id if spec is not None else type(env.unwrapped).__name__)
+    title = _world_title(str(getattr(model, "name", ""))) or (
+        spec.id if spec is not None else type(env.unwrapped).__name__
+    )
     unit = str(getattr(agent, "unit", "step"))
     learns = hasattr(agent, "advance")
     pace = speed if speed is not None or learns else 6.0
 
     def begin(app: App) -> None:
-        app.watch(pickled, model, (title, type(agent).__name__), unit, pace)
+        app.watch(pickled, model, (title, _agent_title(agent)), unit, pace)
 
     if target is None and has_display():
         link = Link()
@@ -417,3 +419,17 @@ def watch(
         return None
     frames = film(target, begin, size, theme, 0, False, seconds)
     return frames if target is None else None
+
+
+def _world_title(name: str) -> str:
+    """The title of a built-in map by its name; another name is its own title."""
+    from rlgrid.envs import WORLDS
+
+    return dict(WORLDS.values()).get(name, name)
+
+
+def _agent_title(agent: Any) -> str:
+    from rlgrid.agents import AGENTS, agent_class
+
+    name = type(agent).__name__
+    return next((title for key, title in AGENTS.items() if agent_class(key).__name__ == name), name)

@@ -99,6 +99,18 @@ def paint_notice(canvas: Canvas, words: str, region: pygame.Rect) -> None:
     canvas.text(words, box.centerx, box.centery, theme.panel, align="center", most=box.width - 20)
 
 
+def paint_tip(canvas: Canvas, words: str, below: tuple[int, int]) -> None:
+    """What a control does, under it or, at the foot of the window, over it."""
+    theme, area = canvas.theme, canvas.rect
+    box = pygame.Rect(0, 0, text.width(words, SMALL) + 20, 24)
+    box.midtop = (below[0], below[1] + 8)
+    if box.bottom > area.bottom - 4:
+        box.bottom = below[1] - 40
+    box.clamp_ip(area.inflate(-12, 0))
+    shapes.box(canvas.surface, box, theme.text, 5)
+    canvas.text(words, box.centerx, box.centery, theme.panel, SMALL, align="center", most=box.width - 8)
+
+
 def paint_error(canvas: Canvas, message: str, region: pygame.Rect) -> None:
     """Why the worker stopped, and what to do."""
     theme = canvas.theme

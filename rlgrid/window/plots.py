@@ -41,36 +41,33 @@ def scale_points(
     ]
 
 
-def curves(state: State) -> list[tuple[str, Curve, str, RGB | None, bool]]:
-    """(title, curve, present value, colour or None for the theme's, log scale) of the three curves."""
+def curves(state: State) -> list[tuple[str, Curve, str, str]]:
+    """(title, curve, present value, scale) of the curves that the run can have; scale is "log", "share" or ""."""
     shot = state.snapshot
-    if state.plans:
-        first = "Proven error, upper − lower"
-        walked = "Discounted return per walk"
-    elif "loss" in shot.metrics:
-        first = "Loss of the network"
-        walked = "Return per episode, mean of 100"
-    else:
-        first = "Distance to the optimum, max |V − V*|"
-        walked = "Return per episode, mean of 100"
+    acts = state.agent == "acting"
+    found: list[tuple[str, Curve, str, str]] = []
     error = state.error_curve.last
-    regret = state.regret_curve.last
+    words = "" if error is None else numbers.short(error)
+    if state.plans:
+        found.append(("Proven error, upper − lower", state.error_curve, words, "log"))
+    elif "loss" in shot.metrics or state.agent == "dqn":
+        found.append(("Loss of the network", state.error_curve, words, "log"))
+    elif state.model is not None and not acts:
+        found.append(("Distance to the optimum, max |V − V*|", state.error_curve, words, "log"))
+    if state.model is not None:
+        regret = state.regret_curve.last if shot.regret is None else shot.regret
+        title = "Regret of the policy, exact" if acts else "Regret of the greedy policy, exact"
+        found.append((title, state.regret_curve, "" if regret is None else percent(regret), "share"))
     returned = state.return_curve.last
-    return [
-        (first, state.error_curve, "" if error is None else numbers.short(error), None, True),
-        (
-            "Regret of the greedy policy, exact",
-            state.regret_curve,
-            "" if regret is None else percent(regret),
-            None,
-            False,
-        ),
-        (walked, state.return_curve, "" if returned is None else numbers.fixed(returned, 3), None, False),
-    ]
+    title = "Discounted return per walk" if state.plans else "Return per episode, mean of 100"
+    found.append((title, state.return_curve, "" if returned is None else numbers.fixed(returned, 3), ""))
+    return found
 
 
 def percent(part: float) -> str:
     """A share in per cent, with a digit more where it is small."""
+    if math.isinf(part):
+        return "infinite"
     size = abs(100 * part)
     if size == 0:
         return "0 %"
@@ -107,20 +104,23 @@ def paint(canvas: Canvas, state: State) -> None:
     canvas.hairline(0, 0, area.right, 0)
     tall = area.height >= TALL
     end = state.expected_end()
-    colours = (theme.accent, theme.second, theme.goal)
     shown = curves(state)
     if area.width < 560:
         shown = shown[:2]
     gap = 30
     each = (area.width - 2 * MARGIN - gap * (len(shown) - 1)) // len(shown)
-    for number, (title, curve, value, _, log) in enumerate(shown):
+    for number, (title, curve, value, scale) in enumerate(shown):
         left = MARGIN + number * (each + gap)
         top = 18 if tall else 14
         right = left + each
         value_rect = canvas.text(value, right, top, mono=True, align="right")
         canvas.text(title, left, top, theme.muted, SMALL + 0.5, bold=True, most=value_rect.left - 8 - left)
         plot = pygame.Rect(left, 36 if tall else 28, each, 77 if tall else 45)
-        _plot(canvas, curve, plot, end, log, number == 1, colours[number])
+        colour = {state.error_curve: theme.accent, state.regret_curve: theme.second}.get(curve, theme.goal)
+        _plot(canvas, curve, plot, end, scale, colour)
+        if scale == "share" and not curve.points and (state.snapshot.trouble or state.snapshot.regret is not None):
+            words = state.snapshot.trouble or "the policy does not end its episodes"
+            canvas.text(words, plot.left, plot.centery - 9, theme.muted, SMALL, most=plot.width)
     _progress(canvas, state, end, 148 if tall else 91)
     line = state.line
     middle = 172 if tall else 114
@@ -129,8 +129,8 @@ def paint(canvas: Canvas, state: State) -> None:
         canvas.text(line, MARGIN + 16, middle, theme.text, BODY - 0.5, most=area.width - 2 * MARGIN - 16)
 
 
-def _plot(canvas: Canvas, curve: Curve, plot: pygame.Rect, end: float, log: bool, share: bool, colour: RGB) -> None:
-    theme = canvas.theme
+def _plot(canvas: Canvas, curve: Curve, plot: pygame.Rect, end: float, scale: str, colour: RGB) -> None:
+    theme, log, share = canvas.theme, scale == "log", scale == "share"
     for part in (0.0, 0.5, 1.0):
         y = plot.top + round(part * (plot.height - 1))
         canvas.hairline(plot.left, y, plot.right - 1, y)
@@ -152,7 +152,9 @@ def _plot(canvas: Canvas, curve: Curve, plot: pygame.Rect, end: float, log: bool
 def _end(value: float) -> str:
     if value and math.isclose(math.log10(abs(value)) % 1.0, 0.0, abs_tol=1e-9) and (abs(value) < 0.1):
         return f"1e{round(math.log10(abs(value)))}"
-    return f"{value:g}".replace("-", numbers.MINUS) if abs(value) < 1e5 else numbers.short(value)
+    if value == round(value) and abs(value) < 1e5:
+        return f"{value:g}".replace("-", numbers.MINUS)
+    return numbers.short(value)
 
 
 def _thin(spots: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -205,4 +207,8 @@ def key(state: State) -> tuple[object, ...]:
         state.touring,
         state.unit,
         "loss" in state.snapshot.metrics,
+        state.agent,
+        state.model is None,
+        state.snapshot.regret,
+        state.snapshot.trouble,
     )

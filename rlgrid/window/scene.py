@@ -98,8 +98,9 @@ class Scene:
             state.error,
             menu and (menu.name, menu.lit, tuple(menu.entries)),
             hovered if state.help or state.error or menu else None,
+            state.tip,
         )
-        everything = self._surface is None or over != self._last[0] or bool(menu) or state.help
+        everything = self._surface is None or over != self._last[0] or bool(menu) or state.help or bool(state.tip)
         if self._surface is None or self._surface.get_size() != size:
             self._surface = pygame.Surface(size)
         surface = self._surface
@@ -220,6 +221,9 @@ class Scene:
             canvas.controls, canvas.texts = [], []
             overlays.paint_help(canvas)
             self.controls, self.texts = [], []
+        elif state.tip is not None:
+            tips = Canvas(surface, canvas.theme)  # words that lie over others for a moment
+            overlays.paint_tip(tips, *state.tip)
         # What lies on top answers first.
         self.controls = canvas.controls + self.controls
         self.texts += canvas.texts

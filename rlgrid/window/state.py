@@ -100,6 +100,7 @@ class Snapshot:
     episode_steps: int = 0
     converged: bool = False
     metrics: dict[str, float] = field(default_factory=dict)
+    trouble: str = ""  # why the optimum or the regret cannot be found
     frame: NDArray[np.uint8] | None = None  # [H, W, 3], of a foreign environment
 
 
@@ -223,6 +224,7 @@ class State:
     doing: str = ""  # what the worker is busy with, in words
     error: str = ""  # why the worker stopped
     line: str = ""  # the line at the bottom
+    tip: tuple[str, tuple[int, int]] | None = None  # what the control under the pointer does, and its lower edge
     notice: str = ""  # a short message, such as the name of a saved file
     recording: bool = False
     touring: bool = False

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from rlgrid.window.state import State
 
 STAGES = ("value_iteration", "q_learning", "dqn")
-SPEEDS = {"value_iteration": 8.0, "q_learning": 1_000.0, "dqn": 1_000.0}
+SPEEDS = {"value_iteration": 8.0, "q_learning": 2_000.0, "dqn": 1_500.0}
 LINGER = 5.0  # seconds that a result is looked at
 LONGEST = 45.0  # seconds of a learner
 GOOD = 0.02  # share of regret at which a learner has learnt enough
