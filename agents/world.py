@@ -30,6 +30,7 @@ TRANSPARENT = (TimeLimit, OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatis
 NO_LIMIT = int(np.iinfo(np.int64).max)
 
 MOST_PAIRS = 50_000_000  # beyond so many pairs (s, a) the outcomes are not kept in rows for sampling
+EXPLICIT_STATES = 10_000  # up to so many states a grid is sampled from its explicit form
 WIDEST = 16  # nor where a pair has more outcomes: counting through them all would cost more than a wrong guess
 
 
@@ -231,6 +232,8 @@ def sampling_arrays(model: MDP | GridModel) -> Any:
     """
     from rlgrid.kernels.padded import PaddedOutcomes
 
+    if model.num_states <= EXPLICIT_STATES:
+        model = model.to_mdp()  # so that maps and explicit models run in the same machine code
     pairs, width = model.num_states * model.num_actions, _most_outcomes(model)
     if pairs > MOST_PAIRS or width > WIDEST:
         return model.arrays

@@ -147,6 +147,10 @@ def test_rows_of_outcomes_are_written_when_they_are_first_drawn_from() -> None:
 
 def test_grids_too_large_for_rows_are_stepped_by_their_own_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
     written_out = QLearning(gym.make("rlgrid/FourRooms-v0"), seed=1).learn(5000)
+    monkeypatch.setattr("rlgrid.agents.world.EXPLICIT_STATES", 10)
+    rows = QLearning(gym.make("rlgrid/FourRooms-v0"), seed=1).learn(5000)
+    assert type(rows._sampling.source).__name__ == "GridArrays"
+    assert same(written_out, rows)
     monkeypatch.setattr("rlgrid.agents.world.MOST_PAIRS", 10)
     stencil = QLearning(gym.make("rlgrid/FourRooms-v0"), seed=1).learn(5000)
     assert type(stencil._sampling).__name__ == "GridArrays"
