@@ -19,6 +19,7 @@ and Python code agree on. The first reset of a run is `env.reset(seed=seed)`.
 from __future__ import annotations
 
 import json
+import math
 import signal
 import threading
 import time
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 Callback = Callable[["Agent"], "bool | None"]
 
 PYTHON_CHUNK = 1_000
+MOST = 2**62  # of anything that is counted: kernels count in 64 bits
 REFRESH = 0.1  # seconds between two states of the progress bar
 RECENT = 100  # episodes over which the mean return is shown, as in Stable-Baselines3
 
@@ -77,6 +79,8 @@ def check_count(name: str, value: Any, least: int = 1) -> int:
             raise TypeError(f"{name} must be an integer, not {value!r}")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, not {value}")
+    if value > MOST:
+        raise ValueError(f"{name} must be at most {MOST}, not {value}")
     return int(value)
 
 
@@ -297,10 +301,13 @@ class Agent(ABC):
 
         Once the agent has learnt from it, `_end_step` must follow.
         """
-        observation, reward, terminated, truncated, _ = self.env.step(action)
-        self._episode_return += float(reward)
+        observation, given, terminated, truncated, _ = self.env.step(action)
+        reward = float(given)
+        if not math.isfinite(reward):
+            raise ValueError(f"the environment gave the reward {reward} after {self.num_timesteps} steps: not finite")
+        self._episode_return += reward
         self._episode_length += 1
-        return observation, float(reward), bool(terminated), bool(truncated)
+        return observation, reward, bool(terminated), bool(truncated)
 
     def _end_step(self, observation: Any, ended: bool) -> None:
         """Close a step of the Python loop: the observation becomes the present one, or a new episode begins."""

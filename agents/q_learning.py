@@ -190,15 +190,24 @@ class QLearning(Agent):
         done = 0
         try:
             while done < max_steps and not self._interrupted:
-                t, s = self.num_timesteps, int(self._observation) - self._first_state
+                t, s = self.num_timesteps, self._index(self._observation)
                 a = act(self.q_table, rule, t, s, stream)
                 observation, reward, terminated, truncated = self._step_env(a + self._first_action)
-                update(*tables, rule, t, s, a, reward, int(observation) - self._first_state, terminated)
+                update(*tables, rule, t, s, a, reward, self._index(observation), terminated)
                 self._end_step(observation, terminated or truncated)
                 done += 1
         finally:
             put_back(self._generator, stream)
         return done
+
+    def _index(self, observation: Any) -> int:
+        """The row of an observation: kernels do not check what they are given."""
+        row = int(observation) - self._first_state
+        if not 0 <= row < self.q_table.shape[0]:
+            raise ValueError(
+                f"the environment gave the observation {observation!r}, which is not in {self.env.observation_space}"
+            )
+        return row
 
     # --- what was learnt --------------------------------------------------------------------------------------------
 

@@ -657,6 +657,10 @@ def test_wrong_tensors_are_named(saved: Path) -> None:
         checkpoint.write(saved, arrays | {name: wrong}, metadata)
         with pytest.raises(CheckpointError, match=reason):
             QLearning.load(saved, world())
+    endless = metadata | {"run": metadata["run"] | {"num_timesteps": 1e300}}
+    checkpoint.write(saved, arrays, endless)
+    with pytest.raises(CheckpointError, match="num_timesteps must be at most"):
+        QLearning.load(saved, world())
     checkpoint.write(saved, {name: a for name, a in arrays.items() if name != "agent.q"}, metadata)
     with pytest.raises(CheckpointError, match="KeyError: 'q'"):
         QLearning.load(saved, world())
@@ -816,6 +820,22 @@ def test_environments_that_do_not_fit_are_refused() -> None:
         QLearning(world()).learn()
     with pytest.raises(ValueError, match="total_timesteps must be at least 1"):
         QLearning(world()).learn(0)
+
+
+def test_environments_that_break_their_word_are_named() -> None:
+    class Broken(Offset):
+        def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+            observation, reward, *rest = super().step(action)
+            return (np.int64(99), reward, *rest) if self.cell == 2 else (observation, self.reward, *rest)  # type: ignore[return-value]
+
+        reward = -1.0
+
+    env = Broken()
+    with pytest.raises(ValueError, match=r"gave the observation .*99.*, which is not in Discrete\(4, start=5\)"):
+        QLearning(env, seed=0).learn(1000)
+    env.reward = float("nan")
+    with pytest.raises(ValueError, match="gave the reward nan after 0 steps: not finite"):
+        QLearning(env, seed=0).learn(1000)
 
 
 def test_learning_rates_that_are_understood() -> None:
