@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rlgrid.window.app import App
 
-FILM_SECONDS, FILM_RATE = 20.0, 10.0
+FILM_SECONDS, FILM_RATE = 40.0, 10.0
 RECORD_RATE = 12.0
 FRAMES = 60  # a second
 

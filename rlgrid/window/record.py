@@ -22,10 +22,38 @@ def save_png(surface: pygame.Surface, path: str | Path) -> None:
     pygame.image.save(surface, str(path), "x.png")
 
 
+def _palette(first: NDArray[np.uint8]) -> Any:
+    """A palette of 255 colours for a whole film: those of its first frame, of the themes' inks and of the colour maps.
+
+    One palette for all frames keeps what stands still the same from frame to frame, so that it costs nothing.
+    """
+    from PIL import Image
+
+    from rlgrid.theme import DARK, LIGHT, diverging, sequential
+
+    width = first.shape[1]
+    at = np.linspace(0, 1, width)[:, None]
+    theme = DARK if int(first[0, 0].max()) < 128 else LIGHT
+    strips = [sequential()[np.linspace(0, len(sequential()) - 1, width).astype(int)]] * 50
+    strips += [diverging(theme)[np.linspace(0, len(diverging(theme)) - 1, width).astype(int)]] * 12
+    for ink in (theme.text, theme.accent, theme.second, theme.goal, theme.harm, theme.muted):
+        for ground in (theme.panel, theme.background):
+            strips += [(np.array(ground) + at * (np.array(ink) - np.array(ground)))] * 6
+    strip = np.stack(strips).astype(np.uint8)
+    sample = np.concatenate([first[::3], strip])
+    tokens = [colour for colour in vars(theme).values() if isinstance(colour, tuple)]
+    found = Image.fromarray(sample).quantize(255 - len(tokens), Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    colours = found.getpalette() or []
+    colours = colours[: 3 * (255 - len(tokens))] + [channel for colour in tokens for channel in colour]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(colours)  # the themes' colours are in it as they are: large areas keep their tint
+    return palette
+
+
 class GifWriter:
     """Writes a GIF frame by frame in a thread, so that who records is not held up.
 
-    Frames that equal the one before only lengthen it. Colours are reduced to 256 without dithering, which would
+    Frames that equal the one before only lengthen it. Colours are those of one palette without dithering, which would
     crawl over flat areas from frame to frame.
     """
 
@@ -79,10 +107,13 @@ class GifWriter:
         from PIL import Image
 
         def images() -> Any:
+            palette: Any = None
             while (job := self._jobs.get()) is not None:
                 frame, lasts = job
                 durations.append(round(lasts / 10) * 10)
-                yield Image.fromarray(frame).quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+                if palette is None:
+                    palette = _palette(frame)
+                yield Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
 
         durations: list[int] = []  # grows with the images, which are taken one by one
         frames = images()

@@ -12,9 +12,9 @@ from rlgrid.window.state import State
 
 STAGES = ("value_iteration", "q_learning", "dqn")
 SPEEDS = {"value_iteration": 8.0, "q_learning": 2_000.0, "dqn": 1_500.0}
-LINGER = 5.0  # seconds that a result is looked at
+LINGER = 4.0  # seconds that a result is looked at
 LONGEST = 45.0  # seconds of a learner
-GOOD = 0.02  # share of regret at which a learner has learnt enough
+GOOD = 0.05  # share of regret at which a learner has learnt enough
 
 
 @dataclass
