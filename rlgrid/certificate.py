@@ -51,6 +51,7 @@ SETTLING = 500  # sweeps in which values right but for their last digits must ha
 
 _NO_STATES = np.zeros(0, np.int64)
 _NO_GROUPS = np.zeros(1, np.int64)
+_NO_TABLE = np.zeros((0, 0))
 _NO_FLAGS = np.zeros(0, np.bool_)
 
 
@@ -58,7 +59,8 @@ class Problem:
     """A model at one gamma, ready for sweeps: its arrays, and at gamma = 1 what was found out about its graph."""
 
     def __init__(self, model: MDP | GridModel, gamma: float) -> None:
-        from rlgrid.kernels.sweeps import count_pairs, rounding, scratch_of
+        from rlgrid.kernels.model import ExplicitArrays
+        from rlgrid.kernels.sweeps import rounding, scratch_of
 
         self.gamma = gamma
         self.num_states, self.num_actions = model.num_states, model.num_actions
@@ -74,10 +76,11 @@ class Problem:
             if self.undiscounted.hopeless.any():
                 self.hopeless = self.undiscounted.hopeless
         else:
-            small = model.num_states * model.num_actions <= EXPLICIT_PAIRS
-            self.arrays = self.whole = model.to_mdp().arrays if small else model.arrays
+            self.arrays = self.whole = model.to_mdp().arrays if _is_better_explicit(model) else model.arrays
         self.scratch = scratch_of(self.arrays)
-        self.pairs = int(count_pairs(self.arrays))
+        explicit = isinstance(self.arrays, ExplicitArrays)
+        pairs = np.count_nonzero(np.diff(self.arrays.offsets)) if explicit else self.num_states * self.num_actions
+        self.pairs = int(pairs)
         self.largest_reward = float(rounding(self.arrays, 0.0, np.empty(self.num_states)))
 
     @classmethod
@@ -102,33 +105,38 @@ class Problem:
         if self.hopeless is not None:
             v[~np.isfinite(v)] = 0.0
             v[self.hopeless] = -np.inf
-        if self.offsets.size > 1:
-            from rlgrid.kernels.sweeps import tie_highest
-
-            tie_highest(v, self.members, self.offsets)
+        self._tie_highest(v)
         return v
+
+    def _backup(
+        self, arrays: Any, v: Floats, q: Floats = _NO_TABLE, follow: Ints = _NO_STATES, policy: Ints = _NO_STATES
+    ) -> Floats:
+        from rlgrid.kernels.sweeps import backup
+
+        w = np.empty_like(v)
+        backup(arrays, self.scratch, self.gamma, v, w, q, follow, policy, TIE * magnitude(v) if policy.size else 0.0)
+        return w
 
     def sweep(self, v: Floats, plus: Floats | None = None) -> Floats:
         """T v, plus something before groups are tied."""
-        from rlgrid.kernels.sweeps import jacobi, tie_highest
-
-        w = np.empty_like(v)
-        jacobi(self.arrays, self.gamma, v, w, _NO_STATES, _NO_GROUPS, self.scratch)
+        w = self._backup(self.arrays, v)
         if plus is not None:
             w += plus
-        if self.offsets.size > 1:
-            tie_highest(w, self.members, self.offsets)
+        self._tie_highest(w)
         return w
 
     def sweep_policy(self, policy: Ints, v: Floats, minus: Floats | None = None) -> Floats:
         """T_pi v, less something."""
-        from rlgrid.kernels.sweeps import evaluate
-
-        w = np.empty_like(v)
-        evaluate(self.arrays, self.gamma, policy, v, w)
+        w = self._backup(self.arrays, v, follow=policy)
         if minus is not None:
             w -= minus
         return w
+
+    def _tie_highest(self, v: Floats) -> None:
+        if self.offsets.size > 1:
+            from rlgrid.kernels.sweeps import tie_highest
+
+            tie_highest(v, self.members, self.offsets)
 
     def above(self, v: Floats) -> Floats:
         """gamma = 1: at least T v, rounding included."""
@@ -157,22 +165,17 @@ class Problem:
 
     def q_values(self, v: Floats) -> Floats:
         """float64 [S, A], of all pairs."""
-        from rlgrid.kernels.sweeps import q_table
-
         q = np.empty((self.num_states, self.num_actions))
-        q_table(self.whole, self.gamma, v, q, self.scratch)
+        self._backup(self.whole, v, q)
         return q
 
     def policy(self, v: Floats) -> Ints:
         """The first action among the best (within rounding); at gamma = 1 changed where it would not be proper."""
-        slack = TIE * magnitude(v)
-        if self.undiscounted is None:
-            from rlgrid.kernels.sweeps import greedy
-
-            policy = np.empty(self.num_states, np.int64)
-            greedy(self.arrays, self.gamma, v, slack, policy, self.scratch)
-            return policy
-        return self.undiscounted.proper_policy(self.sweep(v), self.q_values(v), slack)
+        if self.undiscounted is not None:
+            return self.undiscounted.proper_policy(self.sweep(v), self.q_values(v), TIE * magnitude(v))
+        policy = np.zeros(self.num_states, np.int64)
+        self._backup(self.arrays, v, policy=policy)
+        return policy
 
     def rounding(self, scale: float) -> Floats:
         """float64 [S]: how far a computed backup may be from the exact one where |v| <= scale."""
@@ -185,6 +188,16 @@ class Problem:
     def finite(self, v: Floats) -> Floats:
         """Without the hopeless states, which are at -inf."""
         return v if self.hopeless is None else v[~self.hopeless]
+
+
+def _is_better_explicit(model: MDP | GridModel) -> bool:
+    """Whether sweeps take the explicit form: an MDP, a small grid (it is faster), a grid with wind."""
+    wind = getattr(model, "column_wind", None)
+    return (
+        wind is None
+        or model.num_states * model.num_actions <= EXPLICIT_PAIRS
+        or bool(wind.any() or model.row_wind.any())  # type: ignore[union-attr]
+    )
 
 
 _PROBLEMS: WeakKeyDictionary[Any, dict[float, Problem]] = WeakKeyDictionary()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-DENSE_STATES = 300  # up to so many states a dense solve beats a sparse one
+DENSE_STATES = 40  # up to so many states a dense solve beats a sparse one
 
 
 def check_policy(model: MDP | GridModel, policy: ArrayLike, steps: int | None = None) -> NDArray[Any]:

@@ -126,6 +126,7 @@ class Sweeps:
         history = np.empty(limit)
         made = run_sweeps(
             problem.arrays,
+            problem.scratch,
             self.gamma,
             self.values,
             self._other,
@@ -137,7 +138,6 @@ class Sweeps:
             problem.members,
             problem.offsets,
             problem.grouped,
-            problem.scratch,
         )
         self.sweeps += int(made)
         self._certificate = None

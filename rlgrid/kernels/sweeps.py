@@ -1,9 +1,9 @@
 """Sweeps of dynamic programming over either form of a model.
 
-    jacobi         w(s) = max_a sum_k p_k / P (r_k + gamma v(s_k)),   P = sum_k p_k     (value iteration)
-    gauss_seidel   the same in place, each action's own loop solved for (Puterman 1994, section 6.3.3)
-    evaluate       w(s) for the one action that a policy takes
-    action_values  all of q(s, .) at one state
+    backup         w(s) = max_a q(s, a),  q(s, a) = sum_k p_k / P (r_k + gamma v(s_k)),  P = sum_k p_k  (value iteration)
+                   and on request q itself, a greedy policy, or w(s) = q(s, policy(s))
+    in_place       the same within one array, each action's own loop solved for (Puterman 1994, section 6.3.3)
+    image_above, image_below      bounds of T v and T_pi v without discounting, rounding included
 
 An outcome that ends the episode is worth its reward alone. A pair without outcomes is not available: -inf.
 
@@ -12,7 +12,10 @@ of these operations round monotonically, so v <= v' gives T v <= T v' for the co
 on that. `rounding` bounds how far the computed quotient may lie from the true one.
 
 On a grid the arrival of each direction is worked out once for a state and shared by its actions; the sums run over
-the same numbers in the same order as through `outcome`, so both forms give the same bits.
+the same numbers in the same order as through `rlgrid.kernels.model.outcome`, so both forms give the same bits. Grids
+with wind are swept in their explicit form (`scratch_of` refuses them). The loops take arrays one by one: reading them
+out of a model inside a loop costs several times what a backup does, and so do checks for division by zero (the numpy
+error model has none; no divisor here can be 0).
 """
 
 import math
@@ -21,201 +24,480 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
-from rlgrid.kernels.model import (
-    ABSENT,
-    GridArrays,
-    _grid_arrive,
-    _grid_certain,
-    _grid_is_certain,
-    _grid_windy,
-    count,
-    outcome,
-)
+from rlgrid.kernels.model import ABSENT, GridArrays
 
 UNIT_ROUNDOFF = 2.0**-53
 UNDERFLOW = 1e-300  # far above what all products of one backup can lose by underflow together
 
-# --- one state, explicit --------------------------------------------------------------------------------------------
+# --- explicit -------------------------------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True)
-def _explicit_action_values(model, gamma, v, s, q, scratch):
-    for a in range(model.num_actions):
-        pair = s * model.num_actions + a
-        first = model.offsets[pair]
-        last = model.offsets[pair + 1]
-        if first == last:
-            q[a] = -math.inf
-            continue
-        total = 0.0
-        mass = 0.0
-        for i in range(first, last):
-            p = model.probability[i]
-            x = model.reward[i]
-            if not model.terminated[i]:
-                x = x + gamma * v[model.next_state[i]]
-            total += p * x
-            mass += p
-        q[a] = total / mass
+@njit(cache=True, nogil=True, error_model="numpy")
+def _explicit_loop(
+    num_states, num_actions, offsets, next_state, probability, reward, terminated, gamma, v, w, q, follow, policy, slack
+):
+    for s in range(num_states):
+        best = -math.inf
+        held = -math.inf
+        for a in range(num_actions):
+            pair = s * num_actions + a
+            first = offsets[pair]
+            last = offsets[pair + 1]
+            value = -math.inf
+            if first < last and (follow.size == 0 or follow[s] == a):
+                total = 0.0
+                mass = 0.0
+                for i in range(first, last):
+                    p = probability[i]
+                    x = reward[i]
+                    if not terminated[i]:
+                        x = x + gamma * v[next_state[i]]
+                    total += p * x
+                    mass += p
+                value = total / mass
+            if q.shape[0] > 0:
+                q[s, a] = value
+            if policy.size > 0 and (a == 0 or value > held + slack):
+                policy[s] = a
+                held = value
+            best = max(best, value)
+        w[s] = best
 
 
-@njit(cache=True, nogil=True)
-def _explicit_solved_value(model, gamma, v, s, scratch):
-    best = -math.inf
-    for a in range(model.num_actions):
-        pair = s * model.num_actions + a
-        first = model.offsets[pair]
-        last = model.offsets[pair + 1]
-        total = 0.0
-        other = 0.0
-        here = 0.0
-        for i in range(first, last):
-            p = model.probability[i]
-            x = model.reward[i]
-            if model.terminated[i]:
-                other += p
-            elif model.next_state[i] == s:
-                here += p
-            else:
-                other += p
-                x = x + gamma * v[model.next_state[i]]
-            total += p * x
-        weight = other + (1.0 - gamma) * here
-        if weight > 0.0:
-            best = max(best, total / weight)
-    return best
-
-
-# --- one state, grid ------------------------------------------------------------------------------------------------
-
-
-@njit(cache=True, nogil=True)
-def _grid_arrivals(model, s, gusts, windy, scratch):
-    """Next state (-1: the episode is over) and reward of each direction in use under each gust."""
-    reward, to, used = scratch
-    for i in range(used.size):
-        d = used[i]
-        for g in range(gusts):
-            where, r, terminated = _grid_arrive(model, s, d, model.gust[g] if windy else 0)
-            reward[d * gusts + g] = r
-            to[d * gusts + g] = -1 if terminated else where
-
-
-@njit(cache=True, nogil=True)
-def _grid_action_values(model, gamma, v, s, q, scratch):
-    if _grid_is_certain(model, s):
-        to, r, terminated = _grid_certain(model, s)
-        x = r
-        if not terminated:
-            x = x + gamma * v[to]
-        for a in range(model.num_actions):
-            q[a] = x
-        return
-    windy = _grid_windy(model, s)
-    gusts = model.gust.size if windy else 1
-    _grid_arrivals(model, s, gusts, windy, scratch)
-    worth, arrival, used = scratch
-    for i in range(used.size):
-        for j in range(used[i] * gusts, (used[i] + 1) * gusts):
-            if arrival[j] >= 0:
-                worth[j] = worth[j] + gamma * v[arrival[j]]
-    kind = model.tiles[s]
-    for a in range(model.num_actions):
-        total = 0.0
-        mass = 0.0
-        for n in range(model.direction.shape[1]):
-            slip = model.slip[kind, a, n]
-            if slip == ABSENT:
-                continue
-            d = model.direction[a, n]
-            for g in range(gusts):
-                p = slip * model.gust_probability[g] if windy else slip
-                total += p * worth[d * gusts + g]
-                mass += p
-        q[a] = total / mass
-
-
-@njit(cache=True, nogil=True)
-def _grid_solved_value(model, gamma, v, s, scratch):
-    if _grid_is_certain(model, s):
-        to, r, terminated = _grid_certain(model, s)
-        if terminated:
-            return r
-        if to != s:
-            return r + gamma * v[to]
-        return r / (1.0 - gamma) if gamma < 1.0 else -math.inf
-    windy = _grid_windy(model, s)
-    gusts = model.gust.size if windy else 1
-    _grid_arrivals(model, s, gusts, windy, scratch)
-    worth, arrival, used = scratch
-    for i in range(used.size):
-        for j in range(used[i] * gusts, (used[i] + 1) * gusts):
-            if arrival[j] >= 0 and arrival[j] != s:
-                worth[j] = worth[j] + gamma * v[arrival[j]]
-    kind = model.tiles[s]
-    best = -math.inf
-    for a in range(model.num_actions):
-        total = 0.0
-        other = 0.0
-        here = 0.0
-        for n in range(model.direction.shape[1]):
-            slip = model.slip[kind, a, n]
-            if slip == ABSENT:
-                continue
-            d = model.direction[a, n]
-            for g in range(gusts):
-                p = slip * model.gust_probability[g] if windy else slip
-                total += p * worth[d * gusts + g]
-                if arrival[d * gusts + g] == s:
+@njit(cache=True, nogil=True, error_model="numpy")
+def _explicit_in_place(
+    num_states,
+    num_actions,
+    offsets,
+    next_state,
+    probability,
+    reward,
+    terminated,
+    gamma,
+    v,
+    w,
+    backwards,
+    grouped,
+):
+    low = math.inf
+    high = -math.inf
+    for i in range(num_states):
+        s = num_states - 1 - i if backwards else i
+        best = -math.inf
+        for a in range(num_actions):
+            pair = s * num_actions + a
+            total = 0.0
+            other = 0.0
+            here = 0.0
+            for j in range(offsets[pair], offsets[pair + 1]):
+                p = probability[j]
+                x = reward[j]
+                if terminated[j]:
+                    other += p
+                elif next_state[j] == s:
                     here += p
                 else:
                     other += p
-        weight = other + (1.0 - gamma) * here
-        if weight > 0.0:
-            best = max(best, total / weight)
-    return best
+                    x = x + gamma * v[next_state[j]]
+                total += p * x
+            weight = other + (1.0 - gamma) * here
+            if weight > 0.0:
+                best = max(best, total / weight)
+        if grouped.size > 0 and grouped[s]:
+            w[s] = best
+        elif best != v[s]:
+            low = min(low, best - v[s])
+            high = max(high, best - v[s])
+            v[s] = best
+    return low, high
 
 
-# --- chosen by the type of the model --------------------------------------------------------------------------------
-# Numba matches an overload by the names of its arguments, hence the lambdas.
+# --- grid -----------------------------------------------------------------------------------------------------------
 
 
-def action_values(model, gamma, v, s, q, scratch):
-    """q(s, a) for every action a of a state, into q [A]; -inf where the action is not available."""
-    chosen = _grid_action_values if isinstance(model, GridArrays) else _explicit_action_values
-    chosen(model, gamma, v, s, q, scratch)
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def _grid_arrivals(
+    s,
+    height,
+    width,
+    tiles,
+    displacement,
+    used,
+    wall,
+    terminal,
+    step_reward,
+    bump_reward,
+    enter_reward,
+    leave_reward,
+    enter_to,
+    worth,
+    arrival,
+):
+    """Reward of each direction in use from s, and where it leads; -1 where the episode ends."""
+    row = s // width
+    column = s - row * width
+    kind = tiles[s]
+    leave = leave_reward[kind]
+    for i in range(used.size):
+        d = used[i]
+        to_row = row + displacement[d, 0]
+        to_column = column + displacement[d, 1]
+        inside = to_row >= 0 and to_row < height and to_column >= 0 and to_column < width
+        if not inside:
+            to_row = min(max(to_row, 0), height - 1)
+            to_column = min(max(to_column, 0), width - 1)
+        to = to_row * width + to_column
+        bumped = not inside
+        if wall[tiles[to]]:
+            to = s
+            bumped = True
+        to_kind = tiles[to]
+        if to == s:
+            x = (bump_reward[kind] if bumped else step_reward[kind]) + leave
+        else:
+            x = step_reward[to_kind] + leave
+            x = x + enter_reward[to_kind]
+            if enter_to[to_kind] >= 0:
+                to = enter_to[to_kind]
+                to_kind = tiles[to]
+        worth[d] = x
+        arrival[d] = -1 if terminal[to_kind] else to
 
 
-def solved_value(model, gamma, v, s, scratch):
-    """The v(s) that solves v(s) = max_a q(s, a) while all other values stay as they are."""
-    chosen = _grid_solved_value if isinstance(model, GridArrays) else _explicit_solved_value
-    return chosen(model, gamma, v, s, scratch)
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def _grid_leave(kind, s, tiles, terminal, step_reward, enter_reward, leave_reward, leave_to):
+    """(reward, next state or -1) of a tile that sends every action to one cell."""
+    to = leave_to[kind]
+    to_kind = tiles[to]
+    x = step_reward[to_kind] + leave_reward[kind]
+    if to != s:
+        x = x + enter_reward[to_kind]
+    return x, (-1 if terminal[to_kind] else to)
 
 
-@overload(action_values)
-def _action_values(model, gamma, v, s, q, scratch):
-    chosen = _grid_action_values if model.instance_class is GridArrays else _explicit_action_values
-    return lambda model, gamma, v, s, q, scratch: chosen(model, gamma, v, s, q, scratch)  # noqa: PLW0108
+@njit(cache=True, nogil=True, error_model="numpy")
+def _grid_loop(
+    height,
+    width,
+    num_actions,
+    tiles,
+    displacement,
+    direction,
+    slip,
+    wall,
+    terminal,
+    step_reward,
+    bump_reward,
+    enter_reward,
+    leave_reward,
+    enter_to,
+    leave_to,
+    worth,
+    arrival,
+    used,
+    mass,
+    gamma,
+    v,
+    w,
+    q,
+    follow,
+    policy,
+    slack,
+):
+    for s in range(height * width):
+        kind = tiles[s]
+        certain = wall[kind] or terminal[kind] or leave_to[kind] >= 0
+        same = 0.0
+        if certain:
+            if not (wall[kind] or terminal[kind]):
+                same, to = _grid_leave(kind, s, tiles, terminal, step_reward, enter_reward, leave_reward, leave_to)
+                if to >= 0:
+                    same = same + gamma * v[to]
+        else:
+            _grid_arrivals(
+                s,
+                height,
+                width,
+                tiles,
+                displacement,
+                used,
+                wall,
+                terminal,
+                step_reward,
+                bump_reward,
+                enter_reward,
+                leave_reward,
+                enter_to,
+                worth,
+                arrival,
+            )
+            for i in range(used.size):
+                d = used[i]
+                if arrival[d] >= 0:
+                    worth[d] = worth[d] + gamma * v[arrival[d]]
+        best = -math.inf
+        held = -math.inf
+        for a in range(num_actions):
+            value = -math.inf
+            if follow.size == 0 or follow[s] == a:
+                value = same
+                if not certain:
+                    total = 0.0
+                    for n in range(direction.shape[1]):
+                        p = slip[kind, a, n]
+                        if p != ABSENT:
+                            total += p * worth[direction[a, n]]
+                    value = total / mass[kind, a]
+            if q.shape[0] > 0:
+                q[s, a] = value
+            if policy.size > 0 and (a == 0 or value > held + slack):
+                policy[s] = a
+                held = value
+            best = max(best, value)
+        w[s] = best
 
 
-@overload(solved_value)
-def _solved_value(model, gamma, v, s, scratch):
-    chosen = _grid_solved_value if model.instance_class is GridArrays else _explicit_solved_value
-    return lambda model, gamma, v, s, scratch: chosen(model, gamma, v, s, scratch)  # noqa: PLW0108
+@njit(cache=True, nogil=True, error_model="numpy")
+def _grid_in_place(
+    height,
+    width,
+    num_actions,
+    tiles,
+    displacement,
+    direction,
+    slip,
+    wall,
+    terminal,
+    step_reward,
+    bump_reward,
+    enter_reward,
+    leave_reward,
+    enter_to,
+    leave_to,
+    worth,
+    arrival,
+    used,
+    gamma,
+    v,
+    backwards,
+):
+    low = math.inf
+    high = -math.inf
+    for i in range(height * width):
+        s = height * width - 1 - i if backwards else i
+        kind = tiles[s]
+        best = -math.inf
+        if wall[kind] or terminal[kind]:
+            best = 0.0
+        elif leave_to[kind] >= 0:
+            x, to = _grid_leave(kind, s, tiles, terminal, step_reward, enter_reward, leave_reward, leave_to)
+            if to == s:
+                best = x / (1.0 - gamma) if gamma < 1.0 else -math.inf
+            else:
+                best = x + gamma * v[to] if to >= 0 else x
+        else:
+            _grid_arrivals(
+                s,
+                height,
+                width,
+                tiles,
+                displacement,
+                used,
+                wall,
+                terminal,
+                step_reward,
+                bump_reward,
+                enter_reward,
+                leave_reward,
+                enter_to,
+                worth,
+                arrival,
+            )
+            for j in range(used.size):
+                d = used[j]
+                if arrival[d] >= 0 and arrival[d] != s:
+                    worth[d] = worth[d] + gamma * v[arrival[d]]
+            for a in range(num_actions):
+                total = 0.0
+                other = 0.0
+                here = 0.0
+                for n in range(direction.shape[1]):
+                    p = slip[kind, a, n]
+                    if p != ABSENT:
+                        d = direction[a, n]
+                        total += p * worth[d]
+                        if arrival[d] == s:
+                            here += p
+                        else:
+                            other += p
+                weight = other + (1.0 - gamma) * here
+                if weight > 0.0:
+                    best = max(best, total / weight)
+        if best != v[s]:
+            low = min(low, best - v[s])
+            high = max(high, best - v[s])
+            v[s] = best
+    return low, high
 
 
 def scratch_of(model):
-    """Room for the arrivals of one state: (reward, next state, directions in use)."""
-    if isinstance(model, GridArrays):
-        size = model.displacement.shape[0] * model.gust.size
-        return np.zeros(size), np.zeros(size, np.int64), np.unique(model.direction)
-    return np.zeros(1), np.zeros(1, np.int64), np.zeros(1, np.int64)
+    """What sweeps of a model need beside it: on a grid room for the arrivals of one state, and sums of slip.
+
+    Raises:
+        ValueError: for a grid with wind, which is swept in its explicit form.
+    """
+    if not isinstance(model, GridArrays):
+        return np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 0))
+    if model.column_wind.any() or model.row_wind.any():
+        raise ValueError("a grid with wind is swept in its explicit form")
+    mass = np.zeros(model.slip.shape[:2])
+    for n in range(model.slip.shape[2]):  # in the order of the outcomes
+        mass += np.where(model.slip[:, :, n] == ABSENT, 0.0, model.slip[:, :, n])
+    size = model.displacement.shape[0]
+    return np.zeros(size), np.zeros(size, np.int64), np.unique(model.direction), mass
 
 
-# --- sweeps ---------------------------------------------------------------------------------------------------------
+# --- chosen by the type of the model --------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
+def _explicit_backup(m, scratch, gamma, v, w, q, follow, policy, slack):
+    _explicit_loop(
+        m.num_states,
+        m.num_actions,
+        m.offsets,
+        m.next_state,
+        m.probability,
+        m.reward,
+        m.terminated,
+        gamma,
+        v,
+        w,
+        q,
+        follow,
+        policy,
+        slack,
+    )
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _grid_backup(m, scratch, gamma, v, w, q, follow, policy, slack):
+    _grid_loop(
+        m.height,
+        m.width,
+        m.num_actions,
+        m.tiles,
+        m.displacement,
+        m.direction,
+        m.slip,
+        m.wall,
+        m.terminal,
+        m.step_reward,
+        m.bump_reward,
+        m.enter_reward,
+        m.leave_reward,
+        m.enter_to,
+        m.leave_to,
+        scratch[0],
+        scratch[1],
+        scratch[2],
+        scratch[3],
+        gamma,
+        v,
+        w,
+        q,
+        follow,
+        policy,
+        slack,
+    )
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _explicit_sweep(m, scratch, gamma, v, w, backwards, grouped):
+    return _explicit_in_place(
+        m.num_states,
+        m.num_actions,
+        m.offsets,
+        m.next_state,
+        m.probability,
+        m.reward,
+        m.terminated,
+        gamma,
+        v,
+        w,
+        backwards,
+        grouped,
+    )
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _grid_sweep(m, scratch, gamma, v, w, backwards, grouped):
+    return _grid_in_place(
+        m.height,
+        m.width,
+        m.num_actions,
+        m.tiles,
+        m.displacement,
+        m.direction,
+        m.slip,
+        m.wall,
+        m.terminal,
+        m.step_reward,
+        m.bump_reward,
+        m.enter_reward,
+        m.leave_reward,
+        m.enter_to,
+        m.leave_to,
+        scratch[0],
+        scratch[1],
+        scratch[2],
+        gamma,
+        v,
+        backwards,
+    )
+
+
+def _any_backup(model, scratch, gamma, v, w, q, follow, policy, slack):
+    chosen = _grid_backup if isinstance(model, GridArrays) else _explicit_backup
+    chosen(model, scratch, gamma, v, w, q, follow, policy, slack)
+
+
+def _any_sweep(model, scratch, gamma, v, w, backwards, grouped):
+    chosen = _grid_sweep if isinstance(model, GridArrays) else _explicit_sweep
+    return chosen(model, scratch, gamma, v, w, backwards, grouped)
+
+
+# Numba matches an overload by the names of its arguments, hence the lambdas.
+@overload(_any_backup)
+def _choose_backup(model, scratch, gamma, v, w, q, follow, policy, slack):
+    chosen = _grid_backup if model.instance_class is GridArrays else _explicit_backup
+    return lambda model, scratch, gamma, v, w, q, follow, policy, slack: chosen(  # noqa: PLW0108
+        model, scratch, gamma, v, w, q, follow, policy, slack
+    )
+
+
+@overload(_any_sweep)
+def _choose_sweep(model, scratch, gamma, v, w, backwards, grouped):
+    chosen = _grid_sweep if model.instance_class is GridArrays else _explicit_sweep
+    return lambda model, scratch, gamma, v, w, backwards, grouped: chosen(  # noqa: PLW0108
+        model, scratch, gamma, v, w, backwards, grouped
+    )
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def backup(model, scratch, gamma, v, w, q, follow, policy, slack):
+    """One sweep w = T v from old values v [S].
+
+    Args:
+        q: [S, A] is filled with every q(s, a) and [0, A] is not.
+        follow: int64 [S] gives w = T_pi v for that policy instead (-inf where it is -1); [0] is none.
+        policy: int64 [S] becomes greedy: the first action, unless a later one is better by more than ``slack``, and so
+            on; [0] is none.
+    """
+    _any_backup(model, scratch, gamma, v, w, q, follow, policy, slack)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def tie_highest(v, members, offsets):
     """Give the states of each group the highest value among them, at least 0 (staying is worth 0)."""
     for g in range(offsets.size - 1):
@@ -226,7 +508,7 @@ def tie_highest(v, members, offsets):
             v[members[i]] = best
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def tie_lowest(v, members, offsets):
     """Give the states of each group the lowest value among them, and 0 where that is +inf."""
     for g in range(offsets.size - 1):
@@ -239,47 +521,26 @@ def tie_lowest(v, members, offsets):
             v[members[i]] = least
 
 
-@njit(cache=True, nogil=True)
-def jacobi(model, gamma, v, w, members, offsets, scratch):
-    """One sweep w = T v, groups tied; (least, greatest) of w - v."""
-    q = np.empty(model.num_actions)
-    for s in range(model.num_states):
-        action_values(model, gamma, v, s, q, scratch)
-        best = q[0]
-        for a in range(1, model.num_actions):
-            best = max(best, q[a])
-        w[s] = best
-    if offsets.size > 1:
-        tie_highest(w, members, offsets)
+@njit(cache=True, nogil=True, error_model="numpy")
+def _changes(v, w):
     low = math.inf
     high = -math.inf
-    for s in range(model.num_states):
+    for s in range(v.size):
         change = w[s] - v[s] if w[s] != v[s] else 0.0
         low = min(low, change)
         high = max(high, change)
     return low, high
 
 
-@njit(cache=True, nogil=True)
-def gauss_seidel(model, gamma, v, w, backwards, members, offsets, grouped, scratch):
-    """One sweep in place, in the order of the states or against it; (least, greatest) change.
+@njit(cache=True, nogil=True, error_model="numpy")
+def in_place(model, scratch, gamma, v, w, backwards, members, offsets, grouped):
+    """One sweep within v, in the order of the states or against it; (least, greatest) change.
 
     The states of a group keep their common value until the end of the sweep (w is room for what each is worth alone),
     and so none is ever seen at less than the group.
     """
-    tied = offsets.size > 1
-    low = math.inf
-    high = -math.inf
-    for i in range(model.num_states):
-        s = model.num_states - 1 - i if backwards else i
-        new = solved_value(model, gamma, v, s, scratch)
-        if tied and grouped[s]:
-            w[s] = new
-        elif new != v[s]:
-            low = min(low, new - v[s])
-            high = max(high, new - v[s])
-            v[s] = new
-    if tied:
+    low, high = _any_sweep(model, scratch, gamma, v, w, backwards, grouped)
+    if offsets.size > 1:
         tie_highest(w, members, offsets)
         for i in range(members.size):
             s = members[i]
@@ -290,18 +551,23 @@ def gauss_seidel(model, gamma, v, w, backwards, members, offsets, grouped, scrat
     return low, high
 
 
-@njit(cache=True, nogil=True)
-def run_sweeps(model, gamma, v, w, in_place, done, limit, enough, history, members, offsets, grouped, scratch):
+@njit(cache=True, nogil=True, error_model="numpy")
+def run_sweeps(model, scratch, gamma, v, w, gauss_seidel, done, limit, enough, history, members, offsets, grouped):
     """Up to ``limit`` sweeps; ends when the spread of changes max(0, greatest) + max(0, -least) is at most ``enough``.
 
-    The values are in v before and after; w is room for them. history[i] becomes the spread of the i-th sweep.
-    Returns how many sweeps were made.
+    The values are in v before and after; w is room for them. Gauss-Seidel sweeps run forwards and backwards in turn,
+    ``done`` of them before. history[i] becomes the spread of the i-th sweep. Returns how many sweeps were made.
     """
+    q = np.empty((0, model.num_actions))
+    none = np.empty(0, np.int64)
     for i in range(limit):
-        if in_place:
-            low, high = gauss_seidel(model, gamma, v, w, (done + i) % 2 == 1, members, offsets, grouped, scratch)
+        if gauss_seidel:
+            low, high = in_place(model, scratch, gamma, v, w, (done + i) % 2 == 1, members, offsets, grouped)
         else:
-            low, high = jacobi(model, gamma, v, w, members, offsets, scratch)
+            _any_backup(model, scratch, gamma, v, w, q, none, none, 0.0)
+            if offsets.size > 1:
+                tie_highest(w, members, offsets)
+            low, high = _changes(v, w)
             v[:] = w
         spread = max(0.0, high) + max(0.0, -low)
         history[i] = spread
@@ -310,48 +576,30 @@ def run_sweeps(model, gamma, v, w, in_place, done, limit, enough, history, membe
     return limit
 
 
-@njit(cache=True, nogil=True)
-def q_table(model, gamma, v, q, scratch):
-    """q(s, a) of every pair into q [S, A]."""
-    for s in range(model.num_states):
-        action_values(model, gamma, v, s, q[s], scratch)
+# --- rounding -------------------------------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True)
-def greedy(model, gamma, v, slack, policy, scratch):
-    """The first action of each state whose value is within ``slack`` of the best; 0 where none is available."""
-    q = np.empty(model.num_actions)
-    for s in range(model.num_states):
-        action_values(model, gamma, v, s, q, scratch)
-        best = q[0]
-        for a in range(1, model.num_actions):
-            best = max(best, q[a])
-        policy[s] = 0
-        for a in range(model.num_actions):
-            if q[a] > -math.inf and q[a] >= best - slack:
-                policy[s] = a
-                break
+@njit(cache=True, nogil=True, error_model="numpy")
+def _explicit_rounding(num_states, num_actions, offsets, reward, terminated, scale, error):
+    largest = 0.0
+    for s in range(num_states):
+        worst = 0.0
+        for pair in range(s * num_actions, (s + 1) * num_actions):
+            size = 0.0
+            continues = False
+            for i in range(offsets[pair], offsets[pair + 1]):
+                size = max(size, abs(reward[i]))
+                continues = continues or not terminated[i]
+            largest = max(largest, size)
+            if continues:
+                size += scale
+            if size > 0.0:
+                n = offsets[pair + 1] - offsets[pair]
+                worst = max(worst, 1.02 * (2 * n + 6) * UNIT_ROUNDOFF * size + UNDERFLOW)
+        error[s] = worst
+    return largest
 
 
-@njit(cache=True, nogil=True)
-def evaluate(model, gamma, policy, v, w):
-    """One sweep w(s) = q(s, policy(s)); a policy of -1 leaves the state at +inf (for `tie_lowest`)."""
-    for s in range(model.num_states):
-        if policy[s] < 0:
-            w[s] = math.inf
-            continue
-        total = 0.0
-        mass = 0.0
-        for k in range(count(model, s, policy[s])):
-            p, to, x, terminated = outcome(model, s, policy[s], k)
-            if not terminated:
-                x = x + gamma * v[to]
-            total += p * x
-            mass += p
-        w[s] = total / mass if mass > 0.0 else -math.inf
-
-
-@njit(cache=True, nogil=True)
 def rounding(model, scale, error):
     """For each state a bound on |computed - exact| of any of its backups, where |v| <= scale, into error [S].
 
@@ -362,57 +610,56 @@ def rounding(model, scale, error):
     the denominator of g and the rounding of this very formula, is enough for n < 10^13. Where every number is 0 so is
     the error; elsewhere UNDERFLOW covers products too small for a normal float.
 
-    Also returns the largest |r|.
+    On a grid one bound holds for all cells but walls and terminals, from the largest of its rewards.
+
+    Returns the largest |r|, or a bound on it.
     """
+    if not isinstance(model, GridArrays):
+        return _explicit_rounding(
+            model.num_states, model.num_actions, model.offsets, model.reward, model.terminated, scale, error
+        )
     largest = 0.0
-    for s in range(model.num_states):
-        worst = 0.0
-        for a in range(model.num_actions):
-            n = count(model, s, a)
-            size = 0.0
-            continues = False
-            for k in range(n):
-                _, _, r, terminated = outcome(model, s, a, k)
-                size = max(size, abs(r))
-                continues = continues or not terminated
-            largest = max(largest, size)
-            if continues:
-                size += scale
-            if size > 0.0:
-                worst = max(worst, 1.02 * (2 * n + 6) * UNIT_ROUNDOFF * size + UNDERFLOW)
-        error[s] = worst
+    for terms in ((model.step_reward, model.bump_reward), (model.enter_reward,), (model.leave_reward,)):
+        largest += max(float(np.abs(term).max()) for term in terms)
+    largest *= 1.01
+    n = model.slip.shape[2]
+    size = largest + scale
+    bound = 1.02 * (2 * n + 6) * UNIT_ROUNDOFF * size + UNDERFLOW if size > 0.0 else 0.0
+    error[:] = np.where(model.wall | model.terminal, 0.0, bound)[model.tiles]
     return largest
 
 
-@njit(cache=True, nogil=True)
-def _gain(model, v, s, a):
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def _gain(offsets, next_state, probability, reward, terminated, v, s, pair):
     """q(s, a) - v(s) without discounting, and a bound on the rounding of it; (-inf, 0) without outcomes.
 
     Written as sum p_k / P (r_k + (v(s_k) - v(s))): what is lost to rounding is then in proportion to |r_k| and
     |v(s_k) - v(s)|, not to |v|, and nothing is where the values around s are equal and nothing is earned. Each term
     passes at most n + 2 roundings, so the bound of `rounding` holds with these sizes in place of |r| and |v|.
     """
-    n = count(model, s, a)
-    if n == 0:
+    first = offsets[pair]
+    last = offsets[pair + 1]
+    if first == last:
         return -math.inf, 0.0
     total = 0.0
     mass = 0.0
     size = 0.0
     moved = False
-    for k in range(n):
-        p, to, r, terminated = outcome(model, s, a, k)
-        step = (0.0 if terminated else v[to]) - v[s]
+    for i in range(first, last):
+        p = probability[i]
+        r = reward[i]
+        step = (0.0 if terminated[i] else v[next_state[i]]) - v[s]
         total += p * (r + step)
         size += p * (abs(r) + abs(step))
         mass += p
         moved = moved or r != 0.0 or step != 0.0
-    error = 1.02 * (2 * n + 6) * UNIT_ROUNDOFF * (size / mass) + UNDERFLOW if moved else 0.0
+    error = 1.02 * (2 * (last - first) + 6) * UNIT_ROUNDOFF * (size / mass) + UNDERFLOW if moved else 0.0
     return total / mass, error
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _moved_up(v, gain):
-    """The least float that is found >= v + gain, exactly."""
+    """A float that is at least v + gain, exactly."""
     to = v + gain
     if gain == 0.0 or not math.isfinite(to):
         return to
@@ -421,39 +668,41 @@ def _moved_up(v, gain):
     return np.nextafter(to, math.inf)
 
 
-@njit(cache=True, nogil=True)
-def image_above(model, v, w):
-    """w(s) >= (T v)(s) without discounting, rounding included; -inf where no action is available."""
-    for s in range(model.num_states):
+@njit(cache=True, nogil=True, error_model="numpy")
+def _above_loop(num_states, num_actions, offsets, next_state, probability, reward, terminated, v, w):
+    for s in range(num_states):
         w[s] = -math.inf
         if v[s] == -math.inf:
             continue
-        for a in range(model.num_actions):
-            gain, error = _gain(model, v, s, a)
+        for pair in range(s * num_actions, (s + 1) * num_actions):
+            gain, error = _gain(offsets, next_state, probability, reward, terminated, v, s, pair)
             if gain > -math.inf:
                 w[s] = max(w[s], _moved_up(v[s], gain + error))
 
 
-@njit(cache=True, nogil=True)
-def image_below(model, policy, v, w):
-    """w(s) <= (T_pi v)(s) without discounting, rounding included; +inf where the policy is -1."""
-    for s in range(model.num_states):
+@njit(cache=True, nogil=True, error_model="numpy")
+def _below_loop(num_states, num_actions, offsets, next_state, probability, reward, terminated, policy, v, w):
+    for s in range(num_states):
+        w[s] = math.inf
         if policy[s] < 0:
-            w[s] = math.inf
             continue
         w[s] = -math.inf
         if v[s] > -math.inf:
-            gain, error = _gain(model, v, s, policy[s])
+            pair = s * num_actions + policy[s]
+            gain, error = _gain(offsets, next_state, probability, reward, terminated, v, s, pair)
             if gain > -math.inf:
                 w[s] = -_moved_up(-v[s], error - gain)
 
 
-@njit(cache=True, nogil=True)
-def count_pairs(model):
-    """How many (state, action) pairs have outcomes."""
-    total = 0
-    for s in range(model.num_states):
-        for a in range(model.num_actions):
-            if count(model, s, a) > 0:
-                total += 1
-    return total
+@njit(cache=True, nogil=True, error_model="numpy")
+def image_above(m, v, w):
+    """w(s) >= (T v)(s) without discounting, rounding included; -inf where no action is available. Explicit models."""
+    _above_loop(m.num_states, m.num_actions, m.offsets, m.next_state, m.probability, m.reward, m.terminated, v, w)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def image_below(m, policy, v, w):
+    """w(s) <= (T_pi v)(s) without discounting, rounding included; +inf where the policy is -1. Explicit models."""
+    _below_loop(
+        m.num_states, m.num_actions, m.offsets, m.next_state, m.probability, m.reward, m.terminated, policy, v, w
+    )
