@@ -81,7 +81,8 @@ def find_place(world: str) -> Place:
 
     known = {name: map_name for name, (map_name, _) in WORLDS.items()}
     short = {name.partition("/")[2]: name for name in known}
-    name = short.get(world, world)
+    by_map = {map_name: name for name, map_name in known.items()}
+    name = short.get(world, by_map.get(world, world))
     if name in known or world in GridSpec.builtin_names():
         spec = GridSpec.builtin(known.get(name, world))
         text = None

@@ -172,7 +172,7 @@ class Engine:
         if self._warmed and done:
             rate = done / max(spent, 1e-6)
             self._rate = rate if not self._rate else 0.7 * self._rate + 0.3 * rate
-        elif self._saying:
+        if self._saying and self._warmed:
             self._saying = False
             self._say("")
         if not self._warmed:

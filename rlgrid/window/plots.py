@@ -53,13 +53,13 @@ def curves(state: State) -> list[tuple[str, Curve, str, str]]:
     elif "loss" in shot.metrics or state.agent == "dqn":
         found.append(("Loss of the network", state.error_curve, words, "log"))
     elif state.model is not None and not acts:
-        found.append(("Distance to the optimum, max |V − V*|", state.error_curve, words, "log"))
+        found.append(("Distance to V*, the greatest", state.error_curve, words, "log"))
     if state.model is not None:
         regret = state.regret_curve.last if shot.regret is None else shot.regret
         title = "Regret of the policy, exact" if acts else "Regret of the greedy policy, exact"
         found.append((title, state.regret_curve, "" if regret is None else percent(regret), "share"))
     returned = state.return_curve.last
-    title = "Discounted return per walk" if state.plans else "Return per episode, mean of 100"
+    title = "Discounted return per walk" if state.plans else "Mean return of 100 episodes"
     found.append((title, state.return_curve, "" if returned is None else numbers.fixed(returned, 3), ""))
     return found
 
@@ -94,7 +94,7 @@ def _range(curve: Curve, log: bool, share: bool) -> tuple[float, float]:
         return 0.0, 1.0
     if high == low:
         return low - 0.5, high + 0.5
-    return low - 0.04 * (high - low), high + 0.04 * (high - low)
+    return low, high
 
 
 def paint(canvas: Canvas, state: State) -> None:

@@ -64,7 +64,7 @@ def _row(canvas: Canvas, parameter: Parameter, y: int) -> int:
         if parameter.name == "method":
             canvas.control("toggle", value.inflate(8, 8), tip="the other order")
         return y + 24
-    canvas.slider(f"parameter:{parameter.name}", MARGIN, right, y + 18, parameter.part, tip=parameter.label)
+    canvas.slider(f"parameter:{parameter.name}", MARGIN, right, y + 18, parameter.part)
     return y + 44
 
 
