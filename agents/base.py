@@ -22,7 +22,6 @@ import json
 import math
 import signal
 import threading
-import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -36,6 +35,7 @@ from numpy.typing import NDArray
 
 from rlgrid.agents import checkpoint
 from rlgrid.agents.checkpoint import CheckpointError
+from rlgrid.agents.progress import Log, show_progress
 from rlgrid.agents.world import World
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ Callback = Callable[["Agent"], "bool | None"]
 
 PYTHON_CHUNK = 1_000
 MOST = 2**62  # of anything that is counted: kernels count in 64 bits
-REFRESH = 0.1  # seconds between two states of the progress bar
 RECENT = 100  # episodes over which the mean return is shown, as in Stable-Baselines3
 
 
@@ -202,8 +201,8 @@ class Agent(ABC):
             raise ValueError("there is no run to resume: call learn(total_timesteps) first")
         if log_interval is not None:
             log_interval = check_count("log_interval", log_interval)
-        log = _Log(self, log_interval)
-        with self._deferred_interrupt(), _progress(self, progress_bar) as show:
+        log = Log(self, log_interval)
+        with self._deferred_interrupt(), show_progress(self, progress_bar) as show:
             while not self._finished():
                 most = self.chunk_size
                 if self.total_timesteps is not None:
@@ -517,85 +516,3 @@ class Agent(ABC):
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={json.dumps(value)}" for name, value in self._settings().items())
         return f"{type(self).__name__}({settings}, num_timesteps={self.num_timesteps})"
-
-
-# --- what a person sees of a run --------------------------------------------------------------------------------------
-
-
-def _format(metrics: dict[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-
-
-class _Log:
-    """A line after every ``interval`` episodes, or units where there are no episodes."""
-
-    def __init__(self, agent: Agent, interval: int | None) -> None:
-        self._agent, self._interval = agent, interval
-        self._last = self._count()
-        self._begin, self._first = time.perf_counter(), agent.num_timesteps
-
-    def _count(self) -> int:
-        return len(self._agent.episode_returns) if self._agent.unit == "step" else self._agent.num_timesteps
-
-    def line(self) -> None:
-        if self._interval is None or self._count() < self._last + self._interval:
-            return
-        self._last = self._count()
-        agent = self._agent
-        speed = (agent.num_timesteps - self._first) / max(time.perf_counter() - self._begin, 1e-9)
-        print(f"{agent.unit} {agent.num_timesteps}  {_format(agent.metrics())}  {speed:,.0f} {agent.unit}s/s")
-
-
-@contextmanager
-def _progress(agent: Agent, enabled: bool) -> Iterator[Callable[[], None]]:
-    if not enabled:
-        yield lambda: None
-        return
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-    from rich.table import Column
-
-    first, begin = agent.num_timesteps, time.perf_counter()
-    due = begin
-
-    def fixed() -> Column:
-        return Column(no_wrap=True)
-
-    columns = (
-        TextColumn("{task.description}", table_column=fixed()),
-        BarColumn(bar_width=20, table_column=fixed()),
-        TaskProgressColumn(table_column=fixed()),
-        TextColumn("{task.fields[speed]}", table_column=fixed()),
-        TimeElapsedColumn(table_column=fixed()),
-        TimeRemainingColumn(table_column=fixed()),
-        # What has no room on the line is the metrics.
-        TextColumn("{task.fields[metrics]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
-    )
-    with Progress(*columns, expand=True) as progress:
-        name = type(agent).__name__
-        task = progress.add_task(name, total=agent.total_timesteps, completed=first, speed="", metrics="")
-
-        def show(last: bool = False) -> None:
-            nonlocal due
-            now = time.perf_counter()
-            if now < due and not last:
-                return
-            due = now + REFRESH
-            speed = (agent.num_timesteps - first) / max(now - begin, 1e-9)
-            progress.update(
-                task,
-                completed=agent.num_timesteps,
-                speed=f"{speed:,.0f} {agent.unit}s/s",
-                metrics=_format(agent.metrics()),
-            )
-
-        try:
-            yield show
-        finally:
-            show(last=True)
