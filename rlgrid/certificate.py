@@ -108,6 +108,14 @@ class Problem:
         self._tie_highest(v)
         return v
 
+    def least_reward(self) -> float:
+        """At most the smallest reward there is."""
+        m = self.arrays
+        if hasattr(m, "reward"):
+            return float(m.reward.min(initial=0.0))
+        step = min(float(m.step_reward.min()), float(m.bump_reward.min()))
+        return step + min(0.0, float(m.enter_reward.min())) + float(m.leave_reward.min())
+
     def _backup(
         self, arrays: Any, v: Floats, q: Floats = _NO_TABLE, follow: Ints = _NO_STATES, policy: Ints = _NO_STATES
     ) -> Floats:

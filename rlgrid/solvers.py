@@ -3,8 +3,9 @@
     V_{i+1}(s) = max_a sum_k p_k (r_k + gamma V_i(s_k))           Bellman (1957); Sutton & Barto, 2nd ed., eq. 4.10
 
 `value_iteration` sweeps over all states from the old values (Jacobi), `gauss_seidel` in place, forwards and backwards
-in turn, each action's own loop solved for. `auto` is Gauss-Seidel, which needs fewer sweeps (at gamma = 1 with groups
-of states that are tied to one value, value iteration; see `rlgrid.undiscounted`).
+in turn, each action's own loop solved for. Both begin at V_0 = 0 or `initial_values`. `auto` is Gauss-Seidel; where
+some reward is negative, gamma < 1 and nobody watches or gave values, it begins at r_min / (1 - gamma), which no value
+can be below: regions that the agent can never leave are then right at once instead of at the rate gamma.
 
 When it stops. With d = V_{i+1} - V_i the optimum of a discounted model lies within gamma / (1 - gamma) times
 max(0, max d) above and max(0, -min d) below V_{i+1}; when half of the sum is within the tolerance a certificate is
@@ -57,6 +58,7 @@ METHODS = ("auto", "value_iteration", "gauss_seidel")
 CRITERIA = ("discounted",)
 CHUNK_SECONDS = 0.02  # sweeps run in one piece between two looks at the clock, the keyboard and the progress bar
 SHOWN_TIE = 1e-9  # `Sweeps.greedy`: actions within this share of the scale of the values are shown as equally good
+EXACT_STATES = 100_000  # up to so many states the reference of a regret is the exact value of the optimal policy
 GLANCE = 300  # sweeps that bounds at gamma = 1 may take while they are only looked at
 
 
@@ -107,6 +109,13 @@ class Sweeps:
         self.sweeps = 0
         self._other = np.empty_like(self.values)
         self._certificate: tuple[int, Certificate] | None = None
+
+    def _start_low(self) -> None:
+        least = self._problem.least_reward()
+        if self.gamma < 1.0 and least < 0.0:
+            low = least / (1.0 - self.gamma)
+            if low > -1e100:
+                self.values = np.where(self.model.absorbing, 0.0, low)
 
     def sweep(self) -> None:
         """One sweep over all states."""
@@ -253,6 +262,8 @@ def solve(
         return _solve_horizon(model, gamma, steps, tolerance)
     begun = time.perf_counter()
     sweeps = Sweeps(model, gamma, method, initial_values)
+    if method == "auto" and initial_values is None and callback is None:
+        sweeps._start_low()
     run = _Run(sweeps, tolerance, begun, max_sweeps, time_limit, callback)
     if progress_bar:
         run.with_progress()
@@ -569,7 +580,10 @@ def share_of_regret(model: MDP | GridModel, policy: ArrayLike, gamma: float | No
     known = _REFERENCES.setdefault(model, {})
     if gamma not in known:
         horizon = model.max_episode_steps if gamma == 1.0 else None
-        best = solve(model, gamma, tolerance=1e-9 * 1e3, horizon=horizon).values
+        solution = solve(model, gamma, horizon=horizon)
+        best = solution.values
+        if horizon is None and model.num_states <= EXACT_STATES:
+            best = np.maximum(policy_values(model, solution.policy, gamma), best - solution.error_bound)
         mask = model.available
         allowed = np.ones((model.num_states, model.num_actions)) if mask is None else mask.astype(np.float64)
         uniform = policy_values(model, allowed / allowed.sum(axis=1, keepdims=True), gamma, horizon)

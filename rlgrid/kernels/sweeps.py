@@ -1,7 +1,7 @@
 """Sweeps of dynamic programming over either form of a model.
 
-    backup         w(s) = max_a q(s, a),  q(s, a) = sum_k p_k / P (r_k + gamma v(s_k)),  P = sum_k p_k  (value iteration)
-                   and on request q itself, a greedy policy, or w(s) = q(s, policy(s))
+    backup         w(s) = max_a q(s, a),  q(s, a) = sum_k p_k / P (r_k + gamma v(s_k)),  P = sum_k p_k
+                   (value iteration); on request q itself, a greedy policy, or w(s) = q(s, policy(s))
     in_place       the same within one array, each action's own loop solved for (Puterman 1994, section 6.3.3)
     image_above, image_below      bounds of T v and T_pi v without discounting, rounding included
 
@@ -568,7 +568,8 @@ def run_sweeps(model, scratch, gamma, v, w, gauss_seidel, done, limit, enough, h
             if offsets.size > 1:
                 tie_highest(w, members, offsets)
             low, high = _changes(v, w)
-            v[:] = w
+            for s in range(v.size):  # numba takes seconds to compile v[:] = w
+                v[s] = w[s]
         spread = max(0.0, high) + max(0.0, -low)
         history[i] = spread
         if not spread > enough:
