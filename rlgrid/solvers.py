@@ -450,29 +450,31 @@ def _middle(found: Certificate) -> Floats:
 # --- finite horizon -------------------------------------------------------------------------------------------------
 
 
+def _step_above(problem: Problem, after: Floats) -> Floats:
+    return problem.sweep(after, problem.rounding(magnitude(after)))
+
+
+def _step_below(problem: Problem, policy: Ints, after: Floats) -> Floats:
+    return problem.sweep_policy(policy, after, problem.rounding(magnitude(after)))
+
+
 def _solve_horizon(model: MDP | GridModel, gamma: float, steps: int, tolerance: float) -> Solution:
     """Backward induction (Puterman 1994, section 4.5).
 
-    The computed values[t] is off by at most e(t) = gamma e(t + 1) + the rounding of a backup, and V^policy is at most
-    as far below it, since the policy is greedy for the computed sums.
+    The bounds go backwards too, from 0: upper[t] = T upper[t + 1] and lower[t] = T_policy lower[t + 1], computed, with
+    the rounding of a backup added and subtracted.
     """
     begun = time.perf_counter()
     problem = Problem.plain(model, gamma)
     S = model.num_states
-    values = np.zeros((steps + 1, S))
+    values, lower, upper = (np.zeros((steps + 1, S)) for _ in range(3))
     policy = np.zeros((steps, S), np.int64)
-    error = np.zeros((steps + 1, S))
-    still = np.asarray(model.absorbing)
-    bound = 0.0
     for t in range(steps - 1, -1, -1):
         policy[t] = problem.policy(values[t + 1])
-        values[t] = problem.sweep_policy(policy[t], values[t + 1], np.zeros(S))
-        tie = float((problem.sweep(values[t + 1]) - values[t]).max())
-        rounding = float(problem.rounding(magnitude(values[t + 1])).max())
-        bound = float(np.nextafter((gamma * bound + tie + rounding) * (1.0 + 1e-12), np.inf)) if rounding else 0.0
-        error[t] = np.where(still, 0.0, bound)
-    lower = np.where(error > 0, np.nextafter(values - error, -np.inf), values)
-    upper = np.where(error > 0, np.nextafter(values + error, np.inf), values)
+        values[t] = problem.sweep_policy(policy[t], values[t + 1])
+        lower[t] = _step_below(problem, policy[t], lower[t + 1])
+        upper[t] = _step_above(problem, upper[t + 1])
+    values = np.clip(values, lower, upper)
     worst = distance(values, lower, upper)
     converged = worst <= tolerance
     reason = "" if converged else f"rounding forbids more than an error of {worst:.3g}; the tolerance is {tolerance:g}"
@@ -550,9 +552,9 @@ def _verify_horizon(model: MDP | GridModel, gamma: float, solution: Solution, po
     if (lower[steps] > 0).any() or (upper[steps] < 0).any():
         raise ValueError("with no step left every value is 0, which is not within the bounds")
     for t in range(steps):
-        up = problem.sweep(upper[t + 1], problem.rounding(magnitude(upper[t + 1])))
-        low = problem.sweep_policy(policy[t], lower[t + 1], problem.rounding(magnitude(lower[t + 1])))
-        holds = (up <= upper[t]) & (low >= lower[t])
+        holds = (_step_above(problem, upper[t + 1]) <= upper[t]) & (
+            _step_below(problem, policy[t], lower[t + 1]) >= lower[t]
+        )
         if not holds.all():
             raise ValueError(
                 f"state {int(holds.argmin())} after {t} steps: the bounds do not follow from the next step's"
