@@ -1,0 +1,166 @@
+"""Value iteration one sweep at a time, with what is proven after each.
+
+    V_{i+1}(s) = max_a sum_k p_k (r_k + gamma V_i(s_k))           Bellman (1957); Sutton & Barto, 2nd ed., eq. 4.10
+
+Nothing here decides when to stop: `rlgrid.solve` does, and so do an agent and a window that show V_0, V_1, V_2 ...
+Bounds cost a few sweeps and are worked out when they are asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rlgrid.certificate import Certificate, Problem, certify, distance, magnitude
+from rlgrid.mdp import check_gamma
+
+if TYPE_CHECKING:
+    from rlgrid.gridmodel import GridModel
+    from rlgrid.mdp import MDP
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+METHODS = ("auto", "value_iteration", "gauss_seidel")
+SHOWN_TIE = 1e-9  # `Sweeps.greedy`: actions within this share of the scale of the values are shown as equally good
+GLANCE = 300  # sweeps that bounds at gamma = 1 may take while they are only looked at
+
+
+class Sweeps:
+    """Value iteration one sweep at a time; what `solve` is built on.
+
+    Args:
+        model: the model. gamma: the discount factor; the model's if None.
+        method: "value_iteration", "gauss_seidel" or "auto".
+        initial_values: float [S], V_0; zeros if None.
+
+    Attributes:
+        values: float64 [S], V_i after i sweeps. residual: float64 [S], the change of the last sweep (0 before one).
+        sweeps: i.
+
+    At gamma = 1 states that can be reached from each other at no cost are tied to one value, and states that can
+    neither end the episode nor rest at no cost are at -inf from the start (`rlgrid.undiscounted`).
+
+    Raises:
+        ValueError, TypeError: on bad arguments, or where values may be infinite.
+    """
+
+    def __init__(
+        self,
+        model: MDP | GridModel,
+        gamma: float | None = None,
+        method: str = "value_iteration",
+        initial_values: ArrayLike | None = None,
+    ) -> None:
+        self.model = model
+        self.gamma = check_gamma(model.gamma if gamma is None else gamma)
+        if method not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
+        given = _check_initial(initial_values, model.num_states)
+        self._problem = Problem.of(model, self.gamma)
+        if method == "auto":
+            method = "gauss_seidel"
+        self.method = method
+        self.values = self._problem.start(given)
+        self.residual = np.zeros(model.num_states)
+        self.sweeps = 0
+        self._other = np.empty_like(self.values)
+        self._certificate: tuple[int, Certificate] | None = None
+
+    def _start_low(self) -> None:
+        least = self._problem.least_reward()
+        if self.gamma < 1.0 and least < 0.0:
+            low = least / (1.0 - self.gamma)
+            if low > -1e100:
+                self.values = np.where(self.model.absorbing, 0.0, low)
+
+    def sweep(self) -> None:
+        """One sweep over all states."""
+        before = self.values.copy()
+        self.run(1, 0.0)
+        with np.errstate(invalid="ignore"):
+            self.residual = np.where(self.values == before, 0.0, self.values - before)
+
+    def run(self, limit: int, enough: float) -> Floats:
+        """Up to ``limit`` sweeps in one piece, until their spread of changes is at most ``enough``.
+
+        Returns the spread of each sweep, max(0, max change) + max(0, -min change). `residual` is left as it was.
+        """
+        from rlgrid.kernels.sweeps import run_sweeps
+
+        problem = self._problem
+        history = np.empty(limit)
+        made = run_sweeps(
+            problem.arrays,
+            problem.scratch,
+            self.gamma,
+            self.values,
+            self._other,
+            self.method == "gauss_seidel",
+            self.sweeps,
+            limit,
+            enough,
+            history,
+            problem.members,
+            problem.offsets,
+            problem.grouped,
+        )
+        self.sweeps += int(made)
+        self._certificate = None
+        return history[:made]
+
+    def q_values(self) -> Floats:
+        """float64 [S, A]: q of every pair under the present values; -inf where an action is not available."""
+        return self._problem.q_values(self.values)
+
+    def policy(self) -> Ints:
+        """int64 [S]: the first of the best actions; at gamma = 1 proper (it ends episodes), whatever ties say."""
+        return self._problem.policy(self.values)
+
+    def greedy(self) -> NDArray[np.bool_]:
+        """bool [S, A]: all the best actions, equal up to 1e-9 of the scale of the values."""
+        q = self.q_values()
+        best = q.max(axis=1, keepdims=True)
+        ties: NDArray[np.bool_] = (q >= best - SHOWN_TIE * magnitude(self.values)) & (q > -np.inf)
+        return ties
+
+    def certificate(self, patience: int = GLANCE) -> Certificate:
+        """Proven bounds from the present values; worked out when first asked for after a sweep."""
+        if self._certificate is None or self._certificate[0] < patience:
+            self._certificate = (patience, certify(self._problem, self.values, patience))
+        return self._certificate[1]
+
+    @property
+    def lower(self) -> Floats:
+        """float64 [S], proven: lower <= V^policy <= V*; -inf while nothing is proven."""
+        return self.certificate().lower
+
+    @property
+    def upper(self) -> Floats:
+        """float64 [S], proven: V* <= upper; +inf while nothing is proven."""
+        return self.certificate().upper
+
+    @property
+    def error_bound(self) -> float:
+        """Proven: max |values - V*| is at most this; inf while nothing is proven."""
+        found = self.certificate()
+        return distance(self.values, found.lower, found.upper)
+
+    def converged(self, tolerance: float) -> bool:
+        """Whether the present values are proven to be within ``tolerance`` of V*."""
+        return self.error_bound <= tolerance
+
+
+def _check_initial(given: ArrayLike | None, num_states: int) -> Floats | None:
+    if given is None:
+        return None
+    values = np.array(given, dtype=np.float64)
+    if values.shape != (num_states,):
+        raise ValueError(f"initial_values must have shape ({num_states},), one value a state, not {values.shape}")
+    wrong = np.flatnonzero(np.isnan(values) | (values == np.inf))
+    if wrong.size:
+        raise ValueError(f"initial value of state {wrong[0]} is {values[wrong[0]]}: it must be finite")
+    values[values == -np.inf] = 0.0  # hopeless states of an earlier solution; they are found again
+    return values
