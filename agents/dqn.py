@@ -39,7 +39,7 @@ POLICIES = ("MlpPolicy",)
 MOST_PARAMETERS = 2**27  # 0.5 GB, five times
 MOST_EPISODES = 4_096  # that one call of the kernel may end: so long is the list that takes them
 
-_STATE = ("theta", "target", "mean", "square", "counters", "measures", "visits", "td_error")
+_STATE = ("theta", "target", "mean", "square", "counters", "measures", "reward_range", "visits", "td_error")
 _MEMORY = ("observations", "next_observations", "actions", "rewards", "terminated", "ends")
 
 
@@ -73,6 +73,8 @@ class DQN(Agent):
             "initializer" ("he" or "glorot"; None takes He's for those of the ReLU family, Glorot's otherwise).
         double_q: take the target's action from the online network. On by default: the maximum of a noisy estimate is
             biased upwards, and in a slippery world that bias decides between actions.
+        clip_targets: hold targets between r_min / (1 - gamma) and r_max / (1 - gamma), with the rewards seen so far and
+            0: no return lies outside, but the estimates of a network that bootstraps from itself may run away there.
         loss: "huber" (bounded influence of one transition) or "mse".
         adam_epsilon: added to the root of Adam's second moment.
         seed, compiled: see `Agent`.
@@ -105,6 +107,7 @@ class DQN(Agent):
         policy_kwargs: Mapping[str, Any] | None = None,
         *,
         double_q: bool = True,
+        clip_targets: bool = True,
         loss: str = "huber",
         adam_epsilon: float = 1e-8,
         seed: int | None = None,
@@ -131,6 +134,7 @@ class DQN(Agent):
         self.max_grad_norm = check_number("max_grad_norm", max_grad_norm, 0.0, math.inf, open_low=True)
         self.n_steps = check_count("n_steps", n_steps)
         self.double_q = bool(double_q)
+        self.clip_targets = bool(clip_targets)
         if loss not in LOSSES:
             raise ValueError(f"loss must be one of {', '.join(LOSSES)}, not {loss!r}")
         self.loss = loss
@@ -198,6 +202,7 @@ class DQN(Agent):
             available=np.zeros((0, 0), np.bool_) if available is None else np.array(available, np.bool_),
             visits=np.zeros(states, np.int64),
             td_error=np.zeros(states),
+            reward_range=np.zeros(2),
             counters=counters,
             measures=np.zeros(3),
         )
@@ -226,6 +231,7 @@ class DQN(Agent):
             epsilon_horizon=self.exploration_fraction * total,
             max_grad_norm=self.max_grad_norm,
             double_q=self.double_q,
+            clip_targets=self.clip_targets,
             huber=self.loss == "huber",
             beta1=0.9,
             beta2=0.999,
@@ -283,8 +289,6 @@ class DQN(Agent):
                 while done < max_steps and not self._interrupted:
                     action = act(learner, rule, self.num_timesteps, stream)
                     arrival, reward, terminated, truncated = self._step_env(action + self._first_action)
-                    if not math.isfinite(reward):
-                        raise ValueError(f"step {self.num_timesteps}: the environment's reward is {reward}, not finite")
                     self._put(learner.arrival, arrival)
                     healthy = observe(learner, rule, self.num_timesteps, action, reward, terminated, truncated, stream)
                     self._end_step(arrival, terminated or truncated)
@@ -439,6 +443,7 @@ class DQN(Agent):
                 "initializer": self.initializer,
             },
             "double_q": self.double_q,
+            "clip_targets": self.clip_targets,
             "loss": self.loss,
             "adam_epsilon": self.adam_epsilon,
         }

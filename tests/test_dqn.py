@@ -73,6 +73,7 @@ class Naive:
         self.layout = learner.layout
         self.m, self.v, self.n = np.zeros_like(self.theta), np.zeros_like(self.theta), 0
         self.memory = []
+        self.seen = {0.0}
         self.draws = np.random.default_rng(agent.seed)
         self.draws.random(sum(units * inputs for inputs, units, *_ in self.layout.tolist()))
 
@@ -114,6 +115,8 @@ class Naive:
         later = self.outputs(self.target, following)[-1]
         chooser = self.outputs(self.theta, following)[-1] if agent.double_q else later
         goal = reward + discount * later[each, chooser.argmax(axis=1)]
+        if agent.clip_targets:
+            goal = np.clip(goal, min(self.seen) / (1 - agent.gamma), max(self.seen) / (1 - agent.gamma))
         ys = self.outputs(self.theta, x)
         delta = np.zeros_like(ys[-1])
         error = ys[-1][each, action] - goal
@@ -142,6 +145,8 @@ class Naive:
         {"tau": 1.0, "target_update_interval": 20, "train_freq": 4, "gradient_steps": 3, "max_grad_norm": 0.05},
         {"policy_kwargs": {"net_arch": []}, "buffer_size": 60},
         {"n_steps": 3, "buffer_size": 70},
+        {"gamma": 0.2, "clip_targets": True},
+        {"gamma": 0.2, "clip_targets": False},
         {"policy_kwargs": {"net_arch": [8, 12, 8]}, "gradient_steps": -1, "train_freq": (5, "step")},
     ],
 )
@@ -164,6 +169,7 @@ def test_a_run_is_the_rule_written_out(discrete, settings):
         action = naive.act(x, epsilon)
         observation, reward, terminated, truncated, _ = env.step(action + (0 if discrete else 5))
         following = encode(observation)
+        naive.seen.add(float(reward))
         naive.newest = t % agent.buffer_size
         transition = (x, action, reward, following, terminated, terminated or truncated)
         naive.memory[naive.newest : naive.newest + 1] = [transition]  # over the oldest once it is full
@@ -203,6 +209,18 @@ def test_a_cycle_is_worth_what_it_pays(last, values, n_steps):
     agent = DQN("MlpPolicy", env, gamma=0.5, seed=0, tau=0.05, n_steps=n_steps, **SMALL).learn(3_000)
     places = np.array([[1.0, 0.0], [math.cos(2 * math.pi / 3), math.sin(2 * math.pi / 3)]], np.float32)
     np.testing.assert_allclose(agent._evaluate(places), np.stack((values, values), axis=1), atol=0.05)
+
+
+@pytest.mark.parametrize("clip_targets", [True, False])
+def test_targets_stay_within_what_rewards_can_add_up_to(clip_targets):
+    agent = frozen_lake(clip_targets=clip_targets, gamma=0.5).learn(200)
+    agent._learner.target[-4:] = 1000.0  # the biases of the output
+    agent.learn(1, reset_num_timesteps=False)
+    low, high = agent._learner.reward_range
+    assert (low, high) == (0, max(agent.episode_returns))
+    assert (agent._learner.targets.max() > 400) != clip_targets
+    if clip_targets:
+        assert agent._learner.targets.max() == high / (1 - 0.5)
 
 
 def test_epsilon_and_learning_rate():
@@ -386,7 +404,7 @@ class Broken(Cycle):
 @pytest.mark.parametrize(("reward", "scale", "culprit"), [(math.nan, 1.0, "reward"), (1.0, math.inf, "observation")])
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_what_an_environment_must_not_give_is_named(reward, scale, culprit):
-    with pytest.raises(ValueError, match=f"step 0: the environment's {culprit}"):
+    with pytest.raises(ValueError, match=rf"the environment.*{culprit}.*not finite"):
         DQN("MlpPolicy", Broken(reward, scale), seed=0).learn(5)
 
 
@@ -513,6 +531,17 @@ def test_frozen_lake_is_solved_with_default_settings():
 
     agent = DQN("MlpPolicy", gym.make("rlgrid/FrozenLake-v1"), seed=0).learn(25_000)
     assert share_of_regret(agent.model, agent.policy) <= 0.05
+
+
+@pytest.mark.slow
+def test_cartpole_is_solved():
+    from rlgrid.agents import evaluate_policy
+
+    settings = {"n_steps": 8, "gamma": 0.995, "gradient_steps": 2, "tau": 0.005}  # of benchmarks/dqn_cartpole.py
+    settings |= {"exploration_fraction": 0.1, "exploration_final_eps": 0.02}
+    agent = DQN("MlpPolicy", gym.make("CartPole-v1"), seed=0, **settings).learn(50_000)
+    mean, _ = evaluate_policy(agent, gym.make("CartPole-v1"), n_eval_episodes=100, seed=1_000_000)
+    assert mean >= 475
 
 
 @pytest.mark.slow

@@ -65,6 +65,7 @@ class Rule(NamedTuple):
     epsilon_horizon: float  # epsilon goes linearly from initial to final in so many steps
     max_grad_norm: float
     double_q: bool
+    clip_targets: bool
     huber: bool
     beta1: float
     beta2: float
@@ -100,6 +101,7 @@ class Learner(NamedTuple):
     available: Any  # bool [S, A], or [0, 0] where every action always is
     visits: Any  # int64 [S], or [1] over vectors
     td_error: Any  # float64 [S], the last error in each state, or [1] over vectors
+    reward_range: Any  # float64 [2], the least and the largest reward seen, 0 included
     counters: Any  # int64 [4]
     measures: Any  # float64 [3]
 
@@ -198,6 +200,8 @@ def remember(learner, action, reward, terminated, truncated):
     Truncation only ends the episode: what follows it still has value, and `arrival` is the true last observation.
     """
     counters = learner.counters
+    learner.reward_range[0] = min(learner.reward_range[0], reward)
+    learner.reward_range[1] = max(learner.reward_range[1], reward)
     i = counters[POSITION]
     _copy(learner.observation, 0, learner.observations, i)
     _copy(learner.arrival, 0, learner.next_observations, i)
@@ -257,6 +261,11 @@ def gradient_step(learner, rule, learning_rate, stream):
         if learner.discount[i] > 0.0:
             following = greedy_action(q, i, learner.available, state_of(learner.next_batch, i))
             learner.targets[i] += learner.discount[i] * np.float64(q_target[i, following])
+        if rule.clip_targets and rule.gamma < 1.0:  # a sum of discounted rewards lies between these
+            low = learner.reward_range[0] / (1.0 - rule.gamma)
+            high = learner.reward_range[1] / (1.0 - rule.gamma)
+            value = learner.targets[i]
+            learner.targets[i] = low if value < low else high if value > high else value
 
     q = forward(learner.theta, layout, rule.activation, learner.batch, work)
     first = batch * layout[-1, OUTPUTS]
