@@ -280,6 +280,19 @@ def test_dragging_a_slider_changes_the_world_and_is_noted():
     assert (edit.symbol, edit.before) == ("γ", "0.99")
 
 
+def test_a_change_that_the_world_refuses_is_said_and_not_noted():
+    app = an_app("rlgrid/SuttonBarto5x5-v0", seconds=0.5)
+    slider = next(c for c in app.scene.controls if c.name == "parameter:gamma")
+    at = (slider.track[1], slider.rect.centery)
+    app.handle(pygame.event.Event(pygame.MOUSEBUTTONDOWN, button=1, pos=at))
+    app.handle(pygame.event.Event(pygame.MOUSEBUTTONUP, button=1, pos=at))
+    run(app, 0.3)
+    assert "gamma = 1" in app.state.notice
+    assert app.state.edits == []
+    assert app.state.parameter("gamma").value == 0.9
+    assert not app.state.error
+
+
 def test_menus_by_keys_and_pointer():
     app = an_app(seconds=0.5)
     press(app, pygame.K_a)
@@ -556,6 +569,52 @@ def test_films_come_out_alike_and_a_png_is_the_last_frame(tmp_path):
     film(target, begin, *settings)
     shown = pygame.surfarray.array3d(pygame.image.load(str(target))).swapaxes(0, 1)
     assert np.array_equal(shown, first[-1])
+
+
+class Right:
+    """An object with predict and nothing else."""
+
+    def predict(self, observation):
+        return 1, None
+
+
+def test_watch_returns_frames_or_writes_them(tmp_path, monkeypatch):
+    import gymnasium
+
+    import rlgrid
+
+    env = gymnasium.make("rlgrid/CliffWalking-v1")
+    agent = rlgrid.agents.QLearning(env, seed=0)
+    frames = rlgrid.watch(env, agent, size=(800, 600), seconds=0.5)
+    assert [frame.shape for frame in frames] == [(600, 800, 3)] * 5
+    assert agent.num_timesteps == 0  # the caller's agent stays as it is
+    target = tmp_path / "acting.png"
+    assert rlgrid.watch(env, Right(), size=(800, 600), seconds=0.5, record=target) is None
+    assert target.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    cart = gymnasium.make("CartPole-v1", render_mode="rgb_array")
+    (shown,) = rlgrid.watch(cart, Right(), size=(800, 600), seconds=0.1)
+    assert len(np.unique(shown.reshape(-1, 3), axis=0)) > 20
+    with pytest.raises(TypeError, match="predict"):
+        rlgrid.watch(env, object())
+    with pytest.raises(ValueError, match="gif"):
+        rlgrid.watch(env, agent, record="film.mp4")
+
+
+def test_a_policy_of_a_script_is_valued_exactly():
+    import gymnasium
+
+    from rlgrid import policy_values
+    from rlgrid.window.actors import Acting
+
+    env = gymnasium.make("rlgrid/FrozenLake-v1")
+    acting = Acting(env, Right())
+    assert acting.advance(50) == 50
+    assert len(acting.episode_returns) > 0
+    assert np.array_equal(acting.policy, np.ones(16))
+    exact = policy_values(env.unwrapped.model, acting.policy)
+    assert np.allclose(acting.values, exact, atol=1e-12)
+    free = ~env.unwrapped.model.absorbing
+    assert np.allclose(acting.q_values[free, 1], exact[free], atol=1e-9)
 
 
 def test_play_writes_a_gif_without_a_display(tmp_path):

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import pygame
 
+from rlgrid.layout import cell_of
 from rlgrid.window import bar, bindings, inspector
 from rlgrid.window.engine import WALK, Scenario
 from rlgrid.window.scene import SMALLEST, Scene
@@ -147,6 +148,7 @@ class App:
         self._dragging: str | None = None
         self._drag_before: Parameter | None = None
         self._drag_value: float | None = None
+        self._edited: tuple[Parameter, float] | None = None  # a change that the worker has not confirmed yet
         self._drag_sent = 0.0
         self._way: list[tuple[float, float]] = []  # cells that the walker still has to glide to
         self._leg: tuple[tuple[float, float], float] = ((0.0, 0.0), 0.0)  # where and when it left for the first
@@ -482,8 +484,7 @@ class App:
         if name is None or before is None or value is None:
             return
         self._change(before.name, value)
-        after = replace(before, value=value).shown
-        self.state.edits.append(Edit(self.state.snapshot.count, SYMBOLS[before.name], before.shown, after))
+        self._edited = (before, value)
 
     # --- keeping up -------------------------------------------------------------------------------------------------
 
@@ -546,6 +547,7 @@ class App:
             dragged = self._dragging.partition(":")[2] if self._dragging else ""
             held = state.parameter(dragged)
             state.parameters = [held if held is not None and p.name == dragged else p for p in message[2]]
+            self._note_edit()
         elif kind == "doing":
             if message[1] != self._doing:
                 self._doing, self._doing_at = message[1], now
@@ -554,9 +556,21 @@ class App:
         elif kind == "outcomes":
             state.outcomes = state.outcomes | {message[2]: message[3]}
         elif kind == "refused":
-            self.say(message[1], 6.0)
+            self._edited = None
+            self.say(message[1], 8.0)
         elif kind == "failed":
             state.error, self._doing = message[1], ""
+
+    def _note_edit(self) -> None:
+        """Note a change that the worker has made."""
+        state = self.state
+        if self._edited is None:
+            return
+        before, value = self._edited
+        now = state.parameter(before.name)
+        if now is not None and math.isclose(now.value, value, rel_tol=1e-6):
+            state.edits.append(Edit(state.snapshot.count, SYMBOLS[before.name], before.shown, now.shown))
+            self._edited = None
 
     def _facts(self, facts: dict[str, Any]) -> None:
         state = self.state
@@ -614,7 +628,7 @@ class App:
         follows = shot.follows_learner and state.playing
         pace = state.speed if follows else WALK
         near = new is not None and 0 < len(new) <= 3 and pace <= 2 * WALK and state.walker_at is not None
-        cells = [state.model.cell_of(s) for s in new] if near and new is not None else []
+        cells = [cell_of(state.model, s) for s in new] if near and new is not None else []
         path = [*self._way, *((float(r), float(c)) for r, c in cells)]
         before = state.walker_at
         for spot in path:
@@ -623,7 +637,7 @@ class App:
                 break
             before = spot
         if not path or len(path) > 4:
-            row, column = state.model.cell_of(shot.walker)
+            row, column = cell_of(state.model, shot.walker)
             state.walker_at, self._way = (float(row), float(column)), []
         else:
             if not self._way:

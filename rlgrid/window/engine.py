@@ -327,6 +327,8 @@ class Engine:
         old = self.agent
         env = self._new_env(model)
         new = type(old)(env=env, seed=self.scenario.seed, **settings)
+        if self.unit == "sweep" and new.gamma == 1.0:  # whether the world has a value is found by its first sweep
+            type(old)(env=env, seed=0, **settings).advance(1)
         new.begin(old.total_timesteps)
         new._set_arrays(old._arrays())
         new._set_scalars(old._scalars())

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pygame
 
+from rlgrid.layout import cell_of
 from rlgrid.window import numbers, plots, shapes, text
 from rlgrid.window.state import Floats, State
 from rlgrid.window.text import BODY, SMALL, TITLE
@@ -69,7 +70,7 @@ def paint(canvas: Canvas, state: State) -> None:
             canvas.text(line, MARGIN, 54 + 18 * number, theme.muted)
         return
     right = area.width - MARGIN
-    row, column = state.model.cell_of(focus)
+    row, column = cell_of(state.model, focus)
     pinned = state.pinned is not None
     words = "pinned" if pinned else ("under the pointer" if state.hover is not None else "where the walker is")
     tag = canvas.text(words, right, 27, theme.second if pinned else theme.muted, SMALL, bold=pinned, align="right")
@@ -219,7 +220,7 @@ def _backup(canvas: Canvas, state: State, focus: int, action: int, y: int, right
         term = terms[k]
         if k == likely and len(terms) > 1:
             shapes.box(canvas.surface, pygame.Rect(MARGIN, y - 10, right - MARGIN, 20), theme.raised, 2)
-        row, column = state.model.cell_of(term.next_state)
+        row, column = cell_of(state.model, term.next_state)
         where = "ends at" if term.value is None else ("stays" if term.next_state == focus else "to")
         note = canvas.text(
             f"{where} ({row}, {column})" if where != "stays" else "stays here",

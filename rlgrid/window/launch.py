@@ -242,8 +242,8 @@ def run(link: Link, options: Any, begin: Callable[[App], None], tour: bool, bega
     try:
         _loop(app, screen, began, options.profile_start)
     finally:
-        link.close()  # the worker ends before the window's own things are put away
-        pygame.display.quit()
+        pygame.display.quit()  # gone at once; the worker is killed, whatever it is doing
+        link.close()
     return 0
 
 

@@ -14,6 +14,7 @@ import pygame
 from numpy.typing import NDArray
 
 from rlgrid import picture
+from rlgrid.layout import cell_of
 from rlgrid.theme import colormap, ink_on
 from rlgrid.window import numbers, shapes, text
 from rlgrid.window.state import State
@@ -104,7 +105,7 @@ def _numbers(surface: pygame.Surface, state: State, view: picture.Layout, scale:
     shaded = np.log1p(table) if name == "visits" else table
     inks = ink_on(colormap(shaded, low, high, state.theme))
     for focus in np.flatnonzero(_numbered(state.model)).tolist():
-        row, column = state.model.cell_of(focus)
+        row, column = cell_of(state.model, focus)
         x, y = view.centre(row, column)
         if state.layer == "q":
             for action, (dy, dx) in spots.items():
@@ -169,7 +170,7 @@ def overlay(surface: pygame.Surface, state: State, place: pygame.Rect, view: pic
     passed = shot.trail[: len(shot.trail) - state.behind]
     if state.model is not None and passed:
         thick = max(1.5, min(4.0, view.cell * 0.075))
-        spots: list[tuple[float, float]] = [state.model.cell_of(s) for s in passed]
+        spots: list[tuple[float, float]] = [cell_of(state.model, s) for s in passed]
         if state.behind and state.walker_at is not None:
             spots.append(state.walker_at)
         rows, columns = _reach(state.model)
@@ -183,7 +184,7 @@ def overlay(surface: pygame.Surface, state: State, place: pygame.Rect, view: pic
     marked = [(state.pinned, 3.0), (state.hover, 1.5)]
     for focus, thick in marked:
         if focus is not None and state.model is not None and focus < state.model.num_states and view.cell >= 4:
-            left, top, right, bottom = view.rect(*state.model.cell_of(focus))
+            left, top, right, bottom = view.rect(*cell_of(state.model, focus))
             rect = pygame.Rect(place.left + left, place.top + top, right - left, bottom - top).inflate(2, 2)
             shapes.frame(surface, rect, theme.second, 4, thick)
     if state.walker_at is not None:

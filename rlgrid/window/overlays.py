@@ -92,11 +92,13 @@ def paint_doing(canvas: Canvas, words: str, region: pygame.Rect) -> None:
 def paint_notice(canvas: Canvas, words: str, region: pygame.Rect) -> None:
     """A short message at the foot of the map."""
     theme = canvas.theme
-    wide = min(region.width - 32, text.width(words, BODY) + 32)
-    box = pygame.Rect(0, 0, wide, 30)
+    lines = text.wrap(words, min(region.width - 64, 520), BODY)[:5]
+    wide = max(text.width(line, BODY) for line in lines) + 32
+    box = pygame.Rect(0, 0, wide, 12 + 18 * len(lines))
     box.midbottom = (region.centerx, region.bottom - 12)
     shapes.box(canvas.surface, box, theme.text, 15)
-    canvas.text(words, box.centerx, box.centery, theme.panel, align="center", most=box.width - 20)
+    for number, line in enumerate(lines):
+        canvas.text(line, box.left + 16, box.top + 15 + 18 * number, theme.panel)
 
 
 def paint_tip(canvas: Canvas, words: str, below: tuple[int, int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -13,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.window.state import Floats
+
+PATIENCE = 20.0  # seconds that the optimum may take
 
 
 @cache
@@ -38,6 +41,8 @@ class Referee:
 
     def judge(self, policy: NDArray[np.int64], count: int) -> None:
         """Have the policy after ``count`` units judged, unless it was the last or another is still being judged."""
+        if self.trouble:
+            return
         asked = policy.tobytes()
         if asked == self._asked and not self.busy and self.regret is not None:
             self.judged_at = count
@@ -49,7 +54,7 @@ class Referee:
     def submit(self, job: Callable[[], None]) -> None:
         """Have something done, in turn."""
         if self._patient:
-            job()
+            self._do(job)
             return
         if self._thread is None:
             self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -64,13 +69,16 @@ class Referee:
     def _serve(self) -> None:
         while (job := self._jobs.get()) is not None:
             began = time.perf_counter()
-            try:
-                job()
-            except Exception as error:  # a world without an optimum: the curves stay empty, and it is said why
-                self.trouble = str(error)
+            self._do(job)
             # At most a quarter of a core goes into judging.
             time.sleep(min(2.0, 3 * (time.perf_counter() - began)))
             self.busy = not self._jobs.empty()
+
+    def _do(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except Exception as error:  # a world without an optimum, or too large: the curve stays empty and says why
+            self.trouble = str(error) or type(error).__name__
 
     def _judge(self, policy: NDArray[np.int64], count: int) -> None:
         from rlgrid.solvers import share_of_regret, solve
@@ -82,7 +90,14 @@ class Referee:
         self, policy: NDArray[np.int64], count: int, solve: Callable[..., Any], share_of_regret: Callable[..., float]
     ) -> None:
         if self.optimal is None:
-            values = solve(self._model, gamma=self._gamma, tolerance=1e-9, time_limit=20.0).values
-            self.optimal = np.asarray(values, np.float64)
+            # Without discounting a value may be infinite, and no time would be enough to find it.
+            limit = PATIENCE if self._gamma < 1.0 else PATIENCE / 5
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that the limit was reached is read off the solution
+                solution = solve(self._model, gamma=self._gamma, tolerance=1e-9, time_limit=limit)
+            if not solution.converged:
+                self.trouble = f"the optimum was not found within {limit:g} s"
+                return
+            self.optimal = np.asarray(solution.values, np.float64)
         regret = max(0.0, float(share_of_regret(self._model, policy, gamma=self._gamma)))
         self.regret, self.judged_at = regret, count

@@ -38,6 +38,8 @@ def _font(face: str, bold: bool) -> pygame.freetype.Font:
     font = pygame.freetype.Font(str(_FOLDER / _FILES[face, bold]), 12)
     font.kerning = True
     font.origin = True
+    # An environment of Gymnasium that draws itself ends all of pygame when it is closed; its fonts are void then.
+    pygame.register_quit(_font.cache_clear)
     return font
 
 
