@@ -152,7 +152,9 @@ def solve(options: argparse.Namespace) -> int:
     from rlgrid.training import parse_settings
 
     model = model_of(options.env, parse_settings(options.env_kwargs, "--env-kwargs"), options.gamma)
-    with warnings.catch_warnings():
+    # With --json, standard output holds the result alone; the progress bar belongs to the person.
+    aside = contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext()
+    with aside, warnings.catch_warnings():
         warnings.simplefilter("ignore", SolverWarning)  # said below, with the remedy
         solution = rlgrid.solve(
             model,
@@ -224,7 +226,7 @@ def print_solution(model: Any, values: NDArray[np.float64], policy: NDArray[np.i
     """V and the policy as two grids where they fit, else a few states of the lot."""
     absorbing = np.asarray(model.absorbing)
     names = [ARROWS.get(name, name) for name in getattr(model, "actions", map(str, range(model.num_actions)))]
-    shape: tuple[int, ...] = getattr(model, "shape", ())
+    shape: tuple[int, ...] = getattr(model, "shape", None) or ()
     room = os.get_terminal_size().columns if sys.stdout.isatty() else 400
     if len(shape) == 2 and model.num_states <= 10_000:
         walls = np.asarray(getattr(model, "walls", np.zeros(model.num_states, np.bool_))).ravel()

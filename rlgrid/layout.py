@@ -95,6 +95,11 @@ def shape_of(model: Any) -> tuple[int, int]:
     return -(-int(model.num_states) // columns), columns
 
 
+def cell_of(model: Any, state: int) -> tuple[int, int]:
+    """(row, column) at which a state is drawn, of a grid or of `shape_of`'s near-square."""
+    return divmod(int(state), shape_of(model)[1])
+
+
 def layout(model: Any, width: int, height: int, margin: int = 0) -> Layout:
     """The largest layout of a world in width x height pixels, centred.
 

@@ -157,7 +157,7 @@ def test_solve_prints_values_policy_and_proof(capsys: pytest.CaptureFixture[str]
 
 
 def test_solve_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    found = answer(capsys, "solve", "rlgrid/SuttonBarto5x5-v0", "--tolerance", "1e-8")
+    found = answer(capsys, "solve", "rlgrid/SuttonBarto5x5-v0", "--tolerance", "1e-8", "--progress")
     assert found["values"][1] == pytest.approx(10 / (1 - 0.9**5), abs=1e-8)  # S&B, example 3.8
     assert found["converged"] is True
     assert found["error_bound"] <= 1e-8
@@ -178,6 +178,8 @@ def test_solve_takes_a_map_file_and_a_horizon(capsys: pytest.CaptureFixture[str]
 def test_solve_takes_a_table_of_gymnasium(capsys: pytest.CaptureFixture[str]) -> None:
     found = answer(capsys, "solve", "FrozenLake-v1", "--gamma", "0.99", "--tolerance", "1e-9")
     assert found["start_value"] == pytest.approx(0.54202593, abs=1e-8)
+    assert main(["solve", "FrozenLake-v1", "--gamma", "1"]) == 0
+    assert "J* = 0.8235294" in capsys.readouterr().out  # 14/17
 
 
 def test_solve_says_where_a_tolerance_is_not_reached(capsys: pytest.CaptureFixture[str]) -> None:
@@ -335,6 +337,14 @@ def test_enjoy_without_a_display_writes_a_film(
     assert "no display" in captured.err
     assert captured.out.strip() == str(run / "enjoy.gif")
     assert len(imageio.imread(run / "enjoy.gif", index=None)) > 1
+
+
+def test_enjoy_and_record_an_environment_of_gymnasium(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its states are numbers without cells, and still have their place in the window."""
+    run = train(tmp_path, capsys, "--algo", "q_learning", "--env", "FrozenLake-v1")
+    assert main(["enjoy", str(run), "--seconds", "0.5"]) == 0
+    assert len(imageio.imread(run / "enjoy.gif", index=None)) > 1
+    assert main(["record", str(run), "-n", "3", "-o", str(tmp_path / "episode.gif")]) == 0
 
 
 def test_record_a_world_and_a_run(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
