@@ -47,6 +47,7 @@ EXPLICIT_PAIRS = 1 << 16  # grids of at most so many pairs are swept in their ex
 LINEAR_STATES = 5_000  # up to so many states an exact evaluation is cheaper than many sweeps
 TIE = 1e-12  # actions whose values differ by less than this times the scale of the values count as equal
 
+REMEMBERED = 4  # gammas for which a model's problem is kept
 SETTLING = 500  # sweeps in which values right but for their last digits must have settled
 
 _NO_STATES = np.zeros(0, np.int64)
@@ -87,10 +88,13 @@ class Problem:
     def of(cls, model: MDP | GridModel, gamma: float) -> Problem:
         """The problem of a model; taken apart once and remembered as long as the model lives."""
         known = _PROBLEMS.setdefault(model, {})
-        if gamma not in known:
-            known.clear()
-            known[gamma] = cls(model, gamma)
-        return known[gamma]
+        problem = known.get(gamma)
+        if problem is None:
+            problem = cls(model, gamma)
+            if len(known) >= REMEMBERED:
+                known.clear()
+            known[gamma] = problem
+        return problem
 
     @classmethod
     def plain(cls, model: MDP | GridModel, gamma: float) -> Problem:

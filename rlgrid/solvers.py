@@ -432,7 +432,8 @@ def share_of_regret(model: MDP | GridModel, policy: ArrayLike, gamma: float | No
         policy: int [S], or float [S, A].
 
     Raises:
-        ValueError: where the uniformly random policy is optimal itself, so that there is nothing to compare with.
+        ValueError: where the uniformly random policy is optimal itself, or has no finite value, so that there is
+            nothing to compare with.
     """
     gamma = check_gamma(model.gamma if gamma is None else gamma)
     known = _REFERENCES.setdefault(model, {})
@@ -448,6 +449,11 @@ def share_of_regret(model: MDP | GridModel, policy: ArrayLike, gamma: float | No
         known[gamma] = (_start_value(model, best), _start_value(model, uniform), horizon)
     best_return, random_return, horizon = known[gamma]
     gap = best_return - random_return
+    if not np.isfinite(gap):
+        raise ValueError(
+            f"J* = {best_return:g} and the uniformly random policy's J = {random_return:g}: there is no finite regret "
+            "to take a share of. Use gamma < 1, or give the model max_episode_steps"
+        )
     if not gap > 0:
         raise ValueError(
             "the uniformly random policy is optimal in this model, so there is no regret to take a share of"

@@ -6,7 +6,8 @@ model is taken apart on its graph first, by the sign of the exact expected rewar
 
 1. An end component is a set of states and actions that an agent never has to leave, and in which it can reach every
    state from every other. The maximal ones are found by strongly connected components, iterated (de Alfaro 1997).
-   One with an action of r > 0 may be worth +infinity: it is refused by name.
+   One with an action of r > 0 may be worth +infinity. It is refused by name, unless numbers h are found with
+   r(s, a) + sum p h(s') < h(s) for all of its actions, rounding included: then every round of it costs.
 2. Maximal end components of the actions with r = 0 are `groups`. An agent moves about in one at no cost and may stay
    for ever, which is worth 0; so all its states are worth max(0, the best action that leaves it). The inner actions
    are taken out of the sweeps, and the states of a group are tied to one value.
@@ -32,6 +33,8 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components
 if TYPE_CHECKING:
     from rlgrid.kernels.model import ExplicitArrays
     from rlgrid.mdp import MDP
+
+POTENTIAL_SWEEPS = 10_000  # in which staying in an end component must be proven to cost, or it is refused
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -159,9 +162,9 @@ class Undiscounted:
         graph = Graph.of(mdp)
         signs = graph.reward_signs()
         everything, labels = graph.end_components(np.ones(graph.num_pairs, np.bool_))
-        gaining = np.flatnonzero(everything & (signs > 0))
-        if gaining.size:
-            _refuse(mdp, graph, int(gaining[0]), labels)
+        gaining = everything & (signs > 0)
+        if gaining.any():
+            _refuse_unless_costly(mdp, graph, everything, gaining, labels)
         inner, groups = graph.end_components(signs == 0)
         in_group = groups >= 0
         alive = np.ones(graph.num_states, np.bool_)
@@ -270,6 +273,38 @@ def _select(mdp: MDP, graph: Graph, pairs: Bools) -> ExplicitArrays:
         reward=graph.reward[keep],
         terminated=graph.terminated[keep],
     )
+
+
+def _refuse_unless_costly(mdp: MDP, graph: Graph, inner: Bools, gaining: Bools, labels: Ints) -> None:
+    """Raise for the first end component with a gaining pair in which staying is not proven to cost.
+
+    h is looked for by damped sweeps: h <- h + (T h - h) / 2 settles where T h - h is the best gain all over a
+    component (Puterman 1994, section 8.5), which is negative where every round costs.
+    """
+    from rlgrid.kernels.sweeps import image_above
+
+    doubtful = np.isin(labels, labels[np.flatnonzero(gaining) // graph.num_actions]) & (labels >= 0)
+    pairs = inner & np.repeat(doubtful, graph.num_actions)
+    arrays = _select(mdp, graph, pairs)
+    states = np.flatnonzero(doubtful)
+    _, component = np.unique(labels[states], return_inverse=True)
+    h, image = np.zeros(graph.num_states), np.empty(graph.num_states)
+    worst, least = np.empty(component.max() + 1), np.empty(component.max() + 1)
+    for _ in range(POTENTIAL_SWEEPS):
+        image_above(arrays, h, image)
+        change = image[states] - h[states]
+        worst[:], least[:] = -np.inf, np.inf
+        np.maximum.at(worst, component, change)
+        np.minimum.at(least, component, change)
+        if (worst < 0).all():
+            return
+        if (least >= 0).any():  # a gain that is not negative
+            break
+        h[states] += 0.5 * change
+    guilty = least >= 0 if (least >= 0).any() else worst >= 0
+    bad = np.zeros(graph.num_states, np.bool_)
+    bad[states[guilty[component]]] = True
+    _refuse(mdp, graph, int(np.flatnonzero(gaining & np.repeat(bad, graph.num_actions))[0]), labels)
 
 
 def _refuse(mdp: MDP, graph: Graph, pair: int, labels: Ints) -> None:

@@ -341,20 +341,19 @@ def _grid_in_place(
 
 
 def scratch_of(model):
-    """What sweeps of a model need beside it: on a grid room for the arrivals of one state, and sums of slip.
+    """What sweeps of a model read beside it: on a grid the directions in use, and sums of slip.
 
     Raises:
         ValueError: for a grid with wind, which is swept in its explicit form.
     """
     if not isinstance(model, GridArrays):
-        return np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 0))
+        return np.zeros(0, np.int64), np.zeros((0, 0))
     if model.column_wind.any() or model.row_wind.any():
         raise ValueError("a grid with wind is swept in its explicit form")
     mass = np.zeros(model.slip.shape[:2])
     for n in range(model.slip.shape[2]):  # in the order of the outcomes
         mass += np.where(model.slip[:, :, n] == ABSENT, 0.0, model.slip[:, :, n])
-    size = model.displacement.shape[0]
-    return np.zeros(size), np.zeros(size, np.int64), np.unique(model.direction), mass
+    return np.unique(model.direction), mass
 
 
 # --- chosen by the type of the model --------------------------------------------------------------------------------
@@ -398,10 +397,10 @@ def _grid_backup(m, scratch, gamma, v, w, q, follow, policy, slack):
         m.leave_reward,
         m.enter_to,
         m.leave_to,
+        np.empty(m.displacement.shape[0]),
+        np.empty(m.displacement.shape[0], np.int64),
         scratch[0],
         scratch[1],
-        scratch[2],
-        scratch[3],
         gamma,
         v,
         w,
@@ -448,9 +447,9 @@ def _grid_sweep(m, scratch, gamma, v, w, backwards, grouped):
         m.leave_reward,
         m.enter_to,
         m.leave_to,
+        np.empty(m.displacement.shape[0]),
+        np.empty(m.displacement.shape[0], np.int64),
         scratch[0],
-        scratch[1],
-        scratch[2],
         gamma,
         v,
         backwards,
