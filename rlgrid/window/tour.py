@@ -13,7 +13,7 @@ from rlgrid.window.state import State
 STAGES = ("value_iteration", "q_learning", "dqn")
 SPEEDS = {"value_iteration": 8.0, "q_learning": 2_000.0, "dqn": 1_500.0}
 LINGER = 4.0  # seconds that a result is looked at
-LONGEST = 45.0  # seconds of a learner
+LONGEST = 35.0  # seconds of a learner
 GOOD = 0.05  # share of regret at which a learner has learnt enough
 
 
@@ -24,6 +24,7 @@ class Tour:
     stage: int = 0
     _played: float = 0.0
     _done: float = 0.0
+    _learnt: bool = False
     over: bool = False
 
     @property
@@ -37,8 +38,8 @@ class Tour:
             return None
         self._played += seconds
         shot = state.snapshot
-        learnt = shot.regret is not None and shot.regret <= GOOD
-        finished = shot.converged if state.plans else learnt or self._played >= LONGEST
+        self._learnt = self._learnt or (shot.regret is not None and shot.regret <= GOOD)
+        finished = shot.converged if state.plans else self._learnt or self._played >= LONGEST
         self._done = self._done + seconds if finished else 0.0
         if self._done < LINGER:
             return None
@@ -46,7 +47,7 @@ class Tour:
             self.over = True
             return None
         self.stage += 1
-        self._played = self._done = 0.0
+        self._played, self._done, self._learnt = 0.0, 0.0, False
         return self.agent
 
     def speed(self, state: State) -> float:
