@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rlgrid.mdp import MDP, PROBABILITY_TOLERANCE, check_gamma
+from rlgrid.mdp import MDP, PROBABILITY_TOLERANCE, check_cap, check_gamma
 
 if TYPE_CHECKING:
     from rlgrid.kernels.model import GridArrays
@@ -104,6 +104,10 @@ class TileKind:
     glyph: str = "floor"
 
 
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
 class GridModel:
     """A plain gridworld, matrix-free; see the module's text for what a step does.
 
@@ -147,13 +151,18 @@ class GridModel:
         if given.ndim != 2 or given.size == 0 or given.dtype.kind not in "ui":
             raise ValueError(f"tiles must be integers [H, W], at least one cell, not {given.dtype} {given.shape}")
         self.kinds = tuple(kinds)
+        for kind in self.kinds:
+            if not isinstance(kind, TileKind):
+                raise TypeError(f"kinds must be TileKind, not {kind!r}")
         wrong = np.argwhere((given < 0) | (given >= len(self.kinds)))
         if wrong.size:
             row, column = wrong[0]
             raise ValueError(
                 f"tile {given[row, column]} at row {row}, column {column} is not one of the {len(self.kinds)} kinds"
             )
-        self.tiles: NDArray[Any] = np.ascontiguousarray(given, np.uint8 if len(self.kinds) <= 256 else np.uint16)
+        self.tiles: NDArray[Any] = np.array(
+            given, np.uint8 if len(self.kinds) <= 256 else np.uint16, order="C", copy=True
+        )
         self.tiles.setflags(write=False)
         self.shape: tuple[int, int] = (given.shape[0], given.shape[1])
         self.num_states = int(given.size)
@@ -169,15 +178,17 @@ class GridModel:
         self.column_wind = self._wind(column_wind, self.shape[1], "column_wind")
         self.row_wind = self._wind(row_wind, self.shape[0], "row_wind")
         self.gust = {int(k): float(p) for k, p in (gust or {0: 1.0}).items()}
-        if any(not 0 <= p <= 1 for p in self.gust.values()) or abs(sum(self.gust.values()) - 1) > PROBABILITY_TOLERANCE:
+        for offset, p in self.gust.items():
+            if not 0 <= p <= 1:
+                raise ValueError(f"gust {offset} has probability {p!r}, which is not in [0, 1]")
+        if abs(sum(self.gust.values()) - 1) > PROBABILITY_TOLERANCE:
             raise ValueError(f"the probabilities of gust sum to {sum(self.gust.values()):.12g}, not 1: {self.gust}")
         self.step_reward = float(step_reward)
         self.bump_reward = None if bump_reward is None else float(bump_reward)
-        self.max_episode_steps = max_episode_steps
+        self.max_episode_steps = check_cap(max_episode_steps)
         self.name, self.citation = name, citation
         self._check_kinds()
-        weights = {int(start): 1.0} if isinstance(start, int | np.integer) else {int(s): w for s, w in start.items()}
-        self._check_start(weights)
+        weights = self._check_start(start)
         self.start_states = np.array(sorted(weights), dtype=np.int64)
         self.start_probability = np.array([weights[s] for s in self.start_states.tolist()])
 
@@ -191,29 +202,37 @@ class GridModel:
     def _check_kinds(self) -> None:
         if not 1 <= len(self.kinds) <= 65536:
             raise ValueError(f"a grid has 1 to 65536 kinds of tile, not {len(self.kinds)}")
+        for name in ("step_reward", "bump_reward"):
+            if not np.isfinite(getattr(self, name) or 0.0):
+                raise ValueError(f"{name} = {getattr(self, name)!r} is not finite")
         for kind in self.kinds:
-            rewards = (kind.step_reward, kind.bump_reward, kind.enter_reward, kind.leave_reward)
-            if not all(r is None or np.isfinite(r) for r in (*rewards, self.step_reward, self.bump_reward)):
-                raise ValueError(f"tile {kind.name!r}: every reward must be finite, not {rewards}")
+            for name in ("step_reward", "bump_reward", "enter_reward", "leave_reward"):
+                if not np.isfinite(getattr(kind, name) or 0.0):
+                    raise ValueError(f"tile {kind.name!r}: {name} = {getattr(kind, name)!r} is not finite")
             for field in ("enter_to", "leave_to"):
                 to = getattr(kind, field)
                 if to is None:
                     continue
-                if not 0 <= to < self.num_states:
+                if not _is_integer(to) or not 0 <= to < self.num_states:
                     raise ValueError(f"tile {kind.name!r}: {field} = {to} is not a state 0 to {self.num_states - 1}")
                 if self.kind_of(to).wall:
                     raise ValueError(f"tile {kind.name!r}: {field} leads into a wall at {self.cell_of(to)}")
 
-    def _check_start(self, weights: dict[int, float]) -> None:
+    def _check_start(self, start: int | Mapping[int, float]) -> dict[int, float]:
+        """The start distribution as {state: probability}, checked."""
+        weights: Any = {start: 1.0} if _is_integer(start) else start
+        if not isinstance(weights, Mapping):
+            raise TypeError(f"start must be a state or {{state: probability}}, not {start!r}")
         for state, weight in weights.items():
-            if not 0 <= state < self.num_states:
-                raise ValueError(f"start state {state} is not one of the states 0 to {self.num_states - 1}")
+            if not _is_integer(state) or not 0 <= state < self.num_states:
+                raise ValueError(f"start state {state!r} is not one of the states 0 to {self.num_states - 1}")
             if self.kind_of(state).wall:
                 raise ValueError(f"start state {state} at {self.cell_of(state)} is a wall")
             if not (np.isfinite(weight) and weight > 0):
                 raise ValueError(f"start state {state} has probability {weight!r}: it must be > 0")
         if abs(sum(weights.values()) - 1.0) > PROBABILITY_TOLERANCE:
             raise ValueError(f"the start probabilities sum to {sum(weights.values()):.12g}, not 1")
+        return {int(state): float(weight) for state, weight in weights.items()}
 
     # --- views ------------------------------------------------------------------------------------------------------
 

@@ -58,6 +58,38 @@ def check_start(start: ArrayLike | None, num_states: int) -> NDArray[np.float64]
     return distribution
 
 
+def check_cap(max_episode_steps: int | None) -> int | None:
+    """A step cap: an integer of at least 1, or None for no cap."""
+    if max_episode_steps is None:
+        return None
+    if isinstance(max_episode_steps, bool) or not isinstance(max_episode_steps, int | np.integer):
+        raise TypeError(f"max_episode_steps must be an integer or None, not {max_episode_steps!r}")
+    if max_episode_steps < 1:
+        raise ValueError(f"max_episode_steps must be at least 1, not {max_episode_steps}")
+    return int(max_episode_steps)
+
+
+def _own(name: str, given: ArrayLike, dtype: Any) -> NDArray[Any]:
+    """A copy of ``given``, read-only and the model's own: nobody outside can change what was checked."""
+    try:
+        array = np.asarray(given)
+        if array.size == 0:
+            array = array.astype(dtype)
+        kinds = {"i": "ui", "f": "uif", "b": "b"}[np.dtype(dtype).kind]
+        if array.dtype.kind not in kinds and not (kinds == "ui" and array.dtype.kind == "f" and _integral(array)):
+            raise TypeError
+    except (TypeError, ValueError):
+        what = {"i": "integers", "f": "numbers", "b": "bools"}[np.dtype(dtype).kind]
+        raise TypeError(f"{name} must be an array of {what}, not {given!r:.80}") from None
+    own = np.array(array, dtype=dtype, order="C", copy=True)
+    own.setflags(write=False)
+    return own
+
+
+def _integral(array: NDArray[Any]) -> bool:
+    return bool((np.isfinite(array) & (array == np.floor(array)) & (np.abs(array) < 2**53)).all())
+
+
 class MDP:
     """An explicit MDP; build one with `from_arrays`, `from_gymnasium`, `from_function` or from outcome arrays.
 
@@ -103,22 +135,21 @@ class MDP:
         self.num_states = int(num_states)
         self.num_actions = int(num_actions)
         self.gamma = check_gamma(gamma)
-        self.offsets = np.ascontiguousarray(offsets, dtype=np.int64)
-        wide_next = np.asarray(next_state)
-        self.probability = np.ascontiguousarray(probability, dtype=np.float64)
-        self.reward = np.ascontiguousarray(reward, dtype=np.float64)
-        self.terminated = np.ascontiguousarray(terminated, dtype=np.bool_)
+        self.offsets: NDArray[np.int64] = _own("offsets", offsets, np.int64)
+        wide_next = _own("next_state", next_state, np.int64)
+        self.probability: NDArray[np.float64] = _own("probability", probability, np.float64)
+        self.reward: NDArray[np.float64] = _own("reward", reward, np.float64)
+        self.terminated: NDArray[np.bool_] = _own("terminated", terminated, np.bool_)
         self.states = list(states) if states is not None else None
         self.reward_form = reward_form
         self.shape = shape
-        self.max_episode_steps = max_episode_steps
+        self.max_episode_steps = check_cap(max_episode_steps)
         self._check(wide_next)
-        self.next_state = np.ascontiguousarray(wide_next, dtype=np.int32)
+        self.next_state: NDArray[np.int32] = _own("next_state", wide_next, np.int32)
         self.start = check_start(start, self.num_states)
+        self.start.setflags(write=False)
         self.start_states = np.flatnonzero(self.start)
         self.start_probability = self.start[self.start_states]
-        for array in (self.offsets, self.next_state, self.probability, self.reward, self.terminated, self.start):
-            array.setflags(write=False)
 
     def _name(self, pair: int) -> str:
         state, action = divmod(int(pair), self.num_actions)
@@ -151,7 +182,9 @@ class MDP:
                 f"{pair_of(wrong[0])}: next state {next_state[wrong[0]]} is not one of the states "
                 f"0 to {self.num_states - 1}"
             )
-        wrong = np.flatnonzero(~np.isfinite(self.probability) | (self.probability < 0) | (self.probability > 1))
+        # A sum may be off by the tolerance, so a certain outcome may exceed 1 by as much.
+        high = self.probability > 1.0 + PROBABILITY_TOLERANCE
+        wrong = np.flatnonzero(~np.isfinite(self.probability) | (self.probability < 0) | high)
         if wrong.size:
             raise ValueError(f"{pair_of(wrong[0])}: probability {self.probability[wrong[0]]} is not in [0, 1]")
         wrong = np.flatnonzero(~np.isfinite(self.reward))
@@ -289,8 +322,13 @@ class MDP:
         if isinstance(P, Sequence) and len(P) and all(scipy.sparse.issparse(matrix) for matrix in P):
             matrices = [scipy.sparse.csr_array(matrix).astype(np.float64) for matrix in P]
         else:
+            if isinstance(P, Sequence) and any(isinstance(matrix, np.ndarray) for matrix in P):
+                raise ValueError(
+                    "P as a list of dense arrays could mean one a state or one an action: give one array [S, A, S] "
+                    "(np.stack(P, axis=1) makes it of A arrays [S, S])"
+                )
             dense = np.asarray(P, dtype=np.float64)
-            if dense.ndim != 3 or dense.shape[0] != dense.shape[2]:
+            if dense.ndim != 3 or dense.shape[0] != dense.shape[2] or dense.size == 0:
                 raise ValueError(
                     f"P must have shape [S, A, S] or be a sequence of A scipy-sparse matrices [S, S], not {dense.shape}"
                 )
@@ -371,24 +409,27 @@ class MDP:
             start = getattr(inner, "initial_state_distrib", getattr(inner, "isd", None))
         if start is None:
             raise ValueError("the environment names no start distribution (initial_state_distrib): pass start=")
-        return cls._from_table(table, gamma=gamma, start=start)
+        # FrozenLake has its map, CliffWalking its shape: with them the states can be drawn as cells.
+        shape = getattr(getattr(inner, "desc", None), "shape", getattr(inner, "shape", None))
+        cells = shape if isinstance(shape, tuple) and len(shape) == 2 and shape[0] * shape[1] == len(table) else None
+        return cls._from_table(table, gamma=gamma, start=start, shape=cells)
 
     @classmethod
     def _from_table(cls, table: Any, **settings: Any) -> MDP:
         num_states = len(table)
-        if sorted(table) != list(range(num_states)):
-            raise ValueError(f"the states of P must be 0 to {num_states - 1}")
-        num_actions = 1 + max((max(actions, default=-1) for actions in table.values()), default=-1)
+        if set(table) != set(range(num_states)):
+            raise ValueError(f"the states of P must be the integers 0 to {num_states - 1}")
+        num_actions = 0
+        for s, actions in table.items():
+            for a in actions:
+                if isinstance(a, bool) or not isinstance(a, int | np.integer) or a < 0:
+                    raise ValueError(f"state {s}: action {a!r} is not an integer >= 0")
+                num_actions = max(num_actions, int(a) + 1)
         offsets = [0]
-        flat: list[Any] = []
+        flat: list[Outcome] = []
         for s in range(num_states):
             for a in range(num_actions):
-                for outcome in table[s].get(a, ()):
-                    if len(outcome) != 4:
-                        raise ValueError(
-                            f"state {s}, action {a}: {outcome!r} is not (probability, next state, reward, terminated)"
-                        )
-                    flat.append(outcome)
+                flat += [_checked(outcome, f"state {s}, action {a}") for outcome in table[s].get(a, ())]
                 offsets.append(len(flat))
         columns = list(zip(*flat, strict=True)) if flat else [(), (), (), ()]
         return cls(num_states, num_actions, offsets, columns[1], columns[0], columns[2], columns[3], **settings)
@@ -397,7 +438,7 @@ class MDP:
     def from_function(
         cls,
         start_states: Iterable[Hashable] | dict[Hashable, float],
-        actions: int | Callable[[Any], Iterable[int]],
+        actions: int | np.integer[Any] | Callable[[Any], Iterable[int]],
         outcomes: Callable[[Any, int], Iterable[tuple[float, Hashable, float, bool]]],
         gamma: float,
         max_states: int = 10_000_000,
@@ -414,6 +455,10 @@ class MDP:
         Raises:
             ValueError: naming the label and the action that are wrong.
         """
+        if not callable(actions):
+            if isinstance(actions, bool) or not isinstance(actions, int | np.integer) or actions < 1:
+                raise ValueError(f"actions must be a number of actions >= 1 or a function of a label, not {actions!r}")
+            every = range(int(actions))
         weights = dict(start_states) if isinstance(start_states, dict) else dict.fromkeys(start_states, 0.0)
         if not weights:
             raise ValueError("start_states is empty: exploring needs at least one state to begin with")
@@ -425,29 +470,42 @@ class MDP:
         while len(table) < len(labels):
             label = labels[len(table)]
             row: dict[int, list[Outcome]] = {}
-            for a in range(actions) if isinstance(actions, int) else actions(label):
+            for a in actions(label) if callable(actions) else every:
                 if isinstance(a, bool) or not isinstance(a, int | np.integer) or a < 0:
                     raise ValueError(f"state {label!r}: action {a!r} is not an integer >= 0")
                 run = []
                 for outcome in outcomes(label, int(a)):
-                    if len(outcome) != 4:
-                        raise ValueError(
-                            f"state {label!r}, action {a}: {outcome!r} is not "
-                            "(probability, next state, reward, terminated)"
-                        )
+                    where = f"state {label!r}, action {a}"
+                    if not isinstance(outcome, Sequence) or len(outcome) != 4:
+                        raise ValueError(f"{where}: {outcome!r} is not (probability, next state, reward, terminated)")
                     probability, to, reward, terminated = outcome
                     if to not in index:
                         if len(labels) >= max_states:
                             raise ValueError(f"more than max_states = {max_states} states are reachable")
                         index[to] = len(labels)
                         labels.append(to)
-                    run.append((float(probability), index[to], float(reward), bool(terminated)))
+                    run.append(_checked((probability, index[to], reward, terminated), where))
                 row[int(a)] = run
             # A state that offers nothing is final: it stays as it is, and nothing more is collected.
             table.append(row or {0: [(1.0, len(table), 0.0, True)]})
         start = np.zeros(len(labels))
         start[: len(weights)] = list(weights.values())
         return cls._from_table(dict(enumerate(table)), gamma=gamma, start=start, states=labels)
+
+
+def _checked(outcome: Any, where: str) -> Outcome:
+    """An outcome as plain Python values; its numbers are checked later, with all others."""
+    if not isinstance(outcome, Sequence) or len(outcome) != 4:
+        raise ValueError(f"{where}: {outcome!r} is not (probability, next state, reward, terminated)")
+    probability, to, reward, terminated = outcome
+    if isinstance(to, bool) or not isinstance(to, int | np.integer):
+        raise TypeError(f"{where}: next state {to!r} is not an integer")
+    if not isinstance(terminated, bool | np.bool_):
+        raise TypeError(f"{where}: terminated {terminated!r} is neither True nor False")
+    try:
+        return float(probability), int(to), float(reward), bool(terminated)
+    except (TypeError, ValueError):
+        raise TypeError(f"{where}: probability {probability!r} and reward {reward!r} must be numbers") from None
 
 
 def _flags(given: ArrayLike | None, shape: tuple[int, ...], name: str, *, default: bool) -> NDArray[np.bool_]:

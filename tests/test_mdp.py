@@ -165,10 +165,80 @@ def test_from_gymnasium_errors() -> None:
         MDP.from_gymnasium(env)
     with pytest.raises(ValueError, match=r"names no start distribution .* pass start="):
         MDP.from_gymnasium({0: {0: [(1.0, 0, 0.0, True)]}})
-    with pytest.raises(ValueError, match="the states of P must be 0 to 0"):
+    with pytest.raises(ValueError, match="the states of P must be the integers 0 to 0"):
         MDP.from_gymnasium({1: {0: [(1.0, 0, 0.0, True)]}}, start=0)
     with pytest.raises(ValueError, match=r"state 0, action 0: \(1\.0, 0\) is not \(probability, next state"):
         MDP.from_gymnasium({0: {0: [(1.0, 0)]}}, start=0)
+    with pytest.raises(ValueError, match="state 0, action 0: 5 is not"):
+        MDP.from_gymnasium({0: {0: [5]}}, start=0)
+    with pytest.raises(ValueError, match="state 0: action -1 is not an integer >= 0"):
+        MDP.from_gymnasium({0: {-1: [(1.0, 0, 0.0, True)]}}, start=0)
+    with pytest.raises(TypeError, match="state 0, action 0: next state None is not an integer"):
+        MDP.from_gymnasium({0: {0: [(1.0, None, 0.0, True)]}}, start=0)
+    with pytest.raises(TypeError, match="state 0, action 0: terminated 'False' is neither True nor False"):
+        MDP.from_gymnasium({0: {0: [(1.0, 0, 0.0, "False")]}}, start=0)
+
+
+def test_environments_with_a_map_keep_its_shape() -> None:
+    for name, shape in (("FrozenLake-v1", (4, 4)), ("CliffWalking-v1", (4, 12)), ("Taxi-v4", None)):
+        with gym.make(name) as env:
+            assert MDP.from_gymnasium(env).shape == shape
+
+
+def outcome_arrays() -> dict[str, Any]:
+    return {
+        "offsets": np.array([0, 1, 2]),
+        "next_state": np.array([1, 1]),
+        "probability": np.array([1.0, 1.0]),
+        "reward": np.array([0.5, 0.0]),
+        "terminated": np.array([False, True]),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("next_state", [np.nan, 1], "next_state must be an array of integers"),
+        ("next_state", [0.7, 1], "next_state must be an array of integers"),
+        ("offsets", [0, 1.9, 2], "offsets must be an array of integers"),
+        ("terminated", ["False", "True"], "terminated must be an array of bools"),
+        ("terminated", [0, 1], "terminated must be an array of bools"),
+        ("probability", ["a", "b"], "probability must be an array of numbers"),
+        ("reward", [1j, 0], "reward must be an array of numbers"),
+    ],
+)
+def test_arrays_of_the_wrong_kind_are_refused(name: str, given: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        MDP(2, 1, **(outcome_arrays() | {name: given}), gamma=0.9)
+
+
+def test_the_model_owns_its_arrays() -> None:
+    arrays = outcome_arrays()
+    mdp = MDP(2, 1, **arrays, gamma=0.9)
+    for name, array in arrays.items():
+        assert array.flags.writeable, name
+        array[:] = 0
+    assert mdp.P == {0: {0: [(1.0, 1, 0.5, False)]}, 1: {0: [(1.0, 1, 0.0, True)]}}
+    with pytest.raises(ValueError, match="read-only"):
+        mdp.probability[0] = 0.5
+
+
+def test_a_certain_outcome_may_be_rounded_up() -> None:
+    mdp = MDP.from_arrays(np.array([[[1.0 + 2.3e-16]]]), np.zeros(1), 0.9)
+    assert mdp.probability[0] > 1.0
+    with pytest.raises(ValueError, match=r"state 0, action 0: probability 1\.00001"):
+        MDP.from_arrays(np.array([[[1.00001]]]), np.zeros(1), 0.9)
+
+
+def test_shapes_that_say_two_things_are_refused() -> None:
+    with pytest.raises(ValueError, match="a list of dense arrays could mean"):
+        MDP.from_arrays([np.eye(2), np.eye(2)], np.zeros(2), 0.9)
+    with pytest.raises(ValueError, match=r"P must have shape \[S, A, S\]"):
+        MDP.from_arrays(np.zeros((0, 1, 0)), np.zeros(0), 0.9)
+    for actions in (-1, 0, True):
+        with pytest.raises(ValueError, match="actions must be a number of actions >= 1"):
+            MDP.from_function([0], actions, lambda s, a: [(1.0, 0, 0.0, True)], 0.9)
+    assert MDP.from_function([0], np.int64(2), lambda s, a: [(1.0, 0, 0.0, True)], 0.9).num_actions == 2
 
 
 # --- from_function --------------------------------------------------------------------------------------------------
