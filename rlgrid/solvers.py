@@ -13,9 +13,9 @@ made (`rlgrid.certificate`), and the solver stops if it proves the tolerance. Th
 it proves less, sweeps go on. They end unproven, with a warning, when rounding forbids more, at `max_sweeps` or at
 `time_limit`.
 
-At gamma = 1 a certificate that proves too little also gives the exact value of a proper policy where states are few,
-and sweeps go on from there: a step of policy iteration. So slow chains, which sweeps would take for ever to follow,
-end as well.
+Where states are few, sweeps that are slow go on from the exact value of their greedy policy, a step of policy
+iteration: at gamma = 1 when a certificate proves too little, with `auto` at gamma < 1 after 256 sweeps, 512 and so on.
+So slow chains, which sweeps would take for ever to follow, end as well.
 
 `values` are the last sweep's where these are proven to be within the tolerance, or where the solver was stopped;
 otherwise the middle of [lower, upper]. V* is -inf where no policy can end the episode or rest at no cost (gamma = 1).
@@ -33,6 +33,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.certificate import (
+    LINEAR_STATES,
     Certificate,
     Problem,
     distance,
@@ -121,6 +122,7 @@ def solve(
     if method == "auto" and initial_values is None and callback is None:
         sweeps._start_low()
     run = _Run(sweeps, tolerance, begun, max_sweeps, time_limit, callback)
+    run.leaps = method == "auto" and callback is None and gamma < 1.0 and model.num_states <= LINEAR_STATES
     if progress_bar:
         run.with_progress()
     else:
@@ -151,6 +153,7 @@ class _Run:
         self.sweeps, self.tolerance, self.begun = sweeps, tolerance, begun
         self.max_sweeps, self.time_limit, self.callback = max_sweeps, time_limit, callback
         self.history: list[Floats] = []
+        self.leaps = False  # whether slow sweeps at gamma < 1 may go on from the exact value of their policy
         self.reason = ""
         self.warn = False
         self.certificate: Certificate | None = None
@@ -172,7 +175,7 @@ class _Run:
         else:
             enough = 1.9 * self.tolerance * (1.0 - gamma) / max(gamma, 1e-300)
         # At gamma = 1 a proof is tried now and then even while sweeps still change much: chains may be slow.
-        attempt_at = 64
+        attempt_at, leap_at = 64, 256
         chunk = 16
         while True:
             if self.max_sweeps is not None and sweeps.sweeps >= self.max_sweeps:
@@ -220,6 +223,10 @@ class _Run:
                 if exact is not None and np.isfinite(sweeps._problem.finite(exact)).all():
                     sweeps.values = sweeps._problem.start(np.where(np.isfinite(exact), exact, 0.0))
                     sweeps._certificate = None
+            elif self.leaps and sweeps.sweeps >= leap_at:
+                leap_at = 2 * sweeps.sweeps
+                sweeps.values = policy_values(sweeps.model, sweeps.policy(), gamma)
+                sweeps._certificate = None
             if self.time_limit is not None and now - self.begun > self.time_limit:
                 return self._limit(f"time_limit = {self.time_limit:g} s reached")
 
@@ -265,7 +272,7 @@ class _Run:
 
     def solution(self) -> Solution:
         sweeps = self.sweeps
-        found = self.certificate if self.certificate is not None else sweeps.certificate(1000 + 4 * sweeps.sweeps)
+        found = self.certificate if self.certificate is not None else sweeps.certificate()
         values = np.clip(sweeps.values, found.lower, found.upper)
         middle = _middle(found)
         if not (self.reason and not self.warn) and distance(values, found.lower, found.upper) > self.tolerance >= (

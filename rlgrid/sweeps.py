@@ -25,7 +25,7 @@ Ints = NDArray[np.int64]
 
 METHODS = ("auto", "value_iteration", "gauss_seidel")
 SHOWN_TIE = 1e-9  # `Sweeps.greedy`: actions within this share of the scale of the values are shown as equally good
-GLANCE = 300  # sweeps that bounds at gamma = 1 may take while they are only looked at
+GLANCE, GLANCE_BACKUPS = 300, 3_000_000  # what bounds at gamma = 1 may take while they are only looked at
 
 
 class Sweeps:
@@ -126,8 +126,13 @@ class Sweeps:
         ties: NDArray[np.bool_] = (q >= best - SHOWN_TIE * magnitude(self.values)) & (q > -np.inf)
         return ties
 
-    def certificate(self, patience: int = GLANCE) -> Certificate:
-        """Proven bounds from the present values; worked out when first asked for after a sweep."""
+    def certificate(self, patience: int | None = None) -> Certificate:
+        """Proven bounds from the present values; worked out when first asked for after a sweep.
+
+        ``patience`` is how many sweeps a proof at gamma = 1 may take; few where the model is large, if None.
+        """
+        if patience is None:
+            patience = max(5, min(GLANCE, GLANCE_BACKUPS // self._problem.pairs))
         if self._certificate is None or self._certificate[0] < patience:
             self._certificate = (patience, certify(self._problem, self.values, patience))
         return self._certificate[1]

@@ -491,6 +491,22 @@ def test_long_chains_end_soon():
     assert solution.values[0] == pytest.approx(-(2.0**40) + 1, rel=1e-8)
 
 
+def test_discounts_close_to_one_end_soon():
+    """Sweeps alone would need 10^7."""
+    table = {
+        0: {0: [(0.5, 0, 1.0, False), (0.5, 1, 0.0, False)], 1: [(1.0, 1, 0.25, False)]},
+        1: {0: [(1.0, 0, -0.3, False)]},
+    }
+    model = MDP.from_gymnasium(table, gamma=0.999999, start=0)
+    solution = solve(model, tolerance=0.1)
+    assert solution.converged
+    assert solution.sweeps < 5_000
+    exact = naive.optimum(model, model.gamma)
+    assert all(
+        abs(Fraction(v) - x) <= Fraction(solution.error_bound) for v, x in zip(solution.values, exact, strict=True)
+    )
+
+
 def test_tiny_costs_still_make_the_policy_proper():
     table = {0: {0: [(1.0, 0, -1e-13, False)], 1: [(1.0, 0, 1.0, True)]}}
     solution = solve(MDP.from_gymnasium(table, gamma=1.0, start=0))
