@@ -17,9 +17,11 @@ import pygame
 import pytest
 
 from rlgrid.window import bar, bindings, inspector, numbers, plots, text
-from rlgrid.window.app import App, find_place
+from rlgrid.window.app import App
 from rlgrid.window.launch import check, film, parser
 from rlgrid.window.local import LocalLink
+from rlgrid.window.motion import appended
+from rlgrid.window.places import find_place
 from rlgrid.window.scene import Scene, arrange
 from rlgrid.window.state import Curve, Parameter, State, ValueHistory
 
@@ -437,7 +439,7 @@ def test_the_curves_of_value_iteration():
 
 
 def test_the_tour_goes_from_agent_to_agent_until_something_is_chosen():
-    app = an_app("RussellNorvig4x3-v0", seconds=14.0, tour=True)
+    app = an_app("RussellNorvig4x3-v0", seconds=9.5, tour=True)
     assert app.state.agent == "q_learning"
     assert app.state.touring
     press(app, pygame.K_SPACE)
@@ -517,6 +519,22 @@ def test_curves_stay_small_and_end_at_the_present():
     points = history.of(1)
     assert len(points) <= 21
     assert points[-1] == (999, 999.0)
+
+
+def test_a_walk_is_followed_through_every_cell():
+    assert appended((1, 2, 3), (1, 2, 3, 4, 5)) == (4, 5)
+    assert appended((1, 2, 3), (2, 3, 4)) == (4,)
+    assert appended((1, 2, 3), (1, 2, 3)) == ()
+    assert appended((1, 2, 3), (9,)) is None
+    app = an_app("rlgrid/RussellNorvig4x3-v0", seconds=8.0)
+    before = app.state.walker_at
+    for _ in range(120):
+        app.link.pass_time(1 / 60)
+        app.update()
+        at = app.state.walker_at
+        moved = abs(at[0] - before[0]) + abs(at[1] - before[1])
+        assert moved < 0.7 or app.state.snapshot.trail == (app.state.snapshot.walker,)  # or a new walk begins
+        before = at
 
 
 def test_parameters_round_to_what_is_shown():

@@ -9,15 +9,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, Protocol
 
 import pygame
 
-from rlgrid.layout import cell_of
 from rlgrid.window import bar, bindings, inspector
-from rlgrid.window.engine import WALK, Scenario
+from rlgrid.window.engine import Scenario
+from rlgrid.window.motion import Motion
+from rlgrid.window.places import Place, find_place
 from rlgrid.window.scene import SMALLEST, Scene
 from rlgrid.window.state import LAYERS, Edit, Menu, Parameter, Snapshot, State
 from rlgrid.window.tour import SPEEDS, Tour, plain_line
@@ -60,57 +60,6 @@ class LinkLike(Protocol):
         """End."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """A world that can be chosen: what the worker builds it from, and what the window draws."""
-
-    name: str
-    title: str
-    map_text: str | None
-    model: Any
-    note: str
-
-
-def find_place(world: str) -> Place:
-    """A world by its id, the name of a built-in map or the path of a map file.
-
-    Raises:
-        ValueError, FileNotFoundError: naming the nearest that there is.
-    """
-    from rlgrid.envs import WORLDS
-    from rlgrid.gridmap import GridSpec
-
-    known = {name: map_name for name, (map_name, _) in WORLDS.items()}
-    short = {name.partition("/")[2]: name for name in known}
-    by_map = {map_name: name for name, map_name in known.items()}
-    name = short.get(world, by_map.get(world, world))
-    if name in known or world in GridSpec.builtin_names():
-        spec = GridSpec.builtin(known.get(name, world))
-        text = None
-    else:
-        path = Path(world)
-        if path.suffix != ".toml" and not path.is_file():
-            import difflib
-
-            near = difflib.get_close_matches(world, [*known, *short, *GridSpec.builtin_names()], 1, 0.4)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(short)}"
-            raise ValueError(f"there is no world {world!r}: {hint} (a map file's path ends in .toml)")
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no map file {world}")
-        spec = GridSpec.load(path)
-        text = path.read_text(encoding="utf-8")
-    model = spec.compile()
-    title = WORLDS[name][1] if name in WORLDS else (spec.title or spec.name or Path(world).stem)
-    rows, columns = model.shape or (1, model.num_states)
-    free = int((~model.walls).sum()) if hasattr(model, "walls") else model.num_states
-    note = f"{rows} × {columns} cells, {free:,} of them free."
-    if model.max_episode_steps:
-        note += f" Episodes end after {model.max_episode_steps:,} steps."
-    if spec.citation:
-        note += f"\n{spec.citation}"
-    return Place(name, title, text, model, note)
-
-
 def default_speed(agent: str) -> float:
     """Units a second at which an agent is watched at first."""
     return SPEEDS.get(agent, 6.0)
@@ -150,8 +99,7 @@ class App:
         self._drag_value: float | None = None
         self._edited: tuple[Parameter, float] | None = None  # a change that the worker has not confirmed yet
         self._drag_sent = 0.0
-        self._way: list[tuple[float, float]] = []  # cells that the walker still has to glide to
-        self._leg: tuple[tuple[float, float], float] = ((0.0, 0.0), 0.0)  # where and when it left for the first
+        self._motion = Motion()
         self._flash_at = -1.0
         self._notice_until = 0.0
         self._doing, self._doing_at = "", 0.0
@@ -201,7 +149,7 @@ class App:
         state.clear_run()
         state.error, state.scale_lock, state.doing = "", None, ""
         self._doing, self._doing_at = "starting", self._clock()
-        self._way, self._asked, self._scenario = [], None, scenario
+        self._motion, self._asked, self._scenario = Motion(), None, scenario
         self.link.load(scenario, state.playing, state.speed)
 
     # --- commands ---------------------------------------------------------------------------------------------------
@@ -294,7 +242,7 @@ class App:
         changed = state.parameters
         state.clear_run()
         state.parameters = changed
-        self._way, self._asked = [], None
+        self._motion, self._asked = Motion(), None
         self.link.send("reset")
 
     def _next_agent(self) -> None:
@@ -491,7 +439,7 @@ class App:
     @property
     def animating(self) -> bool:
         """Whether the next frame differs by itself."""
-        return bool(self._way) or self._flash_at >= 0 or self._dragging is not None
+        return self._motion.moving or self._flash_at >= 0 or self._dragging is not None
 
     def update(self) -> None:
         """Take what the worker sent, and let time pass."""
@@ -600,7 +548,7 @@ class App:
         new_sweep = state.plans and shot.count != old.count and shot.change is not None
         if new_sweep and state.speed <= 15 and shot.change is not None and float(shot.change.max()) > 1e-3:
             self._flash_at = now
-        self._move_walker(old, shot, now)
+        self._motion.follow(state, old, shot, now)
 
     def _curves(self, shot: Snapshot) -> None:
         state = self.state
@@ -616,53 +564,9 @@ class App:
         if shot.mean_return is not None:
             state.return_curve.add(shot.count, shot.mean_return)
 
-    def _move_walker(self, old: Snapshot, shot: Snapshot, now: float) -> None:
-        """Let the walker glide along the states that it has passed since the last snapshot, if they are few."""
-        state = self.state
-        if shot.walker is None or state.model is None:
-            state.walker_at, state.behind, self._way = None, 0, []
-            return
-        if shot.trail == old.trail and shot.walker == old.walker:
-            return
-        new = _appended(old.trail, shot.trail)
-        follows = shot.follows_learner and state.playing
-        pace = state.speed if follows else WALK
-        near = new is not None and 0 < len(new) <= 3 and pace <= 2 * WALK and state.walker_at is not None
-        cells = [cell_of(state.model, s) for s in new] if near and new is not None else []
-        path = [*self._way, *((float(r), float(c)) for r, c in cells)]
-        before = state.walker_at
-        for spot in path:
-            if before is None or max(abs(before[0] - spot[0]), abs(before[1] - spot[1])) > 2.5:
-                path = []
-                break
-            before = spot
-        if not path or len(path) > 4:
-            row, column = cell_of(state.model, shot.walker)
-            state.walker_at, self._way = (float(row), float(column)), []
-        else:
-            if not self._way:
-                self._leg = (state.walker_at or path[0], now)
-            self._way = path
-        state.behind = len(self._way)
-
     def _animate(self, now: float) -> None:
         state = self.state
-        while self._way:
-            start, began = self._leg
-            pace = state.speed if state.snapshot.follows_learner and state.playing else WALK
-            takes = 0.9 / max(pace, WALK) / len(self._way)
-            part = (now - began) / takes
-            target = self._way[0]
-            if part < 1.0:
-                eased = part * part * (3 - 2 * part)
-                state.walker_at = (
-                    start[0] + (target[0] - start[0]) * eased,
-                    start[1] + (target[1] - start[1]) * eased,
-                )
-                break
-            state.walker_at, self._leg = target, (target, began + takes)
-            self._way = self._way[1:]
-        state.behind = len(self._way)
+        self._motion.advance(state, now)
         if self._flash_at >= 0:
             left = 1.0 - (now - self._flash_at) / FLASH
             state.flash = max(0.0, math.ceil(left * 4) / 4)
@@ -678,12 +582,3 @@ class App:
             control = self.scene.control_at(*self._pointer)
             hovered = None if control is None else control.name
         return self.scene.render(self.state, self.size, hovered)
-
-
-def _appended(old: tuple[int, ...], new: tuple[int, ...]) -> tuple[int, ...] | None:
-    """What ``new`` has beyond ``old``, both being the ends of one walk; None if they are of different walks."""
-    for extra in range(min(4, len(new)) + 1):
-        kept = new[: len(new) - extra]
-        if kept and old[-len(kept) :] == kept:
-            return new[len(new) - extra :]
-    return None

@@ -215,7 +215,9 @@ def _backup(canvas: Canvas, state: State, focus: int, action: int, y: int, right
     y += 20
     canvas.text(title, MARGIN, y, bold=True)
     y += 26
-    likely = max(range(len(terms)), key=lambda k: terms[k].probability)
+    top = max(term.probability for term in terms)
+    most = [k for k, term in enumerate(terms) if term.probability >= top - 1e-12]
+    likely = most[0] if len(most) == 1 else -1
     for k in shown:
         term = terms[k]
         if k == likely and len(terms) > 1:

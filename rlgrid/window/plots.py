@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pygame
 
 from rlgrid.theme import RGB
-from rlgrid.window import numbers, shapes
+from rlgrid.window import numbers, shapes, text
 from rlgrid.window.state import Curve, State
 from rlgrid.window.text import BODY, SMALL
 from rlgrid.window.widgets import Canvas
@@ -114,7 +114,10 @@ def paint(canvas: Canvas, state: State) -> None:
         top = 18 if tall else 14
         right = left + each
         value_rect = canvas.text(value, right, top, mono=True, align="right")
-        canvas.text(title, left, top, theme.muted, SMALL + 0.5, bold=True, most=value_rect.left - 8 - left)
+        room = value_rect.left - 8 - left
+        if text.width(title, SMALL + 0.5, bold=True) > room:
+            title = title.partition(",")[0]
+        canvas.text(title, left, top, theme.muted, SMALL + 0.5, bold=True, most=room)
         plot = pygame.Rect(left, 36 if tall else 28, each, 77 if tall else 45)
         colour = {state.error_curve: theme.accent, state.regret_curve: theme.second}.get(curve, theme.goal)
         _plot(canvas, curve, plot, end, scale, colour)
