@@ -118,8 +118,8 @@ class DQN(Agent):
         if env is None:
             raise TypeError("DQN needs an environment: DQN('MlpPolicy', env)")
         super().__init__(env, gamma=gamma, seed=seed, compiled=compiled)
-        self.learning_rate = learning_rate
         self._rate, self._linear_decay = _check_learning_rate(learning_rate)
+        self.learning_rate = learning_rate if isinstance(learning_rate, str) else float(learning_rate)
         self.buffer_size = check_count("buffer_size", buffer_size)
         self.learning_starts = check_count("learning_starts", learning_starts, least=0)
         self.batch_size = check_count("batch_size", batch_size)

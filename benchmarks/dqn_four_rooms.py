@@ -1,6 +1,6 @@
 """DQN with its default settings on rlgrid/FourRooms-v0 over five seeds, each within 5 % of regret.
 
-    python benchmarks/dqn_four_rooms.py [--steps 100000] [--seeds 0 1 2 3 4]
+    python benchmarks/dqn_four_rooms.py [--world rlgrid/FourRooms-v0] [--steps 100000] [--seeds 0 1 2 3 4]
 
 The share of regret is (J* - J_pi) / (J* - J_uniform) with every J exact, at the world's gamma, from the start: 0 % is
 the optimal policy, 100 % the uniformly random one. The fifteen lines that somebody would write are `train`.
