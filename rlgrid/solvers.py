@@ -87,7 +87,8 @@ def solve(
         gamma: the discount factor in [0, 1]; the model's if None. 1 is the undiscounted problem.
         method: "auto", "value_iteration" or "gauss_seidel".
         tolerance: the error that must be proven, max |values - V*|.
-        horizon: a number of steps after which all is over, solved backwards in so many sweeps; or None.
+        horizon: a number of steps after which all is over, solved backwards in so many sweeps; or None. With it there
+            are no initial_values, limits or callback.
         criterion: "discounted" (which includes gamma = 1).
         initial_values: float [S], where sweeps begin.
         max_sweeps, time_limit: stop after so many sweeps or seconds, with a warning and valid bounds.
@@ -114,8 +115,17 @@ def solve(
         raise ValueError(f"max_sweeps must be a whole number >= 0, not {max_sweeps!r}")
     steps = check_horizon(horizon)
     if steps is not None:
-        if initial_values is not None:
-            raise ValueError("initial_values and horizon exclude each other: with a horizon the end is worth 0")
+        given = {
+            "initial_values": initial_values,
+            "max_sweeps": max_sweeps,
+            "time_limit": time_limit,
+            "callback": callback,
+        }
+        for name, value in given.items():
+            if value is not None:
+                raise ValueError(
+                    f"{name} and horizon exclude each other: a horizon of T is T sweeps back from values of 0"
+                )
         return _solve_horizon(model, gamma, steps, tolerance)
     begun = time.perf_counter()
     sweeps = Sweeps(model, gamma, method, initial_values)

@@ -264,7 +264,8 @@ def test_a_model_solved_by_hand():
         ({"time_limit": 0}, ValueError, "time_limit"),
         ({"initial_values": [0.0]}, ValueError, "initial_values"),
         ({"initial_values": [0.0, np.nan]}, ValueError, "state 1"),
-        ({"initial_values": [0.0, 0.0], "horizon": 3}, ValueError, "horizon"),
+        ({"initial_values": [0.0, 0.0], "horizon": 3}, ValueError, "initial_values and horizon"),
+        ({"max_sweeps": 2, "horizon": 3}, ValueError, "max_sweeps and horizon"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, error, text):
@@ -574,6 +575,17 @@ def test_sparse_and_dense_evaluation_agree(monkeypatch):
 def test_bad_policies_are_refused(policy, error, text):
     with pytest.raises(error, match=text):
         policy_values(two_ways(), policy)
+
+
+def test_threads_may_share_a_model(monkeypatch):
+    from concurrent.futures import ThreadPoolExecutor
+
+    monkeypatch.setattr("rlgrid.certificate.EXPLICIT_PAIRS", 0)
+    model = GridSpec.builtin("four_rooms").compile()
+    alone = solve(model, gamma=0.98).values
+    with ThreadPoolExecutor(4) as pool:
+        for values in pool.map(lambda _: solve(model, gamma=0.98).values, range(40)):
+            np.testing.assert_array_equal(values, alone)
 
 
 def test_share_of_regret():
