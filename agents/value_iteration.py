@@ -92,11 +92,24 @@ class ValueIteration(Agent):
         return None
 
     def _finished(self) -> bool:
-        return super()._finished() or self.converged
+        return super()._finished() or (self._worth_proving() and self.converged)
+
+    def _worth_proving(self) -> bool:
+        """False where a proof of convergence, which costs several sweeps, cannot succeed or was tried just now."""
+        swept = self._sweeps.sweeps
+        if not swept:
+            return True
+        change = float(np.abs(self._sweeps.residual).max())
+        if self.gamma < 1.0:
+            # The bound of Puterman 1994, section 6.6, is attained by a change that is equal everywhere.
+            return self.gamma * change <= 2.0 * (1.0 - self.gamma) * self.tolerance
+        # A sweep moves no value by more than the error before it and the error after it. Beyond that the sweeps at
+        # which a proof is tried depend on their number alone, so that a resumed plan ends with the same one.
+        return change <= 2.0 * self.tolerance and swept % (1 << max(0, swept.bit_length() - 5)) == 0
 
     def _advance_compiled(self, max_steps: int) -> int:
         done = 0
-        while done < max_steps and not self._interrupted and not self.converged:
+        while done < max_steps and not self._interrupted and not (self._worth_proving() and self.converged):
             self._sweeps.sweep()
             self.num_timesteps += 1
             done += 1
@@ -110,12 +123,6 @@ class ValueIteration(Agent):
     @property
     def converged(self) -> bool:
         """True once max |values - V*| <= tolerance is proven."""
-        # A proof costs about as much as a sweep. Below gamma 1 none can succeed while the last change is larger
-        # than this (the bound of Puterman 1994, section 6.6, is attained by a change that is equal everywhere).
-        if self.gamma < 1.0 and self._sweeps.sweeps:
-            change = float(np.abs(self._sweeps.residual).max())
-            if self.gamma * change > 2.0 * (1.0 - self.gamma) * self.tolerance:
-                return False
         return bool(self._sweeps.converged(self.tolerance))
 
     @property
