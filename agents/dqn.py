@@ -279,7 +279,7 @@ class DQN(Agent):
         return done
 
     def _advance_python(self, max_steps: int) -> int:
-        from rlgrid.kernels.dqn import act, observe
+        from rlgrid.kernels.dqn import act_once, observe_once
 
         learner, rule, stream = self._learner, self._rule(), stream_of(self._generator)
         done = 0
@@ -287,10 +287,12 @@ class DQN(Agent):
             with _one_blas_thread():
                 self._put(learner.observation, self._observation)
                 while done < max_steps and not self._interrupted:
-                    action = act(learner, rule, self.num_timesteps, stream)
+                    action = act_once(learner, rule, self.num_timesteps, stream)
                     arrival, reward, terminated, truncated = self._step_env(action + self._first_action)
                     self._put(learner.arrival, arrival)
-                    healthy = observe(learner, rule, self.num_timesteps, action, reward, terminated, truncated, stream)
+                    healthy = observe_once(
+                        learner, rule, self.num_timesteps, action, reward, terminated, truncated, stream
+                    )
                     self._end_step(arrival, terminated or truncated)
                     self._put(learner.observation, self._observation)
                     if not healthy:

@@ -155,7 +155,7 @@ def greedy_action(q, i, available, s):
     return max(chosen, 0)
 
 
-@njit(**KERNEL)
+@njit(**INSIDE)
 def act(learner, rule, t, stream):
     """The epsilon-greedy action (Sutton & Barto, 2nd ed., section 2.2) at the present observation, step t."""
     s, available = state_of(learner.observation, 0), learner.available
@@ -309,7 +309,7 @@ def gradient_step(learner, rule, learning_rate, stream):
     return True
 
 
-@njit(**KERNEL)
+@njit(**INSIDE)
 def observe(learner, rule, t, action, reward, terminated, truncated, stream):
     """What is done with the transition of step t, which led to learner.arrival; False where a value is not finite."""
     learner.visits[state_of(learner.observation, 0)] += 1
@@ -355,3 +355,18 @@ def run_dqn(model, world, stream, learner, rule, t, steps, elapsed, limit, total
         if ended == returns.size or not healthy:
             return i + 1, elapsed, total, ended
     return steps, elapsed, total, ended
+
+
+# --- the rule for Python to call step by step; apart, so that the loop above does not wait for their wrappers ---------
+
+
+@njit(**KERNEL)
+def act_once(learner, rule, t, stream):
+    """`act`."""
+    return act(learner, rule, t, stream)
+
+
+@njit(**KERNEL)
+def observe_once(learner, rule, t, action, reward, terminated, truncated, stream):
+    """`observe`."""
+    return observe(learner, rule, t, action, reward, terminated, truncated, stream)
