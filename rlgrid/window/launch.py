@@ -291,7 +291,7 @@ def _loop(app: App, screen: pygame.Surface, began: float, profile: bool) -> None
         if first and profile:
             print(f"first frame after {time.perf_counter() - began:.2f} s", flush=True)
         first = False
-        if profile and app.first_tables is not None and app.state.snapshot.count >= 2:
+        if profile and app.first_tables is not None and app.state.snapshot.count >= 1:
             print(f"learning visible after {time.perf_counter() - began:.2f} s", flush=True)
             return
         if app.wants_screenshot:
