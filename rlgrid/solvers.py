@@ -185,6 +185,7 @@ class _Run:
         else:
             enough = 1.9 * self.tolerance * (1.0 - gamma) / max(gamma, 1e-300)
         # At gamma = 1 a proof is tried now and then even while sweeps still change much: chains may be slow.
+        tries = gamma == 1.0 and sweeps.model.num_states <= LINEAR_STATES
         attempt_at, leap_at = 64, 256
         chunk = 16
         while True:
@@ -212,7 +213,7 @@ class _Run:
             spread = float(spreads[-1])
             if not np.isfinite(spread):
                 return self._stop("the values overflow: scale the rewards down", warn=True)
-            if spread <= enough or (gamma == 1.0 and sweeps.sweeps >= attempt_at):
+            if spread <= enough or (tries and sweeps.sweeps >= attempt_at):
                 attempt_at = 2 * max(attempt_at, sweeps.sweeps)
                 floor = 4.0 * float(self._floor())
                 found = sweeps.certificate(patience=1000 + 4 * sweeps.sweeps)
