@@ -14,6 +14,7 @@ _TABLE: dict[str, tuple[str, str, int | None, float]] = {
     "rlgrid/FrozenLake-v1": ("frozen_lake_4x4", "Frozen lake, 4 x 4", 100, 0.70),
     "rlgrid/FrozenLake8x8-v1": ("frozen_lake_8x8", "Frozen lake, 8 x 8", 200, 0.85),
     "rlgrid/CliffWalking-v1": ("cliff_walking", "Cliff walking", None, -13.0),
+    "rlgrid/CliffWalkingSlippery-v1": ("cliff_walking_slippery", "Cliff walking, slippery", None, -65.0),  # -64.709
     "rlgrid/WindyGridworld-v0": ("windy_gridworld", "Windy gridworld", 1000, -15.0),
     "rlgrid/WindyGridworldKings-v0": ("windy_gridworld_kings", "Windy gridworld, king's moves", 1000, -7.0),
     "rlgrid/WindyGridworldStochastic-v0": (

@@ -4,13 +4,15 @@ It draws from the very model that the solvers sweep over: one uniform number a s
 and the first outcome whose cumulative probability exceeds it, as Gymnasium's toy_text does. So the generator of an
 environment with the same model as one of theirs stays in step with it, seed for seed.
 
-Observations are states 0 to S - 1 and actions 0 to A - 1. The step cap is a `TimeLimit` around the environment.
+Observations are states 0 to S - 1 and actions 0 to A - 1. The step cap is a `TimeLimit` around the environment: what
+``gymnasium.make`` was asked for as ``max_episode_steps`` (-1: none), else what is registered, else the map's.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -128,11 +130,7 @@ class GridWorld(gym.Env[int, int]):
             raise ValueError(f"render_mode must be None or one of {modes}, not {render_mode!r}")
         if map is not None and model is not None:
             raise TypeError("GridWorld takes a map or a model, not both")
-        self.model: GridModel | MDP
-        if model is not None:
-            self.model = change_model(model, changes) if changes else model
-        else:
-            self.model = load_map("four_rooms" if map is None else map, changes)
+        self.model = model_of(map, model, changes)
         self.render_mode = render_mode
         self.theme = theme
         self.cell_size = cell_size
@@ -166,10 +164,7 @@ class GridWorld(gym.Env[int, int]):
 
     @state.setter
     def state(self, state: int) -> None:
-        number = int(state)
-        if number != state or not 0 <= number < self.model.num_states:
-            raise ValueError(f"state {state!r} is not one of the states 0 to {self.model.num_states - 1}")
-        self._state = number
+        self._state = checked_state(self.model, state)
         self._last_action = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
@@ -322,6 +317,31 @@ class GridWorld(gym.Env[int, int]):
 # --- ways to a model ------------------------------------------------------------------------------------------------
 
 
+def model_of(
+    map: str | os.PathLike[str] | GridSpec | None, model: GridModel | MDP | None, changes: Mapping[str, Any]
+) -> GridModel | MDP:
+    """The model that the arguments of an environment mean; callers have refused both at once."""
+    if model is None:
+        return load_map("four_rooms" if map is None else map, changes)
+    if not isinstance(model, GridModel | MDP):
+        hint = "a map, by its name, its path or as a GridSpec, is given as map"
+        if isinstance(model, gym.Env):
+            hint = "MDP.from_gymnasium makes one of an environment that has a table P"
+        raise TypeError(f"model must be a GridModel or an MDP, not {model!r}: {hint}")
+    return change_model(model, changes) if changes else model
+
+
+def checked_state(model: GridModel | MDP, state: Any) -> int:
+    """A state of the model as a Python integer."""
+    if type(state) is int and 0 <= state < model.num_states:
+        return state
+    array = np.asarray(state)
+    number = array.item() if array.size == 1 and array.dtype.kind in "iuf" else -1
+    if not 0 <= number < model.num_states or number != int(number):
+        raise ValueError(f"state {state!r} is not one of the states 0 to {model.num_states - 1}")
+    return int(number)
+
+
 def load_map(map: str | os.PathLike[str] | GridSpec, changes: Mapping[str, Any] | None = None) -> GridModel:
     """The model of a map file, of a built-in map by its name, or of a GridSpec, with ``changes`` (`change_model`).
 
@@ -377,33 +397,103 @@ def _load_spec(map: str | os.PathLike[str] | GridSpec) -> GridSpec:
     return _builtin(text)
 
 
+# The arguments of GridModel that can be changed, and what else an environment takes.
+_CHANGES = ("gamma", "slip", "actions", "column_wind", "row_wind", "gust", "step_reward", "bump_reward", "start")
+_OTHERS = ("map", "model", "render_mode", "theme", "cell_size")
+
+
 def change_model(model: GridModel | MDP, changes: Mapping[str, Any]) -> GridModel:
-    """A copy of a grid with some of GridModel's arguments changed; ``slip`` may be a number, the same to each side.
+    """A copy of a grid with some of GridModel's arguments changed.
+
+    ``slip`` may be a number, the same to each side, or a mapping of Slip's fields; forward is what they leave.
 
     Raises:
         TypeError: for an unknown argument, with the nearest known one, or if the model is not a grid.
+        ValueError: naming the argument that is wrong.
     """
+    for name in changes:
+        if name not in _CHANGES:
+            near = difflib.get_close_matches(name, (*_CHANGES, *_OTHERS), n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            if name == "max_episode_steps":
+                hint = "gymnasium.make takes it, or wrap the environment in gymnasium.wrappers.TimeLimit; "
+            raise TypeError(f"GridWorld has no argument {name!r}: {hint}it has {', '.join((*_OTHERS, *_CHANGES))}")
     if not isinstance(model, GridModel):
         raise TypeError(f"{next(iter(changes))!r} cannot be changed: only a grid can, not {model!r}")
-    known = ["gamma", "slip", "actions", "column_wind", "row_wind", "gust", "step_reward", "bump_reward", "start"]
-    for name in changes:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-            raise TypeError(f"GridWorld has no argument {name!r}: {hint}")
-    rest = dict(changes)
-    slip = rest.pop("slip", None)
-    if isinstance(slip, bool) or not (slip is None or isinstance(slip, int | float | Slip | Mapping)):
+    rest = {name: _checked_change(name, value) for name, value in changes.items() if name != "slip"}
+    slip = changes.get("slip")
+    if isinstance(slip, bool) or not (slip is None or isinstance(slip, int | float | np.number | Slip | Mapping)):
         raise TypeError(f"slip must be a probability for each side, a Slip or a mapping of its fields, not {slip!r}")
-    if isinstance(slip, int | float):
+    if isinstance(slip, int | float | np.number):
+        if not 0.0 <= slip <= 0.5:
+            raise ValueError(
+                f"slip = {slip:g} is the probability of slipping to each of two sides: it must be from 0 to 0.5"
+            )
         model = model.with_slip_each_side(float(slip))
     elif slip is not None:
-        rest["slip"] = slip if isinstance(slip, Slip) else Slip(**slip)
+        rest["slip"] = _slip_of(slip)
     return model.with_changes(**rest) if rest else model
 
 
+def _slip_of(slip: Slip | Mapping[str, Any]) -> Slip:
+    """As in a map file, where forward may be left out."""
+    from rlgrid import mapvalues
+    from rlgrid.maperrors import Wrong
+
+    try:
+        return mapvalues.slip(slip, ("slip",))
+    except Wrong as wrong:
+        raise ValueError(wrong.message) from None
+
+
+def _checked_change(name: str, value: Any) -> Any:
+    """The value, if it is of a kind that GridModel can check further."""
+    if name in ("gamma", "step_reward") or (name == "bump_reward" and value is not None):
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            raise TypeError(f"{name} must be a number, not {value!r}")
+    elif name == "start":
+        many = isinstance(value, Mapping) and value and all(_is_whole(s) and _is_real(p) for s, p in value.items())
+        if not _is_whole(value) and not many:
+            raise TypeError(f"start must be a state or {{state: probability}}, as {{14: 0.5, 15: 0.5}}, not {value!r}")
+    elif name == "gust" and value is not None:
+        pairs = value.items() if isinstance(value, Mapping) else [("", "")]
+        if not all(_is_whole(offset) and _is_real(p) for offset, p in pairs):
+            raise TypeError(f"gust must be {{offset: probability}}, as {{-1: 0.5, 1: 0.5}}, not {value!r}")
+    return value
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+
+
 def from_map(**arguments: Any) -> gym.Env[int, int]:
-    """A `GridWorld` under the map's own step cap: what ``gymnasium.make("rlgrid/GridWorld-v0", map=...)`` calls."""
+    """A `GridWorld` under the map's own step cap: what ``gymnasium.make("rlgrid/GridWorld-v0", map=...)`` calls.
+
+    A cap that ``make`` was asked for, as an argument or by a spec that was saved, wins: then the map's is left out,
+    since inside the other it could only lower it.
+    """
     env = GridWorld(**arguments)
     limit = env.model.max_episode_steps
-    return env if limit is None else TimeLimit(env, limit)
+    return env if limit is None or _make_sets_the_cap() else TimeLimit(env, limit)
+
+
+# So that Gymnasium knows which render modes it may add, as it does for a class.
+from_map.metadata = GridWorld.metadata  # type: ignore[attr-defined]
+
+
+def _make_sets_the_cap() -> bool:
+    """True where ``gymnasium.make``, calling `from_map`, puts its own TimeLimit around it or was asked for none.
+
+    The map is known when the environment is made and not when it is registered, and ``make`` keeps its argument
+    ``max_episode_steps`` from entry points; so the argument is read where it stands, in the call of ``make``.
+    """
+    caller = sys._getframe(2)
+    if caller.f_globals.get("__name__") != gym.make.__module__ or caller.f_code.co_name != "make":
+        return False
+    spec = caller.f_locals.get("env_spec")
+    asked = caller.f_locals.get("max_episode_steps")
+    return asked is not None or getattr(spec, "max_episode_steps", None) is not None

@@ -44,10 +44,19 @@ def make(name: str, **arguments: Any) -> gym.Env[Any, Any]:
 
     Raises:
         ValueError, FileNotFoundError: as `resolve`, and where Gymnasium cannot make the environment.
+        TypeError: for an argument that a world of ours does not have, or of a wrong kind.
     """
     world, further = resolve(name)
     try:
         env: gym.Env[Any, Any] = gym.make(world, **(further | arguments))
     except gym.error.Error as error:
         raise ValueError(f"{world} cannot be made: {error}") from error
+    except Exception as error:
+        # Gymnasium adds all arguments to what a TypeError says; the error itself is the cause of that one.
+        cause = error.__cause__ if isinstance(error.__cause__, TypeError) else error
+        if world.startswith("rlgrid/") and isinstance(cause, ValueError | TypeError | OSError):
+            raise cause from None  # it says what is wrong
+        # Whatever the code of others stumbled over.
+        given = ", ".join(f"{key}={value!r}" for key, value in (further | arguments).items()) or "no arguments"
+        raise ValueError(f"{world} cannot be made with {given}: {type(cause).__name__}: {cause}") from error
     return env

@@ -3,7 +3,8 @@
 What ``gymnasium.make_vec("rlgrid/FourRooms-v0", num_envs=1024)`` makes. It gives, number for number, what Gymnasium's
 SyncVectorEnv over as many `GridWorld` environments gives: copy i of a vector that is seeded with s draws from the
 generator that s + i seeds, episodes begin again at the step after their last (next-step autoreset), and the step cap
-truncates.
+truncates. `reset` takes the same options. What differs: "human" and "ansi" pictures are for single environments, and
+the first reset must be of all copies.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from rlgrid.envs.gridworld import change_model, load_map
+from rlgrid.envs.gridworld import checked_state, model_of
 from rlgrid.gridmodel import GridModel
 from rlgrid.mdp import MDP
 
@@ -37,7 +38,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
     Args:
         num_envs: how many copies.
         map, model, theme, cell_size, changes: as for `GridWorld`.
-        max_episode_steps: the step cap; the model's if None.
+        max_episode_steps: the step cap; the model's if None, and none if -1.
         render_mode: None or "rgb_array".
 
     Attributes:
@@ -62,23 +63,19 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         cell_size: int | None = None,
         **changes: Any,
     ) -> None:
-        if num_envs < 1:
-            raise ValueError(f"num_envs must be at least 1, not {num_envs!r}")
+        if not isinstance(num_envs, int | np.integer) or isinstance(num_envs, bool) or num_envs < 1:
+            raise ValueError(f"num_envs must be a whole number, at least 1, not {num_envs!r}")
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f'render_mode of many environments must be None or "rgb_array", not {render_mode!r}')
         if map is not None and model is not None:
             raise TypeError("GridWorldVector takes a map or a model, not both")
-        self.model: GridModel | MDP
-        if model is not None:
-            self.model = change_model(model, changes) if changes else model
-        else:
-            self.model = load_map("four_rooms" if map is None else map, changes)
+        self.model = model_of(map, model, changes)
         self.num_envs = int(num_envs)
         self.render_mode = render_mode
         self.theme, self.cell_size = theme, cell_size
-        limit = self.model.max_episode_steps if max_episode_steps is None else int(max_episode_steps)
-        if limit is not None and max_episode_steps != -1 and limit < 1:
-            raise ValueError(f"max_episode_steps must be at least 1, not {max_episode_steps!r}")
+        limit = self.model.max_episode_steps if max_episode_steps is None else max_episode_steps
+        if limit is not None and (not isinstance(limit, int | np.integer) or (limit < 1 and limit != -1)):
+            raise ValueError(f"max_episode_steps must be a whole number, at least 1 (or -1: no cap), not {limit!r}")
         self._limit = np.iinfo(np.int64).max if limit is None or limit == -1 else limit
         self.single_observation_space = spaces.Discrete(self.model.num_states)
         self.single_action_space = spaces.Discrete(self.model.num_actions)
@@ -122,12 +119,16 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
 
         Args:
             seed: of the first copy, the next having the next number; or one for each copy.
-            options: none are known.
+            options: ``{"state": s}`` begins in state s instead; a number is drawn all the same.
+                ``{"reset_mask": bool [num_envs]}`` begins an episode in those copies alone.
+
+        Raises:
+            ResetNeeded: if the first reset leaves copies out.
+            ValueError: for an unknown option, or one that is wrong.
         """
         from rlgrid.kernels.batch import reset_batch
 
-        if options:
-            raise ValueError(f"reset of many environments knows no options, not {sorted(options)[0]!r}")
+        begun, state = self._options(options or {})
         seeds: list[int | None]
         if seed is None or isinstance(seed, int | np.integer):
             seeds = [None if seed is None else int(seed) + i for i in range(self.num_envs)]
@@ -139,10 +140,30 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
             self._streams = np.array([_stream(one) for one in seeds], np.uint64)
         else:
             for i, one in enumerate(seeds):
-                if one is not None:
+                if one is not None and begun[i]:
                     self._streams[i] = _stream(one)
-        reset_batch(self.model.arrays, self._streams, self.states, self._elapsed, self._ended)
-        return self.states.copy(), self._info(np.ones(self.num_envs))
+        chosen = np.flatnonzero(begun)
+        streams, states = self._streams[chosen], self.states[chosen]
+        elapsed, ended = np.empty_like(states), np.empty(states.size, np.bool_)
+        reset_batch(self.model.arrays, streams, states, elapsed, ended)
+        self._streams[chosen], self._elapsed[chosen], self._ended[chosen] = streams, elapsed, ended
+        self.states[chosen] = states if state is None else state
+        return self.states.copy(), {"prob": begun.astype(np.float64), "_prob": begun}
+
+    def _options(self, options: dict[str, Any]) -> tuple[NDArray[np.bool_], int | None]:
+        """(which copies are reset, the state in which they begin)."""
+        unknown = set(options) - {"state", "reset_mask"}
+        if unknown:
+            raise ValueError(f"reset knows the options 'state' and 'reset_mask', not {sorted(unknown)[0]!r}")
+        state = checked_state(self.model, options["state"]) if "state" in options else None
+        if "reset_mask" not in options:
+            return np.ones(self.num_envs, np.bool_), state
+        mask = np.array(options["reset_mask"])
+        if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
+            raise ValueError(f"reset_mask must be bool [{self.num_envs}], true somewhere, not {mask!r}")
+        if self._streams is None and not mask.all():
+            raise gym.error.ResetNeeded("the first reset is of all environments: call reset() without a mask")
+        return mask, state
 
     def step(
         self, actions: Any

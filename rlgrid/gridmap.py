@@ -412,9 +412,9 @@ def _find(rows: Sequence[str], character: str) -> list[tuple[int, int]]:
 
 
 def _check_tiles(spec: GridSpec) -> None:
-    """There is a start, and teleports lead to a cell."""
+    """There is a start, and teleports lead to a cell, those of characters that the map lacks (so far) included."""
     height, width = len(spec.rows), len(spec.rows[0])
-    for c, tile in spec.tiles.items():
+    for c, tile in spec.legend.items():
         for key in ("enter_to", "leave_to"):
             to = getattr(tile, key)
             where = ("legend", c, key)

@@ -27,6 +27,7 @@ TWINS = {
     "rlgrid/FrozenLake-v1": "FrozenLake-v1",
     "rlgrid/FrozenLake8x8-v1": "FrozenLake8x8-v1",
     "rlgrid/CliffWalking-v1": "CliffWalking-v1",
+    "rlgrid/CliffWalkingSlippery-v1": "CliffWalkingSlippery-v1",
 }
 
 
@@ -250,6 +251,69 @@ def test_the_maps_step_cap_holds() -> None:
         wrapper = wrapper.env
 
 
+def steps_until_cut(env: gym.Env[Any, Any], most: int) -> int:
+    """After how many steps upwards in the slip-free four rooms an episode is truncated; -1: not after ``most``."""
+    env.reset(seed=0)
+    for step in range(1, most + 1):
+        _, _, terminated, truncated, _ = env.step(0)
+        assert not terminated
+        if truncated:
+            return step
+    return -1
+
+
+def time_limits(env: Any) -> list[int]:
+    found = []
+    while isinstance(env, gym.Wrapper):
+        if isinstance(env, TimeLimit):
+            found.append(env._max_episode_steps)
+        env = env.env
+    return found
+
+
+@pytest.mark.parametrize("cap", [None, 12, 500, 700, -1])
+@pytest.mark.parametrize("world", ["rlgrid/GridWorld-v0", "rlgrid/FourRooms-v0"])
+def test_the_callers_step_cap_wins(world: str, cap: int | None) -> None:
+    """Above and below the map's 500, and none; one TimeLimit, as agents expect, alike in a remade environment."""
+    env = gym.make(world, map="four_rooms", slip=0.0, max_episode_steps=cap)
+    expected = 500 if cap is None else cap
+    assert time_limits(env) == ([] if cap == -1 else [expected])
+    assert steps_until_cut(env, 800) == expected
+    spec = env.spec
+    assert spec is not None
+    assert spec.max_episode_steps == (None if cap == -1 else expected)
+    check_env(gym.make(world, map="four_rooms", max_episode_steps=cap).unwrapped, skip_render_check=True)
+    if cap != -1:
+        assert time_limits(gym.make(spec)) == [expected]
+        assert time_limits(gym.make(gym.envs.registration.EnvSpec.from_json(spec.to_json()))) == [expected]
+        assert time_limits(gym.make(spec, max_episode_steps=9)) == [9]
+
+
+@pytest.mark.parametrize("cap", [None, 12, 700])
+def test_the_callers_step_cap_wins_in_vectors(cap: int | None) -> None:
+    given = {} if cap is None else {"max_episode_steps": cap}
+    for mode in ("sync", "vector_entry_point"):
+        envs = gym.make_vec("rlgrid/GridWorld-v0", 2, mode, map="four_rooms", slip=0.0, **given)
+        envs.reset(seed=0)
+        cut = [bool(envs.step(np.zeros(2, np.int64))[3].any()) for _ in range(cap or 500)]
+        assert cut == [False] * (len(cut) - 1) + [True]
+
+
+def test_the_maps_step_cap_outside_of_make() -> None:
+    from rlgrid.envs.gridworld import from_map
+
+    max_episode_steps = 3  # a caller's variable of that name is not gymnasium.make's
+    assert time_limits(from_map(map="four_rooms")) == [500] != [max_episode_steps]
+
+
+def test_lists_of_frames_are_gymnasiums_addition() -> None:
+    for world in ("rlgrid/GridWorld-v0", "rlgrid/FourRooms-v0"):
+        env = gym.make(world, render_mode="rgb_array_list", cell_size=4)
+        env.reset(seed=0)
+        env.step(0)
+        assert len(env.render()) == 2  # type: ignore[arg-type]
+
+
 def test_the_model_is_the_very_one() -> None:
     model = corridor()
     assert GridWorld(model=model).model is model
@@ -265,6 +329,10 @@ def test_changes_of_a_world() -> None:
     assert model(slip=0.1).slip == Slip(0.8, 0.1, 0.1, 0.0)
     assert model(slip={"forward": 0.5, "back": 0.5}).slip == Slip(0.5, 0.0, 0.0, 0.5)
     assert model(slip=Slip()).slip == Slip()
+    assert model(slip={"left": 0.1}).slip == Slip(0.9, 0.1, 0.0, 0.0)
+    assert model(slip=np.float64(0.1)).slip == model(slip=0.1).slip
+    assert model(start=14).start_states.tolist() == [14]
+    assert model(start={14: 0.5, 15: 0.5}).start_probability.tolist() == [0.5, 0.5]
     assert model(step_reward=-1.0).step_reward == -1.0
     assert model(step_reward=-1.0).gamma == model().gamma
 
@@ -281,7 +349,21 @@ def test_changes_of_a_world() -> None:
         ({"map": "four_rooms", "model": corridor()}, TypeError, "not both"),
         ({"gama": 0.5}, TypeError, "did you mean 'gamma'"),
         ({"gamma": 1.5}, ValueError, "gamma"),
-        ({"slip": 0.7}, ValueError, "slip"),
+        ({"map_name": "4x4"}, TypeError, "no argument 'map_name'.* it has map, model, .*gamma, slip"),
+        ({"max_episode_steps": 9}, TypeError, "gymnasium.make takes it"),
+        ({"model": "x"}, TypeError, "model must be a GridModel or an MDP, not 'x'.* map"),
+        ({"model": gym.make("FrozenLake-v1")}, TypeError, "MDP.from_gymnasium"),
+        ({"slip": 0.6}, ValueError, r"slip = 0\.6 .*each of two sides.* 0 to 0\.5"),
+        ({"slip": -0.1}, ValueError, r"slip = -0\.1 "),
+        ({"slip": {"left": 0.7, "right": 0.7}}, ValueError, "left, right and back sum to 1.4"),
+        ({"slip": {"forward": 1.0, "left": 0.1}}, ValueError, r"sum to 1\.1.*forward = 0\.9"),
+        ({"slip": {"lft": 0.1}}, ValueError, "did you mean 'left'"),
+        ({"start": [14, 15]}, TypeError, r"start must be a state or .*not \[14, 15\]"),
+        ({"start": {14.5: 1.0}}, TypeError, "start must be"),
+        ({"start": {14: "all"}}, TypeError, "start must be"),
+        ({"start": 0}, ValueError, "start state 0 .*wall"),
+        ({"gust": [1, 2]}, TypeError, "gust must be"),
+        ({"step_reward": "x"}, TypeError, "step_reward must be a number"),
         ({"slip": "icy"}, TypeError, "slip"),
         ({"render_mode": "png"}, ValueError, "rgb_array"),
     ],
@@ -300,6 +382,32 @@ def test_the_nearest_map_file_is_named(tmp_path: Path) -> None:
 def test_an_mdp_cannot_be_changed_like_a_grid() -> None:
     with pytest.raises(TypeError, match="slip"):
         GridWorld(model=corridor().to_mdp(), slip=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("FrozenLake-v1", {"map_name": 3}, "FrozenLake-v1 cannot be made with map_name=3: KeyError: 3"),
+        ("FrozenLake-v1", {"desc": 3}, "FrozenLake-v1 cannot be made with desc=3: ValueError"),
+        ("FrozenLake-v1", {"mapname": 3}, "FrozenLake-v1 cannot be made with mapname=3: TypeError: .*'mapname'$"),
+        ("no_such_module:Id-v0", {}, "no_such_module"),
+    ],
+)
+def test_what_the_code_of_others_stumbles_over_is_named(name: str, arguments: dict[str, Any], words: str) -> None:
+    from rlgrid.envs.registry import make
+
+    with pytest.raises(ValueError, match=words):
+        make(name, **arguments)
+
+
+def test_unknown_arguments_of_our_worlds_are_named_alone() -> None:
+    from rlgrid.envs.registry import make
+
+    for name in ("rlgrid/FrozenLake-v1", "four_rooms", "rlgrid/GridWorld-v0"):
+        with pytest.raises(TypeError, match=r"^GridWorld has no argument 'map_name': .*start$"):
+            make(name, map_name="4x4")
+    with pytest.raises(FileNotFoundError, match=r"'none\.toml'"):
+        make("rlgrid/GridWorld-v0", map="none.toml")
 
 
 # --- using it ---------------------------------------------------------------------------------------------------------
@@ -343,7 +451,9 @@ def test_the_state_can_be_set() -> None:
     env = GridWorld(model=corridor())
     env.state = 2
     assert env.step(1)[:3] == (3, 1.0, True)
-    for wrong in (4, -1, 0.5):
+    env.state = np.int32(1)
+    assert type(env.state) is int
+    for wrong in (4, -1, 0.5, float("nan"), "2", None, [1, 2]):
         with pytest.raises(ValueError, match="states 0 to 3"):
             env.state = wrong  # type: ignore[assignment]
 

@@ -26,6 +26,7 @@ from rlgrid.tomltext import Places, quoted
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "maps.md"
 NAMES = (
     "cliff_walking",
+    "cliff_walking_slippery",
     "dyna_maze",
     "four_rooms",
     "frozen_lake_4x4",
@@ -246,11 +247,10 @@ def test_sutton_barto_5x5() -> None:
 
 def test_a_slippery_cliff_is_gymnasiums_too() -> None:
     env: Any = gym.make("CliffWalkingSlippery-v1")
-    model = (
-        GridSpec.builtin("cliff_walking")
-        .with_changes(slip=dict.fromkeys(("forward", "left", "right"), 1 / 3))
-        .compile()
-    )
+    model = world("cliff_walking_slippery")
+    changed = GridSpec.builtin("cliff_walking").with_changes(slip=dict.fromkeys(("forward", "left", "right"), 1 / 3))
+    assert changed.compile().P == model.P
+    assert model.max_episode_steps is env.spec.max_episode_steps is None
     cliff_and_goal = range(37, 48)
     for s in set(range(48)) - set(cliff_and_goal):
         assert model.P[s] == env.unwrapped.P[s]
@@ -542,6 +542,8 @@ ERRORS: list[tuple[str, int, int, str]] = [
     (HEAD + "[legend]\n'.' = { start = -1 }", 7, 17, 'legend.".".start = -1 is a weight: write a number above 0'),
     (HEAD + "[legend]\n'.' = { glyph = 'flor' }", 7, 17, "unknown glyph 'flor': did you mean 'floor'?"),
     (HEAD + "[legend]\n'.' = { enter_to = 'x' }", 7, 20, "legend.\".\".enter_to: 'x' stands in the map 0 times; it mu"),
+    (HEAD + "[legend]\nT = { enter_to = 't' }", 7, 18, "legend.T.enter_to: 't' stands in the map 0 times; it must"),
+    (HEAD + "[legend]\nT = { leave_to = [9, 9] }", 7, 18, "legend.T.leave_to = [9, 9] is outside the map"),
     (HEAD + "[legend]\n'.' = { enter_to = '.' }", 7, 20, "'.' stands in the map 4 times; it must name one cell"),
     (
         HEAD + "[legend]\n'.' = { enter_to = [2, 0] }",

@@ -67,6 +67,39 @@ def test_the_step_cap_is_the_maps_the_registrys_or_the_callers() -> None:
     assert steps_until_cut(id="rlgrid/CliffWalking-v1") == -1
 
 
+def test_options_of_reset_are_those_of_single_environments() -> None:
+    """Starting in a given state, in all copies or in some, draws and counts as SyncVectorEnv does."""
+    both = [
+        gym.make_vec("rlgrid/GridWorld-v0", 3, mode, map="four_rooms", max_episode_steps=5)
+        for mode in ("vector_entry_point", "sync")
+    ]
+    mask = np.array([True, False, True])
+
+    def reset(**arguments: Any) -> list[Any]:
+        found = []
+        for envs in both:
+            options = arguments.get("options")
+            given = arguments | {"options": None if options is None else dict(options)}  # theirs takes out the mask
+            found.append(envs.reset(**given))
+        same(*found)
+        return found[0][0].tolist()
+
+    def step(times: int) -> None:
+        for _ in range(times):
+            same(*(envs.step(np.array([0, 1, 2])) for envs in both))
+
+    assert reset(seed=3, options={"state": 14}) == [14, 14, 14]
+    step(3)
+    assert reset(options={"state": np.int64(15), "reset_mask": mask})[::2] == [15, 15]
+    step(7)
+    reset(options={"reset_mask": mask})
+    step(3)
+    reset(seed=[7, 8, 9], options={"reset_mask": ~mask})
+    step(7)
+    reset(options={})
+    step(2)
+
+
 def test_changes_and_maps() -> None:
     envs = gym.make_vec("rlgrid/GridWorld-v0", num_envs=3, map="cliff_walking", gamma=0.5)
     assert envs.model.name == "cliff_walking"  # type: ignore[attr-defined]
@@ -136,10 +169,22 @@ def test_wrong_uses_are_named() -> None:
         envs.step([0, 0, 0])
     with pytest.raises(ValueError, match="2 seeds for 3"):
         envs.reset(seed=[1, 2])
-    with pytest.raises(ValueError, match="'state'"):
-        envs.reset(options={"state": 3})
-    with pytest.raises(ValueError, match="num_envs"):
-        GridWorldVector(0)
+    with pytest.raises(ValueError, match="'stat'"):
+        envs.reset(options={"stat": 3})
+    with pytest.raises(ValueError, match="states 0 to 168"):
+        envs.reset(options={"state": 169})
+    with pytest.raises(gym.error.ResetNeeded, match="first reset"):
+        envs.reset(options={"reset_mask": np.array([True, False, True])})
+    for mask in ([True], [1, 0, 1], [False, False, False]):
+        with pytest.raises(ValueError, match="reset_mask must be bool"):
+            envs.reset(options={"reset_mask": np.array(mask)})
+    for wrong in (0, 2.5, "2", True):
+        with pytest.raises(ValueError, match="num_envs must be a whole number"):
+            GridWorldVector(wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="max_episode_steps"):
+        GridWorldVector(2, max_episode_steps=2.5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="GridModel or an MDP, not 'x'"):
+        GridWorldVector(2, model="x")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="rgb_array"):
         GridWorldVector(2, render_mode="human")
     with pytest.raises(ValueError, match="max_episode_steps"):
