@@ -360,13 +360,44 @@ class GridModel:
 
     @cached_property
     def _mdp(self) -> MDP:
-        from rlgrid.kernels.model import count_outcomes, fill_outcomes
+        from rlgrid.kernels.model import ABSENT, fill_grid_outcomes
 
-        offsets = count_outcomes(self.arrays)
+        grid = self.arrays
+        windy = ((self.column_wind != 0)[None, :] | (self.row_wind != 0)[:, None]).ravel()
+        certain = (grid.wall | grid.terminal | (grid.leave_to >= 0))[grid.tiles]
+        sizes = (grid.slip != ABSENT).sum(axis=2)[grid.tiles] * np.where(windy, grid.gust.size, 1)[:, None]
+        sizes[certain] = 1
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
         total = int(offsets[-1])
         probability, reward = np.empty(total), np.empty(total)
         next_state, terminated = np.empty(total, np.int32), np.empty(total, np.bool_)
-        fill_outcomes(self.arrays, offsets, probability, next_state, reward, terminated)
+        written = fill_grid_outcomes(
+            *self.shape,
+            self.num_actions,
+            grid.tiles,
+            grid.displacement,
+            grid.direction,
+            grid.slip,
+            grid.column_wind,
+            grid.row_wind,
+            grid.gust,
+            grid.gust_probability,
+            grid.wall,
+            grid.terminal,
+            grid.step_reward,
+            grid.bump_reward,
+            grid.enter_reward,
+            grid.leave_reward,
+            grid.enter_to,
+            grid.leave_to,
+            probability,
+            next_state,
+            reward,
+            terminated,
+        )
+        # Both count the same outcomes; were they to differ, memory would be wrong silently.
+        if written != total:
+            raise AssertionError(f"{written} outcomes written where {total} were counted")
         return MDP(
             self.num_states,
             self.num_actions,

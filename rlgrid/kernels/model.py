@@ -120,71 +120,128 @@ def _grid_count(model, s, a):
     return slips * model.gust.size if _grid_windy(model, s) else slips
 
 
-@njit(cache=True, nogil=True)
-def _grid_arrive(model, s, direction, gust):
+# The two functions that say where a step ends take arrays one by one: a struct that passes through several functions
+# takes numba seconds to compile and the machine most of the time of a short loop.
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def _arrive(
+    height,
+    width,
+    tiles,
+    displacement,
+    column_wind,
+    row_wind,
+    wall,
+    terminal,
+    step_reward,
+    bump_reward,
+    enter_reward,
+    leave_reward,
+    enter_to,
+    s,
+    direction,
+    gust,
+):
     """Where a step from s in a direction under a gust ends: (next state, reward, terminated)."""
-    width = model.width
     row = s // width
     column = s % width
-    kind = model.tiles[s]
-    d_row = model.displacement[direction, 0]
-    d_column = model.displacement[direction, 1]
+    kind = tiles[s]
+    d_row = displacement[direction, 0]
+    d_column = displacement[direction, 1]
     bumped = False
     # The agent's own move; off the grid is allowed until the wind has blown (Sutton & Barto add both, then clip).
     to_row = row + d_row
     to_column = column + d_column
-    if 0 <= to_row < model.height and 0 <= to_column < width and model.wall[model.tiles[to_row * width + to_column]]:
+    if 0 <= to_row < height and 0 <= to_column < width and wall[tiles[to_row * width + to_column]]:
         to_row = row
         to_column = column
         bumped = True
-    up = model.column_wind[column]
-    right = model.row_wind[row]
+    up = column_wind[column]
+    right = row_wind[row]
     if up != 0:
         up += gust
     if right != 0:
         right += gust
     for _ in range(abs(up)):
         blown = to_row - (1 if up > 0 else -1)
-        if 0 <= blown < model.height and 0 <= to_column < width and model.wall[model.tiles[blown * width + to_column]]:
+        if 0 <= blown < height and 0 <= to_column < width and wall[tiles[blown * width + to_column]]:
             break
         to_row = blown
     for _ in range(abs(right)):
         blown = to_column + (1 if right > 0 else -1)
-        if 0 <= to_row < model.height and 0 <= blown < width and model.wall[model.tiles[to_row * width + blown]]:
+        if 0 <= to_row < height and 0 <= blown < width and wall[tiles[to_row * width + blown]]:
             break
         to_column = blown
-    if (d_row != 0 and not 0 <= to_row < model.height) or (d_column != 0 and not 0 <= to_column < width):
+    if (d_row != 0 and not 0 <= to_row < height) or (d_column != 0 and not 0 <= to_column < width):
         bumped = True
-    to_row = min(max(to_row, 0), model.height - 1)
+    to_row = min(max(to_row, 0), height - 1)
     to_column = min(max(to_column, 0), width - 1)
     to = to_row * width + to_column
-    if model.wall[model.tiles[to]]:
+    if wall[tiles[to]]:
         to = s
         bumped = True
-    to_kind = model.tiles[to]
+    to_kind = tiles[to]
     if bumped and to == s:
-        reward = model.bump_reward[kind] + model.leave_reward[kind]
+        reward = bump_reward[kind] + leave_reward[kind]
     else:
-        reward = model.step_reward[to_kind] + model.leave_reward[kind]
+        reward = step_reward[to_kind] + leave_reward[kind]
         if to != s:
-            reward += model.enter_reward[to_kind]
-    if to != s and model.enter_to[to_kind] >= 0:
-        to = model.enter_to[to_kind]
-        to_kind = model.tiles[to]
-    return to, reward, model.terminal[to_kind]
+            reward += enter_reward[to_kind]
+    if to != s and enter_to[to_kind] >= 0:
+        to = enter_to[to_kind]
+        to_kind = tiles[to]
+    return to, reward, terminal[to_kind]
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def _stay_or_leave(tiles, wall, terminal, step_reward, enter_reward, leave_reward, leave_to, s):
+    """The one outcome of a wall, a terminal cell or a tile with `leave_to`: (next state, reward, terminated)."""
+    kind = tiles[s]
+    if wall[kind] or terminal[kind]:
+        return s, 0.0, True
+    to = leave_to[kind]
+    to_kind = tiles[to]
+    reward = step_reward[to_kind] + leave_reward[kind]
+    if to != s:
+        reward += enter_reward[to_kind]
+    return to, reward, terminal[to_kind]
+
+
+@njit(cache=True, nogil=True)
+def _grid_arrive(model, s, direction, gust):
+    return _arrive(
+        model.height,
+        model.width,
+        model.tiles,
+        model.displacement,
+        model.column_wind,
+        model.row_wind,
+        model.wall,
+        model.terminal,
+        model.step_reward,
+        model.bump_reward,
+        model.enter_reward,
+        model.leave_reward,
+        model.enter_to,
+        s,
+        direction,
+        gust,
+    )
 
 
 @njit(cache=True, nogil=True)
 def _grid_certain(model, s):
-    kind = model.tiles[s]
-    if model.wall[kind] or model.terminal[kind]:
-        return s, 0.0, True
-    to = model.leave_to[kind]
-    to_kind = model.tiles[to]
-    reward = model.step_reward[to_kind] + model.leave_reward[kind]
-    if to != s:
-        reward += model.enter_reward[to_kind]
-    return to, reward, model.terminal[to_kind]
+    return _stay_or_leave(
+        model.tiles,
+        model.wall,
+        model.terminal,
+        model.step_reward,
+        model.enter_reward,
+        model.leave_reward,
+        model.leave_to,
+        s,
+    )
 
 
 @njit(cache=True, nogil=True)
@@ -283,25 +340,74 @@ def sample_start(model, u):
 
 
 @njit(cache=True, nogil=True)
-def count_outcomes(model):
-    """Offsets of the runs of outcomes, int64 [S * A + 1]."""
-    offsets = np.zeros(model.num_states * model.num_actions + 1, np.int64)
-    for s in range(model.num_states):
-        for a in range(model.num_actions):
-            pair = s * model.num_actions + a
-            offsets[pair + 1] = offsets[pair] + count(model, s, a)
-    return offsets
-
-
-@njit(cache=True, nogil=True)
-def fill_outcomes(model, offsets, probability, next_state, reward, terminated):
-    """Write every outcome of every pair into its run."""
-    for s in range(model.num_states):
-        for a in range(model.num_actions):
-            first = offsets[s * model.num_actions + a]
-            for k in range(offsets[s * model.num_actions + a + 1] - first):
-                p, to, r, ends = outcome(model, s, a, k)
-                probability[first + k] = p
-                next_state[first + k] = to
-                reward[first + k] = r
-                terminated[first + k] = ends
+def fill_grid_outcomes(
+    height,
+    width,
+    num_actions,
+    tiles,
+    displacement,
+    direction,
+    slip,
+    column_wind,
+    row_wind,
+    gust,
+    gust_probability,
+    wall,
+    terminal,
+    step_reward,
+    bump_reward,
+    enter_reward,
+    leave_reward,
+    enter_to,
+    leave_to,
+    probability,
+    next_state,
+    reward,
+    terminated,
+):
+    """Write every outcome of every pair of a grid, in the order in which `outcome` counts them; return how many."""
+    i = 0
+    for s in range(height * width):
+        kind = tiles[s]
+        certain = wall[kind] or terminal[kind] or leave_to[kind] >= 0
+        windy = column_wind[s % width] != 0 or row_wind[s // width] != 0
+        for a in range(num_actions):
+            if certain:
+                to, r, ends = _stay_or_leave(
+                    tiles, wall, terminal, step_reward, enter_reward, leave_reward, leave_to, s
+                )
+                probability[i] = 1.0
+                next_state[i] = to
+                reward[i] = r
+                terminated[i] = ends
+                i += 1
+                continue
+            for n in range(direction.shape[1]):
+                p = slip[kind, a, n]
+                if p == ABSENT:
+                    continue
+                for g in range(gust.size if windy else 1):
+                    to, r, ends = _arrive(
+                        height,
+                        width,
+                        tiles,
+                        displacement,
+                        column_wind,
+                        row_wind,
+                        wall,
+                        terminal,
+                        step_reward,
+                        bump_reward,
+                        enter_reward,
+                        leave_reward,
+                        enter_to,
+                        s,
+                        direction[a, n],
+                        gust[g] if windy else 0,
+                    )
+                    probability[i] = p * gust_probability[g] if windy else p
+                    next_state[i] = to
+                    reward[i] = r
+                    terminated[i] = ends
+                    i += 1
+    return i
