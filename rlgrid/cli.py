@@ -103,6 +103,17 @@ def positive(text: str) -> int:
     return number
 
 
+def rate(text: str) -> float:
+    """Pictures a second that a GIF can have: its pauses are hundredths of a second."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not 0.1 <= number <= 50.0:
+        raise argparse.ArgumentTypeError(f"it must lie in 0.1 to 50 pictures a second, not {text}")
+    return number
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     look: dict[str, Any] = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
@@ -181,7 +192,7 @@ def parser() -> argparse.ArgumentParser:
     record.add_argument("-n", "--n-timesteps", type=positive, metavar="N", help="sweeps of a world, steps of an agent")
     record.add_argument("--gamma", type=float, help="discount factor (default: the world's own)")
     record.add_argument("--seed", type=count, help="of the episodes")
-    record.add_argument("--fps", type=float, default=10.0, help="pictures a second (default: 10)")
+    record.add_argument("--fps", type=rate, default=10.0, help="pictures a second (default: 10)")
     record.add_argument("--theme", choices=["dark", "light"], default="dark", help="(default: dark)")
     record.add_argument("--cell-size", type=positive, default=48, metavar="PIXELS", help="(default: 48)")
     return top

@@ -33,6 +33,8 @@ ARROWS = {
     **{"up-right": "↗", "down-right": "↘", "down-left": "↙", "up-left": "↖"},
 }
 
+LARGEST_PICTURE = 8192  # pixels a side of what `record` writes
+
 
 # --- what the commands share ------------------------------------------------------------------------------------------
 
@@ -171,7 +173,8 @@ def solve(options: argparse.Namespace) -> int:
         say(f"saved {options.save}")
     values, policy = first_step(solution, options.horizon)
     lower, upper = (np.atleast_2d(bound)[0] for bound in (solution.lower, solution.upper))
-    start_value = float(model.start @ values)
+    # Only over the start states: elsewhere a value may be -inf, and 0 * -inf is not 0.
+    start_value = float(model.start_probability @ values[model.start_states])
     if options.json:
         gamma = model.gamma if options.gamma is None else options.gamma
         print_json(
@@ -422,7 +425,7 @@ def world_frames(options: argparse.Namespace, still: bool) -> Iterator[NDArray[n
     from rlgrid.training import parse_settings
 
     model = model_of(options.target, parse_settings(options.env_kwargs, "--env-kwargs"), options.gamma)
-    look = {"cell_size": options.cell_size, "theme": options.theme}
+    look = appearance(model, options)
     if still:
         solution = rlgrid.solve(model, gamma=options.gamma)
         yield rlgrid.draw(model, values=solution.values, policy=solution.policy, **look)
@@ -435,6 +438,20 @@ def world_frames(options: argparse.Namespace, still: bool) -> Iterator[NDArray[n
             break
 
 
+def appearance(model: Any, options: argparse.Namespace) -> dict[str, Any]:
+    """How to draw a model; a picture beyond `LARGEST_PICTURE` pixels a side is refused."""
+    from rlgrid.layout import shape_of
+
+    rows, columns = shape_of(model)
+    if max(rows, columns) * options.cell_size > LARGEST_PICTURE:
+        fits = max(1, LARGEST_PICTURE // max(rows, columns))
+        raise ValueError(
+            f"--cell-size {options.cell_size} makes a picture of {columns * options.cell_size} x "
+            f"{rows * options.cell_size} pixels; at most {LARGEST_PICTURE} a side: --cell-size {fits} fits"
+        )
+    return {"cell_size": options.cell_size, "theme": options.theme}
+
+
 def run_frames(folder: Path, options: argparse.Namespace, still: bool) -> Iterator[NDArray[np.uint8]]:
     """What a trained agent has learnt as one picture, or its episodes."""
     from rlgrid import training
@@ -443,7 +460,7 @@ def run_frames(folder: Path, options: argparse.Namespace, still: bool) -> Iterat
     if still:
         if agent.model is None:
             raise ValueError(f"the model behind {folder} is not known: record a .gif of its episodes")
-        look = {"cell_size": options.cell_size, "theme": options.theme}
+        look = appearance(agent.model, options)
         yield rlgrid.draw(agent.model, values=agent.values, policy=agent.greedy(), **look)
         return
     yield from episode_frames(agent, options.n_timesteps, options.seed)

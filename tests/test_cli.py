@@ -389,3 +389,26 @@ def test_control_c_leaves_a_checkpoint(tmp_path: Path) -> None:
     assert "Traceback" not in err
     agent, _ = training.load(tmp_path / "q_learning" / "rlgrid-FourRooms-v0_1")
     assert agent.num_timesteps >= 50_000
+
+
+def test_record_refuses_what_it_cannot_write(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for fps in ("0", "nan", "-3", "x"):
+        with pytest.raises(SystemExit):
+            main(["record", "rlgrid/FourRooms-v0", "-o", str(tmp_path / "a.gif"), "--fps", fps])
+        assert "--fps" in capsys.readouterr().err
+    assert main(["record", "rlgrid/FourRooms-v0", "-o", str(tmp_path / "a.png"), "--cell-size", "5000"]) == 2
+    assert "65000 x 65000 pixels; at most 8192 a side: --cell-size 630 fits" in capsys.readouterr().err
+
+
+def test_states_that_are_worth_minus_infinity_do_not_spoil_the_start(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    trap = tmp_path / "trap.toml"
+    trap.write_text(
+        'gamma = 1.0\nstep_reward = -1.0\nmap = """\nS..G\nv###\n#..#\n"""\n[legend]\nv = { enter_to = [2, 1] }\n',
+        encoding="utf-8",
+    )
+    assert main(["solve", str(trap), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["start_value"] == pytest.approx(-2.0)  # three steps, and 1 for the goal
+    assert None in found["values"]
