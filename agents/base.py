@@ -83,6 +83,42 @@ def check_count(name: str, value: Any, least: int = 1) -> int:
     return int(value)
 
 
+def row_of(observation: Any, space: Discrete) -> int:
+    """The row of a table for an observation that the environment gave: kernels do not check what they are given.
+
+    Raises:
+        ValueError: if the observation is not in ``space``.
+    """
+    try:
+        row = int(observation) - int(space.start)
+        inside = 0 <= row < space.n and observation == row + space.start
+    except (TypeError, ValueError, OverflowError):
+        inside = False
+    if not inside:
+        raise ValueError(f"the environment gave the observation {observation!r}, which is not in {space}")
+    return row
+
+
+def rows_of(observation: Any, space: Discrete) -> NDArray[np.int64]:
+    """The rows of a table for an observation, or an array of them, that somebody asks about.
+
+    Raises:
+        ValueError: if it is no number, or not in ``space``.
+    """
+    try:
+        given = np.asarray(observation)
+    except ValueError:  # lists of several lengths
+        given = np.array(None)
+    if given.dtype.kind not in "iuf":
+        raise ValueError(f"an observation must be a whole number in {space}, or an array of them, not {observation!r}")
+    first = int(space.start)
+    wrong = np.flatnonzero(~((given >= first) & (given < first + space.n) & (given == np.floor(given))))
+    if wrong.size:
+        raise ValueError(f"observation {given.flat[wrong[0]]} is not one of {space}")
+    rows: NDArray[np.int64] = given.astype(np.int64) - first
+    return rows
+
+
 class Agent(ABC):
     """What learns, or plans, in an environment.
 
@@ -94,7 +130,9 @@ class Agent(ABC):
             raises where there is no compiled path.
 
     Attributes:
-        env, model: the environment; the model that it samples from, or None where it is foreign.
+        env: the environment.
+        model: the model whose states are the agent's observations and whose actions are its actions; None where the
+            environment is foreign, or a wrapper may give states or actions other numbers. See also `truth`.
         num_timesteps: units done in this run. total_timesteps: at which the run ends, or None before it begins.
         compiled: which path `advance` takes.
         episode_returns, episode_lengths: the undiscounted return and the steps of every episode that ended.
@@ -114,9 +152,11 @@ class Agent(ABC):
             raise ValueError(f"{type(self).__name__} needs a Discrete action space, not {env.action_space}")
         self.env = env
         self._world = World(env)
-        self.model: MDP | GridModel | None = self._world.model
+        self.model: MDP | GridModel | None = self._world.model if self._world.same_names else None
+        if self.unit == "step" and self._world.hands_actions_on() and self._world.hides_actions():
+            raise ValueError(f"{type(self).__name__} cannot act here: {self._world.hides_actions()}")
         if gamma is None:
-            gamma = 0.99 if self.model is None else self.model.gamma
+            gamma = 0.99 if self._world.model is None else self._world.model.gamma
         self.gamma = check_number("gamma", gamma, 0.0, 1.0)
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0] >> 1)
@@ -141,6 +181,11 @@ class Agent(ABC):
         self._interrupted = False
         self._snapshot: dict[str, Any] | None = None  # of a loaded run, until it goes on
         self._reseed: int | None = None  # of the first reset of a loaded run in a foreign environment
+
+    @property
+    def truth(self) -> MDP | GridModel | None:
+        """The model whose exact values judge the agent's policy; None where it is unknown or wrappers change it."""
+        return self.model if self._world.transparent else None
 
     # --- running ----------------------------------------------------------------------------------------------------
 
@@ -300,7 +345,12 @@ class Agent(ABC):
 
         Once the agent has learnt from it, `_end_step` must follow.
         """
-        observation, given, terminated, truncated, _ = self.env.step(action)
+        try:
+            observation, given, terminated, truncated, _ = self.env.step(action)
+        except ValueError as error:
+            if self._world.hides_actions():
+                raise ValueError(f"{type(self).__name__} cannot act here: {self._world.hides_actions()}") from error
+            raise
         reward = float(given)
         if not math.isfinite(reward):
             raise ValueError(f"the environment gave the reward {reward} after {self.num_timesteps} steps: not finite")
@@ -452,8 +502,11 @@ class Agent(ABC):
             "id": None if spec is None else spec.id,
             "observation_space": str(self.env.observation_space),
             "action_space": str(self.env.action_space),
-            "fingerprint": checkpoint.fingerprint(self.model),
+            "fingerprint": self._fingerprint(),
         }
+
+    def _fingerprint(self) -> str | None:
+        return checkpoint.fingerprint(self.model if self._world.model is None else self._world.model)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], env: gym.Env[Any, Any], **changes: Any) -> Self:
@@ -478,7 +531,7 @@ class Agent(ABC):
             inside = {name[len("agent.") :]: array for name, array in arrays.items() if name.startswith("agent.")}
             agent._set_arrays(inside)
             agent._set_scalars(metadata["scalars"])
-            agent._set_run(run, arrays, same_world=world["fingerprint"] == checkpoint.fingerprint(agent.model))
+            agent._set_run(run, arrays, same_world=world["fingerprint"] == agent._fingerprint())
         except CheckpointError:
             raise
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:

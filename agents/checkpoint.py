@@ -41,11 +41,14 @@ def write(path: str | os.PathLike[str], arrays: dict[str, NDArray[Any]], metadat
     """Write a checkpoint atomically; returns where it lies.
 
     Raises:
-        OSError: if the folder cannot be written; the file that was there is then untouched.
+        FileNotFoundError: if the folder does not exist, naming it.
+        OSError: if it cannot be written; the file that was there is then untouched.
     """
     from safetensors.numpy import save
 
     target = checkpoint_path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {target.parent} to save {target.name} in: make it first")
     document = {"format": FORMAT, "format_version": FORMAT_VERSION} | metadata
     content = save(
         {name: np.ascontiguousarray(array) for name, array in arrays.items()}, {"rlgrid": json.dumps(document)}

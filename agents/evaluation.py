@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
 from rlgrid.agents.base import check_count
+
+EPISODE_STEPS = 100_000  # after which an episode that has not ended is given up
 
 
 def evaluate_policy(
@@ -16,6 +19,7 @@ def evaluate_policy(
     n_eval_episodes: int = 10,
     deterministic: bool = True,
     seed: int | None = None,
+    max_episode_steps: int | None = EPISODE_STEPS,
 ) -> tuple[float, float]:
     """The mean and the standard deviation of the undiscounted returns of whole episodes.
 
@@ -27,6 +31,9 @@ def evaluate_policy(
         n_eval_episodes: how many episodes.
         deterministic: handed on to ``predict``.
         seed: of the first reset.
+        max_episode_steps: after how many steps an episode that does not end is cut off, with a warning; the return so
+            far counts. A policy that is not good yet may go round for ever in an environment without a step cap of
+            its own. None never cuts off.
 
     Raises:
         TypeError, ValueError: naming the argument that is wrong.
@@ -36,14 +43,24 @@ def evaluate_policy(
     if not isinstance(env, gym.Env):
         raise TypeError(f"env must be a Gymnasium environment, not {env!r}")
     returns = np.zeros(check_count("n_eval_episodes", n_eval_episodes))
+    most = None if max_episode_steps is None else check_count("max_episode_steps", max_episode_steps)
+    cut = 0
     for episode in range(returns.size):
         observation, _ = env.reset(seed=seed if episode == 0 else None)
-        state, start, ended = None, np.array([True]), False
-        while not ended:
+        state, start, ended, steps = None, np.array([True]), False, 0
+        while not ended and steps != most:
             action, state = agent.predict(observation, state=state, episode_start=start, deterministic=deterministic)
             observation, reward, terminated, truncated, _ = env.step(action)
             returns[episode] += float(reward)
-            start, ended = np.array([False]), terminated or truncated
+            start, ended, steps = np.array([False]), terminated or truncated, steps + 1
+        cut += not ended
+    if cut:
+        warnings.warn(
+            f"{cut} of {returns.size} episodes had not ended after {most} steps and were cut off; their returns so far "
+            "count. Give the environment a step cap, gym.make(..., max_episode_steps=...), or evaluate_policy another "
+            "max_episode_steps",
+            stacklevel=2,
+        )
     own = getattr(agent, "env", None)
     if isinstance(own, gym.Env) and own.unwrapped is env.unwrapped and hasattr(agent, "forget_episode"):
         agent.forget_episode()

@@ -14,14 +14,14 @@ In a `GridWorld` the loop, environment included, is one kernel (`rlgrid.kernels.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Discrete
 from numpy.typing import NDArray
 
-from rlgrid.agents.base import Agent, check_number
+from rlgrid.agents.base import Agent, check_number, row_of, rows_of
 from rlgrid.agents.checkpoint import CheckpointError
 from rlgrid.agents.world import has_stream, put_back, sampling_arrays, stream_of
 
@@ -83,6 +83,7 @@ class QLearning(Agent):
 
     Raises:
         ValueError, TypeError: naming the argument or the space that does not fit.
+        FloatingPointError: from learning, when a q-value would no longer be finite; names step and state.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class QLearning(Agent):
         self.exploration_final_eps = check_number("exploration_final_eps", exploration_final_eps, 0.0, 1.0)
         limit = float(np.finfo(np.float64).max)
         self.initial_q = check_number("initial_q", initial_q, -limit, limit)
+        self._space = space
         self._first_state, self._first_action = int(space.start), int(env.action_space.start)
         shape = (int(space.n), int(env.action_space.n))
         self.q_table = np.full(shape, self.initial_q)
@@ -156,7 +158,7 @@ class QLearning(Agent):
         while done < max_steps:
             generator, stream = self._world.generator, stream_of(self._generator)
             world = stream_of(generator)
-            steps, state, elapsed, total, ended = run_q_learning(
+            steps, state, elapsed, total, ended, overflown = run_q_learning(
                 self._sampling,
                 world,
                 stream,
@@ -177,6 +179,8 @@ class QLearning(Agent):
             put_back(self._generator, stream)
             self._commit_chunk(steps, state, elapsed, total, returns[:ended], lengths[:ended])
             done += steps
+            if overflown >= 0:
+                self._overflow(overflown)
             if self._interrupted:
                 break
         return done
@@ -193,21 +197,23 @@ class QLearning(Agent):
                 t, s = self.num_timesteps, self._index(self._observation)
                 a = act(self.q_table, rule, t, s, stream)
                 observation, reward, terminated, truncated = self._step_env(a + self._first_action)
-                update(*tables, rule, t, s, a, reward, self._index(observation), terminated)
+                finite = update(*tables, rule, t, s, a, reward, self._index(observation), terminated)
                 self._end_step(observation, terminated or truncated)
                 done += 1
+                if not finite:
+                    self._overflow(s)
         finally:
             put_back(self._generator, stream)
         return done
 
     def _index(self, observation: Any) -> int:
-        """The row of an observation: kernels do not check what they are given."""
-        row = int(observation) - self._first_state
-        if not 0 <= row < self.q_table.shape[0]:
-            raise ValueError(
-                f"the environment gave the observation {observation!r}, which is not in {self.env.observation_space}"
-            )
-        return row
+        return row_of(observation, self._space)
+
+    def _overflow(self, row: int) -> NoReturn:
+        raise FloatingPointError(
+            f"step {self.num_timesteps}: the q-value of state {row + self._first_state} would no longer be finite. "
+            "Scale the rewards down, or lower gamma or learning_rate"
+        )
 
     # --- what was learnt --------------------------------------------------------------------------------------------
 
@@ -248,11 +254,7 @@ class QLearning(Agent):
         Raises:
             ValueError: if an observation is not one of the environment's states.
         """
-        given = np.asarray(observation)
-        states = given.astype(np.int64) - self._first_state
-        wrong = np.flatnonzero((states < 0) | (states >= self.q_table.shape[0]) | (states + self._first_state != given))
-        if wrong.size:
-            raise ValueError(f"observation {given.flat[wrong[0]]} is not one of {self.env.observation_space}")
+        states = rows_of(observation, self._space)
         if deterministic:
             actions = self.q_table[states].argmax(axis=-1)
         else:
@@ -264,7 +266,7 @@ class QLearning(Agent):
                 choice = np.flatnonzero(row > -np.inf if explore else row == row.max())
                 actions[place] = choice[int(self._predict_generator.random() * choice.size)]
         actions = actions + self._first_action
-        return (int(actions) if given.ndim == 0 else actions), state
+        return (int(actions) if states.ndim == 0 else actions), state
 
     # --- on disk ----------------------------------------------------------------------------------------------------
 

@@ -2,21 +2,25 @@
 
 A unit is a sweep over all states, V(s) <- max_a sum p (r + gamma V(s')) (Bellman 1957; Sutton & Barto, 2nd ed.,
 section 4.4), by `rlgrid.solvers.Sweeps`, whose bounds prove how far the values are from the optimum. `learn()` sweeps
-until that proven error is at most `tolerance`; `learn(n)` sweeps n times at most.
+until that proven error is at most `tolerance`, or until rounding forbids more, with a warning, as `rlgrid.solve`
+does; `learn(n)` sweeps n times at most.
 
 Final values depend on the model and the settings alone: nothing here is random.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+import warnings
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.spaces import Discrete
 from numpy.typing import NDArray
 
-from rlgrid.agents.base import Agent, check_count, check_number
+from rlgrid.agents.base import Agent, Callback, check_count, check_number, rows_of
 from rlgrid.agents.checkpoint import CheckpointError
+from rlgrid.certificate import magnitude
 from rlgrid.mdp import MDP
 
 if TYPE_CHECKING:
@@ -32,7 +36,7 @@ class ValueIteration(Agent):
         env: a `GridWorld`, or an environment of Gymnasium's toy_text with its transition table ``P``. Only its model
             is read; it is never stepped.
         gamma: the discount factor; None takes the model's (0.99 for a foreign ``P``).
-        tolerance: `learn` stops once max |values - V*| is proven to be at most this.
+        tolerance: `learn` stops once max |values - V*| is proven to be at most this, or can no longer be.
         method: "value_iteration" or "gauss_seidel" (in place, usually fewer sweeps).
         seed: of the ties that `predict` breaks when it is not deterministic.
 
@@ -91,8 +95,38 @@ class ValueIteration(Agent):
     def _total_if_none(self) -> int | None:
         return None
 
+    def resume(
+        self, callback: Callback | None = None, log_interval: int | None = None, progress_bar: bool = False
+    ) -> Self:
+        """Finish the present plan; see `Agent.resume`. Warns where it ends without proof of the tolerance."""
+        super().resume(callback, log_interval, progress_bar)
+        reason = self._stuck()
+        if reason and not self.converged:
+            from rlgrid.solvers import SolverWarning
+
+            warnings.warn(f"ValueIteration: {reason}", SolverWarning, stacklevel=3)
+        return self
+
     def _finished(self) -> bool:
-        return super()._finished() or (self._worth_proving() and self.converged)
+        return super()._finished() or self._nothing_left()
+
+    def _nothing_left(self) -> bool:
+        """True where the tolerance is proven, or further sweeps cannot bring it nearer."""
+        return (self._worth_proving() and self.converged) or bool(self._stuck())
+
+    def _stuck(self) -> str:
+        """Why further sweeps are of no use, by the rule at which `rlgrid.solve` gives up; empty where they may be."""
+        sweeps = self._sweeps
+        if not sweeps.sweeps:
+            return ""
+        change = sweeps.residual
+        spread = max(0.0, float(change.max())) + max(0.0, -float(change.min()))
+        if not np.isfinite(spread):
+            return "the values overflow: scale the rewards down"
+        if spread > 0.0 and spread > 4.0 * float(sweeps._problem.rounding(magnitude(sweeps.values)).max()):
+            return ""
+        bound = self.error_bound
+        return f"rounding forbids more than an error of {bound:.3g}; the tolerance is {self.tolerance:g}"
 
     def _worth_proving(self) -> bool:
         """False where a proof of convergence, which costs several sweeps, cannot succeed or was tried just now."""
@@ -109,7 +143,7 @@ class ValueIteration(Agent):
 
     def _advance_compiled(self, max_steps: int) -> int:
         done = 0
-        while done < max_steps and not self._interrupted and not (self._worth_proving() and self.converged):
+        while done < max_steps and not self._interrupted and not self._nothing_left():
             self._sweeps.sweep()
             self.num_timesteps += 1
             done += 1
@@ -181,12 +215,8 @@ class ValueIteration(Agent):
         Raises:
             ValueError: if an observation is not a state of the model.
         """
-        given = np.asarray(observation)
         assert self.model is not None
-        wrong = np.flatnonzero((given < 0) | (given >= self.model.num_states) | (given != given.astype(np.int64)))
-        if wrong.size:
-            raise ValueError(f"observation {given.flat[wrong[0]]} is not one of {self.env.observation_space}")
-        states = given.astype(np.int64)
+        states = rows_of(observation, Discrete(self.model.num_states))
         if deterministic:
             actions = self.policy[states]
         else:
@@ -195,7 +225,7 @@ class ValueIteration(Agent):
             for place, s in np.ndenumerate(states):
                 choice = np.flatnonzero(greedy[s])
                 actions[place] = choice[int(self._predict_generator.random() * choice.size)]
-        return (int(actions) if given.ndim == 0 else actions), state
+        return (int(actions) if states.ndim == 0 else actions), state
 
     # --- on disk ----------------------------------------------------------------------------------------------------
 

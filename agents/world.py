@@ -6,6 +6,10 @@ model with its own `step` and `reset`, and every wrapper is one that leaves dyna
 OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics, by exact type). After a compiled chunk, `commit` leaves
 the state, the step counts and the episode statistics as the Python loop would have left them.
 
+Less is asked of wrappers where only the model's tables are to be read: there observations must be the model's states
+and actions its actions (`World.same_names`), which a wrapper of rewards leaves alone. Under any other wrapper a row
+of the model may be about another state than the observation of that number.
+
 For a `GridWorld` under any wrappers, `snapshot` and `restore` carry the state of an unfinished episode (state,
 generator, step counts, statistics) through a file. Wrappers other than those four keep no state there.
 """
@@ -17,7 +21,16 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics, TimeLimit
+from gymnasium.wrappers import (
+    HumanRendering,
+    NormalizeReward,
+    OrderEnforcing,
+    PassiveEnvChecker,
+    RecordEpisodeStatistics,
+    RecordVideo,
+    RenderCollection,
+    TimeLimit,
+)
 from numpy.typing import NDArray
 
 from rlgrid.mdp import MDP
@@ -26,6 +39,7 @@ if TYPE_CHECKING:
     from rlgrid.gridmodel import GridModel
 
 TRANSPARENT = (TimeLimit, OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics)
+KEEP_NAMES = (*TRANSPARENT, HumanRendering, NormalizeReward, RecordVideo, RenderCollection)
 
 NO_LIMIT = int(np.iinfo(np.int64).max)
 
@@ -45,13 +59,31 @@ def samples_its_model(inner: Any) -> bool:
     return own and not {"step", "reset"} & set(vars(inner))
 
 
+def keeps_names(wrapper: Any) -> bool:
+    """True where a wrapper hands observations and actions on as they are, whatever it does to rewards."""
+    kind = type(wrapper)
+    rewards_alone = (
+        isinstance(wrapper, gym.RewardWrapper)
+        and kind.step is gym.RewardWrapper.step
+        and kind.reset is gym.Wrapper.reset
+    )
+    return kind in KEEP_NAMES or rewards_alone
+
+
+def hands_actions_on(wrapper: Any) -> bool:
+    """True where a wrapper surely hands actions on as they are, whatever it does to observations."""
+    watches = isinstance(wrapper, gym.ObservationWrapper) and type(wrapper).step is gym.ObservationWrapper.step
+    return watches or keeps_names(wrapper)
+
+
 class World:
     """The chain of wrappers around an environment.
 
     Attributes:
         env, inner: the outermost and the innermost environment.
-        model: the model that ``inner`` samples from, or None for a foreign environment.
+        model: the model that ``inner`` samples from, whatever is wrapped around it; None for a foreign environment.
         transparent: every wrapper leaves dynamics and rewards alone.
+        same_names: an observation is the model's state of that number, and an action its action.
         compilable: the model may be stepped in a kernel in place of ``env.step``.
         max_episode_steps: the least limit of the TimeLimits, `NO_LIMIT` where there is none.
     """
@@ -69,6 +101,7 @@ class World:
         self._limits: list[Any] = [wrapper for wrapper in self.wrappers if type(wrapper) is TimeLimit]
         self._recorders: list[Any] = [wrapper for wrapper in self.wrappers if type(wrapper) is RecordEpisodeStatistics]
         self.transparent = all(type(wrapper) in TRANSPARENT for wrapper in self.wrappers)
+        self.same_names = all(keeps_names(wrapper) for wrapper in self.wrappers)
         self.compilable = self.model is not None and not self.why_not_compilable()
 
     @property
@@ -102,6 +135,20 @@ class World:
         if self._hides_episodes():
             return "RecordEpisodeStatistics lies inside a TimeLimit and misses the episodes that it cuts off"
         return ""
+
+    def hides_actions(self) -> str:
+        """Why nobody outside can tell which actions the present state has; empty where all have all, or one can."""
+        if self.model is None or self.same_names or self.model.available is None or self.model.available.all():
+            return ""
+        hiding = next(type(wrapper).__name__ for wrapper in self.wrappers if not keeps_names(wrapper))
+        return (
+            f"states of the model lack some of its actions, and behind the wrapper {hiding} it cannot be told which. "
+            "Give every state every action, or wrap rewards alone"
+        )
+
+    def hands_actions_on(self) -> bool:
+        """True where every wrapper surely hands actions on as they are."""
+        return all(hands_actions_on(wrapper) for wrapper in self.wrappers)
 
     def was_moved(self, observation: Any, elapsed: int) -> bool:
         """True where somebody else has stepped or reset the environment since the agent did."""

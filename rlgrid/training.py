@@ -78,8 +78,9 @@ class Evaluation:
     """How good an agent's deterministic policy is.
 
     ``mean_return`` and ``std_return`` are sampled: undiscounted returns over ``episodes`` episodes. Where the model
-    is known, ``value`` is J of the policy and ``optimal_value`` J*, both exact and at the world's ``gamma`` (up to the
-    step cap where gamma = 1), and ``share_of_regret`` is (J* - J) / (J* - J_uniform). None where it is unknown.
+    is known and no wrapper changes what it does, ``value`` is J of the policy and ``optimal_value`` J*, both exact and
+    at the world's ``gamma`` (up to the step cap where gamma = 1), and ``share_of_regret`` is
+    (J* - J) / (J* - J_uniform). None where it is unknown.
     """
 
     mean_return: float
@@ -182,7 +183,7 @@ def evaluate(agent: Agent, config: RunConfig, episodes: int | None = None, seed:
     finally:
         env.close()
     found = Evaluation(float(mean), float(std), episodes)
-    return found if agent.model is None else exact(agent, found)
+    return found if agent.truth is None else exact(agent, found)
 
 
 _OPTIMA: WeakKeyDictionary[Any, float] = WeakKeyDictionary()  # J* of the models evaluated before
@@ -192,7 +193,7 @@ def exact(agent: Agent, sampled: Evaluation) -> Evaluation:
     """``sampled`` with the exact value of the agent's policy, and its share of regret."""
     from rlgrid.solvers import policy_values, share_of_regret, solve
 
-    model: Any = agent.model
+    model: Any = agent.truth
     horizon = model.max_episode_steps if model.gamma == 1.0 else None
 
     def at_start(values: Any) -> float:

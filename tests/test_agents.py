@@ -14,12 +14,14 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.wrappers import RecordEpisodeStatistics, TimeLimit, TransformReward
-from small_worlds import LAKE, same, state_of, world
+from small_worlds import LAKE, masked_mdp, same, state_of, world
 
 import rlgrid
-from rlgrid.agents import AGENTS, QLearning, ValueIteration, agent_class, evaluate_policy
+from rlgrid import training
+from rlgrid.agents import AGENTS, DQN, QLearning, ValueIteration, agent_class, evaluate_policy
 from rlgrid.envs.gridworld import GridWorld
 from rlgrid.mdp import MDP
+from rlgrid.solvers import SolverWarning
 
 # --- episodes, limits and wrappers ------------------------------------------------------------------------------------
 
@@ -111,6 +113,100 @@ def test_using_the_agents_own_environment_in_between(compiled: bool) -> None:
     assert agent.state is None
     agent.advance(10)
     assert agent.env.unwrapped.state == agent.state
+
+
+# --- wrappers that give states other numbers ----------------------------------------------------------------------
+
+
+class Renumber(gym.ObservationWrapper[Any, Any, Any]):
+    """State s is observed as ``number[s]``."""
+
+    def __init__(self, env: Any, number: Any, count: int | None = None) -> None:
+        super().__init__(env)
+        self.number = np.asarray(number)
+        self.observation_space = gym.spaces.Discrete(self.number.size if count is None else count)
+
+    def observation(self, observation: Any) -> int:
+        return int(self.number[observation])
+
+
+SMALL_NETWORK: dict[str, Any] = {"policy_kwargs": {"net_arch": [8]}, "batch_size": 8, "learning_starts": 20}
+
+
+def network(env: Any) -> DQN:
+    return DQN("MlpPolicy", env, seed=0, **SMALL_NETWORK)
+
+
+def test_tables_are_as_wide_as_the_observations_that_a_wrapper_makes() -> None:
+    rooms = gym.make("rlgrid/FourRooms-v0")
+    count = rooms.observation_space.n  # type: ignore[attr-defined]
+    env = Renumber(rooms, 2 * np.arange(count) + 1, 2 * count)
+    agent = QLearning(env, initial_q=1.0, seed=0)
+    assert agent.model is None
+    assert agent.truth is None
+    assert agent.gamma == rooms.unwrapped.model.gamma  # type: ignore[attr-defined]
+    assert (agent.q_table == 1.0).all()  # no row is known to be final
+    agent.learn(500)
+    assert not agent.visits[::2].any()
+    deep = network(env)
+    deep.learn(100)
+    assert deep.q_values.shape == (2 * count, 4)
+
+
+def test_renumbered_states_keep_their_own_q_values() -> None:
+    rooms = gym.make("rlgrid/FourRooms-v0")
+    count = rooms.observation_space.n  # type: ignore[attr-defined]
+    env = Renumber(rooms, np.arange(count)[::-1])
+    assert (QLearning(env, initial_q=2.0).q_table == 2.0).all()
+    deep = network(env)
+    deep.learn(60)
+    assert (deep.policy == deep.predict(np.arange(count))[0]).all()
+    assert (deep.q_values != 0.0).all()
+
+
+@pytest.mark.parametrize("make", [QLearning, network])
+def test_renumbered_states_with_actions_of_their_own_are_refused(make: Any) -> None:
+    with pytest.raises(ValueError, match=r"cannot act here: states of the model lack .* behind the wrapper Renumber"):
+        make(Renumber(world(masked_mdp()), [3, 2, 1, 0]))
+
+    class Opaque(gym.Wrapper[Any, Any, Any, Any]):
+        """What a wrapper does to actions is its own affair; here it does nothing, and the run stops by itself."""
+
+    with pytest.raises(ValueError, match=r"cannot act here: states of the model lack .* behind the wrapper Opaque"):
+        make(Opaque(world(masked_mdp()))).learn(200)
+
+
+def test_wrappers_of_rewards_leave_the_models_states_and_actions_known() -> None:
+    env = TransformReward(world(masked_mdp()), lambda reward: 2.0 * float(reward))
+    agent = QLearning(env, seed=0).learn(300)
+    assert agent.model is env.unwrapped.model
+    assert agent.truth is None  # its exact values are those of other rewards
+    assert not agent.counts[~masked_mdp().available].any()  # type: ignore[index]
+    assert QLearning(world(masked_mdp())).truth is not None
+
+
+def test_a_run_over_renumbered_states_resumes_the_same(tmp_path: Path) -> None:
+    def env() -> Any:
+        return Renumber(world(), np.arange(16)[::-1])
+
+    whole = QLearning(env(), seed=4).learn(1500)
+    agent = QLearning(env(), seed=4)
+    agent.begin(1500)
+    agent.advance(700)
+    agent.save(tmp_path / "run")
+    assert same(QLearning.load(tmp_path / "run", env()).resume(), whole)
+
+
+def test_exact_figures_of_an_evaluation_need_the_models_own_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = training.RunConfig("q_learning", LAKE, 100, seed=0, eval_episodes=2)
+    assert training.evaluate(QLearning(world(), seed=0), config).share_of_regret is not None
+
+    def wrapped(*_: Any, **__: Any) -> Any:
+        return Renumber(world(), np.arange(16)[::-1])
+
+    monkeypatch.setattr(training, "make_env", wrapped)
+    found = training.evaluate(QLearning(wrapped(), seed=0), config)
+    assert (found.value, found.optimal_value, found.share_of_regret) == (None, None, None)
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------
@@ -352,6 +448,42 @@ def test_value_iteration_needs_a_model() -> None:
         ValueIteration(gym.make(LAKE), method="policy_iteration")
     with pytest.raises(ValueError, match="tolerance must lie in"):
         ValueIteration(gym.make(LAKE), tolerance=0.0)
+
+
+ROUND = MDP(2, 1, [0, 2, 4], [0, 1, 0, 1], [0.3, 0.7, 0.6, 0.4], [1e12] * 4, [False] * 4, gamma=0.9)
+
+
+@pytest.mark.parametrize("method", ["value_iteration", "gauss_seidel"])
+@pytest.mark.parametrize("which", ["large rewards", "rooms", "undiscounted"])
+def test_a_plan_ends_where_rounding_forbids_more(which: str, method: str, tmp_path: Path) -> None:
+    env, settings = {
+        "large rewards": (world(ROUND), {}),
+        "rooms": (gym.make("rlgrid/FourRooms-v0"), {"tolerance": 1e-18}),
+        "undiscounted": (gym.make(LAKE), {"tolerance": 1e-18, "gamma": 1.0}),
+    }[which]
+    agent = ValueIteration(env, method=method, **settings)  # type: ignore[arg-type]
+    with pytest.warns(SolverWarning, match="rounding forbids more than an error of"):
+        agent.learn()
+    assert not agent.converged
+    best = rlgrid.solve(agent.model, gamma=agent.gamma, tolerance=1e-6 if which != "large rewards" else 10.0)
+    assert np.abs(agent.values - best.values).max() <= agent.error_bound + best.error_bound
+    assert agent.advance(10) == 0
+    agent.save(tmp_path / "plan")
+    with pytest.warns(SolverWarning, match="rounding forbids more"):
+        assert ValueIteration.load(tmp_path / "plan", env).resume().num_timesteps == agent.num_timesteps
+
+
+def test_a_plan_that_rounding_does_not_stop_is_proven_without_a_warning() -> None:
+    assert ValueIteration(world(ROUND), tolerance=10.0).learn().converged
+    idle = MDP.from_arrays(np.ones((1, 2, 1)), np.zeros((1, 2)), gamma=0.9)
+    assert ValueIteration(world(idle)).learn().converged  # nothing ever changes, and rightly so
+
+
+def test_a_plan_whose_values_overflow_ends() -> None:
+    endless = MDP(1, 1, [0, 1], [0], [1.0], [1e308], [False], gamma=0.99)
+    with pytest.warns(SolverWarning, match="rounding forbids more than an error of inf|overflow"):
+        agent = ValueIteration(world(endless)).learn()
+    assert not agent.converged
 
 
 # --- the package ------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import struct
 import warnings
 from pathlib import Path
@@ -136,3 +137,9 @@ def test_a_failed_save_leaves_the_old_file(saved: Path, monkeypatch: pytest.Monk
         QLearning(world(), seed=1).learn(100).save(saved)
     assert saved.read_bytes() == before
     assert [p.name for p in saved.parent.iterdir()] == [saved.name]
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "none"
+    with pytest.raises(FileNotFoundError, match=f"no folder {re.escape(str(missing))} to save x.safetensors in"):
+        QLearning(world(), seed=0).save(missing / "x")

@@ -12,7 +12,7 @@ from gymnasium.wrappers import TimeLimit
 from small_worlds import LAKE, Offset, masked_mdp, same, state_of, world
 
 import rlgrid
-from rlgrid.agents import QLearning, evaluate_policy
+from rlgrid.agents import QLearning, ValueIteration, evaluate_policy
 from rlgrid.agents.q_learning import parse_learning_rate
 from rlgrid.agents.world import put_back, sampling_arrays, stream_of
 from rlgrid.kernels.model import sample
@@ -353,6 +353,20 @@ def test_evaluate_policy_counts_whole_episodes() -> None:
         evaluate_policy(agent, cliff, 0)
 
 
+def test_evaluate_policy_ends_where_the_policy_does_not() -> None:
+    cliff = gym.make("rlgrid/CliffWalking-v1").unwrapped
+    agent = QLearning(cliff, seed=0)  # always up, against the wall
+    with pytest.warns(UserWarning, match=r"2 of 2 episodes had not ended after 50 steps .* max_episode_steps"):
+        assert evaluate_policy(agent, cliff, 2, max_episode_steps=50) == (-50.0, 0.0)
+    with pytest.warns(UserWarning, match="1 of 1 episodes had not ended after 100000 steps"):
+        assert evaluate_policy(agent, cliff, 1) == (-100_000.0, 0.0)
+    with pytest.raises(ValueError, match="max_episode_steps must be at least 1"):
+        evaluate_policy(agent, cliff, 1, max_episode_steps=0)
+    capped = TimeLimit(cliff, 50)
+    assert evaluate_policy(agent, capped, 1, max_episode_steps=50) == (-50.0, 0.0)  # ended, so no warning
+    assert evaluate_policy(agent, capped, 1, max_episode_steps=None) == (-50.0, 0.0)
+
+
 # --- bad arguments ----------------------------------------------------------------------------------------------------
 
 
@@ -408,6 +422,35 @@ def test_environments_that_break_their_word_are_named() -> None:
     env.reward = float("nan")
     with pytest.raises(ValueError, match="gave the reward nan after 0 steps: not finite"):
         QLearning(env, seed=0).learn(1000)
+
+
+@pytest.mark.filterwarnings("ignore:overflow")  # where kernels run as plain Python, NumPy says so as well
+@pytest.mark.parametrize("compiled", [True, False])
+def test_q_values_that_overflow_stop_the_run_and_name_step_and_state(compiled: bool) -> None:
+    loop = MDP.from_arrays(np.ones((1, 1, 1)), [1e308], gamma=1.0)
+    agent = QLearning(world(loop, limit=None), learning_rate=1.0, gamma=1.0, seed=0, compiled=compiled)
+    with pytest.raises(FloatingPointError, match="step 2: the q-value of state 0 would no longer be finite"):
+        agent.learn(100)
+    assert agent.num_timesteps == 2
+    assert agent.q_table.tolist() == [[1e308]]  # the last value that was one
+    with pytest.raises(FloatingPointError, match="step 3"):
+        agent.resume()
+
+
+@pytest.mark.parametrize("observation", [None, "a", [None], {}, [[1], [1, 2]], True])
+def test_what_is_no_observation_is_named(observation: Any) -> None:
+    agents: list[Any] = [QLearning(world()), ValueIteration(gym.make(LAKE))]
+    for agent in agents:
+        with pytest.raises(ValueError, match=r"must be a whole number in Discrete\(16\), or an array of them, not"):
+            agent.predict(observation)
+
+
+@pytest.mark.parametrize("observation", [-1, 16, 2.5, float("nan"), float("inf"), [0, 99], 2**63])
+def test_observations_outside_the_space_are_named(observation: Any) -> None:
+    agents: list[Any] = [QLearning(world()), ValueIteration(gym.make(LAKE))]
+    for agent in agents:
+        with pytest.raises(ValueError, match=r"observation .* is not one of Discrete\(16\)"):
+            agent.predict(observation)
 
 
 def test_learning_rates_that_are_understood() -> None:

@@ -129,6 +129,8 @@ def q_update(q, counts, td_error, rule, t, s, a, reward, next_s, terminated):
 
     Watkins 1989; Sutton & Barto, 2nd ed., equation 6.8. Truncation is no termination: s' keeps its value.
     ``counts`` int64 [S, A] and ``td_error`` float64 [S] keep how often the pair was taken and the last error.
+
+    Returns whether the new value is finite; if it is not, the old one stays.
     """
     row = np.uintp(s)
     column = np.uintp(a)
@@ -136,8 +138,12 @@ def q_update(q, counts, td_error, rule, t, s, a, reward, next_s, terminated):
     _, best = greedy_action(q, next_s)
     follows = rule.gamma * best
     error = reward + (0.0 if terminated else follows) - q[row, column]
-    q[row, column] += learning_rate_at(rule, t, counts[row, column]) * error
-    td_error[row] = error
+    value = q[row, column] + learning_rate_at(rule, t, counts[row, column]) * error
+    finite = abs(value) < np.inf
+    if finite:
+        q[row, column] = value
+        td_error[row] = error
+    return finite
 
 
 @njit(cache=True, nogil=True)
@@ -149,7 +155,7 @@ def act(q, rule, t, s, stream):
 @njit(cache=True, nogil=True)
 def update(q, counts, td_error, rule, t, s, a, reward, next_s, terminated):
     """`q_update` for the Python loop."""
-    q_update(q, counts, td_error, rule, t, s, a, reward, next_s, terminated)
+    return q_update(q, counts, td_error, rule, t, s, a, reward, next_s, terminated)
 
 
 @njit(cache=True, nogil=True)
@@ -165,7 +171,8 @@ def run_q_learning(
         returns, lengths: float64 [E], int64 [E]: take the episodes that end; when they are full the loop stops.
 
     Returns:
-        (steps done, state, elapsed, total, number of episodes that ended)
+        (steps done, state, elapsed, total, number of episodes that ended, the state whose q-value overflowed in the
+        last step or -1)
     """
     model = borrow(model)
     q = borrow(q)
@@ -175,10 +182,12 @@ def run_q_learning(
     world = borrow(world)
     ended = 0
     done = 0
-    while done < steps and ended < returns.size:
+    overflown = -1
+    while done < steps and ended < returns.size and overflown < 0:
         a = epsilon_greedy(q, s, epsilon_at(rule, t + done), rule.masked, uniform(stream))
         next_s, reward, terminated = draw(model, s, a, uniform(world))
-        q_update(q, counts, td_error, rule, t + done, s, a, reward, next_s, terminated)
+        if not q_update(q, counts, td_error, rule, t + done, s, a, reward, next_s, terminated):
+            overflown = s
         s = next_s
         elapsed += 1
         done += 1
@@ -190,4 +199,4 @@ def run_q_learning(
             s = sample_start(model, uniform(world))
             elapsed = 0
             total = 0.0
-    return done, s, elapsed, total, ended
+    return done, s, elapsed, total, ended, overflown
