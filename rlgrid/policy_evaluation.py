@@ -1,7 +1,15 @@
 """The exact value of a policy, as the solution of a linear system.
 
-V^pi = r_pi + gamma P_pi V^pi (Sutton & Barto, 2nd ed., eq. 4.4; Puterman 1994, theorem 6.1.1) is solved directly, by
-dense elimination where states are few and by sparse LU otherwise, with one step of iterative refinement.
+V^pi = r_pi + gamma P_pi V^pi (Sutton & Barto, 2nd ed., eq. 4.4; Puterman 1994, theorem 6.1.1) is solved directly. What
+a row of I - gamma P sums to is known from the model: 1 - gamma and gamma times the mass that ends. So its diagonal is
+that and the mass that goes elsewhere, added up, never 1 - gamma p(s, s), which loses all digits where a state is
+hardly ever left.
+
+- Where states are few they are eliminated one by one without any subtraction (Grassmann, Taksar & Heyman 1985): each
+  value is right to about S roundings of sum N |r|, N the expected visits, however slow the chain is (O'Cinneide 1993).
+- Otherwise by sparse LU, refined with residuals in differences of values. N >= 0, so a t > 0 with (I - gamma P) t >=
+  1/2 proves that N 1 <= 2 t and hence an error of at most 2 t max|residual|. Where that is not small the elimination
+  is used if it is affordable, and otherwise `policy_values` warns.
 
 Undiscounted, the system is solved for the transient states alone. A closed class of states (a recurrent class) in
 which every expected reward is 0 is worth 0; one where all are <= 0 or all are >= 0 is worth -infinity or +infinity,
@@ -10,11 +18,12 @@ and so is every state that may end there; any other has no defined value and is 
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csc_array, csr_array, eye_array
+from scipy.sparse import csc_array, csr_array, diags_array
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
@@ -26,7 +35,27 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-DENSE_STATES = 40  # up to so many states a dense solve beats a sparse one
+ELIMINATED = 400  # up to so many states are eliminated one by one, in at most some 30 ms
+ELIMINATED_AT_WORST = 3_000  # up to so many where LU loses the digits,
+ELIMINATION_WORK = 4e8  # if so many products, a second or two, are enough
+REFINEMENTS = 10
+SMALL_ERROR = 1e-9  # an error below this share of the largest value is not worth a warning
+
+
+class SolverWarning(UserWarning):
+    """A solution is less exact than was asked for."""
+
+
+def check_model(model: Any) -> None:
+    """Raise TypeError for what is not a model, with what to pass instead."""
+    if all(hasattr(model, name) for name in ("to_mdp", "num_states", "num_actions", "gamma")):
+        return
+    what = f"a model is an rlgrid.MDP or an rlgrid.GridModel, not {type(model).__name__}"
+    if hasattr(model, "unwrapped"):
+        raise TypeError(f"{what}: pass env.unwrapped.model")
+    if hasattr(model, "compile") and hasattr(model, "rows"):
+        raise TypeError(f"{what}: pass spec.compile()")
+    raise TypeError(f"{what}. GridSpec.load(path).compile() makes one of a map, MDP.from_arrays(P, R, gamma) of arrays")
 
 
 def check_policy(model: MDP | GridModel, policy: ArrayLike, steps: int | None = None) -> NDArray[Any]:
@@ -75,8 +104,8 @@ def check_policy(model: MDP | GridModel, policy: ArrayLike, steps: int | None = 
     return np.ascontiguousarray(given / sums[..., None], np.float64)
 
 
-def chain_of(mdp: MDP, policy: NDArray[Any]) -> tuple[csr_array, Floats, NDArray[np.bool_]]:
-    """The Markov chain under a checked policy: transitions [S, S] without the end, reward [S], ends bool [S]."""
+def chain_of(mdp: MDP, policy: NDArray[Any]) -> tuple[csr_array, Floats, Floats]:
+    """The Markov chain under a checked policy: transitions [S, S] without the end, reward [S], mass that ends [S]."""
     S, A = mdp.num_states, mdp.num_actions
     offsets = mdp.offsets
     if policy.ndim == 1:
@@ -96,26 +125,97 @@ def chain_of(mdp: MDP, policy: NDArray[Any]) -> tuple[csr_array, Floats, NDArray
     reward: Floats = np.bincount(state, weights=p * mdp.reward[index], minlength=S).astype(np.float64)
     keep = happens & ~ends
     transitions = csr_array((p[keep], (state[keep], mdp.next_state[index][keep])), shape=(S, S))
-    stops = np.zeros(S, np.bool_)
-    stops[state[happens & ends]] = True
-    return transitions, reward, stops
+    ending: Floats = np.bincount(state[ends], weights=p[ends], minlength=S).astype(np.float64)
+    return transitions, reward, ending
 
 
-def solve_linear(transitions: csr_array, gamma: float, rewards: Floats) -> Floats:
-    """x = rewards + gamma transitions x, for rewards [S] or [S, K]; once refined."""
+def solve_chain(transitions: csr_array, ending: Floats, gamma: float, rewards: Floats) -> tuple[Floats, float]:
+    """x = rewards + gamma transitions x of a chain that ends, for rewards [S, K], and a bound on the error.
+
+    Args:
+        transitions: [S, S], without what ends.
+        ending: [S], the mass of each row that ends.
+
+    Returns:
+        x [S, K], and 0.0 where it was found by elimination, else what is proven of max |x - exact| (inf: nothing).
+    """
     S = rewards.shape[0]
     if S == 0:
-        return rewards.copy()
-    if S <= DENSE_STATES:
-        dense = transitions.toarray()
-        matrix = np.eye(S) - gamma * dense
-        x: Floats = np.linalg.solve(matrix, rewards)
-        x += np.linalg.solve(matrix, rewards + gamma * (dense @ x) - x)
-        return x
-    factors = splu(csc_array(eye_array(S) - gamma * transitions))
-    x = factors.solve(rewards)
-    x += factors.solve(rewards + gamma * (transitions @ x) - x)
+        return rewards.copy(), 0.0
+    others = transitions.tocoo()
+    elsewhere = others.row != others.col
+    row, column, weight = others.row[elsewhere], others.col[elsewhere], gamma * others.data[elsewhere]
+    slack = (1.0 - gamma) + gamma * ending
+    if S > ELIMINATED:
+        x, error = _factorise(row, column, weight, slack, rewards)
+        if S > ELIMINATED_AT_WORST or error <= SMALL_ERROR * np.abs(x).max():
+            return x, error
+    dense = np.zeros((S, S))
+    np.add.at(dense, (row, column), weight)
+    with np.errstate(all="ignore"):
+        exact = _eliminate(dense, slack, rewards.copy())
+    if exact is None:
+        return x, error
+    return exact, 0.0 if np.isfinite(exact).all() else np.inf
+
+
+def _eliminate(weight: Floats, slack: Floats, x: Floats) -> Floats | None:
+    """x = (slack + row sums of weight - weight)^-1 x with additions alone; all three are used up. None: too much work.
+
+    Each state's loop is left out; whatever the elimination adds to it is on the diagonal, which is never looked at.
+    """
+    S = slack.size
+    pivot = np.empty(S)
+    work = 0
+    for k in range(S - 1, -1, -1):
+        onward = weight[k, :k]
+        pivot[k] = onward.sum() + slack[k]
+        share = weight[:k, k] / pivot[k]
+        touched = np.flatnonzero(share)
+        work += touched.size * k
+        if work > ELIMINATION_WORK:
+            return None
+        weight[touched, :k] += share[touched, None] * onward
+        slack[touched] += share[touched] * slack[k]
+        x[touched] += share[touched, None] * x[k]
+    for k in range(S):
+        x[k] = (x[k] + weight[k, :k] @ x[:k]) / pivot[k]
     return x
+
+
+def _factorise(
+    row: NDArray[Any], column: NDArray[Any], weight: Floats, slack: Floats, rewards: Floats
+) -> tuple[Floats, float]:
+    """The same by sparse LU, with what is proven of its error (inf: nothing)."""
+    S = slack.size
+    right = np.column_stack([rewards, np.ones(S)])  # the last column is the proof's t
+
+    def residual(x: Floats) -> Floats:
+        left = right - slack[:, None] * x
+        for k in range(x.shape[1]):
+            left[:, k] += np.bincount(row, weights=weight * (x[column, k] - x[row, k]), minlength=S)
+        return left
+
+    diagonal = slack + np.bincount(row, weights=weight, minlength=S)
+    matrix = diags_array(diagonal) - csr_array((weight, (row, column)), shape=(S, S))
+    try:
+        factors = splu(csc_array(matrix))
+    except RuntimeError:  # singular to all digits
+        return np.zeros_like(rewards), np.inf
+    with np.errstate(all="ignore"):
+        x = factors.solve(right)
+        left = residual(x)
+        for _ in range(REFINEMENTS):
+            y = x + factors.solve(left)
+            rest = residual(y)
+            if not np.abs(rest).max() < 0.5 * np.abs(left).max():
+                break
+            x, left = y, rest
+        steps = x[:, -1]
+        if not ((steps > 0.0).all() and (np.abs(left[:, -1]) <= 0.5).all()):
+            return x[:, :-1], np.inf
+        error = 2.0 * float(steps.max()) * float(np.abs(left[:, :-1]).max())
+    return x[:, :-1], error if np.isfinite(error) else np.inf
 
 
 def policy_values(
@@ -137,6 +237,7 @@ def policy_values(
     Raises:
         ValueError, TypeError: naming the state whose action or probabilities are wrong, or whose value is not defined.
     """
+    check_model(model)
     gamma = check_gamma(model.gamma if gamma is None else gamma)
     steps = check_horizon(horizon)
     own_steps = (
@@ -151,10 +252,26 @@ def policy_values(
             transitions, reward, _ = chain if chain is not None else chain_of(mdp, checked[t])
             values[t] = reward + gamma * (transitions @ values[t + 1])
         return values
-    transitions, reward, stops = chain_of(mdp, checked)
+    values, error = evaluate(mdp, checked, gamma)
+    finite = values[np.isfinite(values)]
+    if error > SMALL_ERROR * np.abs(finite).max(initial=0.0):
+        known = f"only within {error:.3g}" if np.isfinite(error) else "with no digit certain"
+        warnings.warn(
+            f"policy_values: the policy's episodes are so long that its values are known {known}. "
+            "Use a smaller gamma, or horizon=T for T steps",
+            SolverWarning,
+            stacklevel=2,
+        )
+    return values
+
+
+def evaluate(mdp: MDP, policy: NDArray[Any], gamma: float) -> tuple[Floats, float]:
+    """The value of a checked policy [S], and a bound on the error as `solve_chain` gives it."""
+    transitions, reward, ending = chain_of(mdp, policy)
     if gamma < 1.0:
-        return solve_linear(transitions, gamma, reward)
-    return _undiscounted_values(mdp, checked, transitions, reward, stops)
+        solved, error = solve_chain(transitions, ending, gamma, reward[:, None])
+        return solved[:, 0], error
+    return _undiscounted_values(mdp, policy, transitions, reward, ending)
 
 
 def check_horizon(horizon: int | None) -> int | None:
@@ -169,13 +286,13 @@ def check_horizon(horizon: int | None) -> int | None:
 
 
 def _undiscounted_values(
-    mdp: MDP, policy: NDArray[Any], transitions: csr_array, reward: Floats, stops: NDArray[np.bool_]
-) -> Floats:
+    mdp: MDP, policy: NDArray[Any], transitions: csr_array, reward: Floats, ending: Floats
+) -> tuple[Floats, float]:
     S = mdp.num_states
     count, label = connected_components(transitions, directed=True, connection="strong")
     source = np.repeat(np.arange(S), np.diff(transitions.indptr))
     leaks = np.zeros(count, np.bool_)
-    leaks[label[stops]] = True
+    leaks[label[ending > 0]] = True
     leaks[label[source[label[source] != label[transitions.indices]]]] = True
     recurrent = ~leaks[label]
     sign = _reward_signs(mdp, policy, np.flatnonzero(recurrent))
@@ -199,10 +316,13 @@ def _undiscounted_values(
     values = np.zeros(S)
     values[may_gain] = np.inf
     values[may_lose] = -np.inf
-    finite = np.flatnonzero(~recurrent & ~may_gain & ~may_lose)
+    counted = ~recurrent & ~may_gain & ~may_lose
+    finite = np.flatnonzero(counted)
     inner = csr_array(transitions[finite][:, finite])
-    values[finite] = solve_linear(inner, 1.0, reward[finite])
-    return values
+    ending = ending + transitions @ (~counted).astype(np.float64)  # what goes on into a class worth 0 ends there
+    solved, error = solve_chain(inner, ending[finite], 1.0, reward[finite, None])
+    values[finite] = solved[:, 0]
+    return values, error
 
 
 def _reward_signs(mdp: MDP, policy: NDArray[Any], states: NDArray[np.int64]) -> NDArray[np.int8]:

@@ -26,7 +26,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -34,6 +34,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.certificate import (
     LINEAR_STATES,
+    TIE,
     Certificate,
     Problem,
     distance,
@@ -42,7 +43,7 @@ from rlgrid.certificate import (
     where_upper_fails,
 )
 from rlgrid.mdp import check_gamma
-from rlgrid.policy_evaluation import check_horizon, check_policy, policy_values
+from rlgrid.policy_evaluation import SolverWarning, check_horizon, check_model, check_policy, evaluate, policy_values
 from rlgrid.solution import Solution
 from rlgrid.sweeps import METHODS, Sweeps
 
@@ -50,18 +51,25 @@ if TYPE_CHECKING:
     from rlgrid.gridmodel import GridModel
     from rlgrid.mdp import MDP
 
-__all__ = ["Solution", "SolverWarning", "Sweeps", "policy_values", "share_of_regret", "solve", "verify"]
+__all__ = [
+    "Optimum",
+    "Solution",
+    "SolverWarning",
+    "Sweeps",
+    "optimum",
+    "policy_values",
+    "share_of_regret",
+    "solve",
+    "verify",
+]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 CRITERIA = ("discounted",)
 CHUNK_SECONDS = 0.02  # sweeps run in one piece between two looks at the clock, the keyboard and the progress bar
+PROOF_SHARE = 0.1  # of a time limit, kept for the last certificate
 EXACT_STATES = 100_000  # up to so many states the reference of a regret is the exact value of the optimal policy
-
-
-class SolverWarning(UserWarning):
-    """A solution is less exact than was asked for."""
 
 
 # --- solve ----------------------------------------------------------------------------------------------------------
@@ -101,6 +109,8 @@ def solve(
     Raises:
         ValueError, TypeError: on bad arguments; at gamma = 1 also where a value may be infinite, naming the state.
     """
+    begun = time.perf_counter()
+    check_model(model)
     gamma = check_gamma(model.gamma if gamma is None else gamma)
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
@@ -127,7 +137,6 @@ def solve(
                     f"{name} and horizon exclude each other: a horizon of T is T sweeps back from values of 0"
                 )
         return _solve_horizon(model, gamma, steps, tolerance)
-    begun = time.perf_counter()
     sweeps = Sweeps(model, gamma, method, initial_values)
     if method == "auto" and initial_values is None and callback is None:
         sweeps._start_low()
@@ -168,6 +177,8 @@ class _Run:
         self.warn = False
         self.certificate: Certificate | None = None
         self.report: Callable[[], None] = lambda: None
+        self.deadline = np.inf if time_limit is None else begun + time_limit
+        self.sweeping_ends = np.inf if time_limit is None else begun + (1.0 - PROOF_SHARE) * time_limit
 
     def go(self) -> None:
         try:
@@ -188,6 +199,7 @@ class _Run:
         tries = gamma == 1.0 and sweeps.model.num_states <= LINEAR_STATES
         attempt_at, leap_at = 64, 256
         chunk = 16
+        least, last_exact = np.inf, None
         while True:
             if self.max_sweeps is not None and sweeps.sweeps >= self.max_sweeps:
                 return self._limit(f"max_sweeps = {self.max_sweeps} reached")
@@ -216,7 +228,7 @@ class _Run:
             if spread <= enough or (tries and sweeps.sweeps >= attempt_at):
                 attempt_at = 2 * max(attempt_at, sweeps.sweeps)
                 floor = 4.0 * float(self._floor())
-                found = sweeps.certificate(patience=1000 + 4 * sweeps.sweeps)
+                found = sweeps.certificate(1000 + 4 * sweeps.sweeps, self.sweeping_ends)
                 middle = _middle(found)
                 error = min(
                     distance(sweeps.values, found.lower, found.upper), distance(middle, found.lower, found.upper)
@@ -224,21 +236,39 @@ class _Run:
                 if error <= self.tolerance:
                     self.certificate = found
                     return None
-                if spread <= floor or spread == 0.0:
-                    return self._stop(
-                        f"rounding forbids more than an error of {error:.3g}; the tolerance is {self.tolerance:g}",
-                        warn=True,
-                    )
-                enough = min(enough, spread) / 4.0
                 exact = found.policy_values
+                same = exact is not None and last_exact is not None and np.allclose(exact, last_exact, 1e-13, 0.0)
+                stuck = same and np.isfinite(error) and not error < 0.5 * least
+                least = min(least, error)
+                last_exact = last_exact if exact is None else exact
+                if stuck and exact is not None:
+                    sweeps.values = sweeps._problem.start(exact)
+                if spread <= floor or spread == 0.0 or stuck:
+                    most = (
+                        f"more than an error of {error:.3g}" if np.isfinite(error) else "any proof of values so large"
+                    )
+                    return self._stop(f"rounding forbids {most}; the tolerance is {self.tolerance:g}", warn=True)
+                enough = min(enough, spread) / 4.0
                 if exact is not None and np.isfinite(sweeps._problem.finite(exact)).all():
                     sweeps.values = sweeps._problem.start(np.where(np.isfinite(exact), exact, 0.0))
                     sweeps._certificate = None
             elif self.leaps and sweeps.sweeps >= leap_at:
                 leap_at = 2 * sweeps.sweeps
-                sweeps.values = policy_values(sweeps.model, sweeps.policy(), gamma)
-                sweeps._certificate = None
-            if self.time_limit is not None and now - self.begun > self.time_limit:
+                exact = evaluate(sweeps.model.to_mdp(), sweeps.policy(), gamma)[0]
+                sweeps.values, sweeps._certificate = exact, None
+                # Where so many sweeps have found no better policy, what is not proven now is lost to rounding.
+                if last_exact is not None and np.allclose(exact, last_exact, 1e-12, 1e-12 * magnitude(exact)):
+                    found = sweeps.certificate()
+                    error = distance(_middle(found), found.lower, found.upper)
+                    if error > self.tolerance:
+                        return self._stop(
+                            f"rounding forbids more than an error of {error:.3g}; the tolerance is {self.tolerance:g}",
+                            warn=True,
+                        )
+                    self.certificate = found
+                    return None
+                last_exact = exact
+            if self.time_limit is not None and time.perf_counter() > self.sweeping_ends:
                 return self._limit(f"time_limit = {self.time_limit:g} s reached")
 
     def _floor(self) -> float:
@@ -247,7 +277,7 @@ class _Run:
 
     def _limit(self, reason: str) -> None:
         """Stop at a limit, unless what there is happens to be enough."""
-        found = self.sweeps.certificate()
+        found = self.sweeps.certificate(deadline=self.deadline)
         if distance(_middle(found), found.lower, found.upper) <= self.tolerance:
             self.certificate = found
         else:
@@ -283,7 +313,7 @@ class _Run:
 
     def solution(self) -> Solution:
         sweeps = self.sweeps
-        found = self.certificate if self.certificate is not None else sweeps.certificate()
+        found = self.certificate if self.certificate is not None else sweeps.certificate(deadline=self.deadline)
         values = np.clip(sweeps.values, found.lower, found.upper)
         middle = _middle(found)
         if not (self.reason and not self.warn) and distance(values, found.lower, found.upper) > self.tolerance >= (
@@ -386,6 +416,9 @@ def verify(model: MDP | GridModel, solution: Solution) -> bool:
     Raises:
         ValueError: naming the first state in which the proof fails.
     """
+    check_model(model)
+    if not isinstance(solution, Solution):
+        raise TypeError(f"a solution is what rlgrid.solve or Solution.load returns, not {type(solution).__name__}")
     gamma = check_gamma(solution.gamma)
     S = model.num_states
     lead = () if solution.horizon is None else (solution.horizon + 1,)
@@ -437,49 +470,99 @@ def _verify_horizon(model: MDP | GridModel, gamma: float, solution: Solution, po
 
 # --- regret ---------------------------------------------------------------------------------------------------------
 
-_REFERENCES: WeakKeyDictionary[Any, dict[float, tuple[float, float, int | None]]] = WeakKeyDictionary()
+
+class Optimum(NamedTuple):
+    """What the return of a policy is measured against, weighted by the start distribution."""
+
+    value: float  # J*; -inf where no policy ends
+    uniform: float  # J of the uniformly random policy; -inf where it may never end
+    horizon: int | None  # the number of steps J is over: the model's cap at gamma = 1, or None
+    error: float  # proven: |value - J*| is at most this, but for the rounding of the evaluation
+
+
+_OPTIMA: WeakKeyDictionary[Any, dict[float, Optimum]] = WeakKeyDictionary()
+
+
+def optimum(model: MDP | GridModel, gamma: float | None = None) -> Optimum:
+    """J* and the uniformly random policy's J, worked out once for a model and gamma and remembered.
+
+    J* is solved to 1e-9 of the largest reward, and of J* - J_uniform where that is smaller and rounding lets it.
+    At gamma = 1 it is over the model's `max_episode_steps`, if it has them.
+
+    Raises:
+        TypeError: if the model is none.
+        ValueError: at gamma = 1 without a cap where a value may be infinite or is not defined.
+    """
+    check_model(model)
+    gamma = check_gamma(model.gamma if gamma is None else gamma)
+    known = _OPTIMA.setdefault(model, {})
+    if gamma not in known:
+        known[gamma] = _optimum(model, gamma)
+    return known[gamma]
+
+
+def _optimum(model: MDP | GridModel, gamma: float) -> Optimum:
+    horizon = model.max_episode_steps if gamma == 1.0 else None
+    mask = model.available
+    allowed = np.ones((model.num_states, model.num_actions)) if mask is None else mask.astype(np.float64)
+    try:
+        uniform = policy_values(model, allowed / allowed.sum(axis=1, keepdims=True), gamma, horizon)
+    except ValueError as error:
+        raise ValueError(f"the uniformly random policy has no value to compare with: {error}") from error
+    random_return = _start_value(model, uniform)
+    size = Problem.plain(model, 0.5).largest_reward
+    tolerance = 1e-9 * size if size > 0.0 else 1.0
+    while True:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SolverWarning)  # the error is in the result
+            solution = solve(model, gamma, tolerance=tolerance, horizon=horizon)
+        best = solution.values
+        if horizon is None and model.num_states <= EXACT_STATES:
+            exact = evaluate(model.to_mdp(), solution.policy, gamma)[0]
+            best = np.clip(exact, solution.lower, solution.upper)
+        value = _start_value(model, best)
+        wanted = 1e-9 * (value - random_return)
+        if not solution.converged or not 1e-9 * TIE * abs(value) < wanted < 0.5 * tolerance:
+            return Optimum(value, random_return, horizon, distance(best, solution.lower, solution.upper))
+        tolerance = wanted
 
 
 def share_of_regret(model: MDP | GridModel, policy: ArrayLike, gamma: float | None = None) -> float:
     """(J* - J_pi) / (J* - J_uniform): 0 for an optimal policy, 1 for one as good as the uniformly random policy.
 
     J is the value weighted by the start distribution; where gamma = 1 over the model's `max_episode_steps`, if it has
-    them. J* and J_uniform are worked out once for a model and gamma and remembered.
+    them. J* and J_uniform are those of `optimum`. The share is a finite number; what rounding leaves of an optimal
+    policy's regret may be negative.
 
     Args:
         policy: int [S], or float [S, A].
 
     Raises:
-        ValueError: where the uniformly random policy is optimal itself, or has no finite value, so that there is
-            nothing to compare with.
+        TypeError: if the model is none.
+        ValueError: where there is no such number: the uniformly random policy is optimal itself, or it, the optimum or
+            the policy has no finite value (gamma = 1 without a cap, and episodes that may never end).
     """
-    gamma = check_gamma(model.gamma if gamma is None else gamma)
-    known = _REFERENCES.setdefault(model, {})
-    if gamma not in known:
-        horizon = model.max_episode_steps if gamma == 1.0 else None
-        solution = solve(model, gamma, horizon=horizon)
-        best = solution.values
-        if horizon is None and model.num_states <= EXACT_STATES:
-            best = np.maximum(policy_values(model, solution.policy, gamma), best - solution.error_bound)
-        mask = model.available
-        allowed = np.ones((model.num_states, model.num_actions)) if mask is None else mask.astype(np.float64)
-        uniform = policy_values(model, allowed / allowed.sum(axis=1, keepdims=True), gamma, horizon)
-        known[gamma] = (_start_value(model, best), _start_value(model, uniform), horizon)
-    best_return, random_return, horizon = known[gamma]
-    gap = best_return - random_return
+    known = optimum(model, gamma)
+    gap = known.value - known.uniform
     if not np.isfinite(gap):
         raise ValueError(
-            f"J* = {best_return:g} and the uniformly random policy's J = {random_return:g}: there is no finite regret "
+            f"J* = {known.value:g} and the uniformly random policy's J = {known.uniform:g}: there is no finite regret "
             "to take a share of. Use gamma < 1, or give the model max_episode_steps"
         )
-    if not gap > 0:
+    if not gap > TIE * abs(known.value):
         raise ValueError(
             "the uniformly random policy is optimal in this model, so there is no regret to take a share of"
         )
-    value = _start_value(model, policy_values(model, policy, gamma, horizon))
-    return (best_return - value) / gap
+    value = _start_value(model, policy_values(model, policy, gamma, known.horizon))
+    if not np.isfinite(value):
+        raise ValueError(
+            f"the policy is worth {value:g}: from a start state its episodes may never end, so its share of regret is "
+            "no number. Use gamma < 1, or give the model max_episode_steps"
+        )
+    return (known.value - value) / gap
 
 
 def _start_value(model: MDP | GridModel, values: Floats) -> float:
     first = values[0] if values.ndim == 2 else values
-    return float(model.start_probability @ first[model.start_states])
+    possible = model.start_probability > 0  # 0 times -inf is no number
+    return float(model.start_probability[possible] @ first[model.start_states[possible]])

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.certificate import Certificate, Problem, certify, distance, magnitude
 from rlgrid.mdp import check_gamma
+from rlgrid.policy_evaluation import check_model
 
 if TYPE_CHECKING:
     from rlgrid.gridmodel import GridModel
@@ -54,6 +55,7 @@ class Sweeps:
         method: str = "value_iteration",
         initial_values: ArrayLike | None = None,
     ) -> None:
+        check_model(model)
         self.model = model
         self.gamma = check_gamma(model.gamma if gamma is None else gamma)
         if method not in METHODS:
@@ -126,15 +128,16 @@ class Sweeps:
         ties: NDArray[np.bool_] = (q >= best - SHOWN_TIE * magnitude(self.values)) & (q > -np.inf)
         return ties
 
-    def certificate(self, patience: int | None = None) -> Certificate:
+    def certificate(self, patience: int | None = None, deadline: float = np.inf) -> Certificate:
         """Proven bounds from the present values; worked out when first asked for after a sweep.
 
-        ``patience`` is how many sweeps a proof at gamma = 1 may take; few where the model is large, if None.
+        ``patience`` is how many sweeps a proof at gamma = 1 may take; few where the model is large, if None. None is
+        begun after ``deadline`` (time.perf_counter).
         """
         if patience is None:
             patience = max(5, min(GLANCE, GLANCE_BACKUPS // self._problem.pairs))
         if self._certificate is None or self._certificate[0] < patience:
-            self._certificate = (patience, certify(self._problem, self.values, patience))
+            self._certificate = (patience, certify(self._problem, self.values, patience, deadline))
         return self._certificate[1]
 
     @property

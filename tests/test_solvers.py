@@ -1,6 +1,8 @@
 """The solver against exact rational arithmetic, its certificates, its limits, and undiscounted traps."""
 
 import math
+import time
+import warnings
 from dataclasses import replace
 from fractions import Fraction
 
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 from rlgrid import MDP, GridModel, GridSpec, Slip, Solution, TileKind, policy_values, share_of_regret, solve, verify
-from rlgrid.solvers import SolverWarning, Sweeps
+from rlgrid.solvers import SolverWarning, Sweeps, optimum
 
 METHODS = ["auto", "value_iteration", "gauss_seidel"]
 
@@ -406,6 +408,20 @@ def test_random_tampering_is_refused():
                 verify(model, replace(solution, **change))
 
 
+def success_run(p):
+    """Three successes in a row end it; each failure goes back to the start. A step costs 1."""
+    return MDP(3, 1, [0, 2, 4, 6], [1, 0, 2, 0, 0, 0], [p, 1 - p] * 3, [-1.0] * 6, [False] * 4 + [True, False], gamma=1)
+
+
+def random_walk(size, forward):
+    """States in a row, the last of which ends it; a step costs 1."""
+    table = {
+        s: {0: [(forward, min(s + 1, size - 1), -1.0, s == size - 1), (1 - forward, max(s - 1, 0), -1.0, False)]}
+        for s in range(size)
+    }
+    return MDP.from_gymnasium(table, gamma=1.0, start=0)
+
+
 # --- undiscounted ---------------------------------------------------------------------------------------------------
 
 
@@ -492,6 +508,87 @@ def test_long_chains_end_soon():
     assert solution.values[0] == pytest.approx(-(2.0**40) + 1, rel=1e-8)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_slow_chains_are_proven_as_far_as_floats_reach(method):
+    """Of 10^9 steps; the bounds must not lose digits in proportion to the steps."""
+    model = success_run(1e-3)
+    started = time.perf_counter()
+    with pytest.warns(SolverWarning, match="rounding forbids"):
+        solution = solve(model, method=method)
+    assert time.perf_counter() - started < 5.0
+    assert solution.error_bound < 1e-6 * 1e9
+    assert verify(model, solution)
+    exact = naive.policy_value(naive.exact_model(model), [0, 0, 0], 1.0)
+    for s in range(3):
+        assert Fraction(solution.lower[s]) <= exact[s] <= Fraction(solution.upper[s])
+    assert solve(model, tolerance=1e3).converged
+
+
+@pytest.mark.parametrize(("model", "gamma"), [(success_run(1e-7), 1.0), (random_walk(2000, 0.495), 1.0)])
+def test_a_time_limit_holds_for_proofs_too(model, gamma):
+    started = time.perf_counter()
+    with pytest.warns(SolverWarning):
+        solution = solve(model, gamma=gamma, method="value_iteration", time_limit=1.0)
+    assert time.perf_counter() - started < 2.5
+    assert verify(model, solution)
+
+
+def test_proofs_look_at_the_clock():
+    from rlgrid.certificate import Problem, certify
+
+    problem = Problem.of(random_walk(300, 0.5), 1.0)
+    started = time.perf_counter()
+    found = certify(problem, np.linspace(-1.0, 0.0, 300), patience=10**9, deadline=started + 0.2)
+    assert time.perf_counter() - started < 1.0
+    assert (found.lower <= found.upper).all()
+    certify(problem, np.zeros(300), patience=10**9, deadline=-np.inf)
+    assert time.perf_counter() - started < 1.5
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_bounds_hold_the_exact_optimum_close_to_one(seed):
+    """200 random models, most of whose tolerances rounding forbids: what is proven must be true all the same."""
+    rng = np.random.default_rng([8, seed])
+    short = 0
+    for _ in range(100):
+        gamma = float(rng.choice([1 - 1e-5, 1 - 1e-7, 1 - 1e-9]))
+        model = random_model(rng, gamma)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SolverWarning)
+            solution = solve(model, tolerance=1e-7)
+        short += not solution.converged
+        assert solution.error_bound <= 1e-7 + 1e-12 * largest_reward(model) / (1 - gamma) ** 2
+        assert verify(model, solution)
+        exact = naive.optimum(model, gamma, solution.policy)
+        value = naive.policy_value(naive.exact_model(model), solution.policy, gamma)
+        for s, best in enumerate(exact):
+            assert Fraction(solution.lower[s]) <= value[s] <= best <= Fraction(solution.upper[s])
+            assert abs(Fraction(solution.values[s]) - best) <= Fraction(solution.error_bound)
+        s = int(rng.integers(model.num_states))
+        if exact[s] != 0:
+            upper = solution.upper.copy()
+            upper[s] = np.nextafter(float(exact[s]), -np.inf)
+            with pytest.raises(ValueError, match="not proven"):
+                verify(model, replace(solution, upper=upper))
+    assert short > 20
+
+
+@pytest.mark.parametrize("gamma", [0.999999, 1 - 1e-9])
+def test_rounding_is_counted_in_differences_of_values(gamma):
+    """A 2-cycle worth 1 / (1 - gamma) / 2: its floor is a few last digits over 1 - gamma."""
+    table = {0: {0: [(1.0, 1, 1.0, False)]}, 1: {0: [(1.0, 0, 0.0, False)]}}
+    model = MDP.from_gymnasium(table, gamma=gamma, start=0)
+    started = time.perf_counter()
+    with pytest.warns(SolverWarning, match="rounding forbids"):
+        solution = solve(model)
+    assert time.perf_counter() - started < 2.0
+    assert solution.error_bound < 2.0 * np.spacing(solution.values[0]) / (1 - gamma)
+    assert verify(model, solution)
+    for s, best in enumerate(naive.optimum(model, gamma)):
+        assert Fraction(solution.lower[s]) <= best <= Fraction(solution.upper[s])
+        assert abs(float(Fraction(solution.values[s]) - best)) <= solution.error_bound
+
+
 def test_discounts_close_to_one_end_soon():
     """Sweeps alone would need 10^7."""
     table = {
@@ -552,11 +649,48 @@ def test_policy_values_are_exact(gamma):
     assert compared > 80
 
 
+def time_of_walk(size, forward):
+    """The exact steps of `random_walk` from its first state: from s to s + 1 it takes t(s) = (1 + q t(s - 1)) / p."""
+    p, q = Fraction(forward), Fraction(1 - forward)
+    p, q = p / (p + q), q / (p + q)
+    each = [1 / p]
+    for _ in range(size - 1):
+        each.append((1 + q * each[-1]) / p)
+    return float(sum(each))
+
+
+@pytest.mark.parametrize("p", [0.5, 1e-3, 1e-5, 1e-7, 1e-12, 1e-40])
+def test_slow_chains_are_evaluated_to_all_digits(p):
+    model = success_run(p)
+    exact = naive.policy_value(naive.exact_model(model), [0, 0, 0], 1.0)
+    np.testing.assert_allclose(policy_values(model, [0, 0, 0]), [float(x) for x in exact], rtol=1e-13)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 0.999999, 1.0])
+def test_a_loop_that_is_hardly_ever_left(gamma):
+    model = MDP(1, 1, [0, 2], [0, 0], [1 - 1e-15, 1e-15], [0.0, -1.0], [False, True], gamma=gamma)
+    exact = naive.policy_value(naive.exact_model(model), [0], gamma)
+    np.testing.assert_allclose(policy_values(model, [0]), [float(x) for x in exact], rtol=1e-13)
+
+
+@pytest.mark.parametrize(("size", "forward"), [(300, 0.48), (700, 0.5), (900, 0.49)])
+def test_slow_walks_are_evaluated_to_all_digits(size, forward):
+    """By elimination, by LU, and by elimination because LU loses all digits (3e18 steps)."""
+    values = policy_values(random_walk(size, forward), np.zeros(size, int))
+    assert values[0] == pytest.approx(-time_of_walk(size, forward), rel=1e-9)
+
+
+def test_values_whose_digits_are_lost_are_not_given_in_silence(monkeypatch):
+    monkeypatch.setattr("rlgrid.policy_evaluation.ELIMINATION_WORK", 0)
+    with pytest.warns(SolverWarning, match="with no digit certain"):
+        policy_values(random_walk(900, 0.49), np.zeros(900, int))
+
+
 def test_sparse_and_dense_evaluation_agree(monkeypatch):
     model = GridSpec.builtin("four_rooms").compile()
     uniform = np.full((169, 4), 0.25)
     sparse = policy_values(model, uniform)
-    monkeypatch.setattr("rlgrid.policy_evaluation.DENSE_STATES", 1000)
+    monkeypatch.setattr("rlgrid.policy_evaluation.ELIMINATED", 100)
     np.testing.assert_allclose(policy_values(model, uniform), sparse, atol=1e-13)
 
 
@@ -603,6 +737,73 @@ def test_share_of_regret():
     assert share_of_regret(MDP.from_gymnasium(endless, gamma=1.0, start=0), [1, 0]) == 0.0
     with pytest.raises(ValueError, match="no finite regret"):
         share_of_regret(MDP.from_gymnasium(endless, gamma=1.0, start=1), [1, 0])
+
+
+def test_the_share_of_regret_does_not_depend_on_the_unit_of_rewards():
+    mdp = GridSpec.builtin("four_rooms").compile().to_mdp()
+    shares = []
+    for unit in (1.0, 1e-7, 1e9):
+        reward = unit * mdp.reward
+        model = MDP(
+            169, 4, mdp.offsets, mdp.next_state, mdp.probability, reward, mdp.terminated, gamma=0.99, start=mdp.start
+        )
+        best = solve(model, tolerance=1e-9 * unit).policy
+        assert abs(share_of_regret(model, best)) < 1e-6
+        shares.append(share_of_regret(model, np.where(np.arange(169) % 7, best, 0)))
+        found = optimum(model)
+        assert found is optimum(model, 0.99)
+        assert found.error <= 1e-8 * unit
+        assert found.value == pytest.approx(0.7139279070 * unit)
+        assert found.uniform < found.value
+    assert min(shares) > 0.0
+    np.testing.assert_allclose(shares, shares[0], rtol=1e-6)
+
+
+def test_a_share_of_regret_is_a_number_or_an_error_that_says_why():
+    stay, leave, step = [(1.0, 0, -1.0, False)], [(1.0, 0, -1.0, True)], [(1.0, 1, -1.0, False)]
+    trap = {0: {0: leave, 1: leave}, 1: {0: step, 1: step}}
+    safe = MDP.from_gymnasium({0: {0: stay, 1: leave, 2: [(1.0, 0, -3.0, True)]}, 1: {0: step}}, gamma=1.0, start=0)
+    assert optimum(safe).value == -1.0
+    with pytest.raises(ValueError, match="worth -inf: from a start state its episodes may never end"):
+        share_of_regret(safe, [0, 0])
+    assert share_of_regret(safe, [2, 0]) == pytest.approx(2 / 1.5)  # the random policy pays 1 on each of two tries ...
+    lost = MDP.from_gymnasium(trap, gamma=1.0, start=1)
+    assert optimum(lost)[:2] == (-np.inf, -np.inf)
+    with pytest.raises(ValueError, match="no finite regret"):
+        share_of_regret(lost, [0, 0])
+    even = MDP.from_gymnasium({0: {0: [(1.0, 1, 1.0, False)]}, 1: {0: step}}, gamma=0.9, start=0)
+    with pytest.raises(ValueError, match="optimal"):
+        share_of_regret(even, [0, 0])
+
+
+def test_what_is_no_model_is_named():
+    class Environment:
+        unwrapped = None
+
+    for call in (solve, optimum, Sweeps, lambda m: policy_values(m, [0]), lambda m: share_of_regret(m, [0])):
+        with pytest.raises(TypeError, match=r"rlgrid.MDP or an rlgrid.GridModel, not str"):
+            call("x")
+        with pytest.raises(TypeError, match=r"pass env.unwrapped.model"):
+            call(Environment())
+        with pytest.raises(TypeError, match=r"pass spec.compile\(\)"):
+            call(GridSpec.builtin("four_rooms"))
+    with pytest.raises(TypeError, match="not str"):
+        verify("x", solve(two_ways()))
+    with pytest.raises(TypeError, match=r"what rlgrid.solve or Solution.load returns, not str"):
+        verify(two_ways(), "x")
+
+
+def test_a_model_is_taken_apart_once():
+    from rlgrid.certificate import Problem
+
+    model = GridSpec.builtin("frozen_lake_4x4").compile()
+    undiscounted = Problem.of(model, 1.0)
+    plain = Problem.of(model, 0.5)
+    for gamma in np.linspace(0.1, 0.9, 9):
+        assert Problem.of(model, gamma).arrays is plain.arrays
+        assert Problem.of(model, gamma).gamma == gamma
+    solve(model, gamma=1.0, horizon=3)
+    assert Problem.of(model, 1.0) is undiscounted
 
 
 # --- files and notebooks --------------------------------------------------------------------------------------------

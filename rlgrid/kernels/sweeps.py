@@ -3,7 +3,7 @@
     backup         w(s) = max_a q(s, a),  q(s, a) = sum_k p_k / P (r_k + gamma v(s_k)),  P = sum_k p_k
                    (value iteration); on request q itself, a greedy policy, or w(s) = q(s, policy(s))
     in_place       the same within one array, each action's own loop solved for (Puterman 1994, section 6.3.3)
-    image_above, image_below      bounds of T v and T_pi v without discounting, rounding included
+    image_above, image_below      bounds of T v and T_pi v, rounding included, worked out in differences of values
 
 An outcome that ends the episode is worth its reward alone. A pair without outcomes is not available: -inf.
 
@@ -630,12 +630,14 @@ def rounding(model, scale, error):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _gain(offsets, next_state, probability, reward, terminated, v, s, pair):
-    """q(s, a) - v(s) without discounting, and a bound on the rounding of it; (-inf, 0) without outcomes.
+def _gain(offsets, next_state, probability, reward, terminated, gamma, v, s, pair):
+    """q(s, a) - v(s), and a bound on the rounding of it; (-inf, 0) without outcomes.
 
-    Written as sum p_k / P (r_k + (v(s_k) - v(s))): what is lost to rounding is then in proportion to |r_k| and
-    |v(s_k) - v(s)|, not to |v|, and nothing is where the values around s are equal and nothing is earned. Each term
-    passes at most n + 2 roundings, so the bound of `rounding` holds with these sizes in place of |r| and |v|.
+    Written as sum p_k / P (r_k + gamma (v(s_k) - v(s))) - (1 - gamma) v(s): what is lost to rounding is then in
+    proportion to |r_k|, |v(s_k) - v(s)| and (1 - gamma) |v|, not to |v|; without discounting nothing is where the
+    values around s are equal and nothing is earned. Each term passes at most n + 2 roundings without discounting, so
+    the bound of `rounding` holds with these sizes in place of |r| and |v|; with it, gamma times the difference, 1 -
+    gamma, its product and the last subtraction round once more each.
     """
     first = offsets[pair]
     last = offsets[pair + 1]
@@ -649,12 +651,20 @@ def _gain(offsets, next_state, probability, reward, terminated, v, s, pair):
         p = probability[i]
         r = reward[i]
         step = (0.0 if terminated[i] else v[next_state[i]]) - v[s]
-        total += p * (r + step)
+        total += p * (r + gamma * step)
         size += p * (abs(r) + abs(step))
         mass += p
         moved = moved or r != 0.0 or step != 0.0
-    error = 1.02 * (2 * (last - first) + 6) * UNIT_ROUNDOFF * (size / mass) + UNDERFLOW if moved else 0.0
-    return total / mass, error
+    gain = total / mass
+    size /= mass
+    roundings = 2 * (last - first) + 6
+    if gamma < 1.0 and v[s] != 0.0:
+        gain -= (1.0 - gamma) * v[s]
+        size += (1.0 - gamma) * abs(v[s])
+        roundings += 8
+        moved = True
+    error = 1.02 * roundings * UNIT_ROUNDOFF * size + UNDERFLOW if moved else 0.0
+    return gain, error
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
@@ -669,19 +679,19 @@ def _moved_up(v, gain):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _above_loop(num_states, num_actions, offsets, next_state, probability, reward, terminated, v, w):
+def _above_loop(num_states, num_actions, offsets, next_state, probability, reward, terminated, gamma, v, w):
     for s in range(num_states):
         w[s] = -math.inf
         if v[s] == -math.inf:
             continue
         for pair in range(s * num_actions, (s + 1) * num_actions):
-            gain, error = _gain(offsets, next_state, probability, reward, terminated, v, s, pair)
+            gain, error = _gain(offsets, next_state, probability, reward, terminated, gamma, v, s, pair)
             if gain > -math.inf:
                 w[s] = max(w[s], _moved_up(v[s], gain + error))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _below_loop(num_states, num_actions, offsets, next_state, probability, reward, terminated, policy, v, w):
+def _below_loop(num_states, num_actions, offsets, next_state, probability, reward, terminated, gamma, policy, v, w):
     for s in range(num_states):
         w[s] = math.inf
         if policy[s] < 0:
@@ -689,20 +699,22 @@ def _below_loop(num_states, num_actions, offsets, next_state, probability, rewar
         w[s] = -math.inf
         if v[s] > -math.inf:
             pair = s * num_actions + policy[s]
-            gain, error = _gain(offsets, next_state, probability, reward, terminated, v, s, pair)
+            gain, error = _gain(offsets, next_state, probability, reward, terminated, gamma, v, s, pair)
             if gain > -math.inf:
                 w[s] = -_moved_up(-v[s], error - gain)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def image_above(m, v, w):
-    """w(s) >= (T v)(s) without discounting, rounding included; -inf where no action is available. Explicit models."""
-    _above_loop(m.num_states, m.num_actions, m.offsets, m.next_state, m.probability, m.reward, m.terminated, v, w)
+def image_above(m, gamma, v, w):
+    """w(s) >= (T v)(s), rounding included; -inf where no action is available. Explicit models."""
+    _above_loop(
+        m.num_states, m.num_actions, m.offsets, m.next_state, m.probability, m.reward, m.terminated, gamma, v, w
+    )
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def image_below(m, policy, v, w):
-    """w(s) <= (T_pi v)(s) without discounting, rounding included; +inf where the policy is -1. Explicit models."""
+def image_below(m, gamma, policy, v, w):
+    """w(s) <= (T_pi v)(s), rounding included; +inf where the policy is -1. Explicit models."""
     _below_loop(
-        m.num_states, m.num_actions, m.offsets, m.next_state, m.probability, m.reward, m.terminated, policy, v, w
+        m.num_states, m.num_actions, m.offsets, m.next_state, m.probability, m.reward, m.terminated, gamma, policy, v, w
     )
