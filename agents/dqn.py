@@ -27,7 +27,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
-from rlgrid.agents.base import Agent, check_count, check_number
+from rlgrid.agents.base import Agent, check_count, check_number, row_of
 from rlgrid.agents.checkpoint import CheckpointError
 from rlgrid.agents.world import has_stream, put_back, sampling_arrays, stream_of
 
@@ -113,6 +113,8 @@ class DQN(Agent):
         seed: int | None = None,
         compiled: bool | None = None,
     ) -> None:
+        if isinstance(policy, gym.Env):
+            raise TypeError('DQN takes its policy first, as Stable-Baselines3 does: DQN("MlpPolicy", env)')
         if policy not in POLICIES:
             raise ValueError(f"policy {policy!r} is not known; there is {' and '.join(map(repr, POLICIES))}")
         if env is None:
@@ -303,11 +305,18 @@ class DQN(Agent):
         return done
 
     def _put(self, place: NDArray[Any], observation: Any) -> None:
-        """Write an observation of the environment into a row of numbers."""
-        if self._discrete:
-            place[0] = int(observation) - self._first_state
+        """Write an observation of the environment into a row of numbers; kernels do not check what they are given."""
+        if isinstance(self.env.observation_space, Discrete):
+            place[0] = row_of(observation, self.env.observation_space)
             return
-        place[0] = observation
+        given = np.asarray(observation)
+        if given.shape != (self._width,) or given.dtype.kind not in "iufb":
+            raise ValueError(
+                f"step {self.num_timesteps}: the environment gave the observation {observation!r}, which is not in "
+                f"{self.env.observation_space}"
+            )
+        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and named
+            place[0] = given
         if not np.isfinite(place).all():
             raise ValueError(f"step {self.num_timesteps}: the environment's observation {observation} is not finite")
 

@@ -115,6 +115,62 @@ def test_using_the_agents_own_environment_in_between(compiled: bool) -> None:
     assert agent.env.unwrapped.state == agent.state
 
 
+SMALL_NETWORK: dict[str, Any] = {"policy_kwargs": {"net_arch": [8]}, "batch_size": 8, "learning_starts": 20}
+
+
+def network(env: Any) -> DQN:
+    return DQN("MlpPolicy", env, seed=0, **SMALL_NETWORK)
+
+
+class Astray(gym.Env[Any, Any]):
+    """A foreign environment that gives an observation outside its space at the second reset or the fourth step."""
+
+    def __init__(self, space: gym.Space[Any], good: Any, bad: Any, at: str) -> None:
+        self.observation_space, self.action_space = space, gym.spaces.Discrete(2)
+        self.good, self.bad, self.at, self.resets, self.steps = good, bad, at, 0, 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.resets += 1
+        return (self.bad if self.at == "reset" and self.resets == 2 else self.good), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        wrong = self.at == "step" and self.steps == 4
+        return (self.bad if wrong else self.good), 1.0, self.steps % 5 == 0, False, {}
+
+
+@pytest.mark.parametrize("at", ["reset", "step"])
+@pytest.mark.parametrize("bad", [10**6, 3, 7, -1, 1.5, None, 2**70])
+def test_an_observation_outside_the_space_is_named(bad: Any, at: str) -> None:
+    for make in (QLearning, network):
+        with pytest.raises(ValueError, match=r"gave the observation .*, which is not in Discrete\(3\)"):
+            make(Astray(gym.spaces.Discrete(3), 1, bad, at)).learn(50)
+
+
+@pytest.mark.parametrize("at", ["reset", "step"])
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ([0.0, np.nan], "not finite"),
+        ([np.inf, 0.0], "not finite"),
+        ([1e300, 0.0], "not finite"),
+        ([0.0], "not in Box"),
+        (None, "not in Box"),
+        (["a", "b"], "not in Box"),
+    ],
+)
+def test_a_vector_that_is_none_of_the_space_is_named(bad: Any, reason: str, at: str) -> None:
+    space = gym.spaces.Box(-np.inf, np.inf, (2,), np.float64)
+    with pytest.raises(ValueError, match=rf"step [34567]: the environment.* observation .*{reason}"):
+        network(Astray(space, np.zeros(2), np.array(bad), at)).learn(50)
+
+
+def test_a_dqn_without_its_policy_says_how_it_is_made() -> None:
+    with pytest.raises(TypeError, match=r'DQN\("MlpPolicy", env\)'):
+        DQN(gym.make(LAKE))  # type: ignore[arg-type]
+
+
 # --- wrappers that give states other numbers ----------------------------------------------------------------------
 
 
@@ -128,13 +184,6 @@ class Renumber(gym.ObservationWrapper[Any, Any, Any]):
 
     def observation(self, observation: Any) -> int:
         return int(self.number[observation])
-
-
-SMALL_NETWORK: dict[str, Any] = {"policy_kwargs": {"net_arch": [8]}, "batch_size": 8, "learning_starts": 20}
-
-
-def network(env: Any) -> DQN:
-    return DQN("MlpPolicy", env, seed=0, **SMALL_NETWORK)
 
 
 def test_tables_are_as_wide_as_the_observations_that_a_wrapper_makes() -> None:
