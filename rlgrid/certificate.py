@@ -339,9 +339,9 @@ def _discounted(problem: Problem, v: Floats) -> Certificate:
         image = problem.above(v) if policy is None else problem.below(policy, v)
         c = max(float((sign * (image - v)).max()), 0.0) / rest
         for _ in range(16):
-            if not c < (sign * (coarse - v)).max():
-                return coarse
             bound = v + sign * c
+            if not (sign * (bound - coarse)).sum() < 0.0:
+                return coarse
             image = problem.above(bound) if policy is None else problem.below(policy, bound)
             if (sign * image <= sign * bound).all():
                 return bound

@@ -15,7 +15,8 @@ it proves less, sweeps go on. They end unproven, with a warning, when rounding f
 
 Where states are few, sweeps that are slow go on from the exact value of their greedy policy, a step of policy
 iteration: at gamma = 1 when a certificate proves too little, with `auto` at gamma < 1 after 256 sweeps, 512 and so on.
-So slow chains, which sweeps would take for ever to follow, end as well.
+So slow chains, which sweeps would take for ever to follow, end as well: where the same policy comes back and the
+tolerance is still not proven, rounding forbids it.
 
 `values` are the last sweep's where these are proven to be within the tolerance, or where the solver was stopped;
 otherwise the middle of [lower, upper]. V* is -inf where no policy can end the episode or rest at no cost (gamma = 1).
@@ -99,7 +100,8 @@ def solve(
             are no initial_values, limits or callback.
         criterion: "discounted" (which includes gamma = 1).
         initial_values: float [S], where sweeps begin.
-        max_sweeps, time_limit: stop after so many sweeps or seconds, with a warning and valid bounds.
+        max_sweeps, time_limit: stop after so many sweeps or seconds, with a warning and valid bounds. A tenth of the
+            time is kept for the last proof; what is under way, a sweep of a large model say, is finished.
         callback: called with the `Sweeps` object after each sweep; False ends the solver.
         progress_bar: shows the proven error while sweeping.
 
