@@ -1,9 +1,10 @@
 """DQN on Gymnasium's CartPole-v1: the mean return of the final greedy policy over 100 fresh episodes.
 
-    python benchmarks/dqn_cartpole.py [--steps 50000] [--seeds 0 1 2]
+    python benchmarks/dqn_cartpole.py [--steps 50000] [--seeds 2001 2002 2003]
 
 The policy that is scored is the one that the last step left: nothing is picked by evaluation on the way. The 100
-episodes come from an environment of their own, seeded apart from training.
+episodes come from an environment of their own, seeded apart from training. The seeds were fixed before they were first
+run; the settings had been chosen on others.
 
 What differs from the defaults, and why:
 
@@ -43,7 +44,7 @@ def train(seed: int, steps: int) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=50_000)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[2001, 2002, 2003])
     given = parser.parse_args()
     solved = 0
     for seed in given.seeds:

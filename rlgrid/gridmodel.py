@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -444,6 +445,11 @@ class GridModel:
         """A copy in which every move slips to the left and to the right with probability ``slip`` each."""
         kinds = tuple(replace(kind, slip=None) for kind in self.kinds)
         return self.with_changes(slip=Slip.sideways(left=slip, right=slip), kinds=kinds)
+
+    def _repr_html_(self) -> str:
+        # By name: pictures stand on models, and a model must not import what stands on it.
+        shown: str = import_module("rlgrid.notebook").as_html(self, repr(self))
+        return shown
 
     def __repr__(self) -> str:
         name = f"{self.name!r}, " if self.name else ""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -282,6 +283,11 @@ class MDP:
     @cached_property
     def _state_index(self) -> dict[Hashable, int]:
         return {label: i for i, label in enumerate(self.states or [])}
+
+    def _repr_html_(self) -> str:
+        # By name: pictures stand on models, and a model must not import what stands on it.
+        shown: str = import_module("rlgrid.notebook").as_html(self, repr(self))
+        return shown
 
     def __repr__(self) -> str:
         return (

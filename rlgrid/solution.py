@@ -6,6 +6,7 @@ reader finds the old file or the new one. Nothing in it is executed when it is r
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import tempfile
@@ -153,23 +154,11 @@ class Solution:
         )
 
     def _repr_html_(self) -> str:
-        import html
-
-        caption = html.escape(repr(self))
         values = self.values if self.horizon is None else self.values[0]
         policy = self.policy if self.horizon is None or self.horizon == 0 else self.policy[0]
         if self.model is None or getattr(self.model, "shape", None) is None or policy.ndim != 1:
             numbers = ", ".join(f"{v:.6g}" for v in values[:12]) + (", ..." if values.size > 12 else "")
-            return f"<pre>{caption}\nvalues: {numbers}</pre>"
-        import base64
-        import io
+            return f"<pre>{html.escape(repr(self))}\nvalues: {numbers}</pre>"
+        from rlgrid.notebook import as_html
 
-        import imageio.v3 as imageio
-
-        from rlgrid.picture import draw
-
-        buffer = io.BytesIO()
-        frame = draw(self.model, values=np.where(np.isfinite(values), values, 0.0), policy=policy)
-        imageio.imwrite(buffer, frame, extension=".png")
-        data = base64.b64encode(buffer.getvalue()).decode()
-        return f'<figure><img src="data:image/png;base64,{data}"/><figcaption>{caption}</figcaption></figure>'
+        return as_html(self.model, repr(self), values=np.where(np.isfinite(values), values, 0.0), policy=policy)

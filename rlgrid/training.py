@@ -25,11 +25,11 @@ import math
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -186,33 +186,25 @@ def evaluate(agent: Agent, config: RunConfig, episodes: int | None = None, seed:
     return found if agent.truth is None else exact(agent, found)
 
 
-_OPTIMA: WeakKeyDictionary[Any, float] = WeakKeyDictionary()  # J* of the models evaluated before
-
-
 def exact(agent: Agent, sampled: Evaluation) -> Evaluation:
-    """``sampled`` with the exact value of the agent's policy, and its share of regret."""
-    from rlgrid.solvers import policy_values, share_of_regret, solve
+    """``sampled`` with the exact value of the agent's policy, and its share of regret.
+
+    What has no finite value stays unknown, and a warning says why: undiscounted, a world may have no optimum, and the
+    episodes of a policy may never end. A run goes on without those numbers.
+    """
+    from rlgrid.solvers import optimum, policy_values, share_of_regret
 
     model: Any = agent.truth
-    horizon = model.max_episode_steps if model.gamma == 1.0 else None
-
-    def at_start(values: Any) -> float:
-        return float(model.start_probability @ np.atleast_2d(values)[0][model.start_states])
-
-    if model not in _OPTIMA:
-        _OPTIMA[model] = at_start(solve(model, horizon=horizon, tolerance=1e-9).values)
-    policy = agent.policy
+    found = replace(sampled, gamma=float(model.gamma))
     try:
-        share = float(share_of_regret(model, policy))
-    except ValueError:  # acting at random is optimal here, so there is no share of anything
-        share = None
-    return replace(
-        sampled,
-        gamma=float(model.gamma),
-        value=at_start(policy_values(model, policy, horizon=horizon)),
-        optimal_value=_OPTIMA[model],
-        share_of_regret=share,
-    )
+        known = optimum(model)
+        values = np.atleast_2d(policy_values(model, agent.policy, horizon=known.horizon))[0]
+        value = float(model.start_probability @ values[model.start_states])
+        found = replace(found, optimal_value=known.value, value=value)
+        return replace(found, share_of_regret=share_of_regret(model, agent.policy))
+    except ValueError as error:
+        warnings.warn(f"no exact regret: {error}", stacklevel=2)
+        return found
 
 
 # --- the folder -------------------------------------------------------------------------------------------------------

@@ -284,13 +284,30 @@ def test_a_foreign_environment_trains(tmp_path: Path, capsys: pytest.CaptureFixt
     assert found["mean_return"] >= 8
 
 
+@pytest.mark.filterwarnings("always:no exact regret")
 def test_a_policy_that_never_ends_is_evaluated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Cliff walking has no step cap, and after few steps the greedy policy runs against a wall for ever."""
     words = ["--algo", "q_learning", "--env", "rlgrid/CliffWalking-v1", "-n", "50", "--seed", "0", "-f", str(tmp_path)]
     assert main(["train", *words, "--eval-episodes", "1", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
     assert found["mean_return"] <= -training.EVALUATION_STEPS
+    assert found["optimal_value"] == pytest.approx(-13)
     assert found["value"] is None  # minus infinity
+    assert "no exact regret: the policy is worth -inf" in printed.err
+
+
+@pytest.mark.filterwarnings("always:no exact regret")
+def test_a_world_without_an_optimum_loses_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world = tmp_path / "endless.toml"
+    world.write_text('gamma = 1.0\nmap = """\nS.C.G\n"""\n[legend]\nC = { enter_reward = 1.0 }\n', encoding="utf-8")
+    words = ["--algo", "q_learning", "--env", str(world), "-n", "500", "--seed", "0", "-f", str(tmp_path)]
+    with_cap = ["--env-kwargs", "max_episode_steps:20"]
+    assert main(["train", *words, *with_cap, "--eval-freq", "250", "--eval-episodes", "1", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["mean_return"] > 0
+    assert "no exact regret: gamma = 1" in printed.err
+    assert list(tmp_path.glob("q_learning/*/agent.safetensors"))
 
 
 def test_a_stopped_run_is_finished_as_if_never_stopped(

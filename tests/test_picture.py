@@ -1,9 +1,12 @@
 """Pictures: colours mean values, inks can be read, glyphs say what they should, and places can be found again."""
 
+import base64
+import io
 import subprocess
 import sys
 from typing import Any
 
+import imageio.v3 as imageio
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,6 +17,7 @@ from rlgrid.gridmap import GridSpec
 from rlgrid.gridmodel import GridModel, Slip, TileKind
 from rlgrid.mdp import MDP
 from rlgrid.picture import Layout, draw, layout, scale_of
+from rlgrid.solvers import solve
 from rlgrid.theme import DARK, LIGHT, THEMES, colormap, contrast, diverging, ink_on, luminance, sequential, theme_of
 
 KINDS = [
@@ -647,3 +651,15 @@ def test_pictures_need_numpy_alone() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+def test_models_and_solutions_show_themselves_in_notebooks() -> None:
+    rooms = GridSpec.builtin("four_rooms").compile()
+    chain = MDP.from_arrays(np.array([[[0.0, 1.0]], [[0.0, 1.0]]]), np.array([1.0, 0.0]), gamma=0.9)
+    long = GridModel(np.zeros((3, 2000), np.uint8), [TileKind("floor")])
+    for shown in (rooms, chain, long, solve(rooms)):
+        page = shown._repr_html_()
+        assert f"<figcaption>{type(shown).__name__}(" in page
+        frame = imageio.imread(io.BytesIO(base64.b64decode(page.partition("base64,")[2].partition('"')[0])))
+        assert frame.ndim == 3
+        assert max(frame.shape) <= 960

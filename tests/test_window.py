@@ -12,18 +12,23 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cloudpickle
+import gymnasium as gym
 import numpy as np
 import pygame
 import pytest
 
+import rlgrid
 from rlgrid.window import bar, bindings, inspector, numbers, plots, text
 from rlgrid.window.app import App
+from rlgrid.window.engine import Engine, Scenario
 from rlgrid.window.launch import check, film, parser
 from rlgrid.window.local import LocalLink
 from rlgrid.window.motion import appended
 from rlgrid.window.places import find_place
 from rlgrid.window.scene import Scene, arrange
 from rlgrid.window.state import Curve, Parameter, State, ValueHistory
+from rlgrid.window.tour import plain_line
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = [(800, 600), (1280, 800), (1920, 1200)]
@@ -703,3 +708,38 @@ def test_two_pygames_are_named_with_the_remedy(monkeypatch):
 def test_a_state_without_anything_can_be_drawn():
     for size in SIZES:
         assert Scene().render(State(), size).get_size() == size
+
+
+@pytest.mark.filterwarnings("ignore:rounding forbids")
+def test_a_tolerance_beyond_rounding_ends_and_says_so():
+    engine = Engine(Scenario(settings={"tolerance": 1e-18}), patient=True)
+    for _ in range(10):
+        engine.advance(500)
+    assert engine.finished
+    assert not engine.converged
+    state = State(playing=True, agent="value_iteration", snapshot=engine.snapshot())
+    assert "Rounding forbids" in plain_line(state)
+    engine.change("tolerance", 1e-6)
+    engine.advance(5)
+    assert engine.converged
+
+
+class Renumbered(gym.ObservationWrapper):
+    def observation(self, observation):
+        return self.observation_space.n - 1 - observation
+
+
+class Doubled(gym.RewardWrapper):
+    def reward(self, reward):
+        return 2.0 * reward
+
+
+def test_only_what_belongs_to_the_model_is_drawn_on_it():
+    for wrapper, drawn in ((Renumbered, False), (Doubled, True)):
+        env = wrapper(gym.make("rlgrid/FourRooms-v0"))
+        agent = rlgrid.agents.QLearning(env, seed=0)
+        engine = Engine(Scenario(pickled=cloudpickle.dumps((env, agent))), patient=True)
+        engine.advance(100)
+        assert (engine.model is not None) == drawn
+        assert engine.referee is None, "neither is judged: the rewards or the states are not the model's"
+        engine.snapshot()

@@ -63,7 +63,8 @@ class Engine:
         self._credit = 0.0
         self._walk_credit = 0.0
         self._rate = 0.0  # units a second, as measured
-        self._warmed = self._saying = False
+        self._warmed = self._saying = self._stalled = False
+        self._judged = True  # whether V* and regret of the model say something of the agent's rewards
         self._trail: deque[int] = deque(maxlen=TRAIL)
         self.version = 0  # of the model: grows with every change of the world
         self.world_changes: dict[str, float] = {}
@@ -77,9 +78,14 @@ class Engine:
         if scenario.pickled is not None:
             import cloudpickle  # type: ignore[import-untyped]
 
+            from rlgrid.agents.world import World
+
             self._say("unpacking the environment and the agent")
             self.env, agent = cloudpickle.loads(scenario.pickled)
-            self._base = model_of(self.env)
+            world = World(self.env)
+            # Behind a wrapper that renumbers, what the agent knows of an observation is not about the state shown.
+            self._base: Any = model_of(self.env) if world.same_names else None
+            self._judged = world.transparent
             self.agent: Any = agent if hasattr(agent, "advance") else Acting(self.env, agent)
             self.model = self._base
         else:
@@ -111,12 +117,14 @@ class Engine:
         self.version += 1
         self.gamma = float(getattr(self.agent, "gamma", getattr(self.model, "gamma", 1.0) if self.model else 1.0))
         self.walker = None if self.model is None else Walker(self.model, self.gamma, self.scenario.seed)
-        self.referee = None if self.model is None else Referee(self.model, self.gamma, self._patient)
+        judged = self.model is not None and self._judged
+        self.referee = Referee(self.model, self.gamma, self._patient) if judged else None
         self._shown: dict[str, Any] = {}
         self._policy: NDArray[np.int64] | None = None
         self._first_q = float(getattr(self.agent, "initial_q", 0.0))
         self._trail.clear()
         self._warmed = self._saying = False  # whether the kernels are compiled; whether that is still being said
+        self._stalled = False
 
     # --- running ----------------------------------------------------------------------------------------------------
 
@@ -129,6 +137,11 @@ class Engine:
     def converged(self) -> bool:
         """Whether there is nothing left to compute."""
         return self._warmed and bool(getattr(self.agent, "converged", False))
+
+    @property
+    def finished(self) -> bool:
+        """Whether more sweeps change nothing: the tolerance is proven, or rounding forbids that it ever is."""
+        return self.converged or self._stalled
 
     @property
     def follows_learner(self) -> bool:
@@ -193,7 +206,7 @@ class Engine:
 
     def _advance_planner(self, units: int) -> int:
         agent = self.agent
-        if self.converged:
+        if self.finished:
             return 0
         if not self._warmed:  # the first sweep is shown before the kernels of the action values are compiled
             before_any = agent.values
@@ -203,6 +216,7 @@ class Engine:
         done = agent.advance(units - 1) if units > 1 else 0
         before = self._plan()
         last = agent.advance(1)
+        self._stalled = not last and not self.converged
         if last:
             values = agent.values
             in_place = getattr(agent, "method", "") == "gauss_seidel"
@@ -494,6 +508,7 @@ class Engine:
             mean_return=float(np.mean(returns[-recent:])) if returns else None,
             episodes=len(returns),
             converged=self.converged,
+            finished=self.finished,
             metrics=agent.metrics() if self._warmed else {},
             frame=frame,
         )

@@ -113,7 +113,7 @@ def _value_line(canvas: Canvas, state: State, focus: int, right: int) -> None:
             digits = 4 if gap > 1e-4 else min(8, 2 - int(np.floor(np.log10(gap)))) if gap > 0 else 8
             # Rounded outwards, so that what is shown is proven as well.
             low, high = _floor(low, digits), _ceil(high, digits)
-            note = f"proven in [{numbers.fixed(low, digits)}, {numbers.fixed(high, digits)}]"
+            note = f"V* proven in [{numbers.fixed(low, digits)}, {numbers.fixed(high, digits)}]"
         else:
             note = "nothing proven yet"
     elif shot.visits is not None:

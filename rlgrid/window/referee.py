@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -81,14 +82,12 @@ class Referee:
             self.trouble = str(error) or type(error).__name__
 
     def _judge(self, policy: NDArray[np.int64], count: int) -> None:
-        from rlgrid.solvers import share_of_regret, solve
-
         with _blas().limit(limits=1):  # these systems are small: several threads would wait for each other
-            self._judge_serially(policy, count, solve, share_of_regret)
+            self._judge_serially(policy, count)
 
-    def _judge_serially(
-        self, policy: NDArray[np.int64], count: int, solve: Callable[..., Any], share_of_regret: Callable[..., float]
-    ) -> None:
+    def _judge_serially(self, policy: NDArray[np.int64], count: int) -> None:
+        from rlgrid.solvers import optimum, share_of_regret, solve
+
         if self.optimal is None:
             # Without discounting a value may be infinite, and no time would be enough to find it.
             limit = PATIENCE if self._gamma < 1.0 else PATIENCE / 5
@@ -99,5 +98,11 @@ class Referee:
                 self.trouble = f"the optimum was not found within {limit:g} s"
                 return
             self.optimal = np.asarray(solution.values, np.float64)
-        regret = max(0.0, float(share_of_regret(self._model, policy, gamma=self._gamma)))
-        self.regret, self.judged_at = regret, count
+        try:
+            self.regret = max(0.0, float(share_of_regret(self._model, policy, gamma=self._gamma)))
+        except ValueError:
+            known = optimum(self._model, self._gamma)
+            if not math.isfinite(known.uniform) or not known.value > known.uniform:
+                raise  # no policy of this world has a share of regret
+            self.regret = math.inf  # this one's episodes may never end; a later one's may
+        self.judged_at = count

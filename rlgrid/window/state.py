@@ -99,6 +99,7 @@ class Snapshot:
     episodes: int = 0
     episode_steps: int = 0
     converged: bool = False
+    finished: bool = False  # more units change nothing
     metrics: dict[str, float] = field(default_factory=dict)
     trouble: str = ""  # why the optimum or the regret cannot be found
     frame: NDArray[np.uint8] | None = None  # [H, W, 3], of a foreign environment

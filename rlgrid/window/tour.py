@@ -39,7 +39,7 @@ class Tour:
         self._played += seconds
         shot = state.snapshot
         self._learnt = self._learnt or (shot.regret is not None and shot.regret <= GOOD)
-        finished = shot.converged if state.plans else self._learnt or self._played >= LONGEST
+        finished = shot.finished if state.plans else self._learnt or self._played >= LONGEST
         self._done = self._done + seconds if finished else 0.0
         if self._done < LINGER:
             return None
@@ -82,6 +82,8 @@ def plain_line(state: State) -> str:
         return (
             f"Paused. Space plays, “.” runs one {state.unit}, Shift “.” runs {'ten' if state.plans else 'an episode'}."
         )
+    if state.snapshot.finished and not state.snapshot.converged:
+        return "Rounding forbids the proof of a smaller error. Choose a larger tolerance, or press R to begin again."
     if state.snapshot.converged:
         return "Converged. Move a slider to see it solved again, or press R to begin again, W for another world."
     if state.plans:

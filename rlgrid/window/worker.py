@@ -81,9 +81,9 @@ class Worker:
             return 0.5
         if not engine.playing:
             return 0.02 if self._waiting_for_referee() else 0.2
-        if math.isinf(engine.speed) and not engine.converged:
+        if math.isinf(engine.speed) and not engine.finished:
             return 0.0
-        if engine.speed > 60 and not engine.converged:
+        if engine.speed > 60 and not engine.finished:
             return 0.002
         return 0.012
 
@@ -150,7 +150,7 @@ class Worker:
             None if referee is None else (referee.judged_at, referee.regret, referee.optimal is None),
             None if walker is None else (walker.state, len(walker.returns), len(walker.trail)),
             engine.follows_learner,
-            engine.converged,
+            engine.finished,
         )
         if mark == self._sent:
             return
