@@ -59,7 +59,7 @@ def curves(state: State) -> list[tuple[str, Curve, str, str]]:
         title = "Regret of the policy, exact" if acts else "Regret of the greedy policy, exact"
         found.append((title, state.regret_curve, "" if regret is None else percent(regret), "share"))
     returned = state.return_curve.last
-    title = "Discounted return per walk" if state.plans else "Mean return of 100 episodes"
+    title = "Discounted return per walk" if state.plans else "Mean return, 100 episodes"
     found.append((title, state.return_curve, "" if returned is None else numbers.fixed(returned, 3), ""))
     return found
 
