@@ -64,7 +64,8 @@ class Problem:
 
     def __init__(self, model: MDP | GridModel, gamma: float) -> None:
         from rlgrid.kernels.model import ExplicitArrays
-        from rlgrid.kernels.sweeps import rounding, scratch_of
+        from rlgrid.kernels.rounding import rounding
+        from rlgrid.kernels.sweeps import scratch_of
 
         self.gamma = gamma
         self.num_states, self.num_actions = model.num_states, model.num_actions
@@ -160,7 +161,8 @@ class Problem:
 
     def above(self, v: Floats) -> Floats:
         """At least T v, rounding included, of an explicit model."""
-        from rlgrid.kernels.sweeps import image_above, tie_highest
+        from rlgrid.kernels.rounding import image_above
+        from rlgrid.kernels.sweeps import tie_highest
 
         w = np.empty_like(v)
         image_above(self.arrays, self.gamma, v, w)
@@ -169,7 +171,8 @@ class Problem:
 
     def below(self, leaving: Ints, v: Floats) -> Floats:
         """At most T_pi v, rounding included, of a `leaving` policy, groups at their lowest exit; explicit models."""
-        from rlgrid.kernels.sweeps import image_below, tie_lowest
+        from rlgrid.kernels.rounding import image_below
+        from rlgrid.kernels.sweeps import tie_lowest
 
         w = np.empty_like(v)
         image_below(self.arrays, self.gamma, leaving, v, w)
@@ -199,7 +202,7 @@ class Problem:
 
     def rounding(self, scale: float) -> Floats:
         """float64 [S]: how far a computed backup may be from the exact one where |v| <= scale."""
-        from rlgrid.kernels.sweeps import rounding
+        from rlgrid.kernels.rounding import rounding
 
         error = np.empty(self.num_states)
         rounding(self.arrays, scale, error)

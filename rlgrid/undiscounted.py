@@ -281,7 +281,7 @@ def _refuse_unless_costly(mdp: MDP, graph: Graph, inner: Bools, gaining: Bools, 
     h is looked for by damped sweeps: h <- h + (T h - h) / 2 settles where T h - h is the best gain all over a
     component (Puterman 1994, section 8.5), which is negative where every round costs.
     """
-    from rlgrid.kernels.sweeps import image_above
+    from rlgrid.kernels.rounding import image_above
 
     doubtful = np.isin(labels, labels[np.flatnonzero(gaining) // graph.num_actions]) & (labels >= 0)
     pairs = inner & np.repeat(doubtful, graph.num_actions)
