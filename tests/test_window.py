@@ -60,6 +60,7 @@ def run(app, seconds, step=0.1):
 
 def press(app, key, modifiers=0):
     app.handle(pygame.event.Event(pygame.KEYDOWN, key=key, mod=modifiers))
+    app.handle(pygame.event.Event(pygame.KEYUP, key=key, mod=modifiers))
 
 
 def click(app, name):
@@ -743,3 +744,42 @@ def test_only_what_belongs_to_the_model_is_drawn_on_it():
         assert (engine.model is not None) == drawn
         assert engine.referee is None, "neither is judged: the rewards or the states are not the model's"
         engine.snapshot()
+
+
+def test_a_key_held_down_repeats_steps_and_nothing_else():
+    app = an_app(seconds=0.5)
+    press(app, pygame.K_SPACE)
+    assert not app.state.playing
+    for _ in range(5):  # as the keyboard repeats it
+        app.handle(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_SPACE, mod=0))
+    assert app.state.playing, "toggled once"
+    app.handle(pygame.event.Event(pygame.KEYUP, key=pygame.K_SPACE, mod=0))
+    press(app, pygame.K_SPACE)
+    run(app, 0.3)
+    before = app.state.snapshot.count
+    for _ in range(5):
+        app.handle(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_PERIOD, mod=0))
+    run(app, 0.5)
+    assert app.state.snapshot.count == before + 5
+    press(app, pygame.K_w)
+    for _ in range(5):
+        app.handle(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_ESCAPE, mod=0))
+    assert app.state.menu is None
+    assert app.running, "the menu was closed, and not the window behind it"
+
+
+def test_the_first_sweep_by_hand_shows_all_of_it():
+    heard = []
+    engine = Engine(Scenario(), heard.append)
+    engine.playing = False
+    assert heard[-1] == "", "built, and nothing is going on"
+    engine.obey("step")
+    shot = engine.snapshot()
+    assert shot.count == 1
+    assert shot.greedy.any(axis=1).sum() == 3, "arrows in the three cells beside the goal"
+    assert shot.q_values is not None
+    assert heard[-1] == ""
+    engine = Engine(Scenario())
+    engine.playing = False
+    engine.obey("episode")
+    assert engine.snapshot().count == 10

@@ -36,6 +36,7 @@ SPEED_STEP = 0.06  # of the slider, for the keys
 NOTICE = 3.0  # seconds
 DRAG = 0.07  # seconds between two changes sent while a slider is dragged
 TIP = 0.7  # seconds that the pointer rests on a control before it is said what it does
+REPEATED = {"step", "faster", "slower"}  # commands that a key held down gives again and again
 QUIET = 0.15  # seconds that the worker may be busy before it is said
 
 
@@ -93,6 +94,7 @@ class App:
         self.wants_screenshot = False
         self.wants_recording = False
         self._pointer: tuple[int, int] | None = None
+        self._held: set[int] = set()  # keys that are down
         self._moved_at = 0.0
         self._dragging: str | None = None
         self._drag_before: Parameter | None = None
@@ -340,7 +342,13 @@ class App:
             if self.size[0] >= bar.DRAWERS:
                 self.state.drawer = ""
         elif event.type == pygame.KEYDOWN:
-            self._key(event.key, event.mod)
+            repeated = event.key in self._held
+            self._held.add(event.key)
+            self._key(event.key, event.mod, repeated)
+        elif event.type == pygame.KEYUP:
+            self._held.discard(event.key)
+        elif event.type == pygame.WINDOWFOCUSLOST:
+            self._held.clear()  # what is let go elsewhere is not heard of here
         elif event.type == pygame.MOUSEMOTION:
             self._move(event.pos)
         elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 1:
@@ -350,17 +358,17 @@ class App:
         elif event.type == pygame.WINDOWLEAVE:
             self._pointer, self.state.hover, self.state.tip = None, None, None
 
-    def _key(self, key: int, modifiers: int) -> None:
+    def _key(self, key: int, modifiers: int, repeated: bool) -> None:
         menu = self.state.menu
         if menu is not None:
             if key in (pygame.K_UP, pygame.K_DOWN):
                 menu.lit = (menu.lit + (1 if key == pygame.K_DOWN else -1)) % len(menu.entries)
                 return
-            if key in (pygame.K_RETURN, pygame.K_KP_ENTER, pygame.K_SPACE):
+            if key in (pygame.K_RETURN, pygame.K_KP_ENTER, pygame.K_SPACE) and not repeated:
                 self._choose(menu.lit)
                 return
         command = bindings.command_of(key, modifiers)
-        if command is not None:
+        if command is not None and not (repeated and command not in REPEATED):
             self.do(command)
 
     def _move(self, at: tuple[int, int]) -> None:

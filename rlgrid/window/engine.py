@@ -106,6 +106,7 @@ class Engine:
             self.agent = kind(env=self.env, seed=scenario.seed, **settings)
             self.agent.begin(RUN_LENGTH.get(scenario.agent))
         self._after_build()
+        self._say("")
 
     @staticmethod
     def _new_env(model: Any) -> Any:
@@ -190,7 +191,7 @@ class Engine:
             self._say("")
         if not self._warmed:
             self._warmed = self._saying = True
-            if self.unit == "step":
+            if self.unit == "step" or not self.playing:
                 self._saying = False
                 self._say("")
             if not self._patient and self.referee is not None and self.scenario.warm:
@@ -208,7 +209,9 @@ class Engine:
         agent = self.agent
         if self.finished:
             return 0
-        if not self._warmed:  # the first sweep is shown before the kernels of the action values are compiled
+        if (
+            not self._warmed and self.playing
+        ):  # the first sweep is shown before the kernels of the action values are compiled
             before_any = agent.values
             done = agent.advance(1)
             self._shown = {"values": agent.values, "previous": before_any, "change": np.abs(agent.values - before_any)}
@@ -451,7 +454,8 @@ class Engine:
         falling = not isinstance(rate, float)
         now = measures.get("learning_rate") if falling else rate
         if now is None:
-            return [Parameter("learning_rate", "Learning rate α", "agent", 0.0, text=str(rate))]
+            start = str(rate).rpartition("_")[2]  # of a schedule such as "lin_1e-3"
+            return [Parameter("learning_rate", "Learning rate α ↓", "agent", 0.0, text=start)]
         low, high = (1e-5, 1e-2) if hasattr(self.agent, "net_arch") else (1e-3, 1.0)
         start = first.get("learning_rate", rate)
         changed = "learning_rate" in self.agent_changes

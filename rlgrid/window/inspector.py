@@ -66,6 +66,11 @@ def paint(canvas: Canvas, state: State) -> None:
         hint = "Point at a cell to see where its value comes from; click to pin it."
         if state.model is None:
             hint = "This environment has no model and no map: the picture is its own."
+            if state.snapshot.frame is None:
+                hint = (
+                    'This environment has no model and no map. Made with render_mode="rgb_array", '
+                    "it would show its own picture."
+                )
         for number, line in enumerate(text.wrap(hint, area.width - 2 * MARGIN, BODY)):
             canvas.text(line, MARGIN, 54 + 18 * number, theme.muted)
         return

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FILM_SECONDS, FILM_RATE = 40.0, 10.0
 RECORD_RATE = 12.0
+LONGEST_RECORDING = 60.0  # seconds; a GIF keeps its frames in memory until it ends
 FRAMES = 60  # a second
 
 _EPILOG = """\
@@ -297,8 +298,12 @@ def _loop(app: App, screen: pygame.Surface, began: float, profile: bool) -> None
         if app.wants_screenshot:
             app.wants_screenshot = False
             path = _free_name("png")
-            save_png(picture, path)
-            app.say(f"saved {path}")
+            try:
+                save_png(picture, path)
+            except (OSError, pygame.error) as error:
+                app.say(f"{path} could not be saved: {error}", 6.0)
+            else:
+                app.say(f"saved {path}")
         if app.wants_recording:
             app.wants_recording = False
             if writer is None:
@@ -307,6 +312,9 @@ def _loop(app: App, screen: pygame.Surface, began: float, profile: bool) -> None
             else:
                 _finish(app, writer)
                 writer = None
+        elif writer is not None and writer.frames >= LONGEST_RECORDING * RECORD_RATE:
+            _finish(app, writer, f": {LONGEST_RECORDING:g} s is the longest")
+            writer = None
         now = time.perf_counter()
         if writer is not None and now - recorded >= 1.0 / RECORD_RATE:
             writer.add(picture)
@@ -322,10 +330,10 @@ def _loop(app: App, screen: pygame.Surface, began: float, profile: bool) -> None
         for event in events:
             app.handle(event)
     if writer is not None:
-        writer.close()
+        _finish(app, writer)
 
 
-def _finish(app: App, writer: Any) -> None:
+def _finish(app: App, writer: Any, why: str = "") -> None:
     """End a recording and say where it is."""
     app.state.recording = False
     try:
@@ -333,7 +341,7 @@ def _finish(app: App, writer: Any) -> None:
     except OSError as error:
         app.say(str(error), 6.0)
     else:
-        app.say(f"saved {writer.path}, {writer.frames} frames")
+        app.say(f"saved {writer.path}, {writer.frames} frames{why}")
 
 
 def _free_name(suffix: str) -> Path:

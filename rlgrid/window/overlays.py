@@ -113,8 +113,8 @@ def paint_tip(canvas: Canvas, words: str, below: tuple[int, int]) -> None:
     canvas.text(words, box.centerx, box.centery, theme.panel, SMALL, align="center", most=box.width - 8)
 
 
-def paint_error(canvas: Canvas, message: str, region: pygame.Rect) -> None:
-    """Why the worker stopped, and what to do."""
+def paint_error(canvas: Canvas, message: str, region: pygame.Rect, remedy: str) -> None:
+    """Why the worker stopped, and what to do beside beginning again."""
     theme = canvas.theme
     width = min(region.width - 32, 560)
     lines = text.wrap(message, width - 56)
@@ -131,7 +131,7 @@ def paint_error(canvas: Canvas, message: str, region: pygame.Rect) -> None:
     again = pygame.Rect(left, box.bottom - 46, 128, 28)
     canvas.button("start", "Begin again (R)", again, filled=True)
     canvas.text(
-        "or choose another world or agent",
+        remedy,
         again.right + 14,
         again.centery,
         theme.muted,

@@ -213,7 +213,8 @@ class Scene:
     def _paint_overlays(self, surface: pygame.Surface, state: State, hovered: str | None) -> None:
         canvas = Canvas(surface, THEMES[state.theme], hovered=hovered)
         if state.error:
-            overlays.paint_error(canvas, state.error, self.regions.map)
+            remedy = "" if state.watched else "or choose another world or agent"
+            overlays.paint_error(canvas, state.error, self.regions.map, remedy)
         if state.menu is not None:
             anchor = next((c.rect for c in self.controls if c.name == state.menu.name), pygame.Rect(88, 9, 168, 30))
             overlays.paint_menu(canvas, state.menu, anchor)
