@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import pickle
+import signal
 import subprocess
 import sys
+import threading
 import time
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
@@ -16,7 +19,7 @@ import pytest
 from rlgrid.window.engine import Engine, Scenario
 from rlgrid.window.snapshot import TABLES, Tables
 from rlgrid.window.state import Snapshot
-from rlgrid.window.worker import Link
+from rlgrid.window.worker import WAITING, Link, Sender
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 60.0  # seconds, for kernels that are compiled
@@ -130,6 +133,131 @@ def test_closing_takes_no_time_whatever_runs(link):
     with pytest.raises(FileNotFoundError):
         SharedMemory(memory)
     link.close()  # twice is once
+
+
+needs_signals = pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="no process can be stopped here")
+
+
+@needs_signals
+def test_a_busy_worker_does_not_hold_the_window_up(link):
+    link.load(Scenario("rlgrid/FourRooms-v0"), False, 8.0)
+    until(link, lambda message: message[0] == "snapshot")
+    os.kill(link.process.pid, signal.SIGSTOP)
+    began = time.perf_counter()
+    for speed in range(1, 5001):
+        link.send("speed", float(speed))
+        link.inspect(speed % 16)
+        link.send("change", "gamma", 0.5 + speed / 20_000)
+    assert time.perf_counter() - began < 1.0
+    assert len(link._sender._waiting) <= 3
+    os.kill(link.process.pid, signal.SIGCONT)
+    # the change was the last to be sent, so the last speed is there too
+    assert until(link, lambda m: m[0] == "parameters" and any(p.name == "gamma" and p.value == 0.75 for p in m[2]))
+    assert not link._sender._waiting
+
+
+@needs_signals
+def test_a_stopped_worker_is_closed_at_once(link):
+    link.load(Scenario("rlgrid/FourRooms-v0"), False, 8.0)
+    until(link, lambda message: message[0] == "snapshot")
+    process, sender = link.process, link._sender
+    pid = process.pid
+    os.kill(pid, signal.SIGSTOP)
+    began = time.perf_counter()
+    for _ in range(20_000):  # more than a pipe and the queue hold
+        link.send("step")
+    assert len(sender._waiting) == WAITING
+    assert time.perf_counter() - began < 5.0
+    began = time.perf_counter()
+    link.close()
+    assert time.perf_counter() - began < 1.0
+    sender._thread.join(2.0)  # its write fails, and it closes the pipe
+    assert not sender._thread.is_alive()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    link.load(Scenario("rlgrid/FourRooms-v0"), False, 8.0)
+    until(link, lambda message: message[0] == "snapshot")
+
+
+class SlowPipe:
+    """A pipe that takes nothing before it is opened."""
+
+    def __init__(self):
+        self.open, self.sent = threading.Event(), []
+
+    def send_bytes(self, data):
+        self.open.wait(PATIENCE)
+        self.sent.append(pickle.loads(data))
+
+    def close(self):
+        self.open.set()
+
+
+def sent_by(*messages):
+    """What arrives of messages that all had to wait behind another one."""
+    pipe = SlowPipe()
+    sender = Sender(pipe)
+    sender.send(("first",))
+    while sender._waiting:
+        time.sleep(0.001)
+    for message in messages:
+        sender.send(message)
+    pipe.open.set()
+    while sender._waiting:
+        time.sleep(0.001)
+    time.sleep(0.02)
+    sender.close()
+    sender._thread.join(2.0)
+    return pipe.sent[1:]
+
+
+def test_what_waits_is_replaced_by_what_is_newer_and_the_last_speed_arrives():
+    sent = sent_by(
+        ("speed", 1.0),
+        ("change", "gamma", 0.5),
+        ("read",),
+        ("change", "slip", 0.1),
+        ("restore",),
+        ("speed", 2.0),
+        ("change", "gamma", 0.6),
+        ("read",),
+    )
+    assert sent == [
+        ("read",),
+        ("change", "slip", 0.1),
+        ("restore",),
+        ("speed", 2.0),
+        ("change", "gamma", 0.6),
+        ("read",),
+    ]
+    assert sent_by(("speed", 1.0), ("load", 2), ("step",)) == [("load", 2), ("step",)]
+    sent = sent_by(("play", False), ("read",), *[("step",)] * 3 * WAITING, ("read",))
+    assert len(sent) == WAITING
+    assert sent[:2] == [("play", False), ("read",)]
+    assert sent[-1] == ("read",)
+
+
+class OldPipe:
+    """A pipe with messages of two runs."""
+
+    def __init__(self, *messages):
+        self.messages = list(messages)
+
+    def poll(self):
+        return bool(self.messages)
+
+    def recv(self):
+        return self.messages.pop(0)
+
+
+def test_late_messages_of_an_old_run_are_not_shown(monkeypatch):
+    link = Link()
+    link.run = 2
+    late = [(name, 1, "old") for name in ("doing", "refused", "failed")]
+    new = [(name, 2, "new") for name in ("doing", "refused", "failed")]
+    monkeypatch.setattr(link, "_pipe", OldPipe(*late, *new))
+    monkeypatch.setattr(link, "_process", object())
+    assert link.receive() == [("doing", "new"), ("refused", "new"), ("failed", "new")]
 
 
 def test_tables_go_through_shared_memory():

@@ -8,13 +8,14 @@ The process is spawned, never forked, and does not import the program that opene
 
 Messages of the worker, each a tuple that begins with its name:
     ("world", run, facts)         a world is built: numbers of states and actions, unit, title, parameters ...
-    ("doing", words)              what it is busy with; "" is nothing
+    ("doing", run, words)         what it is busy with; "" is nothing
     ("snapshot", run, names, the rest)   these tables are in the memory; to be answered with ("read",)
     ("outcomes", run, state, outcomes of each action)
     ("parameters", run, list)
-    ("refused", words)            a command that could not be done
-    ("failed", words)             the run has stopped; the worker waits for another
-``run`` counts the worlds that were loaded, so that what is late can be told apart.
+    ("refused", run, words)       a command that could not be done
+    ("failed", run, words)        the run has stopped; the worker waits for another
+``run`` counts the worlds that were loaded, so that what is late can be told apart; ``Link.receive`` drops what is
+late, and takes the number out of "doing", "refused" and "failed".
 """
 
 from __future__ import annotations
@@ -23,10 +24,13 @@ import atexit
 import math
 import multiprocessing
 import os
+import pickle
 import sys
+import threading
 import time
 import traceback
 import types
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
@@ -37,6 +41,7 @@ from rlgrid.window.engine import Engine, Scenario
 from rlgrid.window.snapshot import Tables
 
 PUBLISH = 1 / 40  # seconds between two snapshots at least
+WAITING = 1000  # commands that may wait for a busy worker
 Message = tuple[Any, ...]
 
 
@@ -119,25 +124,24 @@ class Worker:
         except (ValueError, TypeError) as error:
             if name not in ("change", "restore"):
                 raise
-            self._pipe.send(("refused", str(error)))
+            self._pipe.send(("refused", self._run, str(error)))
         if name in ("change", "restore", "reset"):
             self._sent = None
             self._pipe.send(("parameters", self._run, engine.parameters(), engine.facts()))
 
     def _load(self, run: int, scenario: Scenario, playing: bool, speed: float) -> None:
+        self._run = run  # first of all: what fails from here on is of this run
         if self._engine is not None:
             self._engine.close()
         if self._tables is not None:
             self._tables.close()
-        self._engine, self._tables, self._run, self._sent, self._unread = None, None, run, None, False
-        engine = Engine(scenario, self._say)
+        self._engine, self._tables, self._sent, self._unread = None, None, None, False
+        # an engine keeps the number it was built with, whatever is loaded while it speaks
+        engine = Engine(scenario, lambda words: self._pipe.send(("doing", run, words)))
         engine.playing = playing
         engine.set_speed(speed)
         self._engine = engine
         self._pipe.send(("world", run, engine.facts(), engine.parameters()))
-
-    def _say(self, words: str) -> None:
-        self._pipe.send(("doing", words))
 
     def _publish(self) -> None:
         engine, tables = self._engine, self._tables
@@ -169,7 +173,7 @@ class Worker:
         words = str(error) or type(error).__name__
         if not isinstance(error, ValueError | FloatingPointError):
             words = f"{type(error).__name__}: {words}"
-        self._pipe.send(("failed", words))
+        self._pipe.send(("failed", self._run, words))
 
 
 def main(pipe: Connection) -> None:
@@ -214,6 +218,67 @@ def _one_blas_thread() -> Iterator[None]:
                 os.environ[name] = value
 
 
+class Sender:
+    """Writes to the pipe from a thread of its own: a worker that compiles does not read, and the window must not wait.
+
+    The thread is the only one that closes the pipe, so that it can never write to a file number that was given away.
+    """
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._waiting: deque[tuple[Message, bytes]] = deque()  # what the message is about, and the message
+        self._changed = threading.Condition()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="rlgrid sender", daemon=True)
+        self._thread.start()
+
+    def send(self, message: Message) -> None:
+        """Have a message sent, in order; it takes the place of what it makes needless."""
+        data = pickle.dumps(message)  # here: the caller hears what cannot be sent, and may change it afterwards
+        about = message[: 2 if message[0] == "change" else 1]
+        with self._changed:
+            if about[0] == "load":
+                self._waiting.clear()  # all of it is for the run that ends here
+            elif about[0] in ("speed", "change", "inspect"):
+                # the new one goes to the end: it may follow a "restore" that it must not be undone by
+                for index, (other, _) in enumerate(self._waiting):
+                    if other == about:
+                        del self._waiting[index]
+                        break
+            self._waiting.append((about, data))
+            if len(self._waiting) > WAITING:
+                self._shorten()
+            self._changed.notify()
+
+    def _shorten(self) -> None:
+        """Drop the oldest step, or else the oldest command that the two ends can do without."""
+        names = [about[0] for about, _ in self._waiting]
+        index = next((i for i, name in enumerate(names) if name in ("step", "episode")), None)
+        if index is None:
+            index = next((i for i, name in enumerate(names) if name not in ("load", "memory", "read")), None)
+        if index is not None:
+            del self._waiting[index]
+
+    def _next(self) -> bytes | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed.is_set())
+            return None if self._closed.is_set() else self._waiting.popleft()[1]
+
+    def _serve(self) -> None:
+        with suppress(OSError, EOFError):  # that the worker ended is found by Link.receive()
+            while (data := self._next()) is not None:
+                self._pipe.send_bytes(data)
+        self._closed.wait()  # the last words of a worker that ended may still be read
+        self._pipe.close()
+
+    def close(self) -> None:
+        """Close the pipe as soon as nothing is being written; without waiting for it."""
+        with self._changed:
+            self._closed.set()
+            self._waiting.clear()
+            self._changed.notify()
+
+
 class Link:
     """The window's end: start, send, receive, and end at once."""
 
@@ -222,6 +287,7 @@ class Link:
         self._scenario: Scenario | None = None
         self._process: Any = None
         self._pipe: Connection | None = None
+        self._sender: Sender | None = None
         self._tables: Tables | None = None
 
     @property
@@ -241,6 +307,7 @@ class Link:
         with _no_main_module(), _one_blas_thread():
             self._process.start()
         other.close()
+        self._sender = Sender(self._pipe)
 
     def load(self, scenario: Scenario, playing: bool, speed: float) -> None:
         """Have a scenario run; what is still on its way of the last one is dropped."""
@@ -258,10 +325,8 @@ class Link:
         self._send(("inspect", self.run, state))
 
     def _send(self, message: Message) -> None:
-        if self._pipe is None:
-            return
-        with suppress(BrokenPipeError, OSError):  # that it ended is found by receive()
-            self._pipe.send(message)
+        if self._sender is not None:
+            self._sender.send(message)
 
     def receive(self) -> list[Message]:
         """What has come in, at once; snapshots with their tables. A worker that ended says ("failed", words)."""
@@ -271,9 +336,11 @@ class Link:
         try:
             while self._pipe.poll():
                 message = self._pipe.recv()
-                if message[0] in ("world", "snapshot", "outcomes", "parameters") and message[1] != self.run:
+                if message[1] != self.run:
                     continue
-                if message[0] == "world":
+                if message[0] in ("doing", "refused", "failed"):
+                    message = (message[0], *message[2:])
+                elif message[0] == "world":
                     self._make_memory(message[2])
                 elif message[0] == "snapshot":
                     assert self._tables is not None
@@ -301,9 +368,12 @@ class Link:
             self._process.join(2.0)
             self._process.close()
             self._process = None
-        if self._pipe is not None:
+        if self._sender is not None:
+            self._sender.close()
+            self._sender = None
+        elif self._pipe is not None:  # the process could not be started
             self._pipe.close()
-            self._pipe = None
+        self._pipe = None
         if self._tables is not None:
             self._tables.close()
             self._tables = None
