@@ -11,12 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rlgrid.atomic import write_atomically
 
 if TYPE_CHECKING:
     from rlgrid.gridmodel import GridModel
@@ -47,22 +48,11 @@ def write(path: str | os.PathLike[str], arrays: dict[str, NDArray[Any]], metadat
     from safetensors.numpy import save
 
     target = checkpoint_path(path)
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {target.parent} to save {target.name} in: make it first")
     document = {"format": FORMAT, "format_version": FORMAT_VERSION} | metadata
     content = save(
         {name: np.ascontiguousarray(array) for name, array in arrays.items()}, {"rlgrid": json.dumps(document)}
     )
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_atomically(target, content)
     return target
 
 

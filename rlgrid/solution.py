@@ -9,7 +9,6 @@ from __future__ import annotations
 import html
 import json
 import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from rlgrid.atomic import write_atomically
 from rlgrid.certificate import Problem
 
 if TYPE_CHECKING:
@@ -98,16 +98,7 @@ class Solution:
         facts = {name: getattr(self, name) for name in _FACTS}
         facts |= {name: repr(getattr(self, name)) for name in ("error_bound", "policy_loss_bound")}
         content = save(arrays, {"rlgrid": json.dumps({"format": _FORMAT, "format_version": 1} | facts)})
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_atomically(target, content)
         return target
 
     @classmethod

@@ -17,6 +17,7 @@ from small_worlds import LAKE, world
 
 import rlgrid
 from rlgrid.agents import CheckpointError, QLearning, ValueIteration, checkpoint
+from rlgrid.atomic import write_atomically
 
 # --- checkpoints ------------------------------------------------------------------------------------------------------
 
@@ -143,3 +144,19 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     missing = tmp_path / "none"
     with pytest.raises(FileNotFoundError, match=f"no folder {re.escape(str(missing))} to save x.safetensors in"):
         QLearning(world(), seed=0).save(missing / "x")
+
+
+def test_files_appear_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "kept"
+    write_atomically(target, b"old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*missing to save kept in"):
+        write_atomically(tmp_path / "missing" / "kept", b"new")
