@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from rlgrid.agents.base import Agent, Callback, check_count, check_number, rows_of
 from rlgrid.agents.checkpoint import CheckpointError
-from rlgrid.certificate import magnitude
 from rlgrid.mdp import MDP
+from rlgrid.problem import magnitude
 
 if TYPE_CHECKING:
     from rlgrid.solvers import Sweeps

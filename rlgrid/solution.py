@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.atomic import write_atomically
-from rlgrid.certificate import Problem
+from rlgrid.problem import Problem
 
 if TYPE_CHECKING:
     from rlgrid.gridmodel import GridModel

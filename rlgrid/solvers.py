@@ -33,20 +33,13 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rlgrid.certificate import (
-    LINEAR_STATES,
-    TIE,
-    Certificate,
-    Problem,
-    distance,
-    magnitude,
-    where_lower_fails,
-    where_upper_fails,
-)
+from rlgrid.certificate import Certificate, distance, where_lower_fails, where_upper_fails
 from rlgrid.mdp import check_gamma
 from rlgrid.policy_evaluation import SolverWarning, check_horizon, check_model, check_policy, evaluate, policy_values
+from rlgrid.problem import TIE, Problem, magnitude
 from rlgrid.solution import Solution
 from rlgrid.sweeps import METHODS, Sweeps
+from rlgrid.undiscounted_certificate import LINEAR_STATES
 
 if TYPE_CHECKING:
     from rlgrid.gridmodel import GridModel

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rlgrid.certificate import Certificate, Problem, certify, distance, magnitude
+from rlgrid.certificate import Certificate, certify, distance
 from rlgrid.mdp import check_gamma
 from rlgrid.policy_evaluation import check_model
+from rlgrid.problem import Problem, magnitude
 
 if TYPE_CHECKING:
     from rlgrid.gridmodel import GridModel

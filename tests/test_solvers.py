@@ -173,7 +173,7 @@ def test_the_stencil_and_the_explicit_form_give_the_same_bits(monkeypatch):
             model = random_grid(rng)
             explicit = Sweeps(model.to_mdp(), 0.95, method)
             with monkeypatch.context() as patch:
-                patch.setattr("rlgrid.certificate.EXPLICIT_PAIRS", 0)
+                patch.setattr("rlgrid.problem.EXPLICIT_PAIRS", 0)
                 stencil = Sweeps(model, 0.95, method)
                 assert type(stencil._problem.arrays).__name__ == "GridArrays"
                 for _ in range(5):
@@ -534,7 +534,8 @@ def test_a_time_limit_holds_for_proofs_too(model, gamma):
 
 
 def test_proofs_look_at_the_clock():
-    from rlgrid.certificate import Problem, certify
+    from rlgrid.certificate import certify
+    from rlgrid.problem import Problem
 
     problem = Problem.of(random_walk(300, 0.5), 1.0)
     started = time.perf_counter()
@@ -714,7 +715,7 @@ def test_bad_policies_are_refused(policy, error, text):
 def test_threads_may_share_a_model(monkeypatch):
     from concurrent.futures import ThreadPoolExecutor
 
-    monkeypatch.setattr("rlgrid.certificate.EXPLICIT_PAIRS", 0)
+    monkeypatch.setattr("rlgrid.problem.EXPLICIT_PAIRS", 0)
     model = GridSpec.builtin("four_rooms").compile()
     alone = solve(model, gamma=0.98).values
     with ThreadPoolExecutor(4) as pool:
@@ -794,7 +795,7 @@ def test_what_is_no_model_is_named():
 
 
 def test_a_model_is_taken_apart_once():
-    from rlgrid.certificate import Problem
+    from rlgrid.problem import Problem
 
     model = GridSpec.builtin("frozen_lake_4x4").compile()
     undiscounted = Problem.of(model, 1.0)

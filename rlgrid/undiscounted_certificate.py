@@ -1,0 +1,154 @@
+"""Proofs at gamma = 1.
+
+Adding a constant proves nothing, and the test alone does not either: a loop without reward beside an exit
+of -10 passes it with l = 100. So the model is taken apart first (`rlgrid.undiscounted`), and:
+- u passes the test on what is left, is constant on every group and >= 0 there. A policy stays for ever in a group,
+  where u >= 0 is enough; or in an end component that costs, and is worth -infinity; or its episode ends.
+- l passes the test for a policy that is proven proper on the graph, is constant on every group, and is <= 0 on those
+  in which the policy stays. In a group that it leaves, l is at most T_pi l of every exit that the policy takes.
+Such u are found by sweeps of T + delta from v, whose increments shrink as probability drains out of the episode, and
+l by sweeps of T_pi - delta. Where states are few they start from the exact value of the policy.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgrid.policy_evaluation import solve_chain
+from rlgrid.problem import Problem, magnitude
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+LINEAR_STATES = 5_000  # up to so many states an exact evaluation is cheaper than many sweeps
+EPSILON = float(np.finfo(np.float64).eps)
+SETTLING = 500  # sweeps in which values right but for their last digits must have settled
+
+
+def undiscounted_bounds(
+    problem: Problem, v: Floats, patience: int, deadline: float
+) -> tuple[Floats | None, Floats | None, Ints, Floats | None]:
+    """(lower, upper, policy, the policy's exact values where they were worked out); None where nothing is proven."""
+    policy = problem.policy(v)
+    leaving = problem.leaving(policy)
+    exact: Floats | None = None
+    lower, upper = _settle(problem, v, leaving, deadline), _settle(problem, v, None, deadline)
+    if (lower is None or upper is None) and problem.num_states <= LINEAR_STATES and perf_counter() < deadline:
+        exact, spread = _evaluate(problem, policy, leaving)
+        if lower is None:
+            lower = _widen(problem, exact, -spread, leaving, patience, deadline)
+        if upper is None:
+            upper = _widen(problem, exact, spread, None, patience, deadline)
+    if lower is None:
+        lower = _press(problem, v, leaving, patience, deadline)
+    if upper is None:
+        upper = _press(problem, v, None, patience, deadline)
+    return lower, upper, policy, exact
+
+
+def _evaluate(problem: Problem, policy: Ints, leaving: Ints) -> tuple[Floats, Floats]:
+    """The value of a proper policy, and by how much what rounding does to a test of it adds up over an episode.
+
+    The test of x in state s loses some roundings of p |x(s') - x(s)|, and x itself can be written down only to the
+    last digit. Both are summed over the visits of the policy, so that exact + spread and exact - spread are inductive
+    up to factors. Moves inside groups cost nothing and count for nothing.
+    """
+    undiscounted = problem.undiscounted
+    assert undiscounted is not None
+    graph = undiscounted.graph
+    S = problem.num_states
+    inside = ~undiscounted.staying(policy) & ~undiscounted.hopeless
+    states = np.flatnonzero(inside)
+    new = np.full(S, -1)
+    new[states] = np.arange(states.size)
+    taken = np.flatnonzero(
+        (graph.pair == (graph.state * graph.num_actions + policy[graph.state])) & inside[graph.state]
+    )
+    here, to, r = graph.state[taken], graph.to[taken], graph.reward[taken]
+    mass = np.bincount(here, weights=graph.probability[taken], minlength=S)
+    p = graph.probability[taken] / mass[here]
+    moves = leaving[here] >= 0
+    on = ~graph.terminated[taken] & inside[to]
+    from scipy.sparse import csr_array
+
+    chain = csr_array((p[on], (new[here[on]], new[to[on]])), shape=(states.size, states.size))
+    ending: Floats = np.bincount(here[~on], weights=p[~on], minlength=S)[states].astype(np.float64)
+
+    def over_an_episode(each: Floats) -> Floats:
+        """[S], the sum over an episode of what is [taken]."""
+        total = np.zeros(S)
+        sums = np.bincount(here, weights=np.where(moves, p * each, 0.0), minlength=S)[states].astype(np.float64)
+        total[states] = solve_chain(chain, ending, 1.0, sums[:, None])[0][:, 0]
+        return total
+
+    values = over_an_episode(r)
+    values[undiscounted.hopeless] = -np.inf
+    after = np.where(on, values[to], 0.0)
+    step = np.where(on & (to == here), 0.0, np.abs(after - values[here]))
+    digits = np.where(step > 0.0, np.abs(after) + np.abs(values[here]), 0.0)
+    roundings = (2.0 * np.bincount(here, minlength=S) + 8.0)[here]
+    return values, over_an_episode(2.0 * EPSILON * (roundings * (np.abs(r) + step) + digits))
+
+
+def _widen(
+    problem: Problem, exact: Floats, spread: Floats, leaving: Ints | None, patience: int, deadline: float
+) -> Floats | None:
+    """exact + spread with the least factor that makes it a bound; with small steps added if there is none."""
+    for factor in (1.0, 4.0, 32.0, 256.0):
+        x = exact + factor * spread
+        _tie(problem, x, leaving)
+        if _excess(problem, x, leaving)[1] <= 0.0:
+            return x
+    return _press(problem, x, leaving, patience, deadline)
+
+
+def _excess(problem: Problem, x: Floats, leaving: Ints | None) -> tuple[Floats, float]:
+    """The image of x under T (or T_pi of a leaving policy), and how far it lies outside of x; <= 0 is a proof."""
+    image = problem.above(x) if leaving is None else problem.below(leaving, x)
+    out = problem.finite(image) - problem.finite(x)
+    return image, float((out if leaving is None else -out).max(initial=0.0))
+
+
+def _settle(problem: Problem, x: Floats, leaving: Ints | None, deadline: float) -> Floats | None:
+    """Let values that are right but for their last digits settle into a bound; None where they do not.
+
+    Every state takes the image where that lies outside. So values that are equal all over a region stay or become so,
+    and a bound is found even where an episode may last for 10^12 steps at no cost.
+    """
+    for _ in range(SETTLING):
+        image, excess = _excess(problem, x, leaving)
+        if excess <= 0.0:
+            return x
+        if not excess <= 64.0 * EPSILON * magnitude(x) or perf_counter() > deadline:
+            return None
+        x = np.maximum(x, image) if leaving is None else np.minimum(x, image)
+    return None
+
+
+def _press(problem: Problem, x: Floats, leaving: Ints | None, patience: int, deadline: float) -> Floats | None:
+    """Move x up (or with a policy down) by small steps until the test of a bound holds; None where it does not."""
+    image, excess = _excess(problem, x, leaving)
+    if excess <= 0.0:
+        return x
+    error = problem.rounding(2.0 * magnitude(x))
+    step = 4.0 * (excess + float(error.max()))
+    shift = np.where(error > 0.0, step if leaving is None else -step, 0.0)
+    limit = 2.0 * magnitude(x) + problem.largest_reward + 1e3 * step
+    for _ in range(patience):
+        x = image + shift
+        _tie(problem, x, leaving)
+        image, excess = _excess(problem, x, leaving)
+        if excess <= 0.0:
+            return x
+        if not magnitude(x) <= limit or perf_counter() > deadline:
+            return None
+    return None
+
+
+def _tie(problem: Problem, x: Floats, leaving: Ints | None) -> None:
+    from rlgrid.kernels.sweeps import tie_highest, tie_lowest
+
+    (tie_highest if leaving is None else tie_lowest)(x, problem.members, problem.offsets)
