@@ -6,6 +6,7 @@ function gets a range of its own and writes only there, so results do not depend
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -50,8 +51,7 @@ def in_pieces(work: Callable[[int, int], T], size: int, smallest: int = SMALLEST
     if pieces == 1:
         return [work(0, size)]
     others = [
-        _pool(pieces - 1, os.getpid()).submit(work, first, last)
-        for first, last in zip(bounds[1:-1], bounds[2:], strict=True)
+        _pool(pieces - 1, os.getpid()).submit(work, first, last) for first, last in itertools.pairwise(bounds[1:])
     ]
     mine = work(bounds[0], bounds[1])
     return [mine, *(other.result() for other in others)]
