@@ -35,10 +35,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.certificate import Certificate, distance, where_lower_fails, where_upper_fails
 from rlgrid.mdp import check_gamma
+from rlgrid.methods import METHODS
 from rlgrid.policy_evaluation import SolverWarning, check_horizon, check_model, check_policy, evaluate, policy_values
 from rlgrid.problem import TIE, Problem, magnitude
 from rlgrid.solution import Solution
-from rlgrid.sweeps import METHODS, Sweeps
+from rlgrid.sweeps import Sweeps
 from rlgrid.undiscounted_certificate import LINEAR_STATES
 
 if TYPE_CHECKING:
@@ -333,7 +334,7 @@ class _Run:
             method=sweeps.method,
             tolerance=self.tolerance,
             sweeps=sweeps.sweeps,
-            backups=sweeps.sweeps * sweeps._problem.pairs,
+            backups=sweeps.backups,
             seconds=time.perf_counter() - self.begun,
             reason=reason,
             history=history,

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.certificate import Certificate, certify, distance
 from rlgrid.mdp import check_gamma
+from rlgrid.methods import METHODS, method_of
 from rlgrid.policy_evaluation import check_model
 from rlgrid.problem import Problem, magnitude
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-METHODS = ("auto", "value_iteration", "gauss_seidel")
 SHOWN_TIE = 1e-9  # `Sweeps.greedy`: actions within this share of the scale of the values are shown as equally good
 GLANCE, GLANCE_BACKUPS = 300, 3_000_000  # what bounds at gamma = 1 may take while they are only looked at
 
@@ -63,14 +63,24 @@ class Sweeps:
             raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
         given = _check_initial(initial_values, model.num_states)
         self._problem = Problem.of(model, self.gamma)
-        if method == "auto":
-            method = "gauss_seidel"
-        self.method = method
+        self._method = method_of(method, self._problem)
+        self.method = self._method.name
         self.values = self._problem.start(given)
         self.residual = np.zeros(model.num_states)
-        self.sweeps = 0
-        self._other = np.empty_like(self.values)
         self._certificate: tuple[int, Certificate] | None = None
+
+    @property
+    def sweeps(self) -> int:
+        return self._method.sweeps
+
+    @sweeps.setter
+    def sweeps(self, made: int) -> None:
+        self._method.sweeps = made
+
+    @property
+    def backups(self) -> int:
+        """(state, action) pairs backed up so far."""
+        return self._method.backups
 
     def _start_low(self) -> None:
         least = self._problem.least_reward()
@@ -91,28 +101,9 @@ class Sweeps:
 
         Returns the spread of each sweep, max(0, max change) + max(0, -min change). `residual` is left as it was.
         """
-        from rlgrid.kernels.sweeps import run_sweeps
-
-        problem = self._problem
-        history = np.empty(limit)
-        made = run_sweeps(
-            problem.arrays,
-            problem.scratch,
-            self.gamma,
-            self.values,
-            self._other,
-            self.method == "gauss_seidel",
-            self.sweeps,
-            limit,
-            enough,
-            history,
-            problem.members,
-            problem.offsets,
-            problem.grouped,
-        )
-        self.sweeps += int(made)
+        spreads = self._method.run(self.values, limit, enough)
         self._certificate = None
-        return history[:made]
+        return spreads
 
     def q_values(self) -> Floats:
         """float64 [S, A]: q of every pair under the present values; -inf where an action is not available."""
