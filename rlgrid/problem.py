@@ -9,10 +9,12 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from rlgrid.compressed import compressed
 from rlgrid.undiscounted import Undiscounted
 
 if TYPE_CHECKING:
     from rlgrid.gridmodel import GridModel
+    from rlgrid.kernels.compressed import CompressedArrays
     from rlgrid.mdp import MDP
 
 Floats = NDArray[np.float64]
@@ -56,6 +58,7 @@ class Problem:
         pairs = np.count_nonzero(np.diff(self.arrays.offsets)) if self.explicit else self.num_states * self.num_actions
         self.pairs = int(pairs)
         self.largest_reward = float(rounding(self.arrays, 0.0, np.empty(self.num_states)))
+        self._compressed: list[CompressedArrays] = []  # one at most; copies at other gammas share it
 
     @classmethod
     def of(cls, model: MDP | GridModel, gamma: float) -> Problem:
@@ -80,6 +83,13 @@ class Problem:
         problem = copy(cls.of(model, gamma if gamma < 1.0 else 0.5))
         problem.gamma = gamma
         return problem
+
+    @property
+    def compressed(self) -> CompressedArrays:
+        """The compressed form of explicit `arrays` (at gamma = 1 of the kept pairs); built when first asked."""
+        if not self._compressed:
+            self._compressed.append(compressed(self.arrays))
+        return self._compressed[0]
 
     def start(self, values: Floats | None = None) -> Floats:
         """Values to begin with: a copy of those given, or zeros; -inf where nothing else is possible."""
