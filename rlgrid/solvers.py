@@ -82,6 +82,7 @@ def solve(
     time_limit: float | None = None,
     callback: Callable[[Sweeps], Any] | None = None,
     progress_bar: bool = False,
+    sweep_order: str | ArrayLike = "auto",
 ) -> Solution:
     """The optimal values and policy of a model, with proven bounds; see the module's text for how and when it stops.
 
@@ -98,6 +99,8 @@ def solve(
             time is kept for the last proof; what is under way, a sweep of a large model say, is finished.
         callback: called with the `Sweeps` object after each sweep; False ends the solver.
         progress_bar: shows the proven error while sweeping.
+        sweep_order: of sweeps in place: "forward", "backward", "alternating", "distance" (breadth first from where
+            episodes end, the way news travels), a permutation int [S] of the states, or "auto".
 
     Returns:
         A `Solution`. Ctrl-C returns what there is so far.
@@ -133,7 +136,7 @@ def solve(
                     f"{name} and horizon exclude each other: a horizon of T is T sweeps back from values of 0"
                 )
         return _solve_horizon(model, gamma, steps, tolerance)
-    sweeps = Sweeps(model, gamma, method, initial_values)
+    sweeps = Sweeps(model, gamma, method, initial_values, sweep_order)
     if method == "auto" and initial_values is None and callback is None:
         sweeps._start_low()
     run = _Run(sweeps, tolerance, begun, max_sweeps, time_limit, callback)

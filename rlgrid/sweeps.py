@@ -18,6 +18,7 @@ from rlgrid.mdp import check_gamma
 from rlgrid.methods import METHODS, method_of
 from rlgrid.policy_evaluation import check_model
 from rlgrid.problem import Problem, magnitude
+from rlgrid.reduced import check_order
 
 if TYPE_CHECKING:
     from rlgrid.gridmodel import GridModel
@@ -37,6 +38,7 @@ class Sweeps:
         model: the model. gamma: the discount factor; the model's if None.
         method: "value_iteration", "gauss_seidel" or "auto".
         initial_values: float [S], V_0; zeros if None.
+        sweep_order: of sweeps in place, see `solve`.
 
     Attributes:
         values: float64 [S], V_i after i sweeps. residual: float64 [S], the change of the last sweep (0 before one).
@@ -55,6 +57,7 @@ class Sweeps:
         gamma: float | None = None,
         method: str = "value_iteration",
         initial_values: ArrayLike | None = None,
+        sweep_order: str | ArrayLike = "alternating",
     ) -> None:
         check_model(model)
         self.model = model
@@ -63,7 +66,8 @@ class Sweeps:
             raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
         given = _check_initial(initial_values, model.num_states)
         self._problem = Problem.of(model, self.gamma)
-        self._method = method_of(method, self._problem)
+        order = check_order(sweep_order, model.num_states)
+        self._method = method_of(method, self._problem, model, order)
         self.method = self._method.name
         self.values = self._problem.start(given)
         self.residual = np.zeros(model.num_states)

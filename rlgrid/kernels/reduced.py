@@ -1,0 +1,397 @@
+"""A model reduced to what methods need: own loops solved for, groups as one node, nodes in the order of sweeps.
+
+    q(pair) = reward[pair] + sum_k weight_k v(to_k)          v(node) = max over its pairs
+
+Node i owns the pairs [first_pair[i], first_pair[i + 1]) and pair j the outcomes [offsets[j], offsets[j + 1]). An action
+taken until the state is left collects r / (1 - gamma p) where p is the chance to stay (Puterman 1994, section 6.3.3),
+so no outcome leads to its own node; the sums of weights are at most 1 and leak[pair] is what they lack, added up
+without a subtraction. Because nodes lie in the order of the sweep, a sweep reads memory from one end to the other.
+
+    reduce_counts, reduce_fill          build the form
+    sweep, residuals                    one sweep in place; how much it would change each node
+    improve, sweep_chosen               a policy made greedy in place; a sweep of that policy alone
+    predecessors, outwards              edges backwards; breadth first from where episodes end
+    components                          strongly connected components, those that others lead to first (Tarjan 1972)
+    reaches_end                         the nodes from which a policy may end the episode
+    chain                               the Markov chain under a policy
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def reduce_counts(states, starts, number, stays, num_actions, offsets, next_state, probability, terminated, gamma):
+    """(pairs, outcomes) of the reduced form.
+
+    Args:
+        states, starts: the states of node i are states[starts[i]:starts[i + 1]].
+        number: int64 [S], the node of each state, -1 where it has none (nothing may lead there).
+        stays: bool [n]: resting there for ever, at no cost, is one pair more.
+    """
+    pairs = 0
+    outcomes = 0
+    for i in range(starts.size - 1):
+        pairs += stays[i]
+        for j in range(starts[i], starts[i + 1]):
+            for a in range(num_actions):
+                pair = states[j] * num_actions + a
+                moving = False
+                onward = 0
+                for k in range(offsets[pair], offsets[pair + 1]):
+                    if probability[k] > 0.0:
+                        here = not terminated[k] and number[next_state[k]] == i
+                        moving = moving or gamma < 1.0 or not here
+                        onward += not here and not terminated[k]
+                if moving:
+                    pairs += 1
+                    outcomes += onward
+    return pairs, outcomes
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def reduce_fill(
+    states,
+    starts,
+    number,
+    stays,
+    num_actions,
+    offsets,
+    next_state,
+    probability,
+    given_reward,
+    terminated,
+    gamma,
+    first_pair,
+    pair_of,
+    to_offsets,
+    to,
+    weight,
+    reward,
+    leak,
+):
+    """Fill the reduced form; pair_of[j] is the pair s * A + a of the model, -1 for staying."""
+    j = 0
+    n = 0
+    first_pair[0] = 0
+    to_offsets[0] = 0
+    for i in range(starts.size - 1):
+        for m in range(starts[i], starts[i + 1]):
+            for a in range(num_actions):
+                pair = states[m] * num_actions + a
+                total = 0.0
+                here = 0.0
+                elsewhere = 0.0
+                ends = 0.0
+                for k in range(offsets[pair], offsets[pair + 1]):
+                    p = probability[k]
+                    total += p * given_reward[k]
+                    if terminated[k]:
+                        ends += p
+                    elif number[next_state[k]] == i:
+                        here += p
+                    else:
+                        elsewhere += p
+                divisor = ends + elsewhere + (1.0 - gamma) * here
+                if not divisor > 0.0:
+                    continue
+                for k in range(offsets[pair], offsets[pair + 1]):
+                    if probability[k] > 0.0 and not terminated[k] and number[next_state[k]] != i:
+                        to[n] = number[next_state[k]]
+                        weight[n] = gamma * probability[k] / divisor
+                        n += 1
+                reward[j] = total / divisor
+                leak[j] = (ends + (1.0 - gamma) * (elsewhere + here)) / divisor
+                pair_of[j] = pair
+                j += 1
+                to_offsets[j] = n
+        if stays[i]:
+            reward[j] = 0.0
+            leak[j] = 1.0
+            pair_of[j] = -1
+            j += 1
+            to_offsets[j] = n
+        first_pair[i + 1] = j
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def sweep(first_pair, offsets, to, weight, reward, v, first, last, backwards):
+    """One sweep in place over the nodes [first, last), or against their order; (least, greatest) change, 0 if none."""
+    low = 0.0
+    high = 0.0
+    for n in range(last - first):
+        i = last - 1 - n if backwards else first + n
+        best = -math.inf
+        for j in range(first_pair[i], first_pair[i + 1]):
+            q = reward[j]
+            for k in range(offsets[j], offsets[j + 1]):
+                q += weight[k] * v[to[k]]
+            best = max(best, q)
+        if best != v[i]:
+            low = min(low, best - v[i])
+            high = max(high, best - v[i])
+            v[i] = best
+    return low, high
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def run_in_place(first_pair, offsets, to, weight, reward, v, turns, done, limit, enough, history):
+    """Up to ``limit`` sweeps over all nodes, the other way round each second time if ``turns``; how many were made."""
+    for n in range(limit):
+        low, high = sweep(
+            first_pair, offsets, to, weight, reward, v, 0, first_pair.size - 1, turns and (done + n) % 2 == 1
+        )
+        history[n] = high - low
+        if not history[n] > enough:
+            return n + 1
+    return limit
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def residuals(first_pair, offsets, to, weight, reward, v, w):
+    """w [n] becomes how much a backup of each node would change it."""
+    for i in range(first_pair.size - 1):
+        best = -math.inf
+        for j in range(first_pair[i], first_pair[i + 1]):
+            q = reward[j]
+            for k in range(offsets[j], offsets[j + 1]):
+                q += weight[k] * v[to[k]]
+            best = max(best, q)
+        w[i] = best - v[i] if best != v[i] else 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def improve(first_pair, offsets, to, weight, reward, v, choice, slack):
+    """Make a policy greedy in one sweep in place: (least, greatest change of v, how many choices changed).
+
+    choice[i] is a pair of node i, or -1 for none yet. It changes only for one better by more than ``slack``.
+    """
+    low = 0.0
+    high = 0.0
+    changed = 0
+    for i in range(first_pair.size - 1):
+        best = -math.inf
+        held = -math.inf
+        chosen = -1
+        for j in range(first_pair[i], first_pair[i + 1]):
+            q = reward[j]
+            for k in range(offsets[j], offsets[j + 1]):
+                q += weight[k] * v[to[k]]
+            if j == choice[i]:
+                held = q
+            if chosen < 0 or q > best:
+                best = q
+                chosen = j
+        if best > held + slack:
+            choice[i] = chosen
+            changed += 1
+            held = best
+        if held != v[i]:
+            low = min(low, held - v[i])
+            high = max(high, held - v[i])
+            v[i] = held
+    return low, high, changed
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def sweep_chosen(offsets, to, weight, reward, choice, v, backwards):
+    """One sweep in place of a policy alone; (least, greatest) change, 0 if none."""
+    low = 0.0
+    high = 0.0
+    for n in range(v.size):
+        i = v.size - 1 - n if backwards else n
+        j = choice[i]
+        q = reward[j]
+        for k in range(offsets[j], offsets[j + 1]):
+            q += weight[k] * v[to[k]]
+        if q != v[i]:
+            low = min(low, q - v[i])
+            high = max(high, q - v[i])
+            v[i] = q
+    return low, high
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def predecessors(first_pair, offsets, to, weight):
+    """Edges backwards, each once: (starts [n + 1], from [E], the greatest weight of any action [E])."""
+    n = first_pair.size - 1
+    seen = np.full(n, -1, np.int64)
+    starts = np.zeros(n + 2, np.int64)
+    for i in range(n):
+        for k in range(offsets[first_pair[i]], offsets[first_pair[i + 1]]):
+            if seen[to[k]] != i:
+                seen[to[k]] = i
+                starts[to[k] + 2] += 1
+    for i in range(n):
+        starts[i + 2] += starts[i + 1]
+    seen[:] = -1
+    tails = np.empty(starts[n + 1], np.int32)
+    most = np.zeros(starts[n + 1])
+    for i in range(n):
+        for j in range(first_pair[i], first_pair[i + 1]):
+            for k in range(offsets[j], offsets[j + 1]):
+                total = weight[k]
+                for other in range(offsets[j], k):  # an action may have several outcomes that lead to the same node
+                    if to[other] == to[k]:
+                        total += weight[other]
+                if seen[to[k]] != i:
+                    seen[to[k]] = i
+                    tails[starts[to[k] + 1]] = i
+                    starts[to[k] + 1] += 1
+                place = starts[to[k] + 1] - 1
+                most[place] = max(most[place], total)
+    return starts[: n + 1].copy(), tails, most
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def outwards(first_pair, ends, starts, tails, by_reward):
+    """int64 [n]: the nodes in the order in which news travels: breadth first along edges backwards.
+
+    It begins at the nodes where an episode may end; what is left begins at nodes in the order ``by_reward``.
+    """
+    n = first_pair.size - 1
+    order = np.empty(n, np.int64)
+    found = np.zeros(n, np.bool_)
+    head = 0
+    tail = 0
+    for i in range(n):
+        if ends[i]:
+            found[i] = True
+            order[tail] = i
+            tail += 1
+    place = 0
+    while True:
+        while head < tail:
+            i = order[head]
+            head += 1
+            for k in range(starts[i], starts[i + 1]):
+                if not found[tails[k]]:
+                    found[tails[k]] = True
+                    order[tail] = tails[k]
+                    tail += 1
+        while place < n and found[by_reward[place]]:
+            place += 1
+        if place == n:
+            return order
+        found[by_reward[place]] = True
+        order[tail] = by_reward[place]
+        tail += 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def components(first_pair, offsets, to):
+    """int64 [n]: the strongly connected component of each node, numbered so that every edge leads to a lower number
+    or stays inside (Tarjan 1972, without recursion)."""
+    n = first_pair.size - 1
+    label = np.full(n, -1, np.int64)
+    index = np.full(n, -1, np.int64)
+    low = np.zeros(n, np.int64)
+    at = np.zeros(n, np.int64)  # the edge that comes next
+    stack = np.empty(n, np.int64)
+    path = np.empty(n, np.int64)
+    held = 0
+    depth = 0
+    count = 0
+    found = 0
+    for root in range(n):
+        if index[root] >= 0:
+            continue
+        path[0] = root
+        depth = 1
+        while depth > 0:
+            i = path[depth - 1]
+            if index[i] < 0:
+                index[i] = count
+                low[i] = count
+                count += 1
+                stack[held] = i
+                held += 1
+                at[i] = offsets[first_pair[i]]
+            down = -1
+            last = offsets[first_pair[i + 1]]
+            while at[i] < last:
+                k = to[at[i]]
+                at[i] += 1
+                if index[k] < 0:
+                    down = k
+                    break
+                if label[k] < 0:
+                    low[i] = min(low[i], index[k])
+            if down >= 0:
+                path[depth] = down
+                depth += 1
+                continue
+            if low[i] == index[i]:
+                while True:
+                    held -= 1
+                    label[stack[held]] = found
+                    if stack[held] == i:
+                        break
+                found += 1
+            depth -= 1
+            if depth > 0:
+                low[path[depth - 1]] = min(low[path[depth - 1]], low[i])
+    return label
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def reaches_end(offsets, to, leak, choice, starts, tails):
+    """bool [n]: whether the policy can leave the model from each node, in any number of steps."""
+    n = choice.size
+    reached = np.zeros(n, np.bool_)
+    queue = np.empty(n, np.int64)
+    tail = 0
+    for i in range(n):
+        if leak[choice[i]] > 0.0:
+            reached[i] = True
+            queue[tail] = i
+            tail += 1
+    head = 0
+    while head < tail:
+        i = queue[head]
+        head += 1
+        for e in range(starts[i], starts[i + 1]):
+            before = tails[e]
+            if not reached[before]:
+                for k in range(offsets[choice[before]], offsets[choice[before] + 1]):
+                    if to[k] == i:
+                        reached[before] = True
+                        queue[tail] = before
+                        tail += 1
+                        break
+    return reached
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def nearer(first_pair, offsets, to, leak, rank, choice):
+    """choice [n] becomes the first pair of each node that may end the episode or lead to a node of lower rank."""
+    for i in range(first_pair.size - 1):
+        choice[i] = first_pair[i]
+        found = False
+        for j in range(first_pair[i], first_pair[i + 1]):
+            found = leak[j] > 0.0
+            for k in range(offsets[j], offsets[j + 1]):
+                found = found or rank[to[k]] < rank[i]
+            if found:
+                choice[i] = j
+                break
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def chain(offsets, to, weight, choice):
+    """The outcomes of a policy: (starts [n + 1], to, weight)."""
+    n = choice.size
+    starts = np.zeros(n + 1, np.int32)
+    for i in range(n):
+        starts[i + 1] = starts[i] + offsets[choice[i] + 1] - offsets[choice[i]]
+    heads = np.empty(starts[n], np.int32)
+    weights = np.empty(starts[n])
+    for i in range(n):
+        at = starts[i]
+        for k in range(offsets[choice[i]], offsets[choice[i] + 1]):
+            heads[at] = to[k]
+            weights[at] = weight[k]
+            at += 1
+    return starts, heads, weights
