@@ -41,6 +41,7 @@ _FACTS = (
     "horizon",
     "reason",
 )
+_AVERAGE = ("gain", "gain_lower", "gain_upper")  # None, and in old files not there, under other criteria
 
 
 @dataclass
@@ -50,6 +51,9 @@ class Solution:
     With a horizon T the arrays have one more axis in front: values, lower, upper [T + 1, S] and policy [T, S], where
     values[t] is the value when t steps have passed (values[0] for the whole horizon, values[T] = 0) and policy[t] the
     action to take then.
+
+    Under criterion="average" lower and upper bound the gain (average reward a step), lower <= g^policy <= g* <= upper,
+    error_bound and policy_loss_bound are those of the gain, and `values` is the bias (`rlgrid.average`); gamma is 1.
     """
 
     values: Floats  # [S]
@@ -68,12 +72,24 @@ class Solution:
     horizon: int | None = None
     reason: str = ""  # why it stopped short, if it did
     history: Floats = field(default_factory=lambda: np.zeros(0))  # [sweeps] spread of the changes of each sweep
+    criterion: str = "discounted"
+    gain: float | None = None  # the average reward a step, in every state that is not absorbing
+    gain_lower: float | None = None  # <= g^policy
+    gain_upper: float | None = None  # >= g*
     model: MDP | GridModel | None = field(default=None, repr=False)
     _q: Floats | None = field(default=None, repr=False)
 
     @property
+    def bias(self) -> Floats | None:
+        """float64 [S], what a start in a state earns beyond the gain in the long run; None unless "average"."""
+        return self.values if self.criterion == "average" else None
+
+    @property
     def q_values(self) -> Floats:
         """float64 [S, A] (with a horizon [T, S, A]): q under `values`; -inf where an action is not available.
+
+        Under criterion="average" r + P bias - gain, and -inf also where an action may end an episode whose going on
+        is proven to earn more than 0 a step for ever.
 
         Raises:
             ValueError: if the solution was loaded without its model.
@@ -81,7 +97,9 @@ class Solution:
         if self._q is None:
             if self.model is None:
                 raise ValueError("q_values need the model: Solution.load(path, model), or set solution.model")
-            if self.horizon is None:
+            if self.criterion == "average":
+                self._q = _relative_q(self.model, self)
+            elif self.horizon is None:
                 self._q = Problem.of(self.model, self.gamma).q_values(self.values)
             else:
                 problem = Problem.plain(self.model, self.gamma)
@@ -97,6 +115,8 @@ class Solution:
         arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
         facts = {name: getattr(self, name) for name in _FACTS}
         facts |= {name: repr(getattr(self, name)) for name in ("error_bound", "policy_loss_bound")}
+        if self.criterion != "discounted":
+            facts |= {"criterion": self.criterion} | {name: repr(getattr(self, name)) for name in _AVERAGE}
         content = save(arrays, {"rlgrid": json.dumps({"format": _FORMAT, "format_version": 1} | facts)})
         write_atomically(target, content)
         return target
@@ -129,6 +149,8 @@ class Solution:
             raise ValueError(f"{source} lacks {missing[0]!r}")
         known = {name: facts[name] for name in _FACTS} | {name: arrays[name] for name in _ARRAYS}
         known |= {name: float(facts[name]) for name in ("error_bound", "policy_loss_bound")}
+        if "criterion" in facts:
+            known |= {"criterion": facts["criterion"]} | {name: float(facts[name]) for name in _AVERAGE}
         if model is not None and arrays["values"].shape[-1] != model.num_states:
             raise ValueError(
                 f"{source} solves a model of {arrays['values'].shape[-1]} states; this one has {model.num_states}"
@@ -139,6 +161,11 @@ class Solution:
         states = self.values.shape[-1]
         steps = "" if self.horizon is None else f", horizon {self.horizon}"
         end = "converged" if self.converged else f"not converged: {self.reason}"
+        if self.criterion == "average":
+            return (
+                f"Solution({states} states, average reward, gain={self.gain:.6g}, {self.method}, {self.sweeps} sweeps, "
+                f"error <= {self.error_bound:.3g}, {end})"
+            )
         return (
             f"Solution({states} states, gamma={self.gamma:g}{steps}, {self.method}, {self.sweeps} sweeps, "
             f"error <= {self.error_bound:.3g}, {end})"
@@ -153,3 +180,17 @@ class Solution:
         from rlgrid.notebook import as_html
 
         return as_html(self.model, repr(self), values=np.where(np.isfinite(values), values, 0.0), policy=policy)
+
+
+def _relative_q(model: MDP | GridModel, solution: Solution) -> Floats:
+    """r + P h - g of every pair (Puterman 1994, eq. 8.4.2), an ended episode being worth h = 0."""
+    assert solution.gain is not None and solution.gain_lower is not None
+    q = Problem.plain(model, 1.0).q_values(solution.values) - solution.gain
+    if solution.gain_lower > 0.0:  # to end is to lose the gain for ever
+        mdp = model.to_mdp()
+        ends = (mdp.terminated | mdp.absorbing[mdp.next_state]) & (mdp.probability > 0.0)
+        pair = np.searchsorted(mdp.offsets, np.flatnonzero(ends), side="right") - 1
+        pair = pair[~mdp.absorbing[pair // mdp.num_actions]]
+        q.reshape(-1)[pair] = -np.inf
+    q[model.absorbing] = np.where(np.isfinite(q[model.absorbing]), 0.0, -np.inf)  # over: nothing is earned or lost
+    return q
