@@ -19,7 +19,8 @@ def index_type(total: int) -> np.dtype[Any]:
     return np.dtype(np.int32 if total <= np.iinfo(np.int32).max else np.int64)
 
 
-def _offsets(sizes: NDArray[Any]) -> NDArray[Any]:
+def offsets_of(sizes: NDArray[Any]) -> NDArray[Any]:
+    """Where runs of these sizes begin, and where the last ends: int32 [n + 1] where that fits, else int64."""
     total = int(sizes.sum(dtype=np.int64))
     offsets = np.zeros(sizes.size + 1, index_type(total))
     np.cumsum(sizes, out=offsets[1:])
@@ -36,7 +37,7 @@ def compressed(model: ExplicitArrays) -> CompressedArrays:
         lambda first, last: count_continuing(model.offsets, model.probability, model.terminated, sizes, first, last),
         pairs,
     )
-    offsets = _offsets(sizes)
+    offsets = offsets_of(sizes)
     next_state, weight = np.empty(offsets[-1], np.int32), np.empty(offsets[-1])
     reward, moving = np.empty(pairs), np.empty(pairs)
     in_pieces(
@@ -66,7 +67,7 @@ def chain(model: CompressedArrays, policy: NDArray[np.int64]) -> CompressedArray
 
     states = model.num_states
     pair = np.arange(states) * model.num_actions + policy
-    offsets = _offsets(model.offsets[pair + 1] - model.offsets[pair])
+    offsets = offsets_of(model.offsets[pair + 1] - model.offsets[pair])
     next_state, weight = np.empty(offsets[-1], np.int32), np.empty(offsets[-1])
     reward, moving = np.empty(states), np.empty(states)
     in_pieces(

@@ -19,10 +19,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rlgrid.compressed import index_type
+from rlgrid.parallel import in_pieces
+
 if TYPE_CHECKING:
     from rlgrid.kernels.model import ExplicitArrays
 
 PROBABILITY_TOLERANCE = 1e-9
+LARGE = 1 << 16  # outcomes (or entries of P) from which on models are built and checked by compiled code
 
 Outcome = tuple[float, int, float, bool]
 
@@ -87,6 +91,12 @@ def _own(name: str, given: ArrayLike, dtype: Any) -> NDArray[Any]:
     return own
 
 
+def _own_offsets(given: ArrayLike) -> NDArray[Any]:
+    """Offsets in 32 bits where they fit, which is what kernels are compiled for, else in 64."""
+    wide = _own("offsets", given, np.int64)
+    return _own("offsets", wide, index_type(int(wide.max(initial=0))))
+
+
 def _integral(array: NDArray[Any]) -> bool:
     return bool((np.isfinite(array) & (array == np.floor(array)) & (np.abs(array) < 2**53)).all())
 
@@ -95,8 +105,8 @@ class MDP:
     """An explicit MDP; build one with `from_arrays`, `from_gymnasium`, `from_function` or from outcome arrays.
 
     Attributes:
-        offsets: int64 [S * A + 1]; pair s * A + a owns outcomes [offsets[pair], offsets[pair + 1]). An empty run
-            means that the action is not available in the state.
+        offsets: int32 [S * A + 1], int64 from 2^31 outcomes on; pair s * A + a owns outcomes [offsets[pair],
+            offsets[pair + 1]). An empty run means that the action is not available in the state.
         next_state, probability, reward, terminated: int32, float64, float64, bool, each [N], N outcomes in all.
         start: float64 [S], the start distribution.
         gamma: the discount factor in [0, 1].
@@ -135,18 +145,48 @@ class MDP:
             )
         self.num_states = int(num_states)
         self.num_actions = int(num_actions)
+        narrow = isinstance(next_state, np.ndarray) and next_state.dtype == np.int32
+        self._hold(
+            _own_offsets(offsets),
+            _own("next_state", next_state, np.int32 if narrow else np.int64),
+            _own("probability", probability, np.float64),
+            _own("reward", reward, np.float64),
+            _own("terminated", terminated, np.bool_),
+            gamma,
+            start,
+            states,
+            reward_form,
+            shape,
+            max_episode_steps,
+        )
+
+    def _hold(
+        self,
+        offsets: NDArray[Any],
+        next_state: NDArray[Any],
+        probability: NDArray[np.float64],
+        reward: NDArray[np.float64],
+        terminated: NDArray[np.bool_],
+        gamma: float,
+        start: ArrayLike | None,
+        states: Sequence[Hashable] | None = None,
+        reward_form: str = "R(s, a, s')",
+        shape: tuple[int, int] | None = None,
+        max_episode_steps: int | None = None,
+    ) -> None:
+        """Check arrays that are the model's own and keep them."""
+        for array in (offsets, next_state, probability, reward, terminated):
+            array.setflags(write=False)
         self.gamma = check_gamma(gamma)
-        self.offsets: NDArray[np.int64] = _own("offsets", offsets, np.int64)
-        wide_next = _own("next_state", next_state, np.int64)
-        self.probability: NDArray[np.float64] = _own("probability", probability, np.float64)
-        self.reward: NDArray[np.float64] = _own("reward", reward, np.float64)
-        self.terminated: NDArray[np.bool_] = _own("terminated", terminated, np.bool_)
+        self.offsets, self.probability, self.reward, self.terminated = offsets, probability, reward, terminated
         self.states = list(states) if states is not None else None
         self.reward_form = reward_form
         self.shape = shape
         self.max_episode_steps = check_cap(max_episode_steps)
-        self._check(wide_next)
-        self.next_state: NDArray[np.int32] = _own("next_state", wide_next, np.int32)
+        self._check(next_state)
+        self.next_state: NDArray[np.int32] = next_state
+        if next_state.dtype != np.int32:
+            self.next_state = _own("next_state", next_state, np.int32)
         self.start = check_start(start, self.num_states)
         self.start.setflags(write=False)
         self.start_states = np.flatnonzero(self.start)
@@ -173,6 +213,8 @@ class MDP:
         ):
             if array.shape != (total,):
                 raise ValueError(f"{name} must have shape ({total},), one entry an outcome, not {array.shape}")
+        if total >= LARGE and self._is_sound(next_state):
+            return
 
         def pair_of(outcome: int) -> str:
             return self._name(int(np.searchsorted(self.offsets, outcome, side="right")) - 1)
@@ -202,6 +244,23 @@ class MDP:
             raise ValueError(
                 f"state {stuck[0]} has no available action: give it one, for a final state (1.0, {stuck[0]}, 0.0, True)"
             )
+
+    def _is_sound(self, next_state: NDArray[Any]) -> bool:
+        """The rest of the checks at compiled speed; what is wrong is found out by those."""
+        from rlgrid.kernels.building import are_sound
+
+        if next_state.dtype != np.int32:
+            if next_state.min() < 0 or next_state.max() >= self.num_states:
+                return False
+            next_state = next_state.astype(np.int32)
+        shape = self.num_states, self.num_actions
+        arrays = self.offsets, next_state, self.probability, self.reward
+        smallest = max(1, LARGE * self.num_states // self.probability.size)
+
+        def check(first: int, last: int) -> bool:
+            return bool(are_sound(*shape, *arrays, PROBABILITY_TOLERANCE, first, last))
+
+        return all(in_pieces(check, self.num_states, smallest))
 
     # --- views ------------------------------------------------------------------------------------------------------
 
@@ -325,8 +384,11 @@ class MDP:
         """
         import scipy.sparse
 
+        matrices: list[Any] = []
         if isinstance(P, Sequence) and len(P) and all(scipy.sparse.issparse(matrix) for matrix in P):
-            matrices = [scipy.sparse.csr_array(matrix).astype(np.float64) for matrix in P]
+            matrices = [scipy.sparse.csr_array(matrix) for matrix in P]
+            num_actions, num_states = len(matrices), matrices[0].shape[0]
+            size = sum(matrix.nnz for matrix in matrices)
         else:
             if isinstance(P, Sequence) and any(isinstance(matrix, np.ndarray) for matrix in P):
                 raise ValueError(
@@ -338,64 +400,48 @@ class MDP:
                 raise ValueError(
                     f"P must have shape [S, A, S] or be a sequence of A scipy-sparse matrices [S, S], not {dense.shape}"
                 )
-            matrices = [scipy.sparse.csr_array(dense[:, a, :]) for a in range(dense.shape[1])]
-        num_actions, num_states = len(matrices), matrices[0].shape[0]
+            num_states, num_actions, _ = dense.shape
+            size = dense.size
+            if size < LARGE:
+                matrices = [scipy.sparse.csr_array(dense[:, a, :]) for a in range(num_actions)]
         for a, matrix in enumerate(matrices):
             if matrix.shape != (num_states, num_states):
                 raise ValueError(f"P of action {a} has shape {matrix.shape}, not ({num_states}, {num_states})")
-            matrix.sum_duplicates()
-            matrix.eliminate_zeros()
         ends = _flags(terminal, (num_states,), "terminal", default=False)
         allowed = _flags(available, (num_states, num_actions), "available", default=True)
-        reward_of, form = _reward_reader(R, num_states, num_actions)
-
-        states, actions, nexts, probabilities = [], [], [], []
-        for a, matrix in enumerate(matrices):
-            rows = np.repeat(np.arange(num_states), np.diff(matrix.indptr))
-            keep = allowed[rows, a] & ~ends[rows]
-            states.append(rows[keep])
-            actions.append(np.full(int(keep.sum()), a))
-            nexts.append(matrix.indices[keep])
-            probabilities.append(matrix.data[keep])
-        finals = np.flatnonzero(ends)
-        states.append(np.repeat(finals, num_actions))
-        actions.append(np.tile(np.arange(num_actions), finals.size))
-        nexts.append(np.repeat(finals, num_actions))
-        probabilities.append(np.ones(finals.size * num_actions))
-        state, action, next_state = np.concatenate(states), np.concatenate(actions), np.concatenate(nexts)
-        probability = np.concatenate(probabilities)
-        pair = state * num_actions + action
-        order = np.argsort(pair, kind="stable")
-        state, action, next_state, probability = state[order], action[order], next_state[order], probability[order]
-        sizes = np.bincount(pair, minlength=num_states * num_actions)
-        missing = np.flatnonzero((sizes == 0) & allowed.ravel())
-        if missing.size:
-            s, a = divmod(int(missing[0]), num_actions)
+        rewards, form = _rewards(R, num_states, num_actions)
+        if form == "R(s)" and (inside := np.flatnonzero(ends & (rewards != 0))).size:
+            s = int(inside[0])
             raise ValueError(
-                f"state {s}, action {a}: the probabilities sum to 0; they must sum to 1 "
-                f"(or mark the action with available[{s}, {a}] = False)"
-            )
-        reward = reward_of(state, action, next_state)
-        inside = np.flatnonzero(ends[state] & (reward != 0)) if form == "R(s)" else np.zeros(0, np.int64)
-        if inside.size:
-            s = int(state[inside[0]])
-            raise ValueError(
-                f"state {s} is terminal but R({s}) = {reward[inside[0]]:g}: terminal states are worth 0, so it would "
+                f"state {s} is terminal but R({s}) = {rewards[s]:g}: terminal states are worth 0, so it would "
                 "never be collected. Set it to 0, or give R(s, a, s') with the reward on the steps that enter the state"
             )
-        reward[ends[state]] = 0.0
-        return cls(
-            num_states,
-            num_actions,
-            np.concatenate([[0], np.cumsum(sizes)]),
-            next_state,
-            probability,
-            reward,
-            ends[next_state],
-            gamma=gamma,
-            start=start,
-            reward_form=form,
-        )
+
+        def check(sizes: NDArray[Any]) -> None:
+            missing = np.flatnonzero((sizes.ravel() == 0) & allowed.ravel())
+            if missing.size:
+                s, a = divmod(int(missing[0]), num_actions)
+                raise ValueError(
+                    f"state {s}, action {a}: the probabilities sum to 0; they must sum to 1 "
+                    f"(or mark the action with available[{s}, {a}] = False)"
+                )
+
+        runs: tuple[NDArray[Any], ...]
+        if size < LARGE:
+            runs = _small_runs(matrices, rewards, ends, allowed, check)
+        else:
+            from rlgrid.transitions import from_dense, from_sparse, rewards_of
+
+            table: Any = rewards if isinstance(rewards, list) else rewards_of(rewards, num_states, num_actions)
+            if matrices:
+                runs = from_sparse(matrices, table, ends, allowed, check)
+            else:
+                runs = from_dense(np.ascontiguousarray(dense), table, ends, allowed, check)
+        mdp = cls.__new__(cls)
+        mdp.num_states, mdp.num_actions = num_states, num_actions
+        offsets, next_state, probability, reward, terminated = runs
+        mdp._hold(offsets, next_state, probability, reward, terminated, gamma, start, reward_form=form)
+        return mdp
 
     @classmethod
     def from_gymnasium(cls, env: Any, gamma: float = 0.99, start: ArrayLike | None = None) -> MDP:
@@ -525,31 +571,66 @@ def _flags(given: ArrayLike | None, shape: tuple[int, ...], name: str, *, defaul
     return flags
 
 
-def _reward_reader(R: Any, num_states: int, num_actions: int) -> tuple[Callable[..., NDArray[np.float64]], str]:
-    """How to look up rewards for arrays of (s, a, s'), and the form in which they were given."""
+def _rewards(R: Any, num_states: int, num_actions: int) -> tuple[Any, str]:
+    """Rewards as an array [S], [S, A] or [S, A, S], or as A sparse matrices; and the form in which they were given."""
     import scipy.sparse
 
     if isinstance(R, Sequence) and len(R) and all(scipy.sparse.issparse(matrix) for matrix in R):
         matrices = [scipy.sparse.csr_array(matrix) for matrix in R]
         if len(matrices) != num_actions or any(m.shape != (num_states, num_states) for m in matrices):
             raise ValueError(f"R as sparse matrices must be {num_actions} of shape ({num_states}, {num_states})")
-
-        def sparse(s: Any, a: Any, to: Any) -> NDArray[np.float64]:
-            result = np.zeros(s.size)
-            for action, matrix in enumerate(matrices):
-                here = a == action
-                result[here] = np.asarray(matrix[s[here], to[here]]).ravel()
-            return result
-
-        return sparse, "R(s, a, s')"
+        return matrices, "R(s, a, s')"
     rewards = np.asarray(R, dtype=np.float64)
-    if rewards.shape == (num_states,):
-        return lambda s, a, to: rewards[s], "R(s)"
-    if rewards.shape == (num_states, num_actions):
-        return lambda s, a, to: rewards[s, a], "R(s, a)"
-    if rewards.shape == (num_states, num_actions, num_states):
-        return lambda s, a, to: rewards[s, a, to], "R(s, a, s')"
+    forms = {1: "R(s)", 2: "R(s, a)", 3: "R(s, a, s')"}
+    if rewards.ndim in forms and rewards.shape == (num_states, num_actions, num_states)[: rewards.ndim]:
+        return rewards, forms[rewards.ndim]
     raise ValueError(
         f"R must be R(s) {(num_states,)}, R(s, a) {(num_states, num_actions)} or "
         f"R(s, a, s') {(num_states, num_actions, num_states)}, not {rewards.shape}"
     )
+
+
+def _small_runs(
+    matrices: list[Any],
+    rewards: Any,
+    ends: NDArray[np.bool_],
+    allowed: NDArray[np.bool_],
+    check: Callable[[NDArray[Any]], None],
+) -> tuple[NDArray[Any], ...]:
+    """Offsets, next states, probabilities, rewards and ends of all pairs, without compiled code.
+
+    The start of a process is most of the time of a small model; `rlgrid.transitions` does the same for large ones.
+    """
+    num_states, num_actions = allowed.shape
+    states, actions, nexts, probabilities = [], [], [], []
+    for a, given in enumerate(matrices):
+        matrix = given.astype(np.float64)  # a copy
+        matrix.sum_duplicates()
+        matrix.eliminate_zeros()
+        rows = np.repeat(np.arange(num_states), np.diff(matrix.indptr))
+        keep = allowed[rows, a] & ~ends[rows]
+        states.append(rows[keep])
+        actions.append(np.full(int(keep.sum()), a))
+        nexts.append(matrix.indices[keep])
+        probabilities.append(matrix.data[keep])
+    finals = np.flatnonzero(ends)
+    states.append(np.repeat(finals, num_actions))
+    actions.append(np.tile(np.arange(num_actions), finals.size))
+    nexts.append(np.repeat(finals, num_actions))
+    probabilities.append(np.ones(finals.size * num_actions))
+    state, action, to = np.concatenate(states), np.concatenate(actions), np.concatenate(nexts)
+    pair = state * num_actions + action
+    order = np.argsort(pair, kind="stable")
+    state, action, to = state[order], action[order], to[order]
+    sizes = np.bincount(pair, minlength=num_states * num_actions)
+    check(sizes)
+    if isinstance(rewards, list):
+        reward = np.zeros(to.size)
+        for a, matrix in enumerate(rewards):
+            here = action == a
+            reward[here] = np.asarray(matrix[state[here], to[here]]).ravel()
+    else:
+        reward = rewards[(state, action, to)[: rewards.ndim]]
+    reward[ends[state]] = 0.0
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+    return offsets, to.astype(np.int32), np.concatenate(probabilities)[order], reward, ends[to]

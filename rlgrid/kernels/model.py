@@ -24,7 +24,7 @@ class ExplicitArrays(NamedTuple):
 
     num_states: int
     num_actions: int
-    offsets: Any  # int64 [S * A + 1]
+    offsets: Any  # int32 [S * A + 1]; int64 from 2^31 outcomes on
     next_state: Any  # int32 [N]
     probability: Any  # float64 [N], as stored
     reward: Any  # float64 [N]

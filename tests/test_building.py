@@ -1,0 +1,136 @@
+"""Models built and checked by compiled code are the models that the plain path builds, and complain as well."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from rlgrid import MDP, mdp
+
+
+def matrices_of(P):
+    """A matrices [S, S] in compressed rows whose entries are in disorder, with zeros and halves stored twice."""
+    result = []
+    rng = np.random.default_rng(5)
+    for a in range(P.shape[1]):
+        rows, columns = np.nonzero(P[:, a])
+        data = P[rows, a, columns]
+        twice = rng.random(data.size) < 0.3
+        rows, columns = np.concatenate([rows, rows[twice], rows]), np.concatenate([columns, columns[twice], columns])
+        data = np.concatenate([np.where(twice, data / 2, data), data[twice] / 2, np.zeros(twice.size)])
+        order = rng.permutation(data.size)
+        order = order[np.argsort(rows[order], kind="stable")]
+        starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=P.shape[0]))])
+        result.append(sp.csr_array((data[order], columns[order], starts), shape=(P.shape[0],) * 2))
+    return result
+
+
+def random_arrays(S=30, A=3, density=0.2, seed=0):
+    rng = np.random.default_rng(seed)
+    P = rng.integers(1, 9, (S, A, S)) * (rng.random((S, A, S)) < density)
+    P[:, :, 0] += P.sum(axis=2) == 0
+    return P / P.sum(axis=2, keepdims=True), rng
+
+
+def same(one, other):
+    for name in ("offsets", "next_state", "probability", "reward", "terminated", "start"):
+        mine, theirs = getattr(one, name), getattr(other, name)
+        assert mine.dtype == theirs.dtype, name
+        np.testing.assert_array_equal(mine, theirs, err_msg=name)
+        assert not mine.flags.writeable
+    assert one.reward_form == other.reward_form
+
+
+@pytest.mark.parametrize("form", ["s", "sa", "sas", "sparse"])
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("density", [0.2, 1.0])
+def test_compiled_and_plain_building_agree(monkeypatch, form, sparse, density):
+    P, rng = random_arrays(S=80 if density == 1.0 else 30, density=density)
+    S, A, _ = P.shape
+    R = {"s": rng.random(S), "sa": rng.random((S, A)), "sas": rng.random((S, A, S))}.get(form)
+    if R is None:
+        R = [sp.random_array((S, S), density=0.5, format="csr", rng=rng) for _ in range(A)]
+    terminal = np.zeros(S, bool)
+    terminal[[3, 7]] = True
+    if form == "s":
+        R[terminal] = 0.0
+    available = rng.random((S, A)) < 0.8
+    available[:, 0] = True
+    given = matrices_of(P) if sparse else P
+    kept = [matrix.copy() for matrix in given] if sparse else P.copy()
+    arguments = {"gamma": 0.9, "terminal": terminal, "available": available}
+    monkeypatch.setattr(mdp, "LARGE", 0)
+    compiled = MDP.from_arrays(given, R, **arguments)
+    monkeypatch.setattr(mdp, "LARGE", 1 << 40)
+    plain = MDP.from_arrays(given, R, **arguments)
+    if sparse:  # halves add up in another order
+        np.testing.assert_allclose(compiled.probability, plain.probability, 1e-15)
+        for matrix, before in zip(given, kept, strict=True):
+            np.testing.assert_array_equal(matrix.indices, before.indices)
+            np.testing.assert_array_equal(matrix.data, before.data)
+        for name in ("offsets", "next_state", "reward", "terminated"):
+            np.testing.assert_array_equal(getattr(compiled, name), getattr(plain, name))
+    else:
+        same(compiled, plain)
+    for s in range(S):
+        for a in range(A):
+            pairs = {to: (p, r, ends) for p, to, r, ends in compiled.P[s][a]}
+            if terminal[s]:
+                assert compiled.P[s][a] == [(1.0, s, 0.0, True)]
+                continue
+            assert list(pairs) == (np.flatnonzero(P[s, a]).tolist() if available[s, a] else [])
+            for to, (p, r, ends) in pairs.items():
+                assert p == pytest.approx(P[s, a, to], rel=1e-15)
+                if form == "sparse":
+                    assert r == R[a][s, to]
+                else:
+                    assert r == R[(s, a, to)[: R.ndim]]
+                assert ends == terminal[to]
+
+
+BREAKS = [
+    ("probability", 4, 0.25, r"state 1, action 0: the probabilities sum to 0.75"),
+    ("probability", 4, -0.5, r"state 1, action 0: probability -0.5 is not in \[0, 1\]"),
+    ("probability", 3, np.nan, r"state 0, action 1: probability nan is not in \[0, 1\]"),
+    ("reward", 7, np.inf, r"state 1, action 1: reward inf is not finite"),
+    ("next_state", 2, 2, r"state 0, action 1: next state 2 is not one of the states 0 to 1"),
+    ("next_state", 2, -1, r"state 0, action 1: next state -1 is not one of the states 0 to 1"),
+    ("next_state", 2, 2**32, r"state 0, action 1: next state 4294967296 is not one of the states 0 to 1"),
+]
+
+
+@pytest.mark.parametrize("large", [0, 1 << 40])
+@pytest.mark.parametrize(("what", "where", "value", "message"), BREAKS)
+def test_both_checks_name_the_culprit(monkeypatch, large, what, where, value, message):
+    arrays = {
+        "next_state": np.array([0, 1] * 4),
+        "probability": np.full(8, 0.5),
+        "reward": np.zeros(8),
+        "terminated": np.zeros(8, bool),
+    }
+    monkeypatch.setattr(mdp, "LARGE", large)
+    MDP(2, 2, [0, 2, 4, 6, 8], gamma=0.9, **arrays)
+    arrays[what][where] = value
+    with pytest.raises(ValueError, match=message):
+        MDP(2, 2, [0, 2, 4, 6, 8], gamma=0.9, **arrays)
+
+
+@pytest.mark.parametrize("large", [0, 1 << 40])
+def test_both_paths_name_an_action_without_outcomes_and_a_state_without_actions(monkeypatch, large):
+    monkeypatch.setattr(mdp, "LARGE", large)
+    P = np.zeros((2, 2, 2))
+    P[:, 0, 1] = 1.0
+    for given in (P, [sp.csr_array(P[:, a]) for a in range(2)]):
+        with pytest.raises(ValueError, match=r"state 0, action 1: the probabilities sum to 0"):
+            MDP.from_arrays(given, np.zeros(2), 0.9)
+        with pytest.raises(ValueError, match=r"state 1 has no available action"):
+            MDP.from_arrays(given, np.zeros(2), 0.9, available=np.array([[True, False], [False, False]]))
+
+
+def test_offsets_are_narrow_and_the_arrays_of_a_caller_stay_his_own():
+    next_state = np.zeros(1, np.int32)
+    model = MDP(1, 1, np.array([0, 1]), next_state, np.ones(1), np.zeros(1), np.zeros(1, bool), gamma=0.5)
+    assert model.offsets.dtype == np.int32
+    next_state[0] = 5
+    assert model.next_state[0] == 0
+    assert mdp.index_type(2**31 - 1) == np.int32
+    assert mdp.index_type(2**31) == np.int64
