@@ -141,9 +141,9 @@ def _look_up(rewards: Rewards | Sequence[Any], runs: Runs, ends: NDArray[np.bool
         return
     for a, matrix in enumerate(rewards):
         rows = _rows(_in_order(matrix))
-        in_pieces(
-            lambda first, last, a=a, rows=rows: look_up_rewards(
-                *rows, ends, a, num_actions, runs.offsets, runs.next_state, runs.reward, first, last
-            ),
-            ends.size,
-        )
+
+        def look_up(first: int, last: int, a: int = a, rows: tuple[Any, ...] = rows) -> None:
+            given = (*rows, ends, a, num_actions, runs.offsets, runs.next_state, runs.reward)
+            look_up_rewards(*given, first, last)
+
+        in_pieces(look_up, ends.size)

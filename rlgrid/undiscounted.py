@@ -267,7 +267,7 @@ def _select(mdp: MDP, graph: Graph, pairs: Bools) -> ExplicitArrays:
     keep = pairs[graph.pair]
     sizes = np.bincount(graph.pair[keep], minlength=graph.num_pairs)
     return mdp.arrays._replace(
-        offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(mdp.offsets.dtype),
         next_state=graph.to[keep].astype(np.int32),
         probability=graph.probability[keep],
         reward=graph.reward[keep],
