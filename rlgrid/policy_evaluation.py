@@ -14,12 +14,18 @@ hardly ever left.
 Undiscounted, the system is solved for the transient states alone. A closed class of states (a recurrent class) in
 which every expected reward is 0 is worth 0; one where all are <= 0 or all are >= 0 is worth -infinity or +infinity,
 and so is every state that may end there; any other has no defined value and is refused by name.
+
+The average reward a step (criterion="average"; Puterman 1994, section 8.2) has a gain g = P g and a bias h with
+h = r - g + P h. An ended episode earns 0 for ever. In a recurrent class g is what is earned from one visit of a chosen
+state to the next over the steps that this takes, both by the elimination above (Grassmann, Taksar & Heyman 1985); h is
+what is earned beyond g until that state is met, shifted to a mean of 0 under the stationary distribution. The states
+that are left for ever follow as values of a chain that ends in the classes.
 """
 
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,11 +45,19 @@ ELIMINATED = 400  # up to so many states are eliminated one by one, in at most s
 ELIMINATED_AT_WORST = 3_000  # up to so many where LU loses the digits,
 ELIMINATION_WORK = 4e8  # if so many products, a second or two, are enough
 REFINEMENTS = 10
+MIXING = 64  # steps of a chain after which a state that it visits often shows
 SMALL_ERROR = 1e-9  # an error below this share of the largest value is not worth a warning
 
 
 class SolverWarning(UserWarning):
     """A solution is less exact than was asked for."""
+
+
+class GainAndBias(NamedTuple):
+    """The average reward a step of a policy from each state, and what the state earns beyond it in the long run."""
+
+    gain: Floats  # [S]
+    bias: Floats  # [S], of mean 0 under the stationary distribution of each recurrent class
 
 
 def check_model(model: Any) -> None:
@@ -129,12 +143,15 @@ def chain_of(mdp: MDP, policy: NDArray[Any]) -> tuple[csr_array, Floats, Floats]
     return transitions, reward, ending
 
 
-def solve_chain(transitions: csr_array, ending: Floats, gamma: float, rewards: Floats) -> tuple[Floats, float]:
+def solve_chain(
+    transitions: csr_array, ending: Floats, gamma: float, rewards: Floats, *, eliminated: int | None = None
+) -> tuple[Floats, float]:
     """x = rewards + gamma transitions x of a chain that ends, for rewards [S, K], and a bound on the error.
 
     Args:
         transitions: [S, S], without what ends.
         ending: [S], the mass of each row that ends.
+        eliminated: up to so many states are eliminated at once (400 if None); more where sparse LU loses the digits.
 
     Returns:
         x [S, K], and 0.0 where it was found by elimination, else what is proven of max |x - exact| (inf: nothing).
@@ -146,7 +163,7 @@ def solve_chain(transitions: csr_array, ending: Floats, gamma: float, rewards: F
     elsewhere = others.row != others.col
     row, column, weight = others.row[elsewhere], others.col[elsewhere], gamma * others.data[elsewhere]
     slack = (1.0 - gamma) + gamma * ending
-    if S > ELIMINATED:
+    if (ELIMINATED if eliminated is None else eliminated) < S:
         x, error = _factorise(row, column, weight, slack, rewards)
         if S > ELIMINATED_AT_WORST or error <= SMALL_ERROR * np.abs(x).max():
             return x, error
@@ -218,9 +235,34 @@ def _factorise(
     return x[:, :-1], error if np.isfinite(error) else np.inf
 
 
+@overload
 def policy_values(
-    model: MDP | GridModel, policy: ArrayLike, gamma: float | None = None, horizon: int | None = None
-) -> Floats:
+    model: MDP | GridModel,
+    policy: ArrayLike,
+    gamma: float | None = None,
+    horizon: int | None = None,
+    criterion: Literal["discounted"] = "discounted",
+) -> Floats: ...
+
+
+@overload
+def policy_values(
+    model: MDP | GridModel,
+    policy: ArrayLike,
+    gamma: None = None,
+    horizon: None = None,
+    *,
+    criterion: Literal["average"],
+) -> GainAndBias: ...
+
+
+def policy_values(
+    model: MDP | GridModel,
+    policy: ArrayLike,
+    gamma: float | None = None,
+    horizon: int | None = None,
+    criterion: str = "discounted",
+) -> Floats | GainAndBias:
     """The exact value of a policy in every state.
 
     Args:
@@ -229,15 +271,33 @@ def policy_values(
             [T, S, A]: what is done after t steps.
         gamma: the discount factor; the model's if None.
         horizon: the number of steps after which all is over, or None.
+        criterion: "discounted" (which includes gamma = 1), or "average" for the average reward a step, in which
+            neither gamma nor a horizon has a part.
 
     Returns:
-        float64 [S]; with a horizon T [T + 1, S], values[t] the value when t steps have passed (values[0] is the value
-        of the whole horizon, values[T] is 0). At gamma = 1 -inf or +inf where rewards of one sign go on for ever.
+        `GainAndBias` with criterion="average": the gain and the bias, each float64 [S], also of policies with several
+        recurrent classes.
+        Otherwise float64 [S]; with a horizon T [T + 1, S], values[t] the value when t steps have passed (values[0] is
+        the value of the whole horizon, values[T] is 0). At gamma = 1 -inf or +inf where rewards of one sign go on for
+        ever.
 
     Raises:
         ValueError, TypeError: naming the state whose action or probabilities are wrong, or whose value is not defined.
     """
     check_model(model)
+    if criterion == "average":
+        check_average(gamma, horizon)
+        found, doubt = gain_and_bias(*chain_of(model.to_mdp(), check_policy(model, policy)))
+        if doubt > SMALL_ERROR:
+            warnings.warn(
+                "policy_values: the policy needs so many steps to settle that its gain and bias may be off by a share "
+                f"of {doubt:.3g}",
+                SolverWarning,
+                stacklevel=2,
+            )
+        return found
+    if criterion != "discounted":
+        raise ValueError(f'criterion must be "discounted" or "average", not {criterion!r}')
     gamma = check_gamma(model.gamma if gamma is None else gamma)
     steps = check_horizon(horizon)
     own_steps = (
@@ -274,6 +334,14 @@ def evaluate(mdp: MDP, policy: NDArray[Any], gamma: float) -> tuple[Floats, floa
     return _undiscounted_values(mdp, policy, transitions, reward, ending)
 
 
+def check_average(gamma: float | None, horizon: int | None) -> None:
+    """Raise ValueError for what has no part in the average reward."""
+    if gamma is not None:
+        raise ValueError('criterion="average" and gamma exclude each other: the average reward is not discounted')
+    if horizon is not None:
+        raise ValueError('criterion="average" and horizon exclude each other: the average is over steps without end')
+
+
 def check_horizon(horizon: int | None) -> int | None:
     """``horizon`` as an int >= 0 or None, or an error that says what was wrong."""
     if horizon is None:
@@ -289,12 +357,8 @@ def _undiscounted_values(
     mdp: MDP, policy: NDArray[Any], transitions: csr_array, reward: Floats, ending: Floats
 ) -> tuple[Floats, float]:
     S = mdp.num_states
-    count, label = connected_components(transitions, directed=True, connection="strong")
-    source = np.repeat(np.arange(S), np.diff(transitions.indptr))
-    leaks = np.zeros(count, np.bool_)
-    leaks[label[ending > 0]] = True
-    leaks[label[source[label[source] != label[transitions.indices]]]] = True
-    recurrent = ~leaks[label]
+    label, recurrent = recurrent_classes(transitions, ending)
+    count = int(label.max(initial=-1)) + 1
     sign = _reward_signs(mdp, policy, np.flatnonzero(recurrent))
     gains, costs = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
     gains[label[sign > 0]] = True
@@ -323,6 +387,71 @@ def _undiscounted_values(
     solved, error = solve_chain(inner, ending[finite], 1.0, reward[finite, None])
     values[finite] = solved[:, 0]
     return values, error
+
+
+def recurrent_classes(transitions: csr_array, ending: Floats) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """The strongly connected class of each state [S], and whether that class is never left [S]."""
+    count, label = connected_components(transitions, directed=True, connection="strong")
+    source = np.repeat(np.arange(label.size), np.diff(transitions.indptr))
+    leaks = np.zeros(count, np.bool_)
+    leaks[label[ending > 0]] = True
+    leaks[label[source[label[source] != label[transitions.indices]]]] = True
+    return label, ~leaks[label]
+
+
+def gain_and_bias(transitions: csr_array, reward: Floats, ending: Floats) -> tuple[GainAndBias, float]:
+    """Gain and bias of a chain as `chain_of` gives it, and the share by which they may be off (0.0: eliminated)."""
+    S = reward.size
+    label, recurrent = recurrent_classes(transitions, ending)
+    gain, bias = np.zeros(S), np.zeros(S)
+    doubts = [0.0]
+
+    def until(states: NDArray[Any], leaves: Floats, earned: Floats) -> Floats:
+        """What is earned [len(states), K] from each of some states until they are left."""
+        x, error = solve_chain(csr_array(transitions[states][:, states]), leaves, 1.0, earned)
+        if error > 0.0:
+            doubts.append(error / max(float(np.abs(x).max()), 1e-300))
+        return x
+
+    states = np.flatnonzero(recurrent)
+    if states.size:
+        _, of_class = np.unique(label[states], return_inverse=True)
+        share = np.full(states.size, 1.0)
+        inner = csr_array(transitions[states][:, states].T)
+        for _ in range(MIXING):
+            share = 0.5 * (share + inner @ share)
+        order = np.lexsort((-share, of_class))
+        chosen = order[np.flatnonzero(np.diff(of_class[order], prepend=-1))]  # of each class, one often visited
+        aims = states[chosen]
+        others = np.ones(S, np.bool_)
+        others[aims] = False
+        rest = np.flatnonzero(recurrent & others)
+        leaves: Floats = transitions[rest] @ (~others).astype(np.float64)
+        from_aims = transitions[aims]
+
+        def around(each: Floats, onward: Floats) -> Floats:
+            """What is collected from one visit of a class's chosen state to the next, [classes]."""
+            everywhere = np.zeros(S)
+            everywhere[rest] = onward
+            result: Floats = each[aims] + from_aims @ everywhere
+            return result
+
+        one_each = np.ones(S)
+        sums = until(rest, leaves, np.column_stack([reward[rest], one_each[rest]]))
+        length = around(one_each, sums[:, 1])
+        gain[states] = (around(reward, sums[:, 0]) / length)[of_class]
+        bias[rest] = until(rest, leaves, (reward - gain)[rest, None])[:, 0]
+        mean = around(bias, until(rest, leaves, bias[rest, None])[:, 0]) / length
+        bias[states] -= mean[of_class]
+    passing = np.flatnonzero(~recurrent)
+    if passing.size:
+        rows = transitions[passing]
+        leaves = ending[passing] + rows @ recurrent.astype(np.float64)
+        outlook = np.append(gain[states], 0.0) if (ending[passing] > 0).any() else gain[states]
+        expected = until(passing, leaves, (rows @ gain)[:, None])[:, 0]
+        gain[passing] = np.clip(expected, outlook.min(), outlook.max())
+        bias[passing] = until(passing, leaves, (reward[passing] - gain[passing] + rows @ bias)[:, None])[:, 0]
+    return GainAndBias(gain, bias), max(doubts)
 
 
 def _reward_signs(mdp: MDP, policy: NDArray[Any], states: NDArray[np.int64]) -> NDArray[np.int8]:

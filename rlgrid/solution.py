@@ -184,7 +184,8 @@ class Solution:
 
 def _relative_q(model: MDP | GridModel, solution: Solution) -> Floats:
     """r + P h - g of every pair (Puterman 1994, eq. 8.4.2), an ended episode being worth h = 0."""
-    assert solution.gain is not None and solution.gain_lower is not None
+    assert solution.gain is not None
+    assert solution.gain_lower is not None
     q = Problem.plain(model, 1.0).q_values(solution.values) - solution.gain
     if solution.gain_lower > 0.0:  # to end is to lose the gain for ever
         mdp = model.to_mdp()
