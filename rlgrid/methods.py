@@ -3,6 +3,12 @@
     value_iteration        V_{i+1} = T V_i                                    Bellman (1957); Sutton & Barto, eq. 4.10
     gauss_seidel           the same in place, each action's own loop solved for        Puterman 1994, section 6.3.3
 
+    prioritized_sweeping   single states, the one with the greatest residual first             Moore & Atkeson 1993
+    topological            strongly connected components, one after the other      Dai, Mausam, Weld & Goldsmith 2011
+
+and those that keep a policy (`rlgrid.policy_iteration`): modified_policy_iteration, policy_iteration,
+krylov_policy_iteration, shortest_path.
+
 The order of sweeps in place is "alternating" (the order of the states and against it, in turn), "forward",
 "backward", "distance" (breadth first from where episodes end, against the transitions: the order in which news
 travels, so that one sweep carries it as far as it goes) or a permutation of the states.
@@ -13,11 +19,19 @@ proven elsewhere (`rlgrid.certificate`), so a method may round as it likes, and 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rlgrid.policy_iteration import (
+    KrylovPolicyIteration,
+    ModifiedPolicyIteration,
+    PolicyIteration,
+    ShortestPath,
+    check_deterministic,
+)
 from rlgrid.problem import Problem
 from rlgrid.reduced import Reduced, explicit_arrays
 
@@ -28,7 +42,17 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-METHODS = ("auto", "value_iteration", "gauss_seidel")
+METHODS = (
+    "auto",
+    "value_iteration",
+    "gauss_seidel",
+    "prioritized_sweeping",
+    "topological",
+    "modified_policy_iteration",
+    "policy_iteration",
+    "krylov_policy_iteration",
+    "shortest_path",
+)
 
 
 class Method(Protocol):
@@ -59,11 +83,19 @@ def method_of(name: str, problem: Problem, model: MDP | GridModel, sweep_order: 
         raise ValueError(f"method must be one of {', '.join(METHODS)}, not {name!r}")
     if name == "value_iteration":
         return ValueIteration(problem)
-    if isinstance(sweep_order, str) and sweep_order == "auto":
-        sweep_order = "distance" if problem.explicit else "alternating"
-    if isinstance(sweep_order, str) and sweep_order == "alternating":
-        return GaussSeidel(problem)
-    return OrderedGaussSeidel(Reduced.of(problem, explicit_arrays(problem, model), sweep_order))
+    if name in ("auto", "gauss_seidel"):
+        if isinstance(sweep_order, str) and sweep_order == "auto":
+            sweep_order = "distance" if problem.explicit else "alternating"
+        if isinstance(sweep_order, str) and sweep_order == "alternating":
+            return GaussSeidel(problem)
+        return OrderedGaussSeidel(Reduced.of(problem, explicit_arrays(problem, model), sweep_order))
+    arrays = explicit_arrays(problem, model)
+    if name == "shortest_path":
+        check_deterministic(model, arrays)
+    if isinstance(sweep_order, str) and sweep_order in ("auto", "alternating"):
+        sweep_order = "distance"
+    form = Reduced.of(problem, arrays, sweep_order, by_component=name == "topological")
+    return KINDS[name](form)
 
 
 class _InSweeps:
@@ -134,3 +166,110 @@ class OrderedGaussSeidel:
         self.sweeps += int(made)
         self.backups += int(made) * self.form.pairs
         return history[:made]
+
+
+class PrioritizedSweeping:
+    """Backups of single states, the one with the greatest priority first; a sweep is as many as there are states.
+
+    A priority is at least the Bellman residual of its state (`rlgrid.kernels.prioritized`), so nothing starves: the
+    method ends only when no residual is above ``enough`` / 2, and the spread that it returns is twice the greatest
+    priority, which is at least the spread of the next sweep over all states.
+    """
+
+    name = "prioritized_sweeping"
+
+    def __init__(self, form: Reduced) -> None:
+        self.form = form
+        self.backups = self.sweeps = 0
+        self._priority = np.zeros(form.nodes)
+        self._last: Floats | None = None  # where the last run ended
+
+    def run(self, values: Floats, limit: int, enough: float) -> Floats:
+        from rlgrid.kernels.prioritized import prioritized
+        from rlgrid.kernels.reduced import residuals
+
+        form = self.form
+        v = form.gather(values)
+        if self._last is None or not np.array_equal(v, self._last):
+            residuals(*form.arrays, v, self._priority)
+            np.abs(self._priority, out=self._priority)
+            self.backups += form.pairs
+        history, backups = np.zeros(limit), np.zeros(1, np.int64)
+        made = prioritized(*form.arrays, *form.edges, v, self._priority, limit, enough, history, backups)
+        form.scatter(v, values)
+        self._last = v
+        self.sweeps += int(made)
+        self.backups += int(backups[0])
+        return history[:made]
+
+
+class Topological:
+    """Strongly connected components of the transitions, those that others lead to first, each solved before the next.
+
+    After one sweep over all states every component is swept to and fro until its spread is at most half of what is
+    enough; states in no cycle take one backup each. Then the residual is measured, and where it is not small enough,
+    a next pass is four times as strict. A sweep is as many backups as there are states; while a pass is under way its
+    spread is that of the last measurement.
+    """
+
+    name = "topological"
+
+    def __init__(self, form: Reduced) -> None:
+        self.form = form
+        self.backups = self.sweeps = 0
+        self._at = -1  # the component that comes next; -1 between passes
+        self._strict = np.inf  # the spread to which components are swept
+        self._spread = np.inf
+        self._last: Floats | None = None
+
+    def run(self, values: Floats, limit: int, enough: float) -> Floats:
+        from rlgrid.kernels.reduced import run_components, sweep
+
+        form = self.form
+        v = form.gather(values)
+        if self._last is None or not np.array_equal(v, self._last):
+            self._at = -1
+        history = np.zeros(limit)
+        made = 0
+        while made < limit:
+            if self._at < 0:
+                low, high = sweep(*form.arrays, v, 0, form.nodes, False)
+                self.backups += form.pairs
+                self._spread = high - low
+                self._strict = min(0.5 * enough, 0.25 * self._strict)
+                self._at = 0
+            else:
+                self._at, _, pairs = run_components(
+                    *form.arrays, form.starts, v, self._at, self._strict, max(1, form.nodes)
+                )
+                self.backups += int(pairs)
+                if self._at == form.starts.size - 1:
+                    self._spread = self._measure(v)
+                    self._at = -1
+            history[made] = self._spread
+            made += 1
+            if not self._spread > enough:
+                self._at = -1
+                break
+        form.scatter(v, values)
+        self._last = v
+        self.sweeps += made
+        return history[:made]
+
+    def _measure(self, v: Floats) -> float:
+        from rlgrid.kernels.reduced import residuals
+
+        change = np.empty_like(v)
+        residuals(*self.form.arrays, v, change)
+        self.backups += self.form.pairs
+        return float(change.max(initial=0.0) - change.min(initial=0.0))
+
+
+KINDS: dict[str, Callable[[Reduced], Method]] = {
+    "prioritized_sweeping": PrioritizedSweeping,
+    "topological": Topological,
+    "modified_policy_iteration": ModifiedPolicyIteration,
+    "policy_iteration": PolicyIteration,
+    "krylov_policy_iteration": KrylovPolicyIteration,
+    "shortest_path": ShortestPath,
+}

@@ -395,3 +395,186 @@ def chain(offsets, to, weight, choice):
             weights[at] = weight[k]
             at += 1
     return starts, heads, weights
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def run_components(first_pair, offsets, to, weight, reward, starts, v, at, enough, budget):
+    """Solve components one after the other by sweeps in place, from the one numbered ``at``, with so many backups.
+
+    A component of one node takes one backup, any other is swept to and fro until the spread of a sweep is at most
+    ``enough``. Returns (the component to go on with, backups of nodes, backups of pairs).
+    """
+    used = 0
+    pairs = 0
+    while at < starts.size - 1:
+        first = starts[at]
+        last = starts[at + 1]
+        turn = 0
+        while True:
+            if used >= budget:
+                return at, used, pairs
+            low, high = sweep(first_pair, offsets, to, weight, reward, v, first, last, turn % 2 == 1)
+            turn += 1
+            used += last - first
+            pairs += first_pair[last] - first_pair[first]
+            if last == first + 1 or not high - low > enough:
+                break
+        at += 1
+    return at, used, pairs
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def follow_paths(offsets, to, weight, reward, leak, choice, v):
+    """The exact value of a policy under which every node has one successor or none; False where a path never ends.
+
+    Paths end at a node without successor or run into a cycle, on which v = (rewards of a round) / (1 - weights of a
+    round), where 1 - w1 w2 w3 = leak1 + w1 leak2 + w1 w2 leak3 loses no digits.
+    """
+    n = v.size
+    state = np.zeros(n, np.int8)  # 0 new, 1 on the present path, 2 done
+    path = np.empty(n, np.int64)
+    for root in range(n):
+        if state[root] != 0:
+            continue
+        length = 0
+        i = root
+        while state[i] == 0:
+            state[i] = 1
+            path[length] = i
+            length += 1
+            j = choice[i]
+            if offsets[j] == offsets[j + 1]:
+                break
+            i = to[offsets[j]]
+        last = choice[path[length - 1]]
+        if offsets[last] < offsets[last + 1] and state[i] == 1:  # a cycle through i
+            total = 0.0
+            product = 1.0
+            lost = 0.0
+            k = i
+            while True:
+                j = choice[k]
+                total += product * reward[j]
+                lost += product * leak[j]
+                product *= weight[offsets[j]]
+                k = to[offsets[j]]
+                if k == i:
+                    break
+            if not lost > 0.0:
+                return False
+            v[i] = total / lost
+            state[i] = 2
+        while length > 0:
+            length -= 1
+            k = path[length]
+            if state[k] != 2:
+                j = choice[k]
+                q = reward[j]
+                if offsets[j] < offsets[j + 1]:
+                    q += weight[offsets[j]] * v[to[offsets[j]]]
+                v[k] = q
+                state[k] = 2
+    return True
+
+
+# --- a linear system under a policy ---------------------------------------------------------------------------------
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _apply(starts, to, weight, x, y):
+    """y = (I - W) x."""
+    for i in range(x.size):
+        total = x[i]
+        for k in range(starts[i], starts[i + 1]):
+            total -= weight[k] * x[to[k]]
+        y[i] = total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _precondition(starts, to, weight, x, y):
+    """y = (I - U)^-1 (I - L)^-1 x, L and U what leads to lower and to higher numbers: symmetric Gauss-Seidel."""
+    n = x.size
+    for i in range(n):
+        total = x[i]
+        for k in range(starts[i], starts[i + 1]):
+            if to[k] < i:
+                total += weight[k] * y[to[k]]
+        y[i] = total
+    for m in range(n):
+        i = n - 1 - m
+        total = y[i]
+        for k in range(starts[i], starts[i + 1]):
+            if to[k] > i:
+                total += weight[k] * y[to[k]]
+        y[i] = total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _dot(x, y):
+    total = 0.0
+    for i in range(x.size):
+        total += x[i] * y[i]
+    return total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _greatest(x):
+    most = 0.0
+    for i in range(x.size):
+        most = max(most, abs(x[i]))
+    return most
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def bicgstab(starts, to, weight, right, x, enough, limit):
+    """x towards (I - W) x = right by BiCGSTAB (van der Vorst 1992), preconditioned from the right by symmetric
+    Gauss-Seidel; x becomes the best iterate. Ends when max |residual| <= ``enough``, after ``limit`` rounds or where
+    the recurrences break down. Returns (max |residual| as the recurrence has it, rounds)."""
+    n = x.size
+    r = np.empty(n)
+    _apply(starts, to, weight, x, r)
+    for i in range(n):
+        r[i] = right[i] - r[i]
+    shadow = r.copy()
+    p = r.copy()
+    p_hat = np.empty(n)
+    s_hat = np.empty(n)
+    u = np.empty(n)
+    t = np.empty(n)
+    rho = _dot(shadow, r)
+    best = x.copy()
+    least = _greatest(r)
+    rounds = 0
+    while least > enough and rounds < limit:
+        rounds += 1
+        _precondition(starts, to, weight, p, p_hat)
+        _apply(starts, to, weight, p_hat, u)
+        alpha = rho / _dot(shadow, u)
+        if not math.isfinite(alpha):
+            break
+        for i in range(n):
+            r[i] -= alpha * u[i]
+        _precondition(starts, to, weight, r, s_hat)
+        _apply(starts, to, weight, s_hat, t)
+        size = _dot(t, t)
+        omega = _dot(t, r) / size if size > 0.0 else 0.0
+        for i in range(n):
+            x[i] += alpha * p_hat[i] + omega * s_hat[i]
+            r[i] -= omega * t[i]
+        now = _greatest(r)
+        if not math.isfinite(now):
+            break
+        if now < least:
+            least = now
+            for i in range(n):
+                best[i] = x[i]
+        following = _dot(shadow, r)
+        beta = following / rho * (alpha / omega)
+        rho = following
+        if not math.isfinite(beta) or omega == 0.0:
+            break
+        for i in range(n):
+            p[i] = r[i] + beta * (p[i] - omega * u[i])
+    for i in range(n):
+        x[i] = best[i]
+    return least, rounds

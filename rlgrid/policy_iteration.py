@@ -1,0 +1,289 @@
+"""Methods that keep a policy: make it greedy, find out what it is worth, and so on.
+
+    modified_policy_iteration   some sweeps of the policy alone         Puterman & Shin 1978; Puterman 1994, section 6.5
+    policy_iteration            its exact value                         Howard 1960; Puterman 1994, section 6.4
+    krylov_policy_iteration     BiCGSTAB to a share of the residual     Gargiani et al. 2024 (inexact policy iteration)
+    shortest_path               every action has one outcome: Dijkstra 1959, and the exact value of paths and cycles
+
+All work on the reduced form (`rlgrid.reduced`), where groups of gamma = 1 are nodes. A policy is made greedy in place,
+in the order of the nodes: each choice sees the values that earlier choices of the same sweep gave, so that news
+travels far in one iteration.
+
+Why exact evaluation ends. Let pi be a policy, v = V^pi, and let the sweep in place give u and pi', where a choice
+changes only for a q that is greater by more than ``slack``, and slack is more than twice the error of v and of q. Then
+v <= u (up to less than the slack, which the strict inequality absorbs), T_pi' u >= u, hence V^pi' >= u >= V^pi, and in
+a state whose choice changed V^pi' > V^pi. So no policy comes back, and there are finitely many. Ties keep the old
+action. A policy that is proper at gamma = 1 stays proper: in a recurrent class of pi' the mean reward would be at
+least the mean of u - P u, which is 0, and more if a choice had changed there; but staying in any class of the reduced
+form costs. When no choice changes, sweeps in place over all actions take care of what is within the slack.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from rlgrid.policy_evaluation import solve_chain
+from rlgrid.problem import TIE, magnitude
+from rlgrid.reduced import Reduced
+
+if TYPE_CHECKING:
+    from rlgrid.gridmodel import GridModel
+    from rlgrid.kernels.model import ExplicitArrays
+    from rlgrid.mdp import MDP
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+EVALUATION_SWEEPS = 40  # at most, between two improvements of modified policy iteration
+FORCING = 0.1  # the share of the residual to which a policy is evaluated where that is done inexactly
+ELIMINATED = 60  # up to so many nodes a policy is evaluated by elimination
+FACTORISED = 200_000  # up to so many by sparse factors, and by BiCGSTAB beyond
+KRYLOV_ROUNDS = 200  # of BiCGSTAB for one policy, at most
+STUBBORN = 100  # iterations without progress after which policies are given up for plain sweeps
+
+
+class _Policies:
+    """What methods with a policy share: the choice of each node, and sweeps once no choice changes any more."""
+
+    name = ""
+
+    def __init__(self, form: Reduced) -> None:
+        self.form = form
+        self.backups = self.sweeps = 0
+        self.settled = False  # whether only sweeps are left to do
+        self.choice: Ints = np.full(form.nodes, -1)
+        self._last: Floats | None = None
+
+    def run(self, values: Floats, limit: int, enough: float) -> Floats:
+        from rlgrid.kernels.reduced import run_in_place
+
+        form = self.form
+        v = form.gather(values)
+        if self._last is None or not np.array_equal(v, self._last):
+            self._begin(v)
+        history = np.zeros(limit)
+        made = 0
+        while made < limit and not self.settled:
+            history[made] = self._iterate(v, enough)
+            self.backups += form.pairs
+            made += 1
+            if not history[made - 1] > enough:
+                break
+        if made < limit and (made == 0 or history[made - 1] > enough):
+            more = run_in_place(*form.arrays, v, True, self.sweeps, limit - made, enough, history[made:])
+            self.backups += int(more) * form.pairs
+            made += int(more)
+        form.scatter(v, values)
+        self._last = v
+        self.sweeps += made
+        return history[:made]
+
+    def _begin(self, v: Floats) -> None:
+        """Choose greedily, and at gamma = 1 so that every episode may end."""
+        self.settled = False
+        self.choice[:] = -1
+        self._improve(v.copy(), 0.0)
+        if self.form.problem.undiscounted is not None:
+            self._make_proper()
+
+    def _make_proper(self) -> None:
+        """Change the choice where the end cannot be reached for one that leads nearer to it, breadth first.
+
+        Every node then has a path to the end of positive probability, and so each policy is proper: nodes that had one
+        keep it (all nodes on it had one too), and any other has a step to a node found before it.
+        """
+        from rlgrid.kernels.reduced import nearer, outwards, reaches_end
+
+        form = self.form
+        starts, tails, _ = form.edges
+        reached = reaches_end(form.offsets, form.to, form.leak, self.choice, starts, tails)
+        if reached.all():
+            return
+        order = outwards(form.first_pair, form.ends, starts, tails, np.arange(form.nodes))
+        rank = np.empty(form.nodes, np.int64)
+        rank[order] = np.arange(form.nodes)
+        ending = np.empty(form.nodes, np.int64)
+        nearer(form.first_pair, form.offsets, form.to, form.leak, rank, ending)
+        self.choice = np.where(reached, self.choice, ending)
+
+    def _proper(self) -> bool:
+        from rlgrid.kernels.reduced import reaches_end
+
+        form = self.form
+        if form.problem.undiscounted is None:
+            return True
+        starts, tails, _ = form.edges
+        return bool(reaches_end(form.offsets, form.to, form.leak, self.choice, starts, tails).all())
+
+    def _improve(self, v: Floats, slack: float) -> tuple[float, int]:
+        from rlgrid.kernels.reduced import improve
+
+        low, high, changed = improve(*self.form.arrays, v, self.choice, slack)
+        return float(high - low), int(changed)
+
+    def _iterate(self, v: Floats, enough: float) -> float:
+        """One iteration; the spread of changes of its improvement."""
+        raise NotImplementedError
+
+
+class ModifiedPolicyIteration(_Policies):
+    """Greedy in place, then sweeps of the policy alone until they change a tenth as much.
+
+    At gamma = 1 and where progress stops, plain sweeps take over, which converge from anywhere.
+    """
+
+    name = "modified_policy_iteration"
+
+    def __init__(self, form: Reduced) -> None:
+        super().__init__(form)
+        self._least, self._without = np.inf, 0
+
+    def _iterate(self, v: Floats, enough: float) -> float:
+        from rlgrid.kernels.reduced import sweep_chosen
+
+        spread, _ = self._improve(v, 0.0)
+        self._without = 0 if spread < 0.9 * self._least else self._without + 1
+        self._least = min(self._least, spread)
+        if self._without > STUBBORN:
+            self.settled = True
+        if not spread > enough or self.settled:
+            return spread
+        form = self.form
+        for n in range(EVALUATION_SWEEPS):
+            low, high = sweep_chosen(form.offsets, form.to, form.weight, form.reward, self.choice, v, n % 2 == 1)
+            self.backups += form.nodes
+            if not high - low > FORCING * max(spread, enough):
+                break
+        return spread
+
+
+class PolicyIteration(_Policies):
+    """Howard's: the exact value of the policy, then a better one; see the module's text for why it ends."""
+
+    name = "policy_iteration"
+
+    def _iterate(self, v: Floats, enough: float) -> float:
+        error = self._evaluate(v)
+        self.backups += self.form.nodes
+        if not np.isfinite(error):
+            self.settled = True
+        slack = TIE * magnitude(v) + 2.0 * error if np.isfinite(error) else np.inf
+        spread, changed = self._improve(v, slack)
+        if changed == 0 or not self._proper():
+            self.settled = True
+        return spread
+
+    def _evaluate(self, v: Floats) -> float:
+        """v becomes the value of the policy; how far it may be from it (inf, and v as it was, where that failed)."""
+        from rlgrid.kernels.reduced import bicgstab, chain
+
+        form = self.form
+        starts, to, weight = chain(form.offsets, form.to, form.weight, self.choice)
+        reward, leak = form.reward[self.choice], form.leak[self.choice]
+        if form.nodes > FACTORISED:
+            x = v.copy()
+            rest, _ = bicgstab(starts, to, weight, reward, x, 0.01 * TIE * magnitude(reward), KRYLOV_ROUNDS)
+            error = float(rest) / float(leak.min()) if leak.min() > 0.0 else TIE * magnitude(x)
+        else:
+            transitions = csr_array((weight, to, starts), shape=(form.nodes, form.nodes))
+            solved, error = solve_chain(transitions, leak, 1.0, reward[:, None], eliminated=ELIMINATED)
+            x = solved[:, 0]
+        if not (np.isfinite(x).all() and np.isfinite(error)):
+            return np.inf
+        v[:] = x
+        return error
+
+
+class KrylovPolicyIteration(_Policies):
+    """The value of the policy by BiCGSTAB, only as exact as the present residual makes worth while.
+
+    Where an iteration does not bring the residual down, the policy is evaluated by sweeps instead, and after many such
+    iterations sweeps over all actions take over.
+    """
+
+    name = "krylov_policy_iteration"
+
+    def __init__(self, form: Reduced) -> None:
+        super().__init__(form)
+        self._least, self._without = np.inf, 0
+
+    def _iterate(self, v: Floats, enough: float) -> float:
+        from rlgrid.kernels.reduced import bicgstab, chain, sweep_chosen
+
+        form = self.form
+        spread, changed = self._improve(v, 0.0)
+        self._without = 0 if spread < 0.9 * self._least else self._without + 1
+        self._least = min(self._least, spread)
+        if self._without > STUBBORN:
+            self.settled = True
+        if not spread > enough or self.settled:
+            return spread
+        wanted = FORCING * max(spread, enough)
+        if changed and self.form.problem.undiscounted is not None and not self._proper():
+            self._make_proper()
+        starts, to, weight = chain(form.offsets, form.to, form.weight, self.choice)
+        reward = form.reward[self.choice]
+        x = v.copy()
+        rest, rounds = bicgstab(starts, to, weight, reward, x, wanted, KRYLOV_ROUNDS)
+        self.backups += (6 * int(rounds) + 1) * form.nodes
+        if rest <= wanted and np.isfinite(x).all():
+            v[:] = x
+            return spread
+        for n in range(EVALUATION_SWEEPS):
+            low, high = sweep_chosen(form.offsets, form.to, form.weight, form.reward, self.choice, v, n % 2 == 1)
+            self.backups += form.nodes
+            if not high - low > wanted:
+                break
+        return spread
+
+
+class ShortestPath(_Policies):
+    """Every action has one outcome: best paths by Dijkstra, then policy iteration with values exact in linear time.
+
+    Where no reward is above 0 and gamma = 1, Dijkstra's labels are the answer. Discounting, rewards and cycles that pay
+    are taken care of by the iterations, each of which costs a sweep and a walk along every path.
+    """
+
+    name = "shortest_path"
+
+    def _begin(self, v: Floats) -> None:
+        from rlgrid.kernels.prioritized import labels
+
+        form = self.form
+        self.settled = False
+        starts, tails, _ = form.edges
+        labels(*form.arrays, starts, tails, v, self.choice)
+        self.backups += form.pairs
+
+    def _iterate(self, v: Floats, enough: float) -> float:
+        from rlgrid.kernels.reduced import follow_paths
+
+        form = self.form
+        spread, changed = self._improve(v, TIE * magnitude(v))
+        if changed == 0 or not self._proper():
+            self.settled = True
+        elif follow_paths(form.offsets, form.to, form.weight, form.reward, form.leak, self.choice, v):
+            self.backups += form.nodes
+        else:
+            self.settled = True
+        return spread
+
+
+def check_deterministic(model: MDP | GridModel, m: ExplicitArrays) -> None:
+    """Raise ValueError, naming a state and an action, where an action has more than one possible outcome."""
+    possible = np.concatenate([[0], np.cumsum(m.probability > 0)])
+    wrong = np.flatnonzero(possible[m.offsets[1:]] - possible[m.offsets[:-1]] > 1)
+    if wrong.size:
+        state, action = divmod(int(wrong[0]), m.num_actions)
+        where = f"state {state}"
+        shape = getattr(model, "shape", None)
+        if shape is not None:
+            where += f" (row {state // shape[1]}, column {state % shape[1]})"
+        raise ValueError(
+            f'method="shortest_path" is for deterministic models, but {where}, action {action} has several outcomes. '
+            'Use "gauss_seidel", "policy_iteration" or "auto"'
+        )
