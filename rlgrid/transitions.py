@@ -37,6 +37,8 @@ class Rewards(NamedTuple):
     by_next: int
 
 
+Rows = tuple[NDArray[Any], NDArray[np.int32], NDArray[np.float64]]  # starts [S + 1], columns, data
+
 NO_REWARDS = Rewards(np.zeros(1), 0, 0, 0)
 
 
@@ -78,7 +80,7 @@ def from_dense(
     return runs
 
 
-def _rows(matrix: Any) -> tuple[NDArray[Any], NDArray[np.int32], NDArray[np.float64]]:
+def _rows(matrix: Any) -> Rows:
     return (
         matrix.indptr.astype(np.int64, copy=False),
         matrix.indices.astype(np.int32, copy=False),
@@ -142,8 +144,8 @@ def _look_up(rewards: Rewards | Sequence[Any], runs: Runs, ends: NDArray[np.bool
     for a, matrix in enumerate(rewards):
         rows = _rows(_in_order(matrix))
 
-        def look_up(first: int, last: int, a: int = a, rows: tuple[Any, ...] = rows) -> None:
-            given = (*rows, ends, a, num_actions, runs.offsets, runs.next_state, runs.reward)
-            look_up_rewards(*given, first, last)
+        def look_up(first: int, last: int, a: int = a, rows: Rows = rows) -> None:
+            given = (ends, a, num_actions, runs.offsets, runs.next_state, runs.reward, first, last)
+            look_up_rewards(rows[0], rows[1], rows[2], *given)
 
         in_pieces(look_up, ends.size)
