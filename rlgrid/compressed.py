@@ -28,37 +28,37 @@ def offsets_of(sizes: NDArray[Any]) -> NDArray[Any]:
 
 
 def compressed(model: ExplicitArrays) -> CompressedArrays:
-    """What sweeps need of an explicit model: expected rewards, and the outcomes that go on, weighed."""
-    from rlgrid.kernels.compressed import CompressedArrays, compress, count_continuing
+    """What sweeps need of an explicit model: expected rewards, and the outcomes that go on, weighed.
+
+    Where all outcomes go on with probabilities that add up to 1, the model's own arrays are taken, not copied.
+    """
+    from rlgrid.kernels.compressed import CompressedArrays, compress, measure
 
     pairs = model.num_states * model.num_actions
     sizes = np.empty(pairs, np.int32)
-    in_pieces(
-        lambda first, last: count_continuing(model.offsets, model.probability, model.terminated, sizes, first, last),
-        pairs,
+    mass, reward, moving = (np.empty(pairs) for _ in range(3))
+    given = model.offsets, model.next_state, model.probability, model.reward, model.terminated
+
+    def look(first: int, last: int) -> bool:
+        return bool(measure(model.num_actions, *given, sizes, mass, reward, moving, first, last))
+
+    offsets, next_state, weight = model.offsets, model.next_state, model.probability
+    if not all(in_pieces(look, pairs)):
+        offsets = offsets_of(sizes)
+        next_state, weight = np.empty(offsets[-1], np.int32), np.empty(offsets[-1])
+        old = model.offsets, model.next_state, model.probability, model.terminated
+        new = offsets, next_state, weight
+        in_pieces(lambda first, last: compress(*old, mass, *new, first, last), pairs)
+    return _read_only(
+        CompressedArrays(model.num_states, model.num_actions, offsets, next_state, weight, reward, moving)
     )
-    offsets = offsets_of(sizes)
-    next_state, weight = np.empty(offsets[-1], np.int32), np.empty(offsets[-1])
-    reward, moving = np.empty(pairs), np.empty(pairs)
-    in_pieces(
-        lambda first, last: compress(
-            model.num_actions,
-            model.offsets,
-            model.next_state,
-            model.probability,
-            model.reward,
-            model.terminated,
-            offsets,
-            next_state,
-            weight,
-            reward,
-            moving,
-            first,
-            last,
-        ),
-        pairs,
-    )
-    return CompressedArrays(model.num_states, model.num_actions, offsets, next_state, weight, reward, moving)
+
+
+def _read_only(form: CompressedArrays) -> CompressedArrays:
+    """The same; all forms are read-only like models, for numba compiles kernels for each kind of array."""
+    for array in form[2:]:
+        array.setflags(write=False)
+    return form
 
 
 def chain(model: CompressedArrays, policy: NDArray[np.int64]) -> CompressedArrays:
@@ -89,4 +89,4 @@ def chain(model: CompressedArrays, policy: NDArray[np.int64]) -> CompressedArray
         ),
         states,
     )
-    return CompressedArrays(states, 1, offsets, next_state, weight, reward, moving)
+    return _read_only(CompressedArrays(states, 1, offsets, next_state, weight, reward, moving))

@@ -6,7 +6,7 @@
 with a chance above 0 are kept, weight_k = p_k / sum(p): 12 bytes an outcome and about 20 a pair. Sums are rounded in
 another way than those of `rlgrid.kernels.sweeps`; a certificate is always made with the model's own arrays.
 
-    count_continuing, compress    build the form (two passes over the outcomes)
+    measure, compress             build the form (the second is not needed where the model is in it as it stands)
     restrict                      the same form of a Markov chain: what is left under one policy, num_actions = 1
     sweep                         w = T v from old values (Jacobi), for a range of states; on request a greedy policy
     sweep_in_place                within v, each action's own loop solved for (Gauss-Seidel; Puterman 1994, 6.3.3)
@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
+
+ONE = 2.0**-50  # a sum of probabilities so near to 1 is 1, rounded
 
 
 class CompressedArrays(NamedTuple):
@@ -35,59 +37,52 @@ class CompressedArrays(NamedTuple):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def count_continuing(offsets, probability, terminated, sizes, first, last):
-    """How many outcomes of each pair in [first, last) go on with a chance above 0, into sizes [S * A]."""
-    for pair in range(first, last):
-        size = 0
-        for i in range(offsets[pair], offsets[pair + 1]):
-            size += not terminated[i] and probability[i] > 0.0
-        sizes[pair] = size
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def compress(
-    num_actions,
-    offsets,
-    next_state,
-    probability,
-    reward,
-    terminated,
-    to_offsets,
-    to_next_state,
-    weight,
-    expected,
-    moving,
-    first,
-    last,
+def measure(
+    num_actions, offsets, next_state, probability, reward, terminated, sizes, mass, expected, moving, first, last
 ):
-    """Fill what `CompressedArrays` holds for the pairs [first, last); to_offsets is known (`count_continuing`)."""
+    """For the pairs [first, last): outcomes that go on (sizes), sum(p) (mass), `reward` and `moving` of the form.
+
+    Returns whether the outcomes are the compressed form as they stand: all go on, and every sum of p is 1 but for its
+    own rounding.
+    """
+    as_it_stands = True
     for pair in range(first, last):
-        mass = 0.0
-        here = 0.0
+        s = pair // num_actions
+        size = 0
         total = 0.0
+        here = 0.0
+        away = 0.0
         for i in range(offsets[pair], offsets[pair + 1]):
             p = probability[i]
-            mass += p
             total += p * reward[i]
-            if not terminated[i] and next_state[i] == pair // num_actions:
+            size += not terminated[i] and p > 0.0
+            # Both are added up: 1 - here would lose what little is left of a state that is hard to leave.
+            if next_state[i] == s and not terminated[i]:
                 here += p
+            else:
+                away += p
+        sizes[pair] = size
         if offsets[pair] == offsets[pair + 1]:
+            mass[pair] = 1.0
             expected[pair] = -math.inf
             moving[pair] = 0.0
             continue
-        expected[pair] = total / mass
-        moving[pair] = 1.0
-        if here > 0.0:
-            away = 0.0  # added up: 1 - here would lose what little is left of a state that is hard to leave
-            for i in range(offsets[pair], offsets[pair + 1]):
-                if terminated[i] or next_state[i] != pair // num_actions:
-                    away += probability[i]
-            moving[pair] = away / mass
+        mass[pair] = here + away
+        expected[pair] = total / mass[pair]
+        moving[pair] = away / mass[pair]
+        as_it_stands &= size == offsets[pair + 1] - offsets[pair] and abs(mass[pair] - 1.0) <= ONE
+    return as_it_stands
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def compress(offsets, next_state, probability, terminated, mass, to_offsets, to_next_state, weight, first, last):
+    """Fill next states and weights of the pairs [first, last); to_offsets and mass are known (`measure`)."""
+    for pair in range(first, last):
         j = to_offsets[pair]
         for i in range(offsets[pair], offsets[pair + 1]):
             if not terminated[i] and probability[i] > 0.0:
                 to_next_state[j] = next_state[i]
-                weight[j] = probability[i] / mass
+                weight[j] = probability[i] / mass[pair]
                 j += 1
 
 
