@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rlgrid.ordered import DistanceSweeps, applies
 from rlgrid.policy_iteration import (
     KrylovPolicyIteration,
     ModifiedPolicyIteration,
@@ -74,7 +75,7 @@ def method_of(name: str, problem: Problem, model: MDP | GridModel, sweep_order: 
 
     Args:
         sweep_order: of methods that sweep in place, as `rlgrid.reduced.check_order` returns it. "auto" is the order
-            by distance where the outcomes are written out, and alternating on large grids.
+            by distance.
 
     Raises:
         ValueError: if there is none.
@@ -84,8 +85,11 @@ def method_of(name: str, problem: Problem, model: MDP | GridModel, sweep_order: 
     if name == "value_iteration":
         return ValueIteration(problem)
     if name in ("auto", "gauss_seidel"):
+        on_grid = not problem.explicit and applies(model)
         if isinstance(sweep_order, str) and sweep_order == "auto":
-            sweep_order = "distance" if problem.explicit else "alternating"
+            sweep_order = "distance" if problem.explicit or on_grid else "alternating"
+        if isinstance(sweep_order, str) and sweep_order == "distance" and on_grid:
+            return DistanceSweeps(model, problem.gamma)  # type: ignore[arg-type]
         if isinstance(sweep_order, str) and sweep_order == "alternating":
             return GaussSeidel(problem)
         return OrderedGaussSeidel(Reduced.of(problem, explicit_arrays(problem, model), sweep_order))

@@ -43,29 +43,31 @@ class DistanceSweeps:
 
     Args:
         model: the grid. gamma: the discount factor, below 1.
-        guesses: whether cells are given a first value of their own; False takes the values that `run` is given.
+
+    Attributes:
+        guesses: whether cells are given a first value of their own when they are seen for the first time; otherwise
+            sweeps begin at the values that `run` is given. To be set before the first run.
     """
 
     name = "gauss_seidel"
 
-    def __init__(self, model: GridModel, gamma: float, *, guesses: bool) -> None:
+    def __init__(self, model: GridModel, gamma: float) -> None:
         self.gamma = gamma
         self.sweeps = self.backups = 0
         self.layout = Layout(model, gamma)
         layout = self.layout
         self.per_sweep = layout.size * model.num_actions
-        self._guesses = guesses
+        self.guesses = False
         self._v = np.zeros(layout.size + 1)
         self._window = np.zeros(2, np.int64)
         self._changes = np.full(layout.starts.size - 1, np.inf)
         self._worth = np.empty(layout.to.shape[1])
-        self._touched = guesses  # whether the values that run is given still have to be read
 
     def run(self, values: Floats, limit: int, enough: float) -> Floats:
         from rlgrid.kernels.ordered import march
 
         layout = self.layout
-        if self._guesses and not self.sweeps:
+        if self.guesses and not self.sweeps:
             self._v[1:] = layout.least / (1.0 - self.gamma)
         else:
             layout.gather(values, self._v)
@@ -73,10 +75,10 @@ class DistanceSweeps:
         try:
             while len(history) < limit:
                 if self._window[0] < layout.levels:
-                    swept, spread = march(
+                    arguments: tuple[Any, ...] = (
                         *layout.tables,
                         self.gamma,
-                        layout.patience if self._guesses else -1.0,
+                        layout.patience if self.guesses else -1.0,
                         layout.loss,
                         layout.starts,
                         SETTLED * enough,
@@ -85,9 +87,9 @@ class DistanceSweeps:
                         layout.size,
                         self._v,
                     )
+                    swept, spread = march(*arguments)
                     self.backups += int(swept) * layout.num_actions
-                    if self._window[0] < layout.levels:
-                        spread = max(spread, math.nextafter(enough, math.inf))
+                    spread = max(spread, math.nextafter(enough, math.inf))  # only a sweep over all cells can tell
                 else:
                     low, high = layout.sweep(self.gamma, self._v, self._worth)
                     spread = high - low
@@ -211,11 +213,11 @@ class Layout:
         """One sweep over all cells: (least, greatest) change."""
         from rlgrid.kernels.ordered import sweep_any, sweep_compass
 
-        tables = self.to, self.code, self.rewards
-        if self.compass.size:
-            low, high = sweep_compass(*tables, self.compass, self.slip_of, gamma, v, 1, self.size + 1)
+        to, code, rewards, compass, slips, slip_of, direction = self.tables
+        if compass.size:
+            low, high = sweep_compass(to, code, rewards, compass, slip_of, gamma, v, 1, self.size + 1)
         else:
-            low, high = sweep_any(*tables, self.slips, self.slip_of, self.direction, worth, gamma, v, 1, self.size + 1)
+            low, high = sweep_any(to, code, rewards, slips, slip_of, direction, worth, gamma, v, 1, self.size + 1)
         return float(low), float(high)
 
     def gather(self, values: Floats, v: Floats) -> None:

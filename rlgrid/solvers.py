@@ -197,7 +197,8 @@ class _Run:
         # At gamma = 1 a proof is tried now and then even while sweeps still change much: chains may be slow.
         tries = gamma == 1.0 and sweeps.model.num_states <= LINEAR_STATES
         attempt_at, leap_at = 64, 256
-        chunk = 16
+        # One run copies values in and out, and cannot be looked into: enough sweeps for a second or so.
+        chunk = max(1, min(64, 200_000_000 // max(1, sweeps.model.num_states)))
         least, last_exact = np.inf, None
         while True:
             if self.max_sweeps is not None and sweeps.sweeps >= self.max_sweeps:

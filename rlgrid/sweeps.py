@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from rlgrid.certificate import Certificate, certify, distance
 from rlgrid.mdp import check_gamma
 from rlgrid.methods import METHODS, method_of
+from rlgrid.ordered import DistanceSweeps
 from rlgrid.policy_evaluation import check_model
 from rlgrid.problem import Problem, magnitude
 from rlgrid.reduced import check_order
@@ -87,6 +88,9 @@ class Sweeps:
         return self._method.backups
 
     def _start_low(self) -> None:
+        if isinstance(self._method, DistanceSweeps):
+            self._method.guesses = True
+            return
         least = self._problem.least_reward()
         if self.gamma < 1.0 and least < 0.0:
             low = least / (1.0 - self.gamma)

@@ -93,7 +93,8 @@ def test_a_sweep_is_the_naive_sweep_in_that_order(guesses):
     rng = np.random.default_rng(1)
     for _ in range(30):
         model = random_grid(rng)
-        method = DistanceSweeps(model, 0.9, guesses=guesses)
+        method = DistanceSweeps(model, 0.9)
+        method.guesses = guesses
         layout = method.layout
         values = np.where(model.absorbing, 0.0, rng.normal(size=model.num_states))
         v = np.zeros(layout.size + 1)
@@ -115,8 +116,8 @@ def test_marches_end_at_the_optimum(gamma):
     rng = np.random.default_rng(2)
     for case in range(40):
         model = random_grid(rng, int(rng.integers(1, 9)), int(rng.integers(1, 9)))
-        guesses = bool(case % 2)
-        method = DistanceSweeps(model, gamma, guesses=guesses)
+        method = DistanceSweeps(model, gamma)
+        method.guesses = bool(case % 2)
         values = np.zeros(model.num_states)
         spreads = np.zeros(0)
         while not spreads.size or spreads[-1] > 1e-12:
@@ -134,10 +135,11 @@ def test_a_warm_start_is_quick():
     tiles[0, 0], tiles[-1, -1] = 0, 2
     kinds = [TileKind("floor"), TileKind("wall", wall=True), TileKind("goal", terminal=True)]
     model = GridModel(tiles, kinds, slip=Slip.sideways(0.1, 0.1), step_reward=-1.0)
-    cold, values = DistanceSweeps(model, 0.99, guesses=True), np.zeros(model.num_states)
+    cold, values = DistanceSweeps(model, 0.99), np.zeros(model.num_states)
+    cold.guesses = True
     cold.run(values, 10_000, 1e-10)
     before = values.copy()
-    warm = DistanceSweeps(model, 0.99, guesses=False)
+    warm = DistanceSweeps(model, 0.99)
     warm.run(values, 10_000, 1e-10)
     assert warm.backups < 0.5 * cold.backups
     np.testing.assert_allclose(values, before, rtol=0, atol=1e-9)
@@ -150,7 +152,9 @@ def test_threads_change_nothing(monkeypatch, threads):
     for number in ("1", threads):
         monkeypatch.setenv("RLGRID_NUM_THREADS", number)
         values = np.zeros(model.num_states)
-        DistanceSweeps(model, 0.95, guesses=True).run(values, 500, 1e-8)
+        method = DistanceSweeps(model, 0.95)
+        method.guesses = True
+        method.run(values, 500, 1e-8)
         results.append(values)
     np.testing.assert_array_equal(*results)
 

@@ -27,10 +27,11 @@ SEEN = 15  # the bit of a cell's moves that says that it has a number
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def open_moves(height, width, tiles, wall, closed, rows, columns, first, last, moves):
-    """For rows first .. last - 1 the directions that lead straight to another cell, as bits of moves [guard + S + guard].
+    """For rows first .. last - 1 the directions that lead straight to another cell, as bits.
 
-    ``wall`` [K] is what cannot be entered, ``closed`` [K] what cannot be left (walls, terminals, tiles that send every
-    action to one cell). The guard of width + 1 cells on both ends stays 0.
+    They are written into moves [guard + S + guard]; the guard of width + 1 cells on both ends stays 0. ``wall`` [K] is
+    what cannot be entered, ``closed`` [K] what cannot be left (walls, terminals, tiles that send every action to one
+    cell).
     """
     guard = width + 1
     for row in range(first, last):
@@ -204,7 +205,9 @@ def connect(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def sweep_compass(to, code, rewards, slips, slip_of, gamma, v, first, last):
-    """One sweep in place over cells first .. last - 1 whose actions are up, right, down and left; (least, greatest) change.
+    """One sweep in place over cells first .. last - 1 with the actions up, right, down and left.
+
+    Returns the least and the greatest change, or 0.
 
     Args:
         to, code: [L + 1, 4] of `connect`, directions clockwise. rewards: float64 by code; [0] alone without codes.
@@ -229,16 +232,10 @@ def sweep_compass(to, code, rewards, slips, slip_of, gamma, v, first, last):
         if slip_of.size > 0:
             c = slip_of[i]
             forward, left, right, back = slips[c, 0], slips[c, 1], slips[c, 2], slips[c, 3]
-        best = max(
-            max(
-                forward * up + left * west + right * east + back * down,
-                forward * east + left * up + right * down + back * west,
-            ),
-            max(
-                forward * down + left * east + right * west + back * up,
-                forward * west + left * down + right * up + back * east,
-            ),
-        )
+        best = forward * up + left * west + right * east + back * down
+        best = max(best, forward * east + left * up + right * down + back * west)
+        best = max(best, forward * down + left * east + right * west + back * up)
+        best = max(best, forward * west + left * down + right * up + back * east)
         change = best - v[i]
         low = min(low, change)
         high = max(high, change)
