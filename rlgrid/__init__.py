@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from rlgrid.gridmodel import GridModel, Slip, TileKind
     from rlgrid.mdp import MDP
     from rlgrid.picture import draw
-    from rlgrid.solvers import Solution, policy_values, share_of_regret, solve, verify
+    from rlgrid.regret import share_of_regret
+    from rlgrid.solvers import Solution, policy_values, solve, verify
     from rlgrid.window import watch
 
 __version__ = "0.1.0"
@@ -32,7 +33,7 @@ _HOMES = {
     "draw": "rlgrid.picture",
     "Solution": "rlgrid.solvers",
     "policy_values": "rlgrid.solvers",
-    "share_of_regret": "rlgrid.solvers",
+    "share_of_regret": "rlgrid.regret",
     "solve": "rlgrid.solvers",
     "verify": "rlgrid.solvers",
     "watch": "rlgrid.window",

@@ -27,17 +27,25 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rlgrid.average import solve_average, verify_average
 from rlgrid.certificate import Certificate, distance, where_lower_fails, where_upper_fails
 from rlgrid.mdp import check_gamma
 from rlgrid.methods import METHODS
-from rlgrid.policy_evaluation import SolverWarning, check_horizon, check_model, check_policy, evaluate, policy_values
-from rlgrid.problem import TIE, Problem, magnitude
+from rlgrid.policy_evaluation import (
+    SolverWarning,
+    check_average,
+    check_horizon,
+    check_model,
+    check_policy,
+    evaluate,
+    policy_values,
+)
+from rlgrid.problem import Problem, magnitude
 from rlgrid.solution import Solution
 from rlgrid.sweeps import Sweeps
 from rlgrid.undiscounted_certificate import LINEAR_STATES
@@ -47,13 +55,10 @@ if TYPE_CHECKING:
     from rlgrid.mdp import MDP
 
 __all__ = [
-    "Optimum",
     "Solution",
     "SolverWarning",
     "Sweeps",
-    "optimum",
     "policy_values",
-    "share_of_regret",
     "solve",
     "verify",
 ]
@@ -61,10 +66,9 @@ __all__ = [
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-CRITERIA = ("discounted",)
+CRITERIA = ("discounted", "average")
 CHUNK_SECONDS = 0.02  # sweeps run in one piece between two looks at the clock, the keyboard and the progress bar
 PROOF_SHARE = 0.1  # of a time limit, kept for the last certificate
-EXACT_STATES = 100_000  # up to so many states the reference of a regret is the exact value of the optimal policy
 
 
 # --- solve ----------------------------------------------------------------------------------------------------------
@@ -93,7 +97,9 @@ def solve(
         tolerance: the error that must be proven, max |values - V*|.
         horizon: a number of steps after which all is over, solved backwards in so many sweeps; or None. With it there
             are no initial_values, limits or callback.
-        criterion: "discounted" (which includes gamma = 1).
+        criterion: "discounted" (which includes gamma = 1); or "average", the average reward a step over steps without
+            end (`rlgrid.average`), with method "auto", "value_iteration" (relative) or "policy_iteration", without
+            gamma and horizon. Its callback gets an `AverageSweeps`; the solution has `gain` and `bias`.
         initial_values: float [S], where sweeps begin.
         max_sweeps, time_limit: stop after so many sweeps or seconds, with a warning and valid bounds. A tenth of the
             time is kept for the last proof; what is under way, a sweep of a large model say, is finished.
@@ -106,15 +112,20 @@ def solve(
         A `Solution`. Ctrl-C returns what there is so far.
 
     Raises:
-        ValueError, TypeError: on bad arguments; at gamma = 1 also where a value may be infinite, naming the state.
+        ValueError, TypeError: on bad arguments; at gamma = 1 also where a value may be infinite, naming the state; for
+            the average reward also where the best one differs between states (multichain), naming two.
     """
     begun = time.perf_counter()
     check_model(model)
+    if criterion == "average":
+        check_average(gamma, horizon)
     gamma = check_gamma(model.gamma if gamma is None else gamma)
-    if method not in METHODS:
+    if criterion != "average" and method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
     if criterion not in CRITERIA:
-        raise ValueError(f'criterion must be "discounted" (gamma = 1 is the undiscounted case), not {criterion!r}')
+        raise ValueError(
+            f'criterion must be "discounted" (gamma = 1 is the undiscounted case) or "average", not {criterion!r}'
+        )
     tolerance = _check_positive("tolerance", tolerance)
     if time_limit is not None:
         time_limit = _check_positive("time_limit", time_limit)
@@ -122,6 +133,8 @@ def solve(
         isinstance(max_sweeps, bool) or not isinstance(max_sweeps, int | np.integer) or max_sweeps < 0
     ):
         raise ValueError(f"max_sweeps must be a whole number >= 0, not {max_sweeps!r}")
+    if criterion == "average":
+        return solve_average(model, method, tolerance, initial_values, max_sweeps, time_limit, callback, progress_bar)
     steps = check_horizon(horizon)
     if steps is not None:
         given = {
@@ -137,7 +150,7 @@ def solve(
                 )
         return _solve_horizon(model, gamma, steps, tolerance)
     sweeps = Sweeps(model, gamma, method, initial_values, sweep_order)
-    if method == "auto" and initial_values is None and callback is None:
+    if method not in ("value_iteration", "gauss_seidel") and initial_values is None and callback is None:
         sweeps._start_low()
     run = _Run(sweeps, tolerance, begun, max_sweeps, time_limit, callback)
     run.leaps = method == "auto" and callback is None and gamma < 1.0 and model.num_states <= LINEAR_STATES
@@ -431,6 +444,9 @@ def verify(model: MDP | GridModel, solution: Solution) -> bool:
     policy = check_policy(model, solution.policy, solution.horizon)
     if policy.shape[len(lead) :] != (S,) and policy.ndim != len(lead) + 1:
         raise ValueError("the policy of a solution is one action a state")
+    if solution.criterion == "average":
+        verify_average(model, solution, policy)
+        return True
     if solution.horizon is not None:
         _verify_horizon(model, gamma, solution, policy)
     else:
@@ -466,103 +482,3 @@ def _verify_horizon(model: MDP | GridModel, gamma: float, solution: Solution, po
             raise ValueError(
                 f"state {int(holds.argmin())} after {t} steps: the bounds do not follow from the next step's"
             )
-
-
-# --- regret ---------------------------------------------------------------------------------------------------------
-
-
-class Optimum(NamedTuple):
-    """What the return of a policy is measured against, weighted by the start distribution."""
-
-    value: float  # J*; -inf where no policy ends
-    uniform: float  # J of the uniformly random policy; -inf where it may never end
-    horizon: int | None  # the number of steps J is over: the model's cap at gamma = 1, or None
-    error: float  # proven: |value - J*| is at most this, but for the rounding of the evaluation
-
-
-_OPTIMA: WeakKeyDictionary[Any, dict[float, Optimum]] = WeakKeyDictionary()
-
-
-def optimum(model: MDP | GridModel, gamma: float | None = None) -> Optimum:
-    """J* and the uniformly random policy's J, worked out once for a model and gamma and remembered.
-
-    J* is solved to 1e-9 of the largest reward, and of J* - J_uniform where that is smaller and rounding lets it.
-    At gamma = 1 it is over the model's `max_episode_steps`, if it has them.
-
-    Raises:
-        TypeError: if the model is none.
-        ValueError: at gamma = 1 without a cap where a value may be infinite or is not defined.
-    """
-    check_model(model)
-    gamma = check_gamma(model.gamma if gamma is None else gamma)
-    known = _OPTIMA.setdefault(model, {})
-    if gamma not in known:
-        known[gamma] = _optimum(model, gamma)
-    return known[gamma]
-
-
-def _optimum(model: MDP | GridModel, gamma: float) -> Optimum:
-    horizon = model.max_episode_steps if gamma == 1.0 else None
-    mask = model.available
-    allowed = np.ones((model.num_states, model.num_actions)) if mask is None else mask.astype(np.float64)
-    try:
-        uniform = policy_values(model, allowed / allowed.sum(axis=1, keepdims=True), gamma, horizon)
-    except ValueError as error:
-        raise ValueError(f"the uniformly random policy has no value to compare with: {error}") from error
-    random_return = _start_value(model, uniform)
-    size = Problem.plain(model, 0.5).largest_reward
-    tolerance = 1e-9 * size if size > 0.0 else 1.0
-    while True:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SolverWarning)  # the error is in the result
-            solution = solve(model, gamma, tolerance=tolerance, horizon=horizon)
-        best = solution.values
-        if horizon is None and model.num_states <= EXACT_STATES:
-            exact = evaluate(model.to_mdp(), solution.policy, gamma)[0]
-            best = np.clip(exact, solution.lower, solution.upper)
-        value = _start_value(model, best)
-        wanted = 1e-9 * (value - random_return)
-        if not solution.converged or not 1e-9 * TIE * abs(value) < wanted < 0.5 * tolerance:
-            return Optimum(value, random_return, horizon, distance(best, solution.lower, solution.upper))
-        tolerance = wanted
-
-
-def share_of_regret(model: MDP | GridModel, policy: ArrayLike, gamma: float | None = None) -> float:
-    """(J* - J_pi) / (J* - J_uniform): 0 for an optimal policy, 1 for one as good as the uniformly random policy.
-
-    J is the value weighted by the start distribution; where gamma = 1 over the model's `max_episode_steps`, if it has
-    them. J* and J_uniform are those of `optimum`. The share is a finite number; what rounding leaves of an optimal
-    policy's regret may be negative.
-
-    Args:
-        policy: int [S], or float [S, A].
-
-    Raises:
-        TypeError: if the model is none.
-        ValueError: where there is no such number: the uniformly random policy is optimal itself, or it, the optimum or
-            the policy has no finite value (gamma = 1 without a cap, and episodes that may never end).
-    """
-    known = optimum(model, gamma)
-    gap = known.value - known.uniform
-    if not np.isfinite(gap):
-        raise ValueError(
-            f"J* = {known.value:g} and the uniformly random policy's J = {known.uniform:g}: there is no finite regret "
-            "to take a share of. Use gamma < 1, or give the model max_episode_steps"
-        )
-    if not gap > TIE * abs(known.value):
-        raise ValueError(
-            "the uniformly random policy is optimal in this model, so there is no regret to take a share of"
-        )
-    value = _start_value(model, policy_values(model, policy, gamma, known.horizon))
-    if not np.isfinite(value):
-        raise ValueError(
-            f"the policy is worth {value:g}: from a start state its episodes may never end, so its share of regret is "
-            "no number. Use gamma < 1, or give the model max_episode_steps"
-        )
-    return (known.value - value) / gap
-
-
-def _start_value(model: MDP | GridModel, values: Floats) -> float:
-    first = values[0] if values.ndim == 2 else values
-    possible = model.start_probability > 0  # 0 times -inf is no number
-    return float(model.start_probability[possible] @ first[model.start_states[possible]])

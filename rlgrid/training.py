@@ -192,7 +192,8 @@ def exact(agent: Agent, sampled: Evaluation) -> Evaluation:
     What has no finite value stays unknown, and a warning says why: undiscounted, a world may have no optimum, and the
     episodes of a policy may never end. A run goes on without those numbers.
     """
-    from rlgrid.solvers import optimum, policy_values, share_of_regret
+    from rlgrid.regret import optimum, share_of_regret
+    from rlgrid.solvers import policy_values
 
     model: Any = agent.truth
     found = replace(sampled, gamma=float(model.gamma))

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from rlgrid import MDP, GridModel, GridSpec, Slip, Solution, TileKind, policy_values, share_of_regret, solve, verify
-from rlgrid.solvers import SolverWarning, Sweeps, optimum
+from rlgrid.regret import optimum
+from rlgrid.solvers import SolverWarning, Sweeps
 
 METHODS = ["auto", "value_iteration", "gauss_seidel"]
 

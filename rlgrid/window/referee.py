@@ -86,7 +86,8 @@ class Referee:
             self._judge_serially(policy, count)
 
     def _judge_serially(self, policy: NDArray[np.int64], count: int) -> None:
-        from rlgrid.solvers import optimum, share_of_regret, solve
+        from rlgrid.regret import optimum, share_of_regret
+        from rlgrid.solvers import solve
 
         if self.optimal is None:
             # Without discounting a value may be infinite, and no time would be enough to find it.
