@@ -65,7 +65,7 @@ class Sweeps:
         self.gamma = check_gamma(model.gamma if gamma is None else gamma)
         if method not in METHODS:
             raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
-        given = _check_initial(initial_values, model.num_states)
+        given = check_initial(initial_values, model.num_states)
         self._problem = Problem.of(model, self.gamma)
         order = check_order(sweep_order, model.num_states)
         self._method = method_of(method, self._problem, model, order)
@@ -161,7 +161,8 @@ class Sweeps:
         return self.error_bound <= tolerance
 
 
-def _check_initial(given: ArrayLike | None, num_states: int) -> Floats | None:
+def check_initial(given: ArrayLike | None, num_states: int) -> Floats | None:
+    """``initial_values`` as float64 [S] of finite numbers, or None; an error that names what is wrong."""
     if given is None:
         return None
     values = np.array(given, dtype=np.float64)
