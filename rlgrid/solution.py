@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.atomic import write_atomically
-from rlgrid.problem import Problem
+from rlgrid.problem import Problem, magnitude
 
 if TYPE_CHECKING:
     from rlgrid.gridmodel import GridModel
@@ -107,6 +107,33 @@ class Solution:
                 self._q = np.array(tables).reshape(len(tables), self.model.num_states, self.model.num_actions)
         return self._q
 
+    @property
+    def suboptimal_actions(self) -> NDArray[np.bool_]:
+        """bool [S, A] (with a horizon [T, S, A]): actions proven to be worse than the optimum; a new array each time.
+
+        An action is marked where q(s, a) under `upper`, with the bound of its rounding added, lies below `lower`: then
+        q*(s, a) < V*(s) (MacQueen 1967; Puterman 1994, section 6.7). What is not marked may be optimal or only not yet
+        told apart: a smaller tolerance marks more. Actions that are not available are not marked.
+
+        Raises:
+            ValueError: if the solution was loaded without its model, and under criterion="average", whose bounds are
+                of the gain alone.
+        """
+        if self.model is None:
+            raise ValueError("suboptimal_actions need the model: Solution.load(path, model), or set solution.model")
+        if self.criterion == "average":
+            raise ValueError('suboptimal_actions are proven by bounds of values; criterion="average" bounds the gain')
+        if self.horizon is None:
+            problem = Problem.of(self.model, self.gamma)
+            marked = _below(problem, self.upper, self.lower)
+        else:
+            problem = Problem.plain(self.model, self.gamma)
+            tables = [_below(problem, u, low) for u, low in zip(self.upper[1:], self.lower[:-1], strict=True)]
+            marked = np.array(tables, np.bool_).reshape(len(tables), self.model.num_states, self.model.num_actions)
+        if self.model.available is not None:
+            marked &= self.model.available
+        return marked
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the solution as safetensors with JSON metadata; the file appears whole or not at all."""
         from safetensors.numpy import save
@@ -195,3 +222,11 @@ def _relative_q(model: MDP | GridModel, solution: Solution) -> Floats:
         q.reshape(-1)[pair] = -np.inf
     q[model.absorbing] = np.where(np.isfinite(q[model.absorbing]), 0.0, -np.inf)  # over: nothing is earned or lost
     return q
+
+
+def _below(problem: Problem, upper: Floats, lower: Floats) -> NDArray[np.bool_]:
+    """bool [S, A]: where q under ``upper`` is certainly below ``lower``."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        q = problem.q_values(upper) + problem.rounding(magnitude(upper))[:, None]
+        below: NDArray[np.bool_] = q < lower[:, None]
+    return below

@@ -10,7 +10,7 @@ import naive
 import numpy as np
 import pytest
 
-from rlgrid import MDP, GridModel, GridSpec, Slip, Solution, TileKind, policy_values, share_of_regret, solve, verify
+from rlgrid import MDP, GridModel, GridSpec, Slip, TileKind, policy_values, share_of_regret, solve, verify
 from rlgrid.regret import optimum
 from rlgrid.solvers import SolverWarning, Sweeps
 
@@ -806,48 +806,3 @@ def test_a_model_is_taken_apart_once():
         assert Problem.of(model, gamma).gamma == gamma
     solve(model, gamma=1.0, horizon=3)
     assert Problem.of(model, 1.0) is undiscounted
-
-
-# --- files and notebooks --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("arguments", [{}, {"gamma": 1.0}, {"horizon": 5, "gamma": 1.0}])
-def test_solutions_come_back_from_a_file(tmp_path, arguments):
-    model = GridSpec.builtin("frozen_lake_4x4").compile()
-    solution = solve(model, **arguments)
-    path = solution.save(tmp_path / "lake.safetensors")
-    again = Solution.load(path, model)
-    for name in ("values", "lower", "upper", "policy", "history", "q_values"):
-        np.testing.assert_array_equal(getattr(again, name), getattr(solution, name))
-    for name in ("error_bound", "policy_loss_bound", "converged", "gamma", "method", "sweeps", "horizon"):
-        assert getattr(again, name) == getattr(solution, name)
-    assert verify(model, again)
-    assert [p.name for p in tmp_path.iterdir()] == ["lake.safetensors"]
-    with pytest.raises(ValueError, match="model"):
-        Solution.load(path).q_values  # noqa: B018
-
-
-def test_files_that_are_no_solutions_are_refused(tmp_path):
-    from safetensors.numpy import save_file
-
-    with pytest.raises(FileNotFoundError):
-        Solution.load(tmp_path / "nothing")
-    torn = tmp_path / "torn"
-    torn.write_bytes(b"abc")
-    with pytest.raises(ValueError, match="torn"):
-        Solution.load(torn)
-    save_file({"values": np.zeros(3)}, tmp_path / "other")
-    with pytest.raises(ValueError, match="not a solution"):
-        Solution.load(tmp_path / "other")
-    path = solve(two_ways()).save(tmp_path / "small")
-    with pytest.raises(ValueError, match="2 states"):
-        Solution.load(path, GridSpec.builtin("four_rooms").compile())
-
-
-def test_solutions_show_themselves():
-    solution = solve(GridSpec.builtin("four_rooms").compile())
-    assert "169 states" in repr(solution)
-    assert 'src="data:image/png;base64,' in solution._repr_html_()
-    text = solve(two_ways())._repr_html_()
-    assert text.startswith("<pre>")
-    assert "1.7" in text
