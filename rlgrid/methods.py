@@ -3,6 +3,8 @@
     value_iteration        V_{i+1} = T V_i                                    Bellman (1957); Sutton & Barto, eq. 4.10
     gauss_seidel           the same in place, each action's own loop solved for        Puterman 1994, section 6.3.3
 
+    shifted_value_iteration   value iteration, all values shifted after each sweep            MacQueen 1966
+                           (at gamma = 1 and on large grids, where they are not, value_iteration)
     prioritized_sweeping   single states, the one with the greatest residual first             Moore & Atkeson 1993
     topological            strongly connected components, one after the other      Dai, Mausam, Weld & Goldsmith 2011
 
@@ -20,11 +22,12 @@ proven elsewhere (`rlgrid.certificate`), so a method may round as it likes, and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rlgrid import shifted
 from rlgrid.ordered import DistanceSweeps, applies
 from rlgrid.policy_iteration import (
     KrylovPolicyIteration,
@@ -35,6 +38,7 @@ from rlgrid.policy_iteration import (
 )
 from rlgrid.problem import Problem
 from rlgrid.reduced import Reduced, explicit_arrays
+from rlgrid.shifted import ShiftedValueIteration
 
 if TYPE_CHECKING:
     from rlgrid.gridmodel import GridModel
@@ -43,10 +47,13 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+MANY_OUTCOMES = 1 << 16  # of a model for which "auto" tries shifted values first
+
 METHODS = (
     "auto",
     "value_iteration",
     "gauss_seidel",
+    "shifted_value_iteration",
     "prioritized_sweeping",
     "topological",
     "modified_policy_iteration",
@@ -70,6 +77,13 @@ class Method(Protocol):
         """
 
 
+@runtime_checkable
+class Guessing(Method, Protocol):
+    """A method that can begin with better values than those it is given."""
+
+    guesses: bool  # whether the first run may overwrite the values it is given; False unless set
+
+
 def method_of(name: str, problem: Problem, model: MDP | GridModel, sweep_order: str | Ints = "alternating") -> Method:
     """The method of that name, ready for a problem.
 
@@ -82,8 +96,12 @@ def method_of(name: str, problem: Problem, model: MDP | GridModel, sweep_order: 
     """
     if name not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, not {name!r}")
-    if name == "value_iteration":
+    if name == "shifted_value_iteration" and shifted.applies(problem):
+        return ShiftedValueIteration(problem)
+    if name in ("value_iteration", "shifted_value_iteration"):
         return ValueIteration(problem)
+    if name == "auto" and shifted.applies(problem) and problem.arrays.next_state.size >= MANY_OUTCOMES:
+        return ShiftedValueIteration(problem, method_of("gauss_seidel", problem, model, sweep_order))
     if name in ("auto", "gauss_seidel"):
         on_grid = not problem.explicit and applies(model)
         if isinstance(sweep_order, str) and sweep_order == "auto":
@@ -159,12 +177,13 @@ class OrderedGaussSeidel:
     def __init__(self, form: Reduced) -> None:
         self.form = form
         self.backups = self.sweeps = 0
+        self.guesses = False
 
     def run(self, values: Floats, limit: int, enough: float) -> Floats:
         from rlgrid.kernels.reduced import run_in_place
 
         history = np.zeros(limit)
-        v = self.form.gather(values)
+        v = self.form.guess() if self.guesses and not self.sweeps else self.form.gather(values)
         made = run_in_place(*self.form.arrays, v, False, self.sweeps, limit, enough, history)
         self.form.scatter(v, values)
         self.sweeps += int(made)
@@ -185,6 +204,7 @@ class PrioritizedSweeping:
     def __init__(self, form: Reduced) -> None:
         self.form = form
         self.backups = self.sweeps = 0
+        self.guesses = False
         self._priority = np.zeros(form.nodes)
         self._last: Floats | None = None  # where the last run ended
 
@@ -193,7 +213,7 @@ class PrioritizedSweeping:
         from rlgrid.kernels.reduced import residuals
 
         form = self.form
-        v = form.gather(values)
+        v = form.guess() if self.guesses and not self.sweeps else form.gather(values)
         if self._last is None or not np.array_equal(v, self._last):
             residuals(*form.arrays, v, self._priority)
             np.abs(self._priority, out=self._priority)
@@ -221,6 +241,7 @@ class Topological:
     def __init__(self, form: Reduced) -> None:
         self.form = form
         self.backups = self.sweeps = 0
+        self.guesses = False
         self._at = -1  # the component that comes next; -1 between passes
         self._strict = np.inf  # the spread to which components are swept
         self._spread = np.inf
@@ -230,7 +251,7 @@ class Topological:
         from rlgrid.kernels.reduced import run_components, sweep
 
         form = self.form
-        v = form.gather(values)
+        v = form.guess() if self.guesses and not self.sweeps else form.gather(values)
         if self._last is None or not np.array_equal(v, self._last):
             self._at = -1
         history = np.zeros(limit)

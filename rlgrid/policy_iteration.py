@@ -54,6 +54,7 @@ class _Policies:
     def __init__(self, form: Reduced) -> None:
         self.form = form
         self.backups = self.sweeps = 0
+        self.guesses = False
         self.settled = False  # whether only sweeps are left to do
         self.choice: Ints = np.full(form.nodes, -1)
         self._last: Floats | None = None
@@ -62,7 +63,7 @@ class _Policies:
         from rlgrid.kernels.reduced import run_in_place
 
         form = self.form
-        v = form.gather(values)
+        v = form.guess() if self.guesses and not self.sweeps else form.gather(values)
         if self._last is None or not np.array_equal(v, self._last):
             self._begin(v)
         history = np.zeros(limit)

@@ -150,6 +150,18 @@ class Reduced:
         np.maximum.at(v, self.number[alive], values[alive])
         return v
 
+    def guess(self) -> Floats:
+        """float64 [n]: values to begin with, from the order alone."""
+        from rlgrid.kernels.reduced import guess
+
+        low = -np.inf
+        if self.problem.undiscounted is None and self.nodes:
+            # a policy that never loses more than -low (1 - gamma) a step is worth low at least
+            low = float(np.maximum.reduceat(self.reward / self.leak, self.first_pair[:-1]).min())
+        v = np.empty(self.nodes)
+        guess(self.first_pair, self.offsets, self.to, self.weight, self.reward, self.leak, low, v)
+        return v
+
     def scatter(self, v: Floats, values: Floats) -> None:
         """Write the values of nodes into those of their states."""
         if self.problem.hopeless is None:

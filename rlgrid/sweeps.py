@@ -15,8 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.certificate import Certificate, certify, distance
 from rlgrid.mdp import check_gamma
-from rlgrid.methods import METHODS, method_of
-from rlgrid.ordered import DistanceSweeps
+from rlgrid.methods import METHODS, Guessing, method_of
 from rlgrid.policy_evaluation import check_model
 from rlgrid.problem import Problem, magnitude
 from rlgrid.reduced import check_order
@@ -69,10 +68,14 @@ class Sweeps:
         self._problem = Problem.of(model, self.gamma)
         order = check_order(sweep_order, model.num_states)
         self._method = method_of(method, self._problem, model, order)
-        self.method = self._method.name
         self.values = self._problem.start(given)
         self.residual = np.zeros(model.num_states)
         self._certificate: tuple[int, Certificate] | None = None
+
+    @property
+    def method(self) -> str:
+        """The name of the method that is at work."""
+        return self._method.name
 
     @property
     def sweeps(self) -> int:
@@ -88,7 +91,7 @@ class Sweeps:
         return self._method.backups
 
     def _start_low(self) -> None:
-        if isinstance(self._method, DistanceSweeps):
+        if isinstance(self._method, Guessing):
             self._method.guesses = True
             return
         least = self._problem.least_reward()

@@ -578,3 +578,29 @@ def bicgstab(starts, to, weight, right, x, enough, limit):
     for i in range(n):
         x[i] = best[i]
     return least, rounds
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def guess(first_pair, offsets, to, weight, reward, leak, low, v):
+    """Values to begin with, each from those of the nodes before it: v [n] is filled.
+
+    What a pair leads to later in the order is counted as if it came back, if at least half of the pair is known (or
+    low is -inf), and as ``low`` otherwise. In the order of distance, along which values come, that is often near.
+    """
+    for i in range(first_pair.size - 1):
+        best = low
+        for j in range(first_pair[i], first_pair[i + 1]):
+            total = reward[j]
+            known = leak[j]
+            unknown = 0.0
+            for k in range(offsets[j], offsets[j + 1]):
+                if to[k] < i:
+                    total += weight[k] * v[to[k]]
+                    known += weight[k]
+                else:
+                    unknown += weight[k]
+            if known >= unknown or (low == -math.inf and known > 0.0):
+                best = max(best, total / known)
+            elif low > -math.inf:
+                best = max(best, total + unknown * low)
+        v[i] = best if best > -math.inf else 0.0
