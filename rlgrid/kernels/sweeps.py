@@ -29,10 +29,25 @@ from rlgrid.kernels.model import ABSENT, GridArrays
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _explicit_loop(
-    num_states, num_actions, offsets, next_state, probability, reward, terminated, gamma, v, w, q, follow, policy, slack
+def explicit_backup(
+    num_actions,
+    offsets,
+    next_state,
+    probability,
+    reward,
+    terminated,
+    gamma,
+    v,
+    w,
+    q,
+    follow,
+    policy,
+    slack,
+    first_state,
+    last_state,
 ):
-    for s in range(num_states):
+    """`backup` of the states [first_state, last_state) of an explicit model, which writes only there."""
+    for s in range(first_state, last_state):
         best = -math.inf
         held = -math.inf
         for a in range(num_actions):
@@ -357,8 +372,7 @@ def scratch_of(model):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _explicit_backup(m, scratch, gamma, v, w, q, follow, policy, slack):
-    _explicit_loop(
-        m.num_states,
+    explicit_backup(
         m.num_actions,
         m.offsets,
         m.next_state,
@@ -372,6 +386,8 @@ def _explicit_backup(m, scratch, gamma, v, w, q, follow, policy, slack):
         follow,
         policy,
         slack,
+        0,
+        m.num_states,
     )
 
 
