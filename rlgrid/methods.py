@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid import shifted
-from rlgrid.ordered import DistanceSweeps, applies
+from rlgrid.ordered import SETTLED, DistanceSweeps, applies
 from rlgrid.policy_iteration import (
     KrylovPolicyIteration,
     ModifiedPolicyIteration,
@@ -101,7 +101,7 @@ def method_of(name: str, problem: Problem, model: MDP | GridModel, sweep_order: 
     if name in ("value_iteration", "shifted_value_iteration"):
         return ValueIteration(problem)
     if name == "auto" and shifted.applies(problem) and problem.arrays.next_state.size >= MANY_OUTCOMES:
-        return ShiftedValueIteration(problem, method_of("gauss_seidel", problem, model, sweep_order))
+        return ShiftedValueIteration(problem, lambda: method_of("gauss_seidel", problem, model, sweep_order))
     if name in ("auto", "gauss_seidel"):
         on_grid = not problem.explicit and applies(model)
         if isinstance(sweep_order, str) and sweep_order == "auto":
@@ -110,7 +110,8 @@ def method_of(name: str, problem: Problem, model: MDP | GridModel, sweep_order: 
             return DistanceSweeps(model, problem.gamma)  # type: ignore[arg-type]
         if isinstance(sweep_order, str) and sweep_order == "alternating":
             return GaussSeidel(problem)
-        return OrderedGaussSeidel(Reduced.of(problem, explicit_arrays(problem, model), sweep_order))
+        form = Reduced.of(problem, explicit_arrays(problem, model), sweep_order)
+        return OrderedGaussSeidel(form, by_distance=isinstance(sweep_order, str) and sweep_order == "distance")
     arrays = explicit_arrays(problem, model)
     if name == "shortest_path":
         check_deterministic(model, arrays)
@@ -170,21 +171,44 @@ class GaussSeidel(_InSweeps):
 
 
 class OrderedGaussSeidel:
-    """Sweeps in place in a given order, over the reduced form of a model."""
+    """Sweeps in place in a given order, over the reduced form of a model.
+
+    In the order of distance and with values of its own to begin with, the first sweeps run over a window of levels
+    that follows what has settled (`rlgrid.kernels.ordered` says why); as many backups as there are states count as one.
+    """
 
     name = "gauss_seidel"
 
-    def __init__(self, form: Reduced) -> None:
+    def __init__(self, form: Reduced, *, by_distance: bool = False) -> None:
         self.form = form
         self.backups = self.sweeps = 0
         self.guesses = False
+        self._by_distance = by_distance
+        self._window = np.zeros(2, np.int64)
+        self._starts = np.zeros(1, np.int64)
 
     def run(self, values: Floats, limit: int, enough: float) -> Floats:
-        from rlgrid.kernels.reduced import run_in_place
+        from rlgrid.kernels.reduced import level_starts, march, run_in_place
 
         history = np.zeros(limit)
+        first_pair, offsets, to, weight, reward = self.form.arrays
         v = self.form.guess() if self.guesses and not self.sweeps else self.form.gather(values)
-        made = run_in_place(*self.form.arrays, v, False, self.sweeps, limit, enough, history)
+        if self.guesses and self._by_distance and not self.sweeps:
+            self._starts = level_starts(first_pair, offsets, to)
+            self._changes = np.full(self._starts.size - 1, np.inf)
+        made = 0
+        while made < limit and self._window[0] < self._starts.size - 1:
+            spread = march(
+                *(first_pair, offsets, to, weight, reward, self._starts),
+                *(SETTLED * enough, self._window, self._changes, self.form.nodes, v),
+            )
+            history[made] = max(spread, np.nextafter(enough, np.inf))  # only a sweep over all states can tell
+            made += 1
+        if made < limit:
+            made += run_in_place(
+                *(first_pair, offsets, to, weight, reward, v, False, self.sweeps + made),
+                *(limit - made, enough, history[made:]),
+            )
         self.form.scatter(v, values)
         self.sweeps += int(made)
         self.backups += int(made) * self.form.pairs

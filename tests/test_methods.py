@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from test_solvers import check_against_exact, largest_reward, random_model
 
-from rlgrid import GridSpec, solve
+from rlgrid import GridModel, GridSpec, Slip, TileKind, solve
+from rlgrid.methods import method_of
 from rlgrid.problem import Problem
 from rlgrid.reduced import Reduced, explicit_arrays
 from rlgrid.solvers import Sweeps
@@ -212,5 +213,26 @@ def test_grids_are_swept_in_every_order(monkeypatch):
     monkeypatch.setattr("rlgrid.reduced.EXPLICIT_LIMIT", 10)
     fresh = GridSpec.builtin("cliff_walking").compile()
     with pytest.raises(ValueError, match="too large to write its outcomes out"):
-        solve(fresh, gamma=0.99, method="gauss_seidel", sweep_order="distance")
+        solve(fresh, gamma=0.99, method="topological")
     assert math.isfinite(solve(fresh, gamma=0.99, method="gauss_seidel").error_bound)
+
+
+def test_a_window_that_follows_what_has_settled_takes_fewer_sweeps():
+    tiles = (np.random.default_rng(0).random((60, 60)) < 0.2).astype(int)
+    tiles[0, 0], tiles[-1, -1] = 0, 2
+    kinds = [TileKind("floor"), TileKind("wall", wall=True), TileKind("goal", terminal=True)]
+    model = GridModel(tiles, kinds, slip=Slip(0.8, 0.1, 0.1), step_reward=-1.0).to_mdp()
+    for gamma in (0.99, 1.0):
+        made, values = [], []
+        for marches in (False, True):
+            problem = Problem.of(model, gamma)
+            method = method_of("gauss_seidel", problem, model, "distance")
+            method.guesses, method._by_distance = True, marches
+            v, spreads = problem.start(), np.array([np.inf])
+            while spreads[-1] > 1e-10:
+                spreads = method.run(v, 10, 1e-10)
+                assert spreads.size <= 10
+            made.append(method.sweeps)
+            values.append(v)
+        np.testing.assert_allclose(values[0], values[1], rtol=0, atol=1e-8)
+        assert made[1] < made[0]

@@ -21,7 +21,7 @@ import math
 import numpy as np
 from numba import njit
 
-NONE = -1
+NEARLY = 10.0  # times what settles a level is what the next one may still change by
 SEEN = 15  # the bit of a cell's moves that says that it has a number
 
 
@@ -333,6 +333,9 @@ def march(
         swept += starts[window[1]] - starts[window[0]]
         spread = high - low
         while window[0] < window[1] and changes[window[0]] <= settled:
+            # The next level has been swept since, and what it moved by must not move this one again.
+            if window[0] + 1 < levels and not changes[window[0] + 1] <= NEARLY * settled:
+                break
             window[0] += 1
     return swept, spread
 

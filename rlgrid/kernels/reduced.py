@@ -12,6 +12,7 @@ without a subtraction. Because nodes lie in the order of the sweep, a sweep read
     improve, sweep_chosen               a policy made greedy in place; a sweep of that policy alone
     predecessors, outwards              edges backwards; breadth first from where episodes end
     components                          strongly connected components, those that others lead to first (Tarjan 1972)
+    level_starts, march                 sweeps over a window of levels of nodes
     reaches_end                         the nodes from which a policy may end the episode
     chain                               the Markov chain under a policy
 """
@@ -20,6 +21,8 @@ import math
 
 import numpy as np
 from numba import njit
+
+from rlgrid.kernels.ordered import NEARLY
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -604,3 +607,53 @@ def guess(first_pair, offsets, to, weight, reward, leak, low, v):
             elif low > -math.inf:
                 best = max(best, total + unknown * low)
         v[i] = best if best > -math.inf else 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def level_starts(first_pair, offsets, to):
+    """Where the levels of an order by distance begin, [levels + 1]: one more than the nearest node that is led to."""
+    nodes = first_pair.size - 1
+    level = np.zeros(nodes + 1, np.int64)
+    starts = np.zeros(nodes + 1, np.int64)
+    levels = 0
+    for i in range(nodes):
+        nearest = nodes
+        for k in range(offsets[first_pair[i]], offsets[first_pair[i + 1]]):
+            if to[k] < i:
+                nearest = min(nearest, level[to[k]])
+        level[i] = nearest + 1 if nearest < nodes else 0
+        if i == 0 or level[i] > level[i - 1]:
+            starts[levels] = i
+            levels += 1
+        else:
+            level[i] = level[i - 1]  # levels never fall: what the order lets come late counts as late
+    starts[levels] = nodes
+    return starts[: levels + 1].copy()
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def march(first_pair, offsets, to, weight, reward, starts, settled, window, changes, budget, v):
+    """Sweeps over a window of levels that moves on as its first ones settle: `rlgrid.kernels.ordered.march`.
+
+    Returns the spread of the changes in the last pass.
+    """
+    levels = starts.size - 1
+    swept = 0
+    spread = 0.0
+    while window[0] < levels and swept < budget:
+        window[1] = min(window[1] + 1, levels)
+        low = 0.0
+        high = 0.0
+        for level in range(window[0], window[1]):
+            fall, rise = sweep(first_pair, offsets, to, weight, reward, v, starts[level], starts[level + 1], False)
+            changes[level] = max(rise, -fall)
+            low = min(low, fall)
+            high = max(high, rise)
+        swept += starts[window[1]] - starts[window[0]]
+        spread = high - low
+        while window[0] < window[1] and changes[window[0]] <= settled:
+            # The next level has been swept since, and what it moved by must not move this one again.
+            if window[0] + 1 < levels and not changes[window[0] + 1] <= NEARLY * settled:
+                break
+            window[0] += 1
+    return spread
