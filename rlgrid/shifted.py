@@ -15,6 +15,7 @@ another method takes over, from the values that there were at first (its own sta
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -46,10 +47,10 @@ class ShiftedValueIteration:
     """Sweeps from old values over the compressed form, each followed by a shift.
 
     Args:
-        otherwise: the method that goes on where the spread falls slowly; None to go on in any case.
+        otherwise: makes the method that takes over where the spread falls slowly; None to go on in any case.
     """
 
-    def __init__(self, problem: Problem, otherwise: Method | None = None) -> None:
+    def __init__(self, problem: Problem, otherwise: Callable[[], Method] | None = None) -> None:
         if not applies(problem):
             raise ValueError("shifted_value_iteration is for explicit models (MDPs, small grids) with gamma < 1")
         self.problem, self.otherwise = problem, otherwise
@@ -58,6 +59,8 @@ class ShiftedValueIteration:
         self.backups = self.sweeps = 0
         self._room = np.empty(problem.num_states)
         self._begun: Floats | None = None
+        self._other: Method | None = None
+        self.guesses = False  # passed on to the other method, for which it is meant
         self._policy, self._goes_on = _NO_POLICY, self._room
         if (problem.arrays.terminated & (problem.arrays.probability > 0.0)).any():
             self._policy = np.zeros(problem.num_states, np.int64)
@@ -65,7 +68,6 @@ class ShiftedValueIteration:
         self._first = self._least = np.inf
         self._without = 0
         self._shifts = True
-        self._handed_over = False
 
     def run(self, values: Floats, limit: int, enough: float) -> Floats:
         form, gamma = self.form, self.problem.gamma
@@ -73,9 +75,9 @@ class ShiftedValueIteration:
         history = np.zeros(limit)
         made = 0
         v, w = values, self._room
-        if self.otherwise is not None and self._begun is None:
+        if self.otherwise is not None and self.sweeps == 0:
             self._begun = values.copy()
-        while made < limit and not self._handed_over:
+        while made < limit and self._other is None:
             found = in_pieces(partial(self._sweep, v, w), form.num_states, smallest)
             low, high = min(piece[0] for piece in found), max(piece[1] for piece in found)
             spread = max(0.0, high) + max(0.0, -low) if self._policy.size else high - low
@@ -90,11 +92,13 @@ class ShiftedValueIteration:
             v, w = w, v
             if not spread > enough:
                 break
-            self._judge(spread)
+            if self._is_slow(spread) and self.otherwise is not None and self._begun is not None:
+                self._other = self.otherwise()
+                v, self._begun, self._room = self._begun, None, np.zeros(0)
         if v is not values:
             values[:] = v
-        if self._handed_over and made < limit and self.otherwise is not None:
-            rest = self._hand_over(values, limit - made, enough)
+        if self._other is not None and made < limit and (made == 0 or history[made - 1] > enough):
+            rest = self._hand_over(self._other, values, limit - made, enough)
             history[made : made + rest.size] = rest
             made += rest.size
         return history[:made]
@@ -108,17 +112,15 @@ class ShiftedValueIteration:
         )
         return float(least), float(greatest)
 
-    def _hand_over(self, values: Floats, limit: int, enough: float) -> Floats:
-        assert self.otherwise is not None
-        if self._begun is not None:
-            values[:] = self._begun
-            self._begun = None
-            self._room = np.zeros(0)
-        self.name = self.otherwise.name
-        before, backups = self.otherwise.sweeps, self.otherwise.backups
-        spreads = self.otherwise.run(values, limit, enough)
-        self.sweeps += self.otherwise.sweeps - before
-        self.backups += self.otherwise.backups - backups
+    def _hand_over(self, other: Method, values: Floats, limit: int, enough: float) -> Floats:
+        if self.guesses and hasattr(other, "guesses"):
+            other.guesses = True
+        self.guesses = False
+        self.name = other.name
+        before, backups = other.sweeps, other.backups
+        spreads = other.run(values, limit, enough)
+        self.sweeps += other.sweeps - before
+        self.backups += other.backups - backups
         return spreads
 
     def _helps(self, spread: float) -> bool:
@@ -128,12 +130,14 @@ class ShiftedValueIteration:
         self._shifts = self._shifts and self._without <= PATIENCE
         return self._shifts
 
-    def _judge(self, spread: float) -> None:
+    def _is_slow(self, spread: float) -> bool:
         if self.sweeps == 1:
             self._first = spread
-        if self.sweeps % TRIAL == 0 and self.otherwise is not None:
-            self._handed_over = spread > self._first * RATE ** (TRIAL - (self.sweeps == TRIAL))
-            self._first = spread
+        if self.sweeps % TRIAL != 0:
+            return False
+        slow = spread > self._first * RATE ** (TRIAL - (self.sweeps == TRIAL))
+        self._first = spread
+        return slow
 
     def _aggregated(self, v: Floats, w: Floats) -> Floats:
         """The shift of each state where episodes end: the same for all, and none in states that are over."""
