@@ -1,7 +1,7 @@
 """Proofs of how far values can be from the optimum, independent of the method that found them.
 
 An upper bound u is proven by one computed sweep: with T the Bellman operator of the exact model, T^ the computed one
-and e(s) a bound on |T^ u - T u| (`rlgrid.kernels.sweeps.rounding`, rounding of the test itself included),
+and e(s) a bound on |T^ u - T u| (`rlgrid.kernels.rounding`, rounding of the test itself included),
 
     T^ u + e <= u  in every state    implies    T u <= u    implies    V* <= u,
 
@@ -24,7 +24,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.problem import Problem, magnitude
+from rlgrid.parallel import in_pieces
+from rlgrid.problem import Problem, largest, magnitude
 from rlgrid.undiscounted_certificate import undiscounted_bounds
 
 Floats = NDArray[np.float64]
@@ -35,13 +36,12 @@ EPSILON = float(np.finfo(np.float64).eps)
 
 def distance(values: Floats, lower: Floats, upper: Floats) -> float:
     """An upper bound of max |values - x| over lower <= x <= upper, rounded outwards; equal infinities are at 0."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        gap = np.maximum(
-            np.where(upper == values, 0.0, np.nextafter(upper - values, np.inf)),
-            np.where(lower == values, 0.0, np.nextafter(values - lower, np.inf)),
-        )
-    worst = float(gap.max())
-    return float("inf") if np.isnan(worst) else worst
+    from rlgrid.kernels.stencil import greatest_gap
+
+    given = values.reshape(-1), lower.reshape(-1), upper.reshape(-1)
+    worst = max(in_pieces(lambda first, last: float(greatest_gap(first, last, *given)), values.size))
+    # Differences round to nearest, and monotonically: the float above the greatest is above all exact differences.
+    return worst if worst == 0.0 else float(np.nextafter(worst, np.inf))
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def where_upper_fails(problem: Problem, upper: Floats) -> int:
         return -1
     with np.errstate(invalid="ignore", over="ignore"):
         if problem.undiscounted is None:
-            image = problem.sweep(upper, problem.rounding(magnitude(upper)))
+            image = problem.image_above(upper)
         else:
             image = problem.above(upper)
         holds = np.isfinite(upper) & (image <= upper)
@@ -85,7 +85,7 @@ def where_lower_fails(problem: Problem, policy: Ints, lower: Floats) -> int:
         return -1
     with np.errstate(invalid="ignore", over="ignore"):
         if problem.undiscounted is None:
-            image = problem.sweep_policy(policy, lower, problem.rounding(magnitude(lower)))
+            image = problem.image_below(policy, lower)
         else:
             image = problem.below(problem.leaving(policy), lower)
         holds = np.isfinite(lower) & (image >= lower)
@@ -120,29 +120,36 @@ def certify(problem: Problem, v: Floats, patience: int = 100_000, deadline: floa
 
 
 def _discounted(problem: Problem, v: Floats) -> Certificate:
-    policy = problem.policy(v)
-    w, w_policy = problem.sweep(v), problem.sweep_policy(policy, v)
+    policy, rise, fall = problem.greedy(v)
+    rise, fall = max(0.0, rise), max(0.0, -fall)
     rest = 1.0 - problem.gamma
-    rise, fall = max(0.0, float((w - v).max())), max(0.0, float((v - w_policy).max()))
-    reach = max(magnitude(v), magnitude(w), magnitude(w_policy))
+    reach = magnitude(v) + max(rise, fall)
 
     def shifted(sign: float, distance: float, policy: Ints | None) -> Floats:
         """v + sign * c with the least c that passes the test, after one sweep; infinite if none was found."""
+        stencil = problem.stencil
+        w = np.empty_like(v)
         for widen, share in ((0.0, 0.0), (1.0, 1.25), (1.0, 3.0), (2.0, 8.0), (16.0, 64.0), (1024.0, 4096.0)):
             scale = 1.01 * (reach + widen * distance / rest)
             for _ in range(2):  # what the margin adds to the scale adds to the margin
-                margin = share * float(problem.rounding(scale).max())
+                margin = share * problem.largest_rounding(scale)
                 scale += 2.0 * margin / rest
-            bound = v + sign * (widen * distance + margin) / rest
-            error = problem.rounding(scale)
-            image = problem.sweep(bound, error) if policy is None else problem.sweep_policy(policy, bound, error)
-            if (
-                np.isfinite(image).all()
-                and max(magnitude(bound), magnitude(image)) <= scale
-                and (sign * image <= sign * bound).all()
-            ):
-                return image
-        return np.full(problem.num_states, sign * np.inf)
+            shift = sign * (widen * distance + margin) / rest
+            if not np.isfinite(scale) or (widen == 0.0 and distance > 0.0):
+                continue
+            if stencil is not None:
+                plus = sign * problem.largest_rounding(scale)
+                low, high = stencil.sweep(problem.gamma, v, w, shift, plus, policy)
+                passes = (high if sign > 0.0 else -low) <= 0.0
+            else:
+                bound = v + shift
+                error = problem.rounding(scale)
+                w = problem.sweep(bound, error) if policy is None else problem.sweep_policy(policy, bound, error)
+                passes = bool((sign * w <= sign * bound).all())
+            if passes and largest(w) <= scale:
+                return w
+        w[:] = sign * np.inf
+        return w
 
     def finer(sign: float, coarse: Floats, policy: Ints | None) -> Floats:
         """The same with the test in differences of values, where that proves more."""
@@ -158,9 +165,11 @@ def _discounted(problem: Problem, v: Floats) -> Certificate:
             c = max(2.0 * c, EPSILON * reach)
         return coarse
 
+    if not np.isfinite(reach + largest(v)):
+        return Certificate(np.full(problem.num_states, -np.inf), np.full(problem.num_states, np.inf), policy)
     lower, upper = shifted(-1.0, fall, policy), shifted(1.0, rise, None)
-    if problem.explicit and np.isfinite(v).all():
-        doubtful = 8.0 * float(problem.rounding(reach).max())
+    if problem.explicit:
+        doubtful = 8.0 * problem.largest_rounding(reach)
         lower = finer(-1.0, lower, policy) if fall < doubtful else lower
         upper = finer(1.0, upper, None) if rise < doubtful else upper
     return Certificate(lower, upper, policy)

@@ -10,18 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.compressed import compressed
+from rlgrid.parallel import SMALLEST_PIECE, in_pieces
 from rlgrid.undiscounted import Undiscounted
 
 if TYPE_CHECKING:
     from rlgrid.gridmodel import GridModel
     from rlgrid.kernels.compressed import CompressedArrays
     from rlgrid.mdp import MDP
+    from rlgrid.stencil import Stencil
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 EXPLICIT_PAIRS = 1 << 16  # grids of at most so many pairs are swept in their explicit form, which is faster
 TIE = 1e-12  # actions whose values differ by less than this times the scale of the values count as equal
+OUTCOMES = 1 << 17  # of an explicit model that are worth a thread
 REMEMBERED = 4  # gammas for which a model's problem is kept
 
 _NO_STATES = np.zeros(0, np.int64)
@@ -35,7 +38,7 @@ class Problem:
 
     def __init__(self, model: MDP | GridModel, gamma: float) -> None:
         from rlgrid.kernels.model import ExplicitArrays
-        from rlgrid.kernels.rounding import rounding
+        from rlgrid.kernels.rounding import grid_rounding
         from rlgrid.kernels.sweeps import scratch_of
 
         self.gamma = gamma
@@ -55,9 +58,14 @@ class Problem:
             self.arrays = self.whole = model.to_mdp().arrays if _is_better_explicit(model) else model.arrays
         self.scratch = scratch_of(self.arrays)
         self.explicit = isinstance(self.arrays, ExplicitArrays)
+        self.stencil: Stencil | None = None if self.explicit else _stencil_of(self.arrays)
         pairs = np.count_nonzero(np.diff(self.arrays.offsets)) if self.explicit else self.num_states * self.num_actions
         self.pairs = int(pairs)
-        self.largest_reward = float(rounding(self.arrays, 0.0, np.empty(self.num_states)))
+        if self.explicit:
+            self._sizes = self._outcome_sizes()
+            self.largest_reward = float(self._sizes[1].max())
+        else:
+            self.largest_reward = grid_rounding(self.arrays, 0.0)[0]
         self._compressed: list[CompressedArrays] = []  # one at most; copies at other gammas share it
 
     @classmethod
@@ -109,27 +117,73 @@ class Problem:
         return step + min(0.0, float(m.enter_reward.min())) + float(m.leave_reward.min())
 
     def _backup(
-        self, arrays: Any, v: Floats, q: Floats = _NO_TABLE, follow: Ints = _NO_STATES, policy: Ints = _NO_STATES
+        self,
+        arrays: Any,
+        v: Floats,
+        q: Floats = _NO_TABLE,
+        follow: Ints = _NO_STATES,
+        policy: Ints = _NO_STATES,
+        w: Floats | None = None,
     ) -> Floats:
-        from rlgrid.kernels.sweeps import backup
+        from rlgrid.kernels.sweeps import backup, explicit_backup
 
-        w = np.empty_like(v)
-        backup(arrays, self.scratch, self.gamma, v, w, q, follow, policy, TIE * magnitude(v) if policy.size else 0.0)
+        w = np.empty_like(v) if w is None else w
+        slack = TIE * magnitude(v) if policy.size else 0.0
+        if self.explicit:
+            self._over_states(explicit_backup, *arrays[1:7], self.gamma, v, w, q, follow, policy, slack)
+        else:
+            backup(arrays, self.scratch, self.gamma, v, w, q, follow, policy, slack)
         return w
 
     def sweep(self, v: Floats, plus: Floats | None = None) -> Floats:
         """T v, plus something before groups are tied."""
-        w = self._backup(self.arrays, v)
+        if self.stencil is None:
+            w = self._backup(self.arrays, v)
+        else:
+            w = np.empty_like(v)
+            self.stencil.sweep(self.gamma, v, w, track=False)
         if plus is not None:
             w += plus
         self._tie_highest(w)
         return w
 
+    def sweep_into(self, v: Floats, w: Floats) -> tuple[float, float]:
+        """w = T v in one pass; the least and the greatest w - v, which is 0 where both are the same infinity."""
+        if self.stencil is not None:
+            return self.stencil.sweep(self.gamma, v, w)
+        self._backup(self.arrays, v, w=w)
+        self._tie_highest(w)
+        with np.errstate(invalid="ignore"):
+            change = np.where(w == v, 0.0, w - v)
+        return float(change.min()), float(change.max())
+
     def sweep_policy(self, policy: Ints, v: Floats, minus: Floats | None = None) -> Floats:
         """T_pi v, less something."""
-        w = self._backup(self.arrays, v, follow=policy)
+        if self.stencil is None:
+            w = self._backup(self.arrays, v, follow=policy)
+        else:
+            w = np.empty_like(v)
+            self.stencil.sweep(self.gamma, v, w, follow=policy, track=False)
         if minus is not None:
             w -= minus
+        return w
+
+    def image_above(self, v: Floats) -> Floats:
+        """At least T v for gamma < 1: the computed sweep plus what rounding may have lost."""
+        scale = magnitude(v)
+        if self.stencil is None:
+            return self.sweep(v, self.rounding(scale))
+        w = np.empty_like(v)
+        self.stencil.sweep(self.gamma, v, w, plus=self.largest_rounding(scale), track=False)
+        return w
+
+    def image_below(self, policy: Ints, v: Floats) -> Floats:
+        """At most T_pi v for gamma < 1, in the same way."""
+        scale = magnitude(v)
+        if self.stencil is None:
+            return self.sweep_policy(policy, v, self.rounding(scale))
+        w = np.empty_like(v)
+        self.stencil.sweep(self.gamma, v, w, plus=-self.largest_rounding(scale), follow=policy, track=False)
         return w
 
     def _tie_highest(self, v: Floats) -> None:
@@ -144,7 +198,7 @@ class Problem:
         from rlgrid.kernels.sweeps import tie_highest
 
         w = np.empty_like(v)
-        image_above(self.arrays, self.gamma, v, w)
+        self._over_states(image_above, *self.arrays[1:7], self.gamma, v, w)
         tie_highest(w, self.members, self.offsets)
         return w
 
@@ -154,7 +208,7 @@ class Problem:
         from rlgrid.kernels.sweeps import tie_lowest
 
         w = np.empty_like(v)
-        image_below(self.arrays, self.gamma, leaving, v, w)
+        self._over_states(image_below, *self.arrays[1:7], self.gamma, leaving, v, w)
         tie_lowest(w, self.members, self.offsets)
         return w
 
@@ -171,21 +225,55 @@ class Problem:
         self._backup(self.whole, v, q)
         return q
 
+    def greedy(self, v: Floats) -> tuple[Ints, float, float]:
+        """The first action among the best (within rounding), max(T v - v) and min(T_pi v - v) of it; gamma < 1."""
+        if self.stencil is not None:
+            policy = np.empty(self.num_states, np.int64)
+            return policy, *self.stencil.greedy(self.gamma, v, policy, TIE * magnitude(v))
+        policy = np.zeros(self.num_states, np.int64)
+        rise = float((self._backup(self.arrays, v, policy=policy) - v).max())
+        return policy, rise, float((self.sweep_policy(policy, v) - v).min())
+
     def policy(self, v: Floats) -> Ints:
         """The first action among the best (within rounding); at gamma = 1 changed where it would not be proper."""
         if self.undiscounted is not None:
             return self.undiscounted.proper_policy(self.sweep(v), self.q_values(v), TIE * magnitude(v))
+        if self.stencil is not None:
+            return self.greedy(v)[0]
         policy = np.zeros(self.num_states, np.int64)
         self._backup(self.arrays, v, policy=policy)
         return policy
 
     def rounding(self, scale: float) -> Floats:
         """float64 [S]: how far a computed backup may be from the exact one where |v| <= scale."""
-        from rlgrid.kernels.rounding import rounding
+        from rlgrid.kernels.rounding import explicit_rounding, grid_rounding
 
-        error = np.empty(self.num_states)
-        rounding(self.arrays, scale, error)
+        if self.explicit:
+            bound: Floats = explicit_rounding(*self._sizes, scale)
+            return bound
+        grid = self.arrays
+        kinds: Floats = np.where(grid.wall | grid.terminal, 0.0, grid_rounding(grid, scale)[1])
+        error: Floats = kinds[grid.tiles]
         return error
+
+    def largest_rounding(self, scale: float) -> float:
+        """The greatest of `rounding`; of a grid without an array [S]."""
+        from rlgrid.kernels.rounding import grid_rounding
+
+        return float(self.rounding(scale).max()) if self.explicit else grid_rounding(self.arrays, scale)[1]
+
+    def _outcome_sizes(self) -> tuple[NDArray[Any], Floats, NDArray[np.bool_]]:
+        from rlgrid.kernels.rounding import outcome_sizes
+
+        m, S = self.arrays, self.num_states
+        most, size, continues = np.empty(S, np.int64), np.empty(S), np.empty(S, np.bool_)
+        self._over_states(outcome_sizes, m.num_actions, m.offsets, m.reward, m.terminated, most, size, continues)
+        return most, size, continues
+
+    def _over_states(self, kernel: Any, *given: Any) -> None:
+        """kernel(*given, first, last) over the states of an explicit model, by all cores."""
+        smallest = max(1, OUTCOMES * self.num_states // max(1, int(self.arrays.next_state.size)))
+        in_pieces(lambda first, last: kernel(*given, first, last), self.num_states, smallest)
 
     def finite(self, v: Floats) -> Floats:
         """Without the hopeless states, which are at -inf."""
@@ -202,10 +290,35 @@ def _is_better_explicit(model: MDP | GridModel) -> bool:
     )
 
 
+def _stencil_of(grid: Any) -> Stencil | None:
+    from rlgrid.stencil import Stencil
+
+    return Stencil.of(grid)
+
+
 _PROBLEMS: WeakKeyDictionary[Any, dict[float, Problem]] = WeakKeyDictionary()
 
 
 def magnitude(v: Floats) -> float:
     """The largest |v| among finite values, 0 if there is none."""
-    finite = np.abs(v[np.isfinite(v)])
-    return float(finite.max()) if finite.size else 0.0
+    if v.size < SMALLEST_PIECE:
+        finite = np.abs(v[np.isfinite(v)])
+        return float(finite.max()) if finite.size else 0.0
+    return _largest(v)[0]
+
+
+def largest(v: Floats) -> float:
+    """The largest |v|; inf where one is infinite or not a number."""
+    if v.size < SMALLEST_PIECE:
+        return float(np.abs(v).max()) if np.isfinite(v).all() else float("inf")
+    return _largest(v)[1]
+
+
+def _largest(v: Floats) -> tuple[float, float]:
+    """The largest |v| among finite values, and among all."""
+    from rlgrid.kernels.stencil import largest_bits
+
+    bits = np.ascontiguousarray(v).reshape(-1).view(np.int64)
+    found = in_pieces(lambda first, last: largest_bits(first, last, bits), bits.size)
+    finite, every = np.array(found, np.int64).max(axis=0).view(np.float64).tolist()
+    return finite, float("inf") if np.isnan(every) else every

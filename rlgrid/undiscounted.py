@@ -291,7 +291,7 @@ def _refuse_unless_costly(mdp: MDP, graph: Graph, inner: Bools, gaining: Bools, 
     h, image = np.zeros(graph.num_states), np.empty(graph.num_states)
     worst, least = np.empty(component.max() + 1), np.empty(component.max() + 1)
     for _ in range(POTENTIAL_SWEEPS):
-        image_above(arrays, 1.0, h, image)
+        image_above(*arrays[1:7], 1.0, h, image, 0, graph.num_states)
         change = image[states] - h[states]
         worst[:], least[:] = -np.inf, np.inf
         np.maximum.at(worst, component, change)

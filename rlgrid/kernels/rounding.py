@@ -1,7 +1,7 @@
 """How far a computed backup may lie from the true one: what certificates add and subtract.
 
-    rounding                      a bound on |computed - exact| of any backup of `rlgrid.kernels.sweeps`, state by state
-    image_above, image_below      bounds of T v and T_pi v, rounding included, worked out in differences of values
+    explicit_rounding, grid_rounding   bounds of |computed - exact| of any backup of `rlgrid.kernels.sweeps`, by state
+    image_above, image_below           bounds of T v and T_pi v, rounding included, worked out in differences of values
 
 The second form loses less where values are large beside their differences: near or at gamma = 1.
 """
@@ -11,35 +11,29 @@ import math
 import numpy as np
 from numba import njit
 
-from rlgrid.kernels.model import GridArrays
-
 UNIT_ROUNDOFF = 2.0**-53
 UNDERFLOW = 1e-300  # far above what all products of one backup can lose by underflow together
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _explicit_rounding(num_states, num_actions, offsets, reward, terminated, scale, error):
-    largest = 0.0
-    for s in range(num_states):
-        worst = 0.0
+def outcome_sizes(num_actions, offsets, reward, terminated, most, size, continues, first, last):
+    """For the states [first, last): the most outcomes of a pair, the largest |r|, and whether any outcome goes on."""
+    for s in range(first, last):
+        n = 0
+        largest = 0.0
+        goes_on = False
         for pair in range(s * num_actions, (s + 1) * num_actions):
-            size = 0.0
-            continues = False
-            for i in range(offsets[pair], offsets[pair + 1]):
-                size = max(size, abs(reward[i]))
-                continues = continues or not terminated[i]
-            largest = max(largest, size)
-            if continues:
-                size += scale
-            if size > 0.0:
-                n = offsets[pair + 1] - offsets[pair]
-                worst = max(worst, 1.02 * (2 * n + 6) * UNIT_ROUNDOFF * size + UNDERFLOW)
-        error[s] = worst
-    return largest
+            n = max(n, offsets[pair + 1] - offsets[pair])
+        for i in range(offsets[s * num_actions], offsets[(s + 1) * num_actions]):
+            largest = max(largest, abs(reward[i]))
+            goes_on |= not terminated[i]
+        most[s] = n
+        size[s] = largest
+        continues[s] = goes_on
 
 
-def rounding(model, scale, error):
-    """For each state a bound on |computed - exact| of any of its backups, where |v| <= scale, into error [S].
+def explicit_rounding(most, size, continues, scale):
+    """For each state a bound on |computed - exact| of any of its backups, where |v| <= scale; see `outcome_sizes`.
 
     With n outcomes, u = 2^-53 and the standard model fl(x op y) = (x op y)(1 + d), |d| <= u, each term p (r + gamma v)
     of the sum passes at most n + 2 roundings, the sum of the p at most n - 1, the quotient one more: the computed
@@ -47,24 +41,19 @@ def rounding(model, scale, error):
     Adding or subtracting the bound itself rounds once more. So (2n + 6) u (max|r| + scale), with 2 percent on top for
     the denominator of g and the rounding of this very formula, is enough for n < 10^13. Where every number is 0 so is
     the error; elsewhere UNDERFLOW covers products too small for a normal float.
-
-    On a grid one bound holds for all cells but walls and terminals, from the largest of its rewards.
-
-    Returns the largest |r|, or a bound on it.
     """
-    if not isinstance(model, GridArrays):
-        return _explicit_rounding(
-            model.num_states, model.num_actions, model.offsets, model.reward, model.terminated, scale, error
-        )
+    total = size + np.where(continues, scale, 0.0)
+    return np.where(total > 0.0, 1.02 * (2.0 * most + 6.0) * UNIT_ROUNDOFF * total + UNDERFLOW, 0.0)
+
+
+def grid_rounding(grid, scale):
+    """A bound on the largest |r| of a grid, and on |computed - exact| in any cell but walls and terminals (there 0)."""
     largest = 0.0
-    for terms in ((model.step_reward, model.bump_reward), (model.enter_reward,), (model.leave_reward,)):
+    for terms in ((grid.step_reward, grid.bump_reward), (grid.enter_reward,), (grid.leave_reward,)):
         largest += max(float(np.abs(term).max()) for term in terms)
     largest *= 1.01
-    n = model.slip.shape[2]
     size = largest + scale
-    bound = 1.02 * (2 * n + 6) * UNIT_ROUNDOFF * size + UNDERFLOW if size > 0.0 else 0.0
-    error[:] = np.where(model.wall | model.terminal, 0.0, bound)[model.tiles]
-    return largest
+    return largest, 1.02 * (2 * grid.slip.shape[2] + 6) * UNIT_ROUNDOFF * size + UNDERFLOW if size > 0.0 else 0.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
@@ -117,8 +106,9 @@ def _moved_up(v, gain):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _above_loop(num_states, num_actions, offsets, next_state, probability, reward, terminated, gamma, v, w):
-    for s in range(num_states):
+def image_above(num_actions, offsets, next_state, probability, reward, terminated, gamma, v, w, first, last):
+    """w(s) >= (T v)(s), rounding included, of the states [first, last); -inf where no action is available."""
+    for s in range(first, last):
         w[s] = -math.inf
         if v[s] == -math.inf:
             continue
@@ -129,8 +119,9 @@ def _above_loop(num_states, num_actions, offsets, next_state, probability, rewar
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _below_loop(num_states, num_actions, offsets, next_state, probability, reward, terminated, gamma, policy, v, w):
-    for s in range(num_states):
+def image_below(num_actions, offsets, next_state, probability, reward, terminated, gamma, policy, v, w, first, last):
+    """w(s) <= (T_pi v)(s), rounding included, of the states [first, last); +inf where the policy is -1."""
+    for s in range(first, last):
         w[s] = math.inf
         if policy[s] < 0:
             continue
@@ -140,19 +131,3 @@ def _below_loop(num_states, num_actions, offsets, next_state, probability, rewar
             gain, error = _gain(offsets, next_state, probability, reward, terminated, gamma, v, s, pair)
             if gain > -math.inf:
                 w[s] = -_moved_up(-v[s], error - gain)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def image_above(m, gamma, v, w):
-    """w(s) >= (T v)(s), rounding included; -inf where no action is available. Explicit models."""
-    _above_loop(
-        m.num_states, m.num_actions, m.offsets, m.next_state, m.probability, m.reward, m.terminated, gamma, v, w
-    )
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def image_below(m, gamma, policy, v, w):
-    """w(s) <= (T_pi v)(s), rounding included; +inf where the policy is -1. Explicit models."""
-    _below_loop(
-        m.num_states, m.num_actions, m.offsets, m.next_state, m.probability, m.reward, m.terminated, gamma, policy, v, w
-    )
