@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 
 PIECE = 1 << 17  # outcomes of a piece that is worth a thread
 TRIAL, RATE = 6, 0.8  # after so many sweeps the spread must have fallen by this factor a sweep on average
-PATIENCE = 3  # sweeps without a smaller spread after which values are shifted no more
+PATIENCE = 20  # sweeps in which the spread must fall by a hundredth, or else values are shifted no more
 
 _NO_POLICY = np.zeros(0, np.int64)
 
@@ -125,8 +125,9 @@ class ShiftedValueIteration:
 
     def _helps(self, spread: float) -> bool:
         """Whether to shift where episodes end: never again once it has not helped for some sweeps."""
-        self._without = 0 if spread < self._least else self._without + 1
-        self._least = min(self._least, spread)
+        self._without += 1
+        if spread < 0.99 * self._least:
+            self._least, self._without = spread, 0
         self._shifts = self._shifts and self._without <= PATIENCE
         return self._shifts
 

@@ -1,0 +1,280 @@
+"""The compressed form of explicit models, the sweeps over it, and value iteration with shifted values."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from rlgrid import MDP, policy_values, solve, verify
+from rlgrid.compressed import chain, compressed
+from rlgrid.kernels import compressed as kernels
+from rlgrid.methods import method_of
+from rlgrid.problem import Problem
+from rlgrid.shifted import ShiftedValueIteration
+from tests.naive import exact_model
+
+NO_POLICY = np.zeros(0, np.int64)
+NO_ORDER = np.zeros(0, np.int32)
+NO_GROUPS = np.zeros(0, np.bool_)
+
+
+def random_table(seed, S=9, A=3, *, ends=0.15, sums_to_one=False):
+    """P with duplicates, zero probabilities, loops, unavailable pairs, outcomes that end, sums off by some 1e-10."""
+    rng = np.random.default_rng(seed)
+    table = {}
+    for s in range(S):
+        table[s] = {}
+        for a in range(A):
+            if a and rng.random() < 0.2:
+                continue
+            n = int(rng.integers(1, 7))
+            to = rng.choice([s, *rng.integers(0, S, 5).tolist()], n)
+            p = rng.random(n) * (rng.random(n) < 0.8)
+            p[0] += 0.1
+            p /= p.sum()
+            if not sums_to_one:
+                p *= 1.0 + 1e-10 * rng.uniform(-1, 1)
+            over = rng.random(n) < ends
+            table[s][a] = [
+                (float(q), int(t), float(r), bool(e))
+                for q, t, r, e in zip(p, to, rng.normal(0, 1, n), over, strict=True)
+            ]
+    return table
+
+
+def model_of(seed, gamma=0.9, **settings):
+    return MDP.from_gymnasium(random_table(seed, **settings), gamma, start=0)
+
+
+def exact_q(model, v, gamma):
+    """q[s][a] as rationals, None where not available."""
+    return [
+        [
+            sum((p * (r + (0 if ends else gamma * v[to])) for p, to, r, ends in run), Fraction(0)) if run else None
+            for run in row
+        ]
+        for row in exact_model(model)
+    ]
+
+
+def wide(form):
+    offsets = form.offsets.astype(np.int64)
+    offsets.setflags(write=False)
+    return form._replace(offsets=offsets)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_form_holds_what_it_says(seed):
+    model = model_of(seed)
+    form = compressed(model.arrays)
+    assert form.offsets.dtype == np.int32
+    for s, row in enumerate(exact_model(model)):
+        for a, run in enumerate(row):
+            pair = s * model.num_actions + a
+            kept = [(p, to) for p, to, _, ends in run if not ends]
+            mine = slice(int(form.offsets[pair]), int(form.offsets[pair + 1]))
+            assert form.next_state[mine].tolist() == [to for _, to in kept]
+            np.testing.assert_allclose(form.weight[mine], [float(p) for p, _ in kept], 1e-14)
+            if not run:
+                assert form.reward[pair] == -np.inf
+                assert form.moving[pair] == 0.0
+                continue
+            assert form.reward[pair] == pytest.approx(float(sum(p * r for p, _, r, _ in run)), rel=1e-13, abs=1e-14)
+            moving = sum((p for p, to, _, ends in run if ends or to != s), Fraction(0))
+            assert form.moving[pair] == pytest.approx(float(moving), rel=1e-14, abs=0.0)
+
+
+def test_a_model_in_the_form_already_is_not_copied():
+    rng = np.random.default_rng(0)
+    P = rng.random((5, 2, 5))
+    model = MDP.from_arrays(P / P.sum(axis=2, keepdims=True), rng.random((5, 2)), 0.9)
+    form = compressed(model.arrays)
+    assert form.weight is model.probability
+    assert form.next_state is model.next_state
+    assert form.offsets is model.offsets
+    assert not compressed(model_of(0).arrays).weight.flags.writeable
+
+
+@pytest.mark.parametrize("width", ["int32", "int64"])
+@pytest.mark.parametrize("seed", range(4))
+def test_sweep_is_the_bellman_operator(seed, width):
+    model = model_of(seed)
+    form = compressed(model.arrays)
+    form = wide(form) if width == "int64" else form
+    v = np.random.default_rng(seed).normal(0, 5, model.num_states)
+    gamma = 0.875
+    exact = exact_q(model, [Fraction(float(x)) for x in v], Fraction(gamma))
+    w, policy = np.full(model.num_states, np.nan), np.full(model.num_states, -1)
+    half = model.num_states // 2
+    found = [
+        kernels.sweep(*form[1:6], gamma, v, w, policy, 0.0, first, last)
+        for first, last in ((0, half), (half, model.num_states))
+    ]
+    best = [max(q for q in row if q is not None) for row in exact]
+    np.testing.assert_allclose(w, [float(x) for x in best], 1e-13, 1e-13)
+    assert min(low for low, _ in found) == (w - v).min()
+    assert max(high for _, high in found) == (w - v).max()
+    for s, a in enumerate(policy):
+        assert float(best[s] - exact[s][a]) < 1e-12
+    again = np.empty_like(w)
+    kernels.sweep(*form[1:6], gamma, v, again, NO_POLICY, 0.0, 0, model.num_states)
+    np.testing.assert_array_equal(again, w)
+
+
+def test_slack_keeps_the_first_action():
+    model = MDP.from_gymnasium({0: {a: [(1.0, 0, r, False)] for a, r in enumerate((1.0, 1.05, 1.3))}}, 0.5, start=0)
+    form = compressed(model.arrays)
+    policy = np.zeros(1, np.int64)
+    for slack, action in ((0.0, 2), (0.1, 2), (0.5, 0)):
+        kernels.sweep(*form[1:6], 0.5, np.zeros(1), np.empty(1), policy, slack, 0, 1)
+        assert policy[0] == action
+
+
+@pytest.mark.parametrize("width", ["int32", "int64"])
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_sweep_in_place_solves_each_loop(seed, ordered, backwards, width):
+    model = model_of(seed)
+    S = model.num_states
+    form = compressed(model.arrays)
+    form = wide(form) if width == "int64" else form
+    rng = np.random.default_rng(seed)
+    start = rng.normal(0, 5, S)
+    order = rng.permutation(S).astype(np.int32) if ordered else NO_ORDER
+    v = start.copy()
+    low, high = kernels.sweep_in_place(*form, 0.875, v, order, backwards, NO_GROUPS, np.empty(0))
+    gamma = Fraction(0.875)
+    exact = [Fraction(float(x)) for x in start]
+    states = order.tolist() if ordered else list(range(S))
+    table = exact_model(model)
+    for s in reversed(states) if backwards else states:
+        options = []
+        for run in table[s]:
+            if run:
+                here = sum((p for p, to, _, ends in run if to == s and not ends), Fraction(0))
+                rest = sum((p * (r + (0 if ends or to == s else gamma * exact[to])) for p, to, r, ends in run), 0)
+                options.append(rest / (1 - gamma * here))
+        exact[s] = max(options)
+    np.testing.assert_allclose(v, [float(x) for x in exact], 1e-12, 1e-12)
+    assert low == (v - start).min()
+    assert high == (v - start).max()
+
+
+def test_sweep_in_place_leaves_groups_to_the_caller_and_knows_states_that_are_hard_to_leave():
+    stay = 1.0 - 2.0**-40
+    table = {0: {0: [(stay, 0, -1.0, False), (2.0**-40, 1, -1.0, False)]}, 1: {0: [(1.0, 1, 0.0, True)]}}
+    model = MDP.from_gymnasium(table, 1.0, start=0)
+    form = compressed(model.arrays)
+    v = np.zeros(2)
+    kernels.sweep_in_place(*form, 1.0, v, NO_ORDER, False, NO_GROUPS, np.empty(0))
+    assert v.tolist() == [-(2.0**40), 0.0]
+    v, w = np.zeros(2), np.zeros(2)
+    kernels.sweep_in_place(*form, 1.0, v, NO_ORDER, False, np.array([True, False]), w)
+    assert v.tolist() == [0.0, 0.0]
+    assert w[0] == -(2.0**40)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_chain_of_a_policy_is_worth_what_the_policy_is(seed):
+    model = model_of(seed)
+    policy = solve(model, 0.8).policy
+    rows = chain(compressed(model.arrays), policy)
+    v, w = np.zeros(model.num_states), np.empty(model.num_states)
+    for _ in range(200):
+        kernels.sweep(*rows[1:6], 0.8, v, w, NO_POLICY, 0.0, 0, model.num_states)
+        v, w = w, v
+    expected = policy_values(model, policy, 0.8)
+    np.testing.assert_allclose(v, expected, 1e-12, 1e-12)
+    v = np.zeros(model.num_states)
+    for _ in range(200):
+        kernels.sweep_in_place(*rows, 0.8, v, NO_ORDER, False, NO_GROUPS, np.empty(0))
+    np.testing.assert_allclose(v, expected, 1e-12, 1e-12)
+
+
+def test_a_problem_holds_one_form_for_all_gammas_below_1_and_the_kept_pairs_at_1():
+    model = model_of(3, ends=0.5)
+    first = Problem.of(model, 0.9).compressed
+    assert Problem.of(model, 0.5).compressed is first
+    problem = Problem.of(model, 1.0)
+    np.testing.assert_array_equal(problem.compressed.reward > -np.inf, np.diff(problem.arrays.offsets) > 0)
+
+
+# --- shifted values -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 0.95, 0.9999])
+@pytest.mark.parametrize("ends", [0.0, 0.02, 0.5])
+@pytest.mark.parametrize("seed", range(3))
+def test_shifted_value_iteration_finds_the_optimum(seed, ends, gamma):
+    model = model_of(seed, ends=ends, S=25)
+    solution = solve(model, gamma, method="shifted_value_iteration", tolerance=1e-6)
+    assert solution.converged
+    assert solution.method == "shifted_value_iteration"
+    assert verify(model, solution)
+    np.testing.assert_allclose(solution.values, solve(model, gamma, method="policy_iteration").values, 0.0, 2.2e-6)
+
+
+def test_shifts_make_sweeps_few_where_no_episode_ends():
+    model = model_of(1, S=200, ends=0.0)
+    slow = solve(model, 0.999, method="value_iteration", tolerance=1e-6)
+    quick = solve(model, 0.999, method="shifted_value_iteration", tolerance=1e-6)
+    assert slow.sweeps > 5000
+    assert quick.sweeps < 500
+    np.testing.assert_allclose(quick.values, slow.values, 0.0, 2e-6)
+
+
+def test_the_spread_is_that_of_the_residual_it_leaves():
+    model = model_of(2, S=40, ends=0.0)
+    problem = Problem.of(model, 0.99)
+    method = ShiftedValueIteration(problem)
+    v = np.zeros(40)
+    for limit in (1, 2, 5):
+        spread = method.run(v, limit, 0.0)[-1]
+        residual = problem.sweep(v) - v
+        assert np.abs(residual).max() <= 0.99 * spread / 2 + 1e-12
+
+
+def chain_of(length):
+    """A corridor: news travels one state a sweep, and no shift helps."""
+    table = {
+        s: {0: [(1.0, max(s - 1, 0), 0.0, False)], 1: [(1.0, s + 1, float(s == length - 2), s == length - 2)]}
+        for s in range(length - 1)
+    }
+    return MDP.from_gymnasium({**table, length - 1: {0: [(1.0, length - 1, 0.0, True)]}}, 0.99, start=0)
+
+
+def test_slow_models_are_handed_over_from_where_they_began():
+    model = chain_of(300)
+    problem = Problem.of(model, 0.99)
+    seen = []
+
+    def other():
+        method = method_of("gauss_seidel", problem, model)
+        run = method.run
+        method.run = lambda values, limit, enough: (seen.append(values.copy()), run(values, limit, enough))[1]
+        return method
+
+    method = ShiftedValueIteration(problem, other)
+    v = np.full(300, -3.0)
+    v[-1] = 0.0
+    begun = v.copy()
+    spreads = np.concatenate([method.run(v, limit, 1e-9) for limit in (4, 200, 200)])
+    assert method.name == "gauss_seidel"
+    assert spreads[-1] <= 1e-9
+    assert method.sweeps == spreads.size
+    np.testing.assert_array_equal(seen[0], begun)
+    np.testing.assert_allclose(v, solve(model).values, 0.0, 1e-6)
+
+
+def test_shifts_that_do_not_help_are_given_up():
+    solution = solve(chain_of(300), 0.99, method="shifted_value_iteration", tolerance=1e-6)
+    assert solution.converged
+    assert solution.sweeps < 400
+
+
+def test_shifted_values_need_an_explicit_model_and_gamma_below_1():
+    model = model_of(0)
+    with pytest.raises(ValueError, match="gamma < 1"):
+        ShiftedValueIteration(Problem.of(model_of(0, ends=1.0), 1.0))
+    assert method_of("shifted_value_iteration", Problem.of(model, 0.9), model).name == "shifted_value_iteration"
