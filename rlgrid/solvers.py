@@ -46,6 +46,7 @@ from rlgrid.policy_evaluation import (
     policy_values,
 )
 from rlgrid.problem import Problem, magnitude
+from rlgrid.rational import verify_exactly
 from rlgrid.solution import Solution
 from rlgrid.sweeps import Sweeps
 from rlgrid.undiscounted_certificate import LINEAR_STATES
@@ -420,14 +421,17 @@ def _solve_horizon(model: MDP | GridModel, gamma: float, steps: int, tolerance: 
 # --- checks from outside --------------------------------------------------------------------------------------------
 
 
-def verify(model: MDP | GridModel, solution: Solution) -> bool:
+def verify(model: MDP | GridModel, solution: Solution, exact: bool = False) -> bool:
     """Check a certificate with one sweep for each bound; nothing but the model and the arrays is believed.
+
+    With ``exact`` it is checked in rational arithmetic instead, by other code than made it (`rlgrid.rational`): slow,
+    for models of up to 10,000 pairs of a state and an action.
 
     Returns:
         True.
 
     Raises:
-        ValueError: naming the first state in which the proof fails.
+        ValueError: naming the first state in which the proof fails; with ``exact`` also where the model is too large.
     """
     check_model(model)
     if not isinstance(solution, Solution):
@@ -444,6 +448,9 @@ def verify(model: MDP | GridModel, solution: Solution) -> bool:
     policy = check_policy(model, solution.policy, solution.horizon)
     if policy.shape[len(lead) :] != (S,) and policy.ndim != len(lead) + 1:
         raise ValueError("the policy of a solution is one action a state")
+    if exact:
+        verify_exactly(model, solution)
+        return True
     if solution.criterion == "average":
         verify_average(model, solution, policy)
         return True
