@@ -120,10 +120,11 @@ def certify(problem: Problem, v: Floats, patience: int = 100_000, deadline: floa
 
 
 def _discounted(problem: Problem, v: Floats) -> Certificate:
-    policy, rise, fall = problem.greedy(v)
+    size = largest(v)
+    policy, rise, fall = problem.greedy(v, size)
     rise, fall = max(0.0, rise), max(0.0, -fall)
     rest = 1.0 - problem.gamma
-    reach = magnitude(v) + max(rise, fall)
+    reach = size + max(rise, fall)
 
     def shifted(sign: float, distance: float, policy: Ints | None) -> Floats:
         """v + sign * c with the least c that passes the test, after one sweep; infinite if none was found."""
@@ -141,12 +142,15 @@ def _discounted(problem: Problem, v: Floats) -> Certificate:
                 plus = sign * problem.largest_rounding(scale)
                 low, high = stencil.sweep(problem.gamma, v, w, shift, plus, policy)
                 passes = (high if sign > 0.0 else -low) <= 0.0
+                # T^ and T^_pi are monotone, so w lies between v +- shift and T^ v or T^_pi v: |w| is within reach or
+                # |v| + |shift|, and that within the scale.
             else:
                 bound = v + shift
                 error = problem.rounding(scale)
                 w = problem.sweep(bound, error) if policy is None else problem.sweep_policy(policy, bound, error)
                 passes = bool((sign * w <= sign * bound).all())
-            if passes and largest(w) <= scale:
+                passes = passes and max(magnitude(bound), largest(w)) <= scale
+            if passes:
                 return w
         w[:] = sign * np.inf
         return w
@@ -165,7 +169,7 @@ def _discounted(problem: Problem, v: Floats) -> Certificate:
             c = max(2.0 * c, EPSILON * reach)
         return coarse
 
-    if not np.isfinite(reach + largest(v)):
+    if not np.isfinite(reach):
         return Certificate(np.full(problem.num_states, -np.inf), np.full(problem.num_states, np.inf), policy)
     lower, upper = shifted(-1.0, fall, policy), shifted(1.0, rise, None)
     if problem.explicit:

@@ -48,6 +48,8 @@ MOVES: dict[str, tuple[int, int]] = {
 }
 """(rows, columns) of each move by its name."""
 
+SLICE = 1 << 16  # cells looked up in a table at a time
+
 _CLOCKWISE = ("up", "up-right", "right", "down-right", "down", "down-left", "left", "up-left")
 
 DEFAULT_ACTIONS: dict[int, tuple[str, ...]] = {
@@ -155,9 +157,8 @@ class GridModel:
         for kind in self.kinds:
             if not isinstance(kind, TileKind):
                 raise TypeError(f"kinds must be TileKind, not {kind!r}")
-        wrong = np.argwhere((given < 0) | (given >= len(self.kinds)))
-        if wrong.size:
-            row, column = wrong[0]
+        if int(given.max()) >= len(self.kinds) or int(given.min()) < 0:
+            row, column = np.argwhere((given < 0) | (given >= len(self.kinds)))[0]
             raise ValueError(
                 f"tile {given[row, column]} at row {row}, column {column} is not one of the {len(self.kinds)} kinds"
             )
@@ -270,15 +271,20 @@ class GridModel:
     @cached_property
     def absorbing(self) -> NDArray[np.bool_]:
         """bool [S]: walls and terminal cells, which stay as they are with reward 0 and the episode over."""
-        flags = np.array([kind.wall or kind.terminal for kind in self.kinds])
-        result: NDArray[np.bool_] = flags[self.tiles.ravel()]
-        return result
+        return self._cells_of([kind.wall or kind.terminal for kind in self.kinds])
 
     @cached_property
     def walls(self) -> NDArray[np.bool_]:
         """bool [S]: the cells that are walls."""
-        result: NDArray[np.bool_] = np.array([kind.wall for kind in self.kinds])[self.tiles.ravel()]
-        return result
+        return self._cells_of([kind.wall for kind in self.kinds])
+
+    def _cells_of(self, wanted: list[bool]) -> NDArray[np.bool_]:
+        """bool [S]: the cells of the kinds wanted, without an array of indices as large as eight such."""
+        tiles, flags = self.tiles.ravel(), np.array(wanted)
+        cells = np.empty(tiles.size, np.bool_)
+        for first in range(0, tiles.size, SLICE):
+            np.take(flags, tiles[first : first + SLICE], out=cells[first : first + SLICE], mode="clip")
+        return cells
 
     def turns(self, action: str) -> list[tuple[int, str]]:
         """(direction, which field of Slip) of an action's possible directions, in the order of the outcomes.

@@ -225,11 +225,14 @@ class Problem:
         self._backup(self.whole, v, q)
         return q
 
-    def greedy(self, v: Floats) -> tuple[Ints, float, float]:
-        """The first action among the best (within rounding), max(T v - v) and min(T_pi v - v) of it; gamma < 1."""
+    def greedy(self, v: Floats, scale: float | None = None) -> tuple[Ints, float, float]:
+        """The first action among the best (within rounding), max(T v - v) and min(T_pi v - v) of it; gamma < 1.
+
+        ``scale`` is magnitude(v), where it is known.
+        """
         if self.stencil is not None:
             policy = np.empty(self.num_states, np.int64)
-            return policy, *self.stencil.greedy(self.gamma, v, policy, TIE * magnitude(v))
+            return policy, *self.stencil.greedy(self.gamma, v, policy, TIE * (magnitude(v) if scale is None else scale))
         policy = np.zeros(self.num_states, np.int64)
         rise = float((self._backup(self.arrays, v, policy=policy) - v).max())
         return policy, rise, float((self.sweep_policy(policy, v) - v).min())

@@ -331,11 +331,14 @@ def _offset(offset, width, above, below):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _fetch_ahead(s, end, width, v, w):
+def _fetch_ahead(s, end, width, v, w, policy):
     for i in range(s + width + AHEAD, end + width + AHEAD, LINE):
         _fetch(v, i)
     for i in range(s + AHEAD, end + AHEAD, LINE):
-        _fetch(w, i)
+        if w is not None:
+            _fetch(w, i)
+        if policy is not None:
+            _fetch(policy, i)
 
 
 # --- sweeps ---------------------------------------------------------------------------------------------------------
@@ -386,7 +389,7 @@ def sweep(
     s = first
     while s < last:
         end, above, below = _end_of_chunk(s, last, v.size, width)
-        _fetch_ahead(s, end, width, v, w)
+        _fetch_ahead(s, end, width, v, w, follow)
         begin = max(s, 1)
         close = min(end, v.size - 1)
         if begin < close:
@@ -494,7 +497,7 @@ def greedy(
     s = first
     while s < last:
         end, above, below = _end_of_chunk(s, last, v.size, width)
-        _fetch_ahead(s, end, width, v, policy)
+        _fetch_ahead(s, end, width, v, None, policy)
         begin = max(s, 1)
         close = min(end, v.size - 1)
         w = room[: end - s]
