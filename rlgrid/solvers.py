@@ -13,10 +13,11 @@ made (`rlgrid.certificate`), and the solver stops if it proves the tolerance. Th
 it proves less, sweeps go on. They end unproven, with a warning, when rounding forbids more, at `max_sweeps` or at
 `time_limit`.
 
-Where states are few, sweeps that are slow go on from the exact value of their greedy policy, a step of policy
-iteration: at gamma = 1 when a certificate proves too little, with `auto` at gamma < 1 after 256 sweeps, 512 and so on.
-So slow chains, which sweeps would take for ever to follow, end as well: where the same policy comes back and the
-tolerance is still not proven, rounding forbids it.
+Sweeps that are slow are not followed for ever. At gamma < 1 policy iteration takes over from "auto" where 256 sweeps
+promise to take as many again (or 512, and so on), and from a method that was named after 131,072; it ends
+(`rlgrid.policy_iteration` says why), and `method` names both. At gamma = 1 the exact value of the policy is the next
+start when a certificate proves too little. Where no better policy is found and the tolerance is still not proven,
+rounding forbids it.
 
 `values` are the last sweep's where these are proven to be within the tolerance, or where the solver was stopped;
 otherwise the middle of [lower, upper]. V* is -inf where no policy can end the episode or rest at no cost (gamma = 1).
@@ -42,11 +43,11 @@ from rlgrid.policy_evaluation import (
     check_horizon,
     check_model,
     check_policy,
-    evaluate,
     policy_values,
 )
 from rlgrid.problem import Problem, magnitude
 from rlgrid.rational import verify_exactly
+from rlgrid.reduced import EXPLICIT_LIMIT
 from rlgrid.solution import Solution
 from rlgrid.sweeps import Sweeps
 from rlgrid.undiscounted_certificate import LINEAR_STATES
@@ -69,6 +70,8 @@ Ints = NDArray[np.int64]
 
 CRITERIA = ("discounted", "average")
 CHUNK_SECONDS = 0.02  # sweeps run in one piece between two looks at the clock, the keyboard and the progress bar
+PATIENCE = 256  # sweeps of "auto" before policy iteration may take over
+ENDURANCE = 1 << 17  # sweeps of a method that was named
 PROOF_SHARE = 0.1  # of a time limit, kept for the last certificate
 
 
@@ -154,7 +157,8 @@ def solve(
     if method not in ("value_iteration", "gauss_seidel") and initial_values is None and callback is None:
         sweeps._start_low()
     run = _Run(sweeps, tolerance, begun, max_sweeps, time_limit, callback)
-    run.leaps = method == "auto" and callback is None and gamma < 1.0 and model.num_states <= LINEAR_STATES
+    if callback is None and gamma < 1.0 and model.num_states * model.num_actions <= EXPLICIT_LIMIT:
+        run.patience = PATIENCE if method == "auto" else ENDURANCE
     if progress_bar:
         run.with_progress()
     else:
@@ -185,7 +189,8 @@ class _Run:
         self.sweeps, self.tolerance, self.begun = sweeps, tolerance, begun
         self.max_sweeps, self.time_limit, self.callback = max_sweeps, time_limit, callback
         self.history: list[Floats] = []
-        self.leaps = False  # whether slow sweeps at gamma < 1 may go on from the exact value of their policy
+        self.patience: int | None = None  # sweeps after which policy iteration takes over where they are slow
+        self.handed_over = False
         self.reason = ""
         self.warn = False
         self.certificate: Certificate | None = None
@@ -210,7 +215,7 @@ class _Run:
             enough = 1.9 * self.tolerance * (1.0 - gamma) / max(gamma, 1e-300)
         # At gamma = 1 a proof is tried now and then even while sweeps still change much: chains may be slow.
         tries = gamma == 1.0 and sweeps.model.num_states <= LINEAR_STATES
-        attempt_at, leap_at = 64, 256
+        attempt_at = 64
         # One run copies values in and out, and cannot be looked into: enough sweeps for a second or so.
         chunk = max(1, min(64, 200_000_000 // max(1, sweeps.model.num_states)))
         least, last_exact = np.inf, None
@@ -239,7 +244,8 @@ class _Run:
             spread = float(spreads[-1])
             if not np.isfinite(spread):
                 return self._stop("the values overflow: scale the rewards down", warn=True)
-            if spread <= enough or (tries and sweeps.sweeps >= attempt_at):
+            settled = self.handed_over and sweeps.settled
+            if spread <= enough or ((tries or settled) and sweeps.sweeps >= attempt_at):
                 attempt_at = 2 * max(attempt_at, sweeps.sweeps)
                 floor = 4.0 * float(self._floor())
                 found = sweeps.certificate(1000 + 4 * sweeps.sweeps, self.sweeping_ends)
@@ -252,7 +258,7 @@ class _Run:
                     return None
                 exact = found.policy_values
                 same = exact is not None and last_exact is not None and np.allclose(exact, last_exact, 1e-13, 0.0)
-                stuck = same and np.isfinite(error) and not error < 0.5 * least
+                stuck = (same or settled) and np.isfinite(error) and not error < 0.5 * least
                 least = min(least, error)
                 last_exact = last_exact if exact is None else exact
                 if stuck and exact is not None:
@@ -266,24 +272,23 @@ class _Run:
                 if exact is not None and np.isfinite(sweeps._problem.finite(exact)).all():
                     sweeps.values = sweeps._problem.start(np.where(np.isfinite(exact), exact, 0.0))
                     sweeps._certificate = None
-            elif self.leaps and sweeps.sweeps >= leap_at:
-                leap_at = 2 * sweeps.sweeps
-                exact = evaluate(sweeps.model.to_mdp(), sweeps.policy(), gamma)[0]
-                sweeps.values, sweeps._certificate = exact, None
-                # Where so many sweeps have found no better policy, what is not proven now is lost to rounding.
-                if last_exact is not None and np.allclose(exact, last_exact, 1e-12, 1e-12 * magnitude(exact)):
-                    found = sweeps.certificate()
-                    error = distance(_middle(found), found.lower, found.upper)
-                    if error > self.tolerance:
-                        return self._stop(
-                            f"rounding forbids more than an error of {error:.3g}; the tolerance is {self.tolerance:g}",
-                            warn=True,
-                        )
-                    self.certificate = found
-                    return None
-                last_exact = exact
+            elif self.patience is not None and sweeps.sweeps >= self.patience:
+                self._hand_over_if_slow(enough)
+                attempt_at = sweeps.sweeps + 1
             if self.time_limit is not None and time.perf_counter() > self.sweeping_ends:
                 return self._limit(f"time_limit = {self.time_limit:g} s reached")
+
+    def _hand_over_if_slow(self, enough: float) -> None:
+        """Where sweeps would take as many again as there were, go on by policy iteration, which ends."""
+        sweeps = self.sweeps
+        recent = np.concatenate(self.history)[-sweeps.sweeps // 2 :]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            left = np.log(recent[-1] / enough) / (np.log(recent[0] / recent[-1]) / max(1, recent.size - 1))
+        if 0.0 <= left < sweeps.sweeps:
+            self.patience = 2 * sweeps.sweeps
+            return
+        sweeps.hand_over("policy_iteration" if sweeps.model.num_states <= LINEAR_STATES else "krylov_policy_iteration")
+        self.handed_over, self.patience = True, None
 
     def _floor(self) -> float:
         """What rounding may change in one sweep."""

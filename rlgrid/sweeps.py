@@ -100,6 +100,18 @@ class Sweeps:
             if low > -1e100:
                 self.values = np.where(self.model.absorbing, 0.0, low)
 
+    def hand_over(self, method: str) -> None:
+        """Go on from the present values by another method; both are named in `method` from now on."""
+        before = self._method
+        self._method = method_of(method, self._problem, self.model, "distance")
+        self._method.sweeps, self._method.backups = before.sweeps, before.backups
+        self._method.name = f"{before.name}, {self._method.name}"
+
+    @property
+    def settled(self) -> bool:
+        """Whether a method that keeps a policy has found none better."""
+        return getattr(self._method, "settled", False)
+
     def sweep(self) -> None:
         """One sweep over all states."""
         before = self.values.copy()

@@ -255,7 +255,7 @@ def test_a_model_solved_by_hand():
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [
-        ({"criterion": "average"}, ValueError, "discounted"),
+        ({"criterion": "total"}, ValueError, "discounted"),
         ({"method": "magic"}, ValueError, "gauss_seidel"),
         ({"gamma": 1.5}, ValueError, "gamma"),
         ({"gamma": "x"}, TypeError, "gamma"),
