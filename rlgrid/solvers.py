@@ -249,10 +249,9 @@ class _Run:
                 attempt_at = 2 * max(attempt_at, sweeps.sweeps)
                 floor = 4.0 * float(self._floor())
                 found = sweeps.certificate(1000 + 4 * sweeps.sweeps, self.sweeping_ends)
-                middle = _middle(found)
-                error = min(
-                    distance(sweeps.values, found.lower, found.upper), distance(middle, found.lower, found.upper)
-                )
+                error = distance(sweeps.values, found.lower, found.upper)
+                if error > self.tolerance:
+                    error = min(error, distance(_middle(found), found.lower, found.upper))
                 if error <= self.tolerance:
                     self.certificate = found
                     return None
@@ -334,12 +333,12 @@ class _Run:
         sweeps = self.sweeps
         found = self.certificate if self.certificate is not None else sweeps.certificate(deadline=self.deadline)
         values = np.clip(sweeps.values, found.lower, found.upper)
-        middle = _middle(found)
-        if not (self.reason and not self.warn) and distance(values, found.lower, found.upper) > self.tolerance >= (
-            distance(middle, found.lower, found.upper)
-        ):
-            values = middle
         error = distance(values, found.lower, found.upper)
+        if error > self.tolerance and (self.warn or not self.reason):
+            middle = _middle(found)
+            nearer = distance(middle, found.lower, found.upper)
+            if nearer <= self.tolerance:
+                values, error = middle, nearer
         converged = error <= self.tolerance
         reason = "" if converged else (self.reason or "the certificate proves less than was asked for")
         if self.warn and not converged:
