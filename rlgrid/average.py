@@ -46,7 +46,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
-from rlgrid.compressed import chain, compressed
+from rlgrid.compressed import compressed
 from rlgrid.parallel import SMALLEST_PIECE, in_pieces
 from rlgrid.policy_evaluation import SolverWarning, gain_and_bias
 from rlgrid.problem import magnitude
@@ -281,11 +281,16 @@ class Chain:
 
     def evaluate(self, policy: Ints) -> tuple[Floats, Floats]:
         """Gain and bias [S + 1] of a policy; 0 where there is no pair."""
-        here = chain(self.arrays, policy)
-        absent = ~np.isfinite(here.reward)
-        size = policy.size
-        transitions = csr_array((here.weight, here.next_state, here.offsets), shape=(size, size))
-        return gain_and_bias(transitions, np.where(absent, 0.0, here.reward), absent.astype(np.float64))[0]
+        m, size = self.arrays, policy.size
+        taken = np.arange(size) * m.num_actions + policy
+        sizes = (m.offsets[taken + 1] - m.offsets[taken]).astype(np.int64)
+        starts = np.concatenate([[0], np.cumsum(sizes)])
+        index = np.repeat(m.offsets[taken] - starts[:-1], sizes) + np.arange(starts[-1])
+        transitions = csr_array((m.weight[index], m.next_state[index], starts), shape=(size, size))
+        transitions.sum_duplicates()  # scipy's components may go round for ever among duplicates
+        reward = m.reward[taken]
+        absent = ~np.isfinite(reward)
+        return gain_and_bias(transitions, np.where(absent, 0.0, reward), absent.astype(np.float64))[0]
 
     def improve(self, policy: Ints, gain: Floats, bias: Floats) -> Ints:
         """A policy of a higher gain somewhere, or of the same and a higher bias; the same where there is none."""
@@ -343,9 +348,9 @@ class AverageSweeps:
         self._v = np.zeros(model.num_states + 1)
         if given is not None:
             self._v[:-1] = np.where(self.parts.over, 0.0, given)
-        part = np.append(np.where(self.parts.over, -1, 0), -1)
         self.whole: Chain | None = None
         if not self.parts.over.all():
+            part = np.append(np.where(self.parts.over, -1, 0), 0 if self.parts.may_end else -1)
             self.whole = Chain(self.parts, np.ones(self.parts.graph.num_pairs, np.bool_), part)
         self._policy: Ints | None = None  # of the last policy iteration, until a sweep is made
         self._proof: tuple[float, float, Ints] | None = None
@@ -353,6 +358,12 @@ class AverageSweeps:
     @property
     def values(self) -> Floats:
         return self._v[:-1]
+
+    def without_end(self) -> Chain:
+        """What to sweep over where going on for ever is known to be better than to end: pairs that never end."""
+        part = np.append(np.where(self.parts.over, -1, 0), -1)
+        self.whole, self._proof = Chain(self.parts, ~self.parts.ending, part), None
+        return self.whole
 
     def run(self, chain: Chain, limit: int, enough: float) -> Floats:
         """Damped sweeps; the spread of the changes of each."""
@@ -467,11 +478,10 @@ class Components:
         everywhere = self.parts.goes_on
         candidates = self.upper >= self.lower.max()
         region = self.reached(candidates)
-        if (region != everywhere).any():
-            self._refuse(candidates, region)
         found = np.flatnonzero(candidates)
         each = np.arange(self.lower.size)
-        if found.size <= CHECKED_ALONE and all((self.reached(each == k) == everywhere).all() for k in found):
+        alone = found.size <= CHECKED_ALONE and (found.size == 1 or not self.may_be_to_end)
+        if alone and all((self.reached(each == k) == everywhere).all() for k in found):
             return True
         levels = np.unique(self.lower)
         first, last = 0, levels.size  # the highest level that can be reached from everywhere
@@ -481,13 +491,27 @@ class Components:
                 first = middle
             else:
                 last = middle
-        return bool(self.upper.max() - levels[first] <= tolerance)
+        if self.upper.max() - levels[first] <= tolerance:
+            return True
+        if (region != everywhere).any():
+            self._refuse(candidates, region)
+        return False
+
+    @property
+    def may_be_to_end(self) -> bool:
+        """Whether ending is possible and may be best, as far as is known."""
+        return self.parts.may_end and bool(self.lower.max() <= 0.0)
 
     def _refuse(self, candidates: Bools, region: Bools) -> None:
         parts, graph = self.parts, self.parts.graph
         best = int(np.flatnonzero(candidates)[self.lower[candidates].argmax()])
         if parts.may_end and best == self.lower.size - 1:
-            there = f"an episode that ends earns 0 a step for ever, as from {parts.name(self._ends_surely())}"
+            sure = np.flatnonzero(parts.surely(np.zeros(parts.num_states, np.bool_), end=True))
+            if sure.size:
+                there = f"an episode that ends earns 0 a step for ever, as from {parts.name(int(sure[0]))}"
+            else:
+                state = int(graph.state[graph.terminated][0])
+                there = f"from {parts.name(state)}, where the episode may end for 0 a step for ever, it is more"
         else:
             state = int(np.flatnonzero(self.label == best)[0])
             there = f"from {parts.name(state)} it is {self._gain(best)}"
@@ -498,7 +522,8 @@ class Components:
         outside = parts.goes_on & ~region
         closed = np.flatnonzero(outside & self.inside & ~left[self.label])
         if closed.size:
-            here = f"from {parts.name(int(closed[0]))} it is {self._gain(int(self.label[closed[0]]))}"
+            state = int(closed[self.upper[self.label[closed]].argmin()])
+            here = f"from {parts.name(state)} it is {self._gain(int(self.label[state]))}"
         else:
             here = f"from {parts.name(int(np.flatnonzero(outside)[0]))}, where the episode may end for 0, it is less"
         raise ValueError(
@@ -507,12 +532,8 @@ class Components:
             'gamma < 1 (criterion="discounted"), or each part apart'
         )
 
-    def _ends_surely(self) -> int:
-        nowhere = np.zeros(self.parts.num_states, np.bool_)
-        return int(np.flatnonzero(self.parts.surely(nowhere, end=True))[0])
-
     def _gain(self, k: int) -> str:
-        return f"{_middle(float(self.lower[k]), float(self.upper[k])):.6g}"
+        return f"{_middle(float(self.lower[k]), float(self.upper[k])):.10g}"
 
 
 # --- solve -----------------------------------------------------------------------------------------------------------
@@ -557,6 +578,8 @@ class _Run:
             self._compare(components)
             if self.cut_short:
                 return
+            if sweeps.parts.may_end and not components.may_be_to_end:
+                sweeps.without_end()
         proven = self._narrow(sweeps.whole, lambda: sweeps.error_bound <= self.tolerance, 1.8 * self.tolerance)
         if proven and self.solvable and sweeps._policy is None and time.perf_counter() < self.deadline:
             self._polish(sweeps.whole)
@@ -598,7 +621,10 @@ class _Run:
                 iterates, attempt_at = False, sweeps.sweeps - begun_at
             if not self._may_go_on():
                 return False
-            limit = chunk if self.max_sweeps is None else min(chunk, self.max_sweeps - sweeps.sweeps)
+            # The numbers that come out must not depend on the clock: proofs are tried after fixed numbers of sweeps.
+            limit = max(1, min(chunk, attempt_at - made))
+            if self.max_sweeps is not None:
+                limit = min(limit, self.max_sweeps - sweeps.sweeps)
             before = sweeps.values.copy() if self.callback is not None else sweeps.values
             started = time.perf_counter()
             spreads = sweeps.run(chain, 1 if self.callback is not None else limit, enough)

@@ -186,3 +186,56 @@ def jacobi(model, gamma: float, v) -> list[float]:
             best = max(best, total / mass)
         result.append(best)
     return result
+
+
+def gain_and_bias(exact: Exact, policy) -> tuple[list[Fraction], list[Fraction]]:
+    """Average reward and bias of a policy, exact; what ends is in one more state for ever, at 0 a step.
+
+    g from the stationary distribution of each recurrent class, h from (I - P) h = r - g with a mean of 0 there.
+    """
+    moves, rewards = chain(exact, policy)
+    n = len(moves)
+    moves = [{**to_p, n: 1 - sum(to_p.values())} for to_p in moves] + [{n: Fraction(1)}]
+    moves = [{to: p for to, p in to_p.items() if p > 0} for to_p in moves]
+    rewards = [*rewards, Fraction(0)]
+    reach = [{i} for i in range(n + 1)]
+    changed = True
+    while changed:
+        changed = False
+        for i in range(n + 1):
+            more = set().union(reach[i], *(reach[j] for j in moves[i]))
+            if more != reach[i]:
+                reach[i], changed = more, True
+    gain, bias = [Fraction(0)] * (n + 1), [Fraction(0)] * (n + 1)
+    recurrent = {i for i in range(n + 1) if all(i in reach[j] for j in reach[i])}
+    for states in {tuple(sorted(reach[i])) for i in recurrent}:
+        k = len(states)
+        balance = [[moves[states[j]].get(states[i], Fraction(0)) - int(i == j) for j in range(k)] for i in range(k)]
+        balance[-1] = [Fraction(1)] * k
+        share = solve_rational(balance, [Fraction(0)] * (k - 1) + [Fraction(1)])
+        g = sum(x * rewards[s] for x, s in zip(share, states, strict=True))
+        system = [[int(i == j) - moves[states[i]].get(states[j], Fraction(0)) for j in range(k)] for i in range(k)]
+        system[-1] = list(share)  # one row follows from the others
+        h = solve_rational(system, [rewards[s] - g for s in states[:-1]] + [Fraction(0)])
+        for s, x in zip(states, h, strict=True):
+            gain[s], bias[s] = g, x
+    passing = [i for i in range(n + 1) if i not in recurrent]
+    system = [[int(i == j) - moves[i].get(j, Fraction(0)) for j in passing] for i in passing]
+    onward = [sum((p * gain[to] for to, p in moves[i].items() if to in recurrent), Fraction(0)) for i in passing]
+    for i, g in zip(passing, solve_rational(system, onward), strict=True):
+        gain[i] = g
+    onward = [
+        rewards[i] - gain[i] + sum((p * bias[to] for to, p in moves[i].items() if to in recurrent), Fraction(0))
+        for i in passing
+    ]
+    for i, h in zip(passing, solve_rational(system, onward), strict=True):
+        bias[i] = h
+    return gain[:n], bias[:n]
+
+
+def optimal_gains(model) -> list[Fraction]:
+    """The best average reward of each state, by trying every deterministic policy."""
+    exact = exact_model(model)
+    choices = [[a for a, run in enumerate(row) if run] for row in exact]
+    gains = [gain_and_bias(exact, policy)[0] for policy in itertools.product(*choices)]
+    return [max(gain[s] for gain in gains) for s in range(len(exact))]
