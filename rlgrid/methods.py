@@ -191,24 +191,19 @@ class OrderedGaussSeidel:
         from rlgrid.kernels.reduced import level_starts, march, run_in_place
 
         history = np.zeros(limit)
-        first_pair, offsets, to, weight, reward = self.form.arrays
-        v = self.form.guess() if self.guesses and not self.sweeps else self.form.gather(values)
-        if self.guesses and self._by_distance and not self.sweeps:
-            self._starts = level_starts(first_pair, offsets, to)
+        arrays = self.form.arrays
+        guesses = self.guesses and not self.sweeps and self.form.tells_time
+        v = self.form.guess() if guesses else self.form.gather(values)
+        if guesses and self._by_distance:
+            self._starts = level_starts(*arrays[:3])
             self._changes = np.full(self._starts.size - 1, np.inf)
         made = 0
         while made < limit and self._window[0] < self._starts.size - 1:
-            spread = march(
-                *(first_pair, offsets, to, weight, reward, self._starts),
-                *(SETTLED * enough, self._window, self._changes, self.form.nodes, v),
-            )
+            spread = march(*arrays, self._starts, SETTLED * enough, self._window, self._changes, self.form.nodes, v)
             history[made] = max(spread, np.nextafter(enough, np.inf))  # only a sweep over all states can tell
             made += 1
         if made < limit:
-            made += run_in_place(
-                *(first_pair, offsets, to, weight, reward, v, False, self.sweeps + made),
-                *(limit - made, enough, history[made:]),
-            )
+            made += run_in_place(*arrays, v, False, self.sweeps + made, limit - made, enough, history[made:])
         self.form.scatter(v, values)
         self.sweeps += int(made)
         self.backups += int(made) * self.form.pairs

@@ -155,7 +155,7 @@ class ModifiedPolicyIteration(_Policies):
             return spread
         form = self.form
         for n in range(EVALUATION_SWEEPS):
-            low, high = sweep_chosen(form.offsets, form.to, form.weight, form.reward, self.choice, v, n % 2 == 1)
+            low, high = sweep_chosen(*form.arrays[1:], self.choice, v, n % 2 == 1)
             self.backups += form.nodes
             if not high - low > FORCING * max(spread, enough):
                 break
@@ -235,7 +235,7 @@ class KrylovPolicyIteration(_Policies):
             v[:] = x
             return spread
         for n in range(EVALUATION_SWEEPS):
-            low, high = sweep_chosen(form.offsets, form.to, form.weight, form.reward, self.choice, v, n % 2 == 1)
+            low, high = sweep_chosen(*form.arrays[1:], self.choice, v, n % 2 == 1)
             self.backups += form.nodes
             if not high - low > wanted:
                 break

@@ -135,9 +135,9 @@ class Reduced:
         return self._edges
 
     @property
-    def arrays(self) -> tuple[Ints, Ints, NDArray[np.int32], Floats, Floats]:
-        """(first_pair, offsets, to, weight, reward): what sweeps read."""
-        return self.first_pair, self.offsets, self.to, self.weight, self.reward
+    def arrays(self) -> tuple[Ints, Ints, NDArray[np.int32], Floats, Floats, Floats]:
+        """(first_pair, offsets, to, weight, reward, leak): what sweeps read."""
+        return self.first_pair, self.offsets, self.to, self.weight, self.reward, self.leak
 
     def gather(self, values: Floats) -> Floats:
         """float64 [n]: the value of each node; at least 0 where it may stay."""
@@ -149,6 +149,15 @@ class Reduced:
         v[:] = -np.inf
         np.maximum.at(v, self.number[alive], values[alive])
         return v
+
+    @property
+    def tells_time(self) -> bool:
+        """Whether a later end is worth less: gamma < 1, or all that goes on costs.
+
+        Otherwise values that are right at once would not tell actions that end soon from those that never seem to.
+        """
+        goes_on = np.diff(self.offsets) > 0
+        return self.problem.undiscounted is None or bool((self.reward[goes_on] < 0.0).all())
 
     def guess(self) -> Floats:
         """float64 [n]: values to begin with, from the order alone."""

@@ -46,7 +46,7 @@ def _take(i, level_of, before, after, first, last):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def prioritized(
-    first_pair, offsets, to, weight, reward, starts, tails, most, v, priority, limit, enough, history, backups
+    first_pair, offsets, to, weight, reward, leak, starts, tails, most, v, priority, limit, enough, history, backups
 ):
     """Up to ``limit`` times n backups of single nodes; ends when no priority is above enough / 2.
 
@@ -79,18 +79,19 @@ def prioritized(
             if i < 0:
                 break
             _take(i, level_of, before, after, first, last)
+            here = v[i]
             best = -math.inf
             for j in range(first_pair[i], first_pair[i + 1]):
-                q = reward[j]
+                gain = reward[j] - leak[j] * here
                 for k in range(offsets[j], offsets[j + 1]):
-                    q += weight[k] * v[to[k]]
-                best = max(best, q)
+                    gain += weight[k] * (v[to[k]] - here)
+                best = max(best, gain)
             backups[0] += first_pair[i + 1] - first_pair[i]
             priority[i] = 0.0
-            if best == v[i]:
+            v[i] = here + best
+            change = abs(v[i] - here)
+            if change == 0.0:
                 continue
-            change = abs(best - v[i])
-            v[i] = best
             for e in range(starts[i], starts[i + 1]):
                 b = tails[e]
                 priority[b] += most[e] * change
@@ -111,12 +112,12 @@ def prioritized(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def labels(first_pair, offsets, to, weight, reward, starts, tails, v, choice):
+def labels(first_pair, offsets, to, weight, reward, leak, starts, tails, v, choice):
     """Values of paths to where the episode ends, the highest first; each pair has one outcome or none.
 
     v[i] and choice[i] (a pair) are set where such a path was found, and v is then the value of following the choices;
     choice is -1 elsewhere and v is left as it was. The paths are the best where no reward is above 0 and weights are
-    1; otherwise they are paths to begin with.
+    1; otherwise they are paths to begin with. (leak is not needed here.)
     """
     n = v.size
     heap = np.empty(n, np.int64)

@@ -5,7 +5,12 @@
 Node i owns the pairs [first_pair[i], first_pair[i + 1]) and pair j the outcomes [offsets[j], offsets[j + 1]). An action
 taken until the state is left collects r / (1 - gamma p) where p is the chance to stay (Puterman 1994, section 6.3.3),
 so no outcome leads to its own node; the sums of weights are at most 1 and leak[pair] is what they lack, added up
-without a subtraction. Because nodes lie in the order of the sweep, a sweep reads memory from one end to the other.
+without a subtraction. A backup is computed as
+
+    v + max over the pairs of reward - leak v + sum_k weight_k (v(to_k) - v),
+
+so that where values are equal all around no rounding moves them, however long an episode lasts. Because nodes lie in
+the order of the sweep, a sweep reads memory from one end to the other.
 
     reduce_counts, reduce_fill          build the form
     sweep, residuals                    one sweep in place; how much it would change each node
@@ -120,31 +125,31 @@ def reduce_fill(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def sweep(first_pair, offsets, to, weight, reward, v, first, last, backwards):
+def sweep(first_pair, offsets, to, weight, reward, leak, v, first, last, backwards):
     """One sweep in place over the nodes [first, last), or against their order; (least, greatest) change, 0 if none."""
     low = 0.0
     high = 0.0
     for n in range(last - first):
         i = last - 1 - n if backwards else first + n
+        here = v[i]
         best = -math.inf
         for j in range(first_pair[i], first_pair[i + 1]):
-            q = reward[j]
+            gain = reward[j] - leak[j] * here
             for k in range(offsets[j], offsets[j + 1]):
-                q += weight[k] * v[to[k]]
-            best = max(best, q)
-        if best != v[i]:
-            low = min(low, best - v[i])
-            high = max(high, best - v[i])
-            v[i] = best
+                gain += weight[k] * (v[to[k]] - here)
+            best = max(best, gain)
+        low = min(low, best)
+        high = max(high, best)
+        v[i] = here + best
     return low, high
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def run_in_place(first_pair, offsets, to, weight, reward, v, turns, done, limit, enough, history):
+def run_in_place(first_pair, offsets, to, weight, reward, leak, v, turns, done, limit, enough, history):
     """Up to ``limit`` sweeps over all nodes, the other way round each second time if ``turns``; how many were made."""
     for n in range(limit):
         low, high = sweep(
-            first_pair, offsets, to, weight, reward, v, 0, first_pair.size - 1, turns and (done + n) % 2 == 1
+            first_pair, offsets, to, weight, reward, leak, v, 0, first_pair.size - 1, turns and (done + n) % 2 == 1
         )
         history[n] = high - low
         if not history[n] > enough:
@@ -153,20 +158,21 @@ def run_in_place(first_pair, offsets, to, weight, reward, v, turns, done, limit,
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def residuals(first_pair, offsets, to, weight, reward, v, w):
+def residuals(first_pair, offsets, to, weight, reward, leak, v, w):
     """w [n] becomes how much a backup of each node would change it."""
     for i in range(first_pair.size - 1):
+        here = v[i]
         best = -math.inf
         for j in range(first_pair[i], first_pair[i + 1]):
-            q = reward[j]
+            gain = reward[j] - leak[j] * here
             for k in range(offsets[j], offsets[j + 1]):
-                q += weight[k] * v[to[k]]
-            best = max(best, q)
-        w[i] = best - v[i] if best != v[i] else 0.0
+                gain += weight[k] * (v[to[k]] - here)
+            best = max(best, gain)
+        w[i] = best
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def improve(first_pair, offsets, to, weight, reward, v, choice, slack):
+def improve(first_pair, offsets, to, weight, reward, leak, v, choice, slack):
     """Make a policy greedy in one sweep in place: (least, greatest change of v, how many choices changed).
 
     choice[i] is a pair of node i, or -1 for none yet. It changes only for one better by more than ``slack``.
@@ -175,44 +181,44 @@ def improve(first_pair, offsets, to, weight, reward, v, choice, slack):
     high = 0.0
     changed = 0
     for i in range(first_pair.size - 1):
+        here = v[i]
         best = -math.inf
         held = -math.inf
         chosen = -1
         for j in range(first_pair[i], first_pair[i + 1]):
-            q = reward[j]
+            gain = reward[j] - leak[j] * here
             for k in range(offsets[j], offsets[j + 1]):
-                q += weight[k] * v[to[k]]
+                gain += weight[k] * (v[to[k]] - here)
             if j == choice[i]:
-                held = q
-            if chosen < 0 or q > best:
-                best = q
+                held = gain
+            if chosen < 0 or gain > best:
+                best = gain
                 chosen = j
         if best > held + slack:
             choice[i] = chosen
             changed += 1
             held = best
-        if held != v[i]:
-            low = min(low, held - v[i])
-            high = max(high, held - v[i])
-            v[i] = held
+        low = min(low, held)
+        high = max(high, held)
+        v[i] = here + held
     return low, high, changed
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def sweep_chosen(offsets, to, weight, reward, choice, v, backwards):
+def sweep_chosen(offsets, to, weight, reward, leak, choice, v, backwards):
     """One sweep in place of a policy alone; (least, greatest) change, 0 if none."""
     low = 0.0
     high = 0.0
     for n in range(v.size):
         i = v.size - 1 - n if backwards else n
+        here = v[i]
         j = choice[i]
-        q = reward[j]
+        gain = reward[j] - leak[j] * here
         for k in range(offsets[j], offsets[j + 1]):
-            q += weight[k] * v[to[k]]
-        if q != v[i]:
-            low = min(low, q - v[i])
-            high = max(high, q - v[i])
-            v[i] = q
+            gain += weight[k] * (v[to[k]] - here)
+        low = min(low, gain)
+        high = max(high, gain)
+        v[i] = here + gain
     return low, high
 
 
@@ -401,7 +407,7 @@ def chain(offsets, to, weight, choice):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def run_components(first_pair, offsets, to, weight, reward, starts, v, at, enough, budget):
+def run_components(first_pair, offsets, to, weight, reward, leak, starts, v, at, enough, budget):
     """Solve components one after the other by sweeps in place, from the one numbered ``at``, with so many backups.
 
     A component of one node takes one backup, any other is swept to and fro until the spread of a sweep is at most
@@ -416,7 +422,7 @@ def run_components(first_pair, offsets, to, weight, reward, starts, v, at, enoug
         while True:
             if used >= budget:
                 return at, used, pairs
-            low, high = sweep(first_pair, offsets, to, weight, reward, v, first, last, turn % 2 == 1)
+            low, high = sweep(first_pair, offsets, to, weight, reward, leak, v, first, last, turn % 2 == 1)
             turn += 1
             used += last - first
             pairs += first_pair[last] - first_pair[first]
@@ -632,7 +638,7 @@ def level_starts(first_pair, offsets, to):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def march(first_pair, offsets, to, weight, reward, starts, settled, window, changes, budget, v):
+def march(first_pair, offsets, to, weight, reward, leak, starts, settled, window, changes, budget, v):
     """Sweeps over a window of levels that moves on as its first ones settle: `rlgrid.kernels.ordered.march`.
 
     Returns the spread of the changes in the last pass.
@@ -645,7 +651,9 @@ def march(first_pair, offsets, to, weight, reward, starts, settled, window, chan
         low = 0.0
         high = 0.0
         for level in range(window[0], window[1]):
-            fall, rise = sweep(first_pair, offsets, to, weight, reward, v, starts[level], starts[level + 1], False)
+            fall, rise = sweep(
+                first_pair, offsets, to, weight, reward, leak, v, starts[level], starts[level + 1], False
+            )
             changes[level] = max(rise, -fall)
             low = min(low, fall)
             high = max(high, rise)
