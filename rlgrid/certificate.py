@@ -59,6 +59,8 @@ def where_upper_fails(problem: Problem, upper: Floats) -> int:
     if (problem.finite(upper) == np.inf).all():
         return -1
     with np.errstate(invalid="ignore", over="ignore"):
+        if problem.stencil is not None and problem.holds_above(upper):
+            return -1
         if problem.undiscounted is None:
             image = problem.image_above(upper)
         else:
@@ -84,6 +86,8 @@ def where_lower_fails(problem: Problem, policy: Ints, lower: Floats) -> int:
     if (lower == -np.inf).all():
         return -1
     with np.errstate(invalid="ignore", over="ignore"):
+        if problem.stencil is not None and problem.holds_below(policy, lower):
+            return -1
         if problem.undiscounted is None:
             image = problem.image_below(policy, lower)
         else:
@@ -136,7 +140,7 @@ def _discounted(problem: Problem, v: Floats) -> Certificate:
                 margin = share * problem.largest_rounding(scale)
                 scale += 2.0 * margin / rest
             shift = sign * (widen * distance + margin) / rest
-            if not np.isfinite(scale) or (widen == 0.0 and distance > 0.0):
+            if problem.overflows(scale) or (widen == 0.0 and distance > 0.0):
                 continue
             if stencil is not None:
                 plus = sign * problem.largest_rounding(scale)

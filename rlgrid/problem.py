@@ -170,21 +170,29 @@ class Problem:
 
     def image_above(self, v: Floats) -> Floats:
         """At least T v for gamma < 1: the computed sweep plus what rounding may have lost."""
-        scale = magnitude(v)
-        if self.stencil is None:
-            return self.sweep(v, self.rounding(scale))
-        w = np.empty_like(v)
-        self.stencil.sweep(self.gamma, v, w, plus=self.largest_rounding(scale), track=False)
-        return w
+        return self.sweep(v, self.rounding(magnitude(v)))
 
     def image_below(self, policy: Ints, v: Floats) -> Floats:
         """At most T_pi v for gamma < 1, in the same way."""
-        scale = magnitude(v)
-        if self.stencil is None:
-            return self.sweep_policy(policy, v, self.rounding(scale))
-        w = np.empty_like(v)
-        self.stencil.sweep(self.gamma, v, w, plus=-self.largest_rounding(scale), follow=policy, track=False)
-        return w
+        return self.sweep_policy(policy, v, self.rounding(magnitude(v)))
+
+    def overflows(self, scale: float) -> bool:
+        """Whether a backup of values up to ``scale`` may leave the range of floats, where tests prove nothing."""
+        return not 2.0 * (scale + self.largest_reward) < np.inf
+
+    def holds_above(self, v: Floats) -> bool:
+        """Whether `image_above` is found to be at most v; in one pass without an image on large grids."""
+        size = largest(v)
+        if self.stencil is None or self.overflows(size):
+            return bool((self.image_above(v) <= v).all())
+        return self.stencil.sweep(self.gamma, v, None, None, self.largest_rounding(size))[1] <= 0.0
+
+    def holds_below(self, policy: Ints, v: Floats) -> bool:
+        """Whether `image_below` is found to be at least v."""
+        size = largest(v)
+        if self.stencil is None or self.overflows(size):
+            return bool((self.image_below(policy, v) >= v).all())
+        return self.stencil.sweep(self.gamma, v, None, None, -self.largest_rounding(size), policy)[0] >= 0.0
 
     def _tie_highest(self, v: Floats) -> None:
         if self.offsets.size > 1:

@@ -133,13 +133,13 @@ class Stencil:
         self,
         gamma: float,
         v: Floats,
-        w: Floats,
+        w: Floats | None,
         shift: float | None = None,
         plus: float | None = None,
         follow: Ints | None = None,
         track: bool = True,
     ) -> tuple[float, float]:
-        """w = T (v + shift) + plus, or T_pi of a policy to follow; walls and terminals 0.
+        """w = T (v + shift) + plus, or T_pi of a policy to follow; walls and terminals 0. With w None only changes.
 
         Returns:
             The least and the greatest w - (v + shift); where ``track`` is False (a tenth faster) inf and -inf.

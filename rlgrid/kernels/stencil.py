@@ -378,6 +378,7 @@ def sweep(
         odd: int64 [n], ascending; odd_probability, odd_reward, odd_next: [n, 4, 4], their outcomes.
         shift, plus: floats, or None for 0.
         follow: int64 [S], a policy to follow, or None.
+        w: float64 [S], or None, where only the changes are wanted.
         track: whether changes are wanted.
 
     Returns:
@@ -385,6 +386,7 @@ def sweep(
     """
     low = np.full(CHUNK, math.inf)
     high = np.full(CHUNK, -math.inf)
+    room = np.zeros(CHUNK)
     k = _place(odd, first)
     s = first
     while s < last:
@@ -392,6 +394,10 @@ def sweep(
         _fetch_ahead(s, end, width, v, w, follow)
         begin = max(s, 1)
         close = min(end, v.size - 1)
+        if w is None:
+            image = room[: end - s]
+        else:
+            image = w[s:end]
         if begin < close:
             o0 = _offset(offsets[0], width, above, below)
             o1 = _offset(offsets[1], width, above, below)
@@ -415,7 +421,7 @@ def sweep(
                     p4,
                     mass,
                     plus,
-                    w[begin:close],
+                    image[begin - s : close - s],
                 )
             else:
                 _chosen(
@@ -436,7 +442,7 @@ def sweep(
                     mass,
                     plus,
                     follow[begin:close],
-                    w[begin:close],
+                    image[begin - s : close - s],
                 )
         while k < odd.size and odd[k] < end:
             i = odd[k]
@@ -448,10 +454,10 @@ def sweep(
                 best = _odd_action(odd_probability, odd_reward, odd_next, k, follow[i], shift, gamma, v)
             if plus is not None:
                 best += plus
-            w[i] = 0.0 if flags[i] & ABSORBING else best
+            image[i - s] = 0.0 if flags[i] & ABSORBING else best
             k += 1
         if track:
-            _changes(v[s:end], shift, w[s:end], low[: end - s], high[: end - s])
+            _changes(v[s:end], shift, image, low[: end - s], high[: end - s])
         s = end
     least = math.inf
     most = -math.inf
