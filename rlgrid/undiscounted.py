@@ -6,12 +6,13 @@ model is taken apart on its graph first, by the sign of the exact expected rewar
 
 1. An end component is a set of states and actions that an agent never has to leave, and in which it can reach every
    state from every other. The maximal ones are found by strongly connected components, iterated (de Alfaro 1997).
-   One with an action of r > 0 may be worth +infinity. It is refused by name, unless numbers h are found with
-   r(s, a) + sum p h(s') < h(s) for all of its actions, rounding included: then every round of it costs.
 2. Maximal end components of the actions with r = 0 are `groups`. An agent moves about in one at no cost and may stay
    for ever, which is worth 0; so all its states are worth max(0, the best action that leaves it). The inner actions
    are taken out of the sweeps, and the states of a group are tied to one value.
-3. Every other end component costs something on each round: staying there for ever is worth -infinity.
+3. In every other end component, with each group as one state, the best gain (average reward a step) decides. It must
+   be negative: staying there for ever then is worth -infinity. Where no action has r > 0 it is. Otherwise its sign is
+   proven (`rlgrid.gain_signs`), and the model is refused by name where it is positive, since the value is infinite,
+   or 0, since rewards cancel and the value has no limit.
 4. States from which no policy reaches termination or a group with probability 1 are `hopeless`: V* = -infinity.
    Actions that may lead into one are worth -infinity too and are taken out.
 
@@ -21,7 +22,8 @@ is worth -infinity somewhere, so T has one fixed point and value iteration conve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -30,11 +32,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
+from rlgrid.gain_signs import Component, Decision, decide
+
 if TYPE_CHECKING:
     from rlgrid.kernels.model import ExplicitArrays
     from rlgrid.mdp import MDP
-
-POTENTIAL_SWEEPS = 10_000  # in which staying in an end component must be proven to cost, or it is refused
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -113,7 +115,8 @@ class Graph:
             if not leaving.any():
                 break
             alive &= ~leaving
-        inside = alive.reshape(self.num_states, self.num_actions).any(axis=1)
+        inside = np.zeros(self.num_states, np.bool_)
+        inside[self.state[alive[self.pair]]] = True
         return alive, np.where(inside, labels, -1).astype(np.int64)
 
     def reward_signs(self) -> NDArray[np.int8]:
@@ -161,11 +164,11 @@ class Undiscounted:
         """
         graph = Graph.of(mdp)
         signs = graph.reward_signs()
-        everything, labels = graph.end_components(np.ones(graph.num_pairs, np.bool_))
-        gaining = everything & (signs > 0)
-        if gaining.any():
-            _refuse_unless_costly(mdp, graph, everything, gaining, labels)
         inner, groups = graph.end_components(signs == 0)
+        if (signs > 0).any():
+            everything, _ = graph.end_components(np.ones(graph.num_pairs, np.bool_))
+            if (everything & (signs > 0)).any():
+                _refuse_unless_costly(mdp, graph, signs, inner, groups)
         in_group = groups >= 0
         alive = np.ones(graph.num_states, np.bool_)
         while True:
@@ -275,48 +278,74 @@ def _select(mdp: MDP, graph: Graph, pairs: Bools) -> ExplicitArrays:
     )
 
 
-def _refuse_unless_costly(mdp: MDP, graph: Graph, inner: Bools, gaining: Bools, labels: Ints) -> None:
-    """Raise for the first end component with a gaining pair in which staying is not proven to cost.
+def _refuse_unless_costly(mdp: MDP, graph: Graph, signs: NDArray[np.int8], inner: Bools, groups: Ints) -> None:
+    """Raise for the first end component, but for moves inside groups, in which staying does not cost.
 
-    h is looked for by damped sweeps: h <- h + (T h - h) / 2 settles where T h - h is the best gain all over a
-    component (Puterman 1994, section 8.5), which is negative where every round costs.
+    The states of a group count as one. An end component that is left then has a reward somewhere, so a best gain of 0
+    means that its rewards cancel.
     """
-    from rlgrid.kernels.rounding import image_above
-
-    doubtful = np.isin(labels, labels[np.flatnonzero(gaining) // graph.num_actions]) & (labels >= 0)
-    pairs = inner & np.repeat(doubtful, graph.num_actions)
-    arrays = _select(mdp, graph, pairs)
-    states = np.flatnonzero(doubtful)
-    _, component = np.unique(labels[states], return_inverse=True)
-    h, image = np.zeros(graph.num_states), np.empty(graph.num_states)
-    worst, least = np.empty(component.max() + 1), np.empty(component.max() + 1)
-    for _ in range(POTENTIAL_SWEEPS):
-        image_above(*arrays[1:7], 1.0, h, image, 0, graph.num_states)
-        change = image[states] - h[states]
-        worst[:], least[:] = -np.inf, np.inf
-        np.maximum.at(worst, component, change)
-        np.minimum.at(least, component, change)
-        if (worst < 0).all():
-            return
-        if (least >= 0).any():  # a gain that is not negative
+    first = np.full(graph.num_states, -1)
+    grouped = np.flatnonzero(groups >= 0)
+    first[groups[grouped][::-1]] = grouped[::-1]
+    one = np.where(groups >= 0, first[groups], np.arange(graph.num_states))
+    merged = replace(graph, state=one[graph.state], to=one[graph.to])
+    alive, labels = merged.end_components(~inner)
+    gaining = np.flatnonzero(alive & (signs > 0))
+    doubtful = np.zeros(graph.num_states, np.bool_)
+    doubtful[labels[one[gaining // graph.num_actions]]] = True
+    outcomes = np.flatnonzero(alive[graph.pair] & doubtful[labels[merged.state]])
+    label = labels[merged.state[outcomes]]
+    outcomes = outcomes[np.lexsort((graph.pair[outcomes], merged.state[outcomes], label))]
+    label = labels[merged.state[outcomes]]
+    bounds = np.append(np.flatnonzero(np.diff(label, prepend=-1)), label.size)
+    node_of = np.full(graph.num_states, -1)
+    decisions = []
+    for begin, end in itertools.pairwise(bounds.tolist()):
+        run = outcomes[begin:end]
+        nodes, here = np.unique(merged.state[run], return_inverse=True)
+        node_of[nodes] = np.arange(nodes.size)
+        starts = np.flatnonzero(np.diff(graph.pair[run], prepend=-1))
+        node = here[starts]
+        component = Component(
+            graph.pair[run][starts],
+            node,
+            np.flatnonzero(np.diff(node, prepend=-1)),
+            starts,
+            node_of[merged.to[run]],
+            graph.probability[run],
+            graph.reward[run],
+        )
+        decision = decide(mdp, component, lambda s: int(node_of[one[s]]))
+        if decision.sign != -1:
+            mine = component.pairs[signs[component.pairs] > 0]
+            decisions.append((int(mine.min()), decision, nodes))
+        node_of[nodes] = -1
+        if decision.sign == 1:
             break
-        h[states] += 0.5 * change
-    guilty = least >= 0 if (least >= 0).any() else worst >= 0
-    bad = np.zeros(graph.num_states, np.bool_)
-    bad[states[guilty[component]]] = True
-    _refuse(mdp, graph, int(np.flatnonzero(gaining & np.repeat(bad, graph.num_actions))[0]), labels)
+    if decisions:
+        pair, decision, nodes = next((d for d in decisions if d[1].sign == 1), min(decisions, key=lambda d: d[0]))
+        _refuse(mdp, pair, decision, int(np.isin(one, nodes).sum()))
 
 
-def _refuse(mdp: MDP, graph: Graph, pair: int, labels: Ints) -> None:
-    state, action = divmod(pair, graph.num_actions)
+def _refuse(mdp: MDP, pair: int, decision: Decision, size: int) -> None:
+    state, action = divmod(pair, mdp.num_actions)
     where = f"state {state}"
     if mdp.states is not None:
         where += f" ({mdp.states[state]!r})"
     elif mdp.shape is not None:
         where += f" (row {state // mdp.shape[1]}, column {state % mdp.shape[1]})"
-    size = int((labels == labels[state]).sum())
+    if decision.sign == 1:
+        gain = f"of {decision.low:.3g}" if decision.low == decision.high else f"of at least {decision.low:.3g}"
+        fault = f"an agent who stays collects an average {gain} a step, so the value is infinite"
+    elif decision.sign == 0:
+        fault = "the rewards cancel: the best average is exactly 0 a step, so the value has no limit"
+    else:
+        fault = (
+            f"the best average lies within [{decision.low:.3g}, {decision.high:.3g}] a step, too close to 0 to be "
+            "decided in so large a component, so the value may be infinite"
+        )
     raise ValueError(
-        f"gamma = 1: from {where}, action {action} collects a positive reward on average and an agent can come back "
-        f"to it for ever without the episode ending (an end component of {size} states), so the value may be infinite. "
-        "Solve with gamma < 1, or with horizon=T for T steps"
+        f"gamma = 1: from {where}, action {action} collects a positive reward, and an agent can come back to it for "
+        f"ever without the episode ending (an end component of {size} states). There {fault}. "
+        'Solve with gamma < 1, with horizon=T for T steps, or with criterion="average"'
     )

@@ -26,6 +26,7 @@ Ints = NDArray[np.int64]
 LINEAR_STATES = 5_000  # up to so many states an exact evaluation is cheaper than many sweeps
 EPSILON = float(np.finfo(np.float64).eps)
 SETTLING = 500  # sweeps in which values right but for their last digits must have settled
+COARSER = (40, 120, 260)  # after so many of them they lose three or more binary digits
 
 
 def undiscounted_bounds(
@@ -39,7 +40,11 @@ def undiscounted_bounds(
     if (lower is None or upper is None) and problem.num_states <= LINEAR_STATES and perf_counter() < deadline:
         exact, spread = _evaluate(problem, policy, leaving)
         if lower is None:
+            lower = _settle(problem, exact, leaving, deadline)
+        if lower is None:
             lower = _widen(problem, exact, -spread, leaving, patience, deadline)
+        if upper is None:
+            upper = _settle(problem, exact, None, deadline)
         if upper is None:
             upper = _widen(problem, exact, spread, None, patience, deadline)
     if lower is None:
@@ -116,15 +121,21 @@ def _settle(problem: Problem, x: Floats, leaving: Ints | None, deadline: float) 
     """Let values that are right but for their last digits settle into a bound; None where they do not.
 
     Every state takes the image where that lies outside. So values that are equal all over a region stay or become so,
-    and a bound is found even where an episode may last for 10^12 steps at no cost.
+    and a bound is found even where an episode may last for 10^12 steps at no cost. Where last digits go on chasing each
+    other round such a region, values are rounded outwards to fewer digits, which makes them equal.
     """
-    for _ in range(SETTLING):
+    quantum = 0.0
+    for i in range(SETTLING):
         image, excess = _excess(problem, x, leaving)
         if excess <= 0.0:
             return x
-        if not excess <= 64.0 * EPSILON * magnitude(x) or perf_counter() > deadline:
+        size = magnitude(x)
+        if not excess <= max(64.0 * EPSILON * size, 4.0 * quantum) or perf_counter() > deadline:
             return None
         x = np.maximum(x, image) if leaving is None else np.minimum(x, image)
+        if i in COARSER and size > 1e-280:
+            quantum = 2.0 ** np.ceil(np.log2(16.0 * EPSILON * size)) * 8.0 ** COARSER.index(i)
+            x = (np.ceil if leaving is None else np.floor)(x / quantum) * quantum
     return None
 
 

@@ -1,0 +1,149 @@
+"""gamma = 1: which end components are allowed, and by what words others are refused."""
+
+import math
+from fractions import Fraction
+
+import naive
+import numpy as np
+import pytest
+
+from rlgrid import MDP, GridModel, Slip, TileKind, solve, verify
+from rlgrid.rational import best_gain, pairs_of
+from rlgrid.undiscounted import Undiscounted
+
+
+def walk_between(size, right, left):
+    """A fair walk between two walls, with a reward at each wall and none elsewhere."""
+    table = {}
+    for s in range(size):
+        r = left if s == 0 else right if s == size - 1 else 0.0
+        table[s] = {
+            0: [(0.5, max(s - 1, 0), r, False), (0.5, min(s + 1, size - 1), r, False)],
+            1: [(1.0, s, -1.0, True)],
+        }
+    return MDP.from_gymnasium(table, gamma=1.0, start=0)
+
+
+@pytest.mark.parametrize("size", [2, 60, 500])
+def test_slow_components_that_cost_are_allowed(size):
+    """A round of a walk between walls takes size^2 steps, more than sweeps could follow."""
+    model = walk_between(size, right=1.0, left=-1.0078125)
+    solution = solve(model)
+    assert solution.converged
+    assert verify(model, solution)
+    assert solution.values[0] < solution.values[-1]
+
+
+@pytest.mark.parametrize("size", [2, 60, 2_000])
+def test_slow_components_that_earn_are_infinite(size):
+    with pytest.raises(ValueError, match=r"state \d+, action 0 .* the value is infinite"):
+        solve(walk_between(size, right=1.0, left=-0.9921875))
+
+
+@pytest.mark.parametrize("size", [2, 60, 300])
+def test_rewards_that_cancel_are_named(size):
+    with pytest.raises(ValueError, match=r"state \d+, action 0 .* exactly 0 .* no limit"):
+        solve(walk_between(size, right=1.0, left=-1.0))
+
+
+def test_what_floats_cannot_tell_is_decided_exactly():
+    """A gain of 2^-60 a step either way, beside rewards of 1."""
+    tiny = 2.0**-60
+
+    def model(sign):
+        parts = [(0.25, 1, 1.0, False), (0.5, 1, -1.0, False), (0.25, 1, 1.0 if sign else -1.0, False)]
+        back = [(1.0, 0, sign * tiny if sign else 0.5, False)]
+        return MDP.from_gymnasium({0: {0: parts, 1: [(1.0, 0, -1.0, True)]}, 1: {0: back}}, gamma=1.0, start=0)
+
+    with pytest.raises(ValueError, match="the value is infinite"):
+        solve(model(1))
+    with pytest.raises(ValueError, match="no limit"):
+        solve(model(0))
+    assert not Undiscounted.of(model(-1).to_mdp()).in_group.any()
+
+
+def test_components_too_large_to_decide_say_what_is_known(monkeypatch):
+    monkeypatch.setattr("rlgrid.gain_signs.EXACT_OUTCOMES", 10)
+    with pytest.raises(ValueError, match=r"state 59, action 0 .* within \[-?[\d.e-]+, -?[\d.e-]+\] a step, too close"):
+        solve(walk_between(60, right=1.0, left=-1.0))
+
+
+def test_resting_beside_rounds_that_cost_is_allowed():
+    """Staying is worth 0, a round trip +1 - 1.5: the best gain is 0, but by resting alone."""
+    table = {
+        0: {0: [(1.0, 0, 0.0, False)], 1: [(1.0, 1, 1.0, False)]},
+        1: {0: [(1.0, 0, -1.5, False)], 1: [(1.0, 1, 0.0, False)]},
+    }
+    model = MDP.from_gymnasium(table, gamma=1.0, start=0)
+    solution = solve(model)
+    np.testing.assert_allclose(solution.values, [1.0, 0.0], atol=1e-6)
+    assert verify(model, solution)
+    assert verify(model, solution, exact=True)
+    assert naive.optimum_undiscounted(model) == [1, 0]
+    even = table | {1: {0: [(1.0, 0, -1.0, False)], 1: [(1.0, 1, 0.0, False)]}}
+    with pytest.raises(ValueError, match="no limit"):
+        solve(MDP.from_gymnasium(even, gamma=1.0, start=0))
+
+
+def test_a_grid_whose_bumps_pay_is_infinite():
+    model = GridModel(
+        np.zeros((30, 30), np.int64), [TileKind("floor")], slip=Slip.sideways(0.1, 0.1), step_reward=-1, bump_reward=2
+    )
+    with pytest.raises(ValueError, match=r"row 0, column 0\), action 0 .* the value is infinite"):
+        solve(model, gamma=1.0)
+
+
+def test_the_best_gain_is_that_of_the_best_policy():
+    rng = np.random.default_rng(11)
+    for _ in range(60):
+        S = int(rng.integers(1, 5))
+        table = {
+            s: {
+                a: [
+                    (p / 8, int(rng.integers(S)), float(rng.integers(-4, 5)), False)
+                    for p in rng.multinomial(8, [0.5, 0.25, 0.25])
+                ]
+                for a in range(2)
+            }
+            for s in range(S)
+        }
+        model = MDP.from_gymnasium(table, gamma=0.5, start=0)
+        found = best_gain(pairs_of(model, range(S)))
+        # Blackwell: (1 - gamma) V tends to the gain; with exact numbers the limit is read off two discounts.
+        for s in range(S):
+            near = [Fraction(1, 2**k) * naive.optimum(model, 1 - 2.0**-k)[s] for k in (40, 41)]
+            assert abs(2 * near[1] - near[0] - found[s]) < Fraction(1, 2**60)
+    assert math.isfinite(float(found[0]))
+
+
+def test_every_kind_of_component_is_judged_as_every_policy_says():
+    """Small models with rewards of both signs: allowed if and only if every policy has a value below +infinity."""
+    rng = np.random.default_rng(12)
+    outcomes = {"solved": 0, "infinite": 0, "no limit": 0}
+    for _ in range(250):
+        S = int(rng.integers(1, 4))
+        table = {}
+        for s in range(S):
+            table[s] = {}
+            for a in range(2):
+                ends = bool(rng.random() < 0.2)
+                p = rng.multinomial(4, [0.5, 0.5])
+                rewards = rng.integers(-2, 2, 2)
+                table[s][a] = [(q / 4, int(rng.integers(S)), float(r), ends) for q, r in zip(p, rewards, strict=True)]
+        model = MDP.from_gymnasium(table, gamma=1.0, start=0)
+        exact = naive.optimum_undiscounted(model)
+        try:
+            solution = solve(model)
+        except ValueError as error:
+            kind = "infinite" if "is infinite" in str(error) else "no limit"
+            assert kind in str(error)  # noqa: PT017
+            assert any(math.isnan(x) for x in exact)
+            outcomes[kind] += 1
+            continue
+        outcomes["solved"] += 1
+        assert not any(math.isnan(x) for x in exact)
+        for s, best in enumerate(exact):
+            assert solution.lower[s] <= best <= solution.upper[s]
+        assert verify(model, solution)
+        assert verify(model, solution, exact=True)
+    assert min(outcomes.values()) > 10
