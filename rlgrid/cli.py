@@ -50,6 +50,7 @@ examples:
   rlgrid solve russell_norvig_4x3 --tolerance 1e-10
   rlgrid solve my_world.toml --gamma 0.95 --save solution.safetensors
   rlgrid solve rlgrid/FrozenLake-v1 --gamma 1 --horizon 100     the best of 100 steps
+  rlgrid solve sutton_barto_5x5 --criterion average             the most that a step can earn in the long run
   rlgrid solve four_rooms --json > solution.json""",
     "train": """\
 A run is a folder: configuration, agent, monitor.csv (as of Stable-Baselines3), evaluations.csv. Ctrl-C leaves
@@ -133,7 +134,16 @@ def parser() -> argparse.ArgumentParser:
     add_env_kwargs(solve)
     solve.add_argument("--gamma", type=float, help="discount factor (default: the world's own)")
     solve.add_argument(
-        "--method", default="auto", choices=["auto", "value_iteration", "gauss_seidel"], help="(default: auto)"
+        "--method",
+        default="auto",
+        help="auto (the default), value_iteration, gauss_seidel, policy_iteration, ...: docs/solver.md names them all",
+    )
+    solve.add_argument("--sweep-order", default="auto", metavar="ORDER", help="of sweeps in place (default: auto)")
+    solve.add_argument(
+        "--criterion",
+        default="discounted",
+        choices=["discounted", "average"],
+        help="what is maximised: rewards discounted by gamma (the default; gamma 1 is their sum), or earned per step",
     )
     solve.add_argument("--tolerance", type=float, default=1e-6, help="error to prove (default: 1e-6)")
     solve.add_argument("--horizon", type=positive, metavar="T", help="solve the problem of T steps")

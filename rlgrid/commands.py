@@ -164,9 +164,11 @@ def solve(options: argparse.Namespace) -> int:
             method=options.method,
             tolerance=options.tolerance,
             horizon=options.horizon,
+            criterion=options.criterion,
             max_sweeps=options.max_sweeps,
             time_limit=options.time_limit,
             progress_bar=options.progress,
+            sweep_order=options.sweep_order,
         )
     if options.save is not None:
         solution.save(options.save)
@@ -175,6 +177,7 @@ def solve(options: argparse.Namespace) -> int:
     lower, upper = (np.atleast_2d(bound)[0] for bound in (solution.lower, solution.upper))
     # Only over the start states: elsewhere a value may be -inf, and 0 * -inf is not 0.
     start_value = float(model.start_probability @ values[model.start_states])
+    average = options.criterion == "average"
     if options.json:
         gamma = model.gamma if options.gamma is None else options.gamma
         print_json(
@@ -182,15 +185,16 @@ def solve(options: argparse.Namespace) -> int:
                 "env": options.env,
                 "num_states": model.num_states,
                 "num_actions": model.num_actions,
-                "gamma": gamma,
+                "gamma": None if average else gamma,
                 "horizon": options.horizon,
+                "criterion": options.criterion,
                 "method": solution.method,
                 "sweeps": solution.sweeps,
                 "backups": solution.backups,
                 "converged": bool(solution.converged),
                 "error_bound": solution.error_bound,
                 "policy_loss_bound": solution.policy_loss_bound,
-                "start_value": start_value,
+                **({"gain": solution.gain} if average else {"start_value": start_value}),
                 "values": values,
                 "lower": lower,
                 "upper": upper,
@@ -199,10 +203,17 @@ def solve(options: argparse.Namespace) -> int:
         )
     else:
         decimals = proven_decimals(solution.error_bound)
-        print_solution(model, values, policy, decimals)
-        print(f"J* = {start_value:.{decimals}f}, the optimal value over the start distribution")
+        print_solution(model, values, policy, decimals, "bias" if average else "V*")
+        if average:
+            print(
+                f"gain = {solution.gain:.{decimals}f}, the most that a step can earn in the long run, from every state"
+            )
+        else:
+            print(f"J* = {start_value:.{decimals}f}, the optimal value over the start distribution")
         print(f"{solution.method}: {solution.sweeps:,} sweeps, {solution.backups:,} backups")
-        if math.isfinite(solution.error_bound):
+        if math.isfinite(solution.error_bound) and average:
+            print(f"proven: |gain - gain*| <= {solution.error_bound:.2e}, rounding included")
+        elif math.isfinite(solution.error_bound):
             print(f"proven: |V - V*| <= {solution.error_bound:.2e} in every state, rounding included")
         else:
             print("proven: nothing yet")
@@ -225,8 +236,10 @@ def proven_decimals(error: float) -> int:
     return 10 if error <= 1e-10 else min(max(math.floor(-math.log10(error)), 1), 10)
 
 
-def print_solution(model: Any, values: NDArray[np.float64], policy: NDArray[np.int64], decimals: int) -> None:
-    """V and the policy as two grids where they fit, else a few states of the lot."""
+def print_solution(
+    model: Any, values: NDArray[np.float64], policy: NDArray[np.int64], decimals: int, name: str
+) -> None:
+    """The values and the policy as two grids where they fit, else a few states of the lot."""
     absorbing = np.asarray(model.absorbing)
     names = [ARROWS.get(name, name) for name in getattr(model, "actions", map(str, range(model.num_actions)))]
     shape: tuple[int, ...] = getattr(model, "shape", None) or ()
@@ -244,7 +257,7 @@ def print_solution(model: Any, values: NDArray[np.float64], policy: NDArray[np.i
             ]
             wide = max(map(len, texts)) + 2
             if wide * shape[1] <= room:
-                print("V* (# wall, · the episode is over)")
+                print(f"{name} (# wall, · the episode is over)")
                 print_grid(texts, shape, wide)
                 print("\nOptimal policy")
                 print_grid(marks, shape, max(map(len, marks)) + 1)
@@ -252,9 +265,10 @@ def print_solution(model: Any, values: NDArray[np.float64], policy: NDArray[np.i
                 return
     order = np.flatnonzero(~absorbing)[:12]
     for s in order.tolist():
-        print(f"state {s}: V* = {values[s]:.{decimals}f}, action {names[int(policy[s])]}")
+        print(f"state {s}: {name} = {values[s]:.{decimals}f}, action {names[int(policy[s])]}")
     if model.num_states > len(order):
-        print(f"... of {model.num_states:,} states, V* from {values.min():.6g} to {values.max():.6g} (all with --json)")
+        spread = f"{name} from {values.min():.6g} to {values.max():.6g}"
+        print(f"... of {model.num_states:,} states, {spread} (all with --json)")
 
 
 def print_grid(texts: Sequence[str], shape: tuple[int, ...], wide: int) -> None:

@@ -182,6 +182,18 @@ def test_solve_takes_a_table_of_gymnasium(capsys: pytest.CaptureFixture[str]) ->
     assert "J* = 0.8235294" in capsys.readouterr().out  # 14/17
 
 
+def test_solve_takes_methods_orders_and_the_average_reward(capsys: pytest.CaptureFixture[str]) -> None:
+    found = answer(capsys, "solve", "four_rooms", "--method", "gauss_seidel", "--sweep-order", "backward")
+    assert found["method"] == "gauss_seidel"
+    assert found["converged"]
+    assert "policy_iteration" in complaint(capsys, "solve", "four_rooms", "--method", "policy_iterations")
+    found = answer(capsys, "solve", "sutton_barto_5x5", "--criterion", "average")
+    assert found["gamma"] is None
+    assert found["gain"] == pytest.approx(2.0, abs=1e-6)  # from A to A' and four steps back: 10 / 5
+    assert main(["solve", "sutton_barto_5x5", "--criterion", "average"]) == 0
+    assert "gain = 2.0" in capsys.readouterr().out
+
+
 def test_solve_says_where_a_tolerance_is_not_reached(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["solve", "four_rooms", "--max-sweeps", "3"]) == 1
     assert "not proven" in capsys.readouterr().err
