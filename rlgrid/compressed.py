@@ -61,32 +61,32 @@ def _read_only(form: CompressedArrays) -> CompressedArrays:
     return form
 
 
-def chain(model: CompressedArrays, policy: NDArray[np.int64]) -> CompressedArrays:
-    """The Markov chain of a policy [S] (0 <= action < A): the same form with one action, to evaluate it by sweeps."""
-    from rlgrid.kernels.compressed import CompressedArrays, restrict
+class Chains:
+    """The Markov chains of one policy after another, in the same room: each is good until the next is made."""
 
-    states = model.num_states
-    pair = np.arange(states) * model.num_actions + policy
-    offsets = offsets_of(model.offsets[pair + 1] - model.offsets[pair])
-    next_state, weight = np.empty(offsets[-1], np.int32), np.empty(offsets[-1])
-    reward, moving = np.empty(states), np.empty(states)
-    in_pieces(
-        lambda first, last: restrict(
-            model.num_actions,
-            model.offsets,
-            model.next_state,
-            model.weight,
-            model.reward,
-            model.moving,
-            policy,
-            offsets,
-            next_state,
-            weight,
-            reward,
-            moving,
-            first,
-            last,
-        ),
-        states,
-    )
-    return _read_only(CompressedArrays(states, 1, offsets, next_state, weight, reward, moving))
+    def __init__(self, model: CompressedArrays) -> None:
+        self.model = model
+        states = model.num_states
+        self._sizes = np.diff(model.offsets).reshape(states, model.num_actions)
+        room = int(self._sizes.max(axis=1).sum(dtype=np.int64))
+        self._offsets = np.zeros(states + 1, index_type(room))
+        self._next_state, self._weight = np.empty(room, np.int32), np.empty(room)
+        self._reward, self._moving = np.empty(states), np.empty(states)
+
+    def of(self, policy: NDArray[np.int64]) -> CompressedArrays:
+        """The form of one action that a policy [S] (0 <= action < A) leaves, to evaluate it by sweeps."""
+        from rlgrid.kernels.compressed import CompressedArrays, restrict
+
+        m = self.model
+        np.cumsum(self._sizes[np.arange(m.num_states), policy], out=self._offsets[1:])
+        total = int(self._offsets[-1])
+        old = m.num_actions, m.offsets, m.next_state, m.weight, m.reward, m.moving, policy
+        new = self._offsets, self._next_state, self._weight, self._reward, self._moving
+        in_pieces(lambda first, last: restrict(*old, *new, first, last), m.num_states)
+        parts = self._offsets, self._next_state[:total], self._weight[:total], self._reward, self._moving
+        return _read_only(CompressedArrays(m.num_states, 1, *(part.view() for part in parts)))
+
+
+def chain(model: CompressedArrays, policy: NDArray[np.int64]) -> CompressedArrays:
+    """The chain of one policy alone."""
+    return Chains(model).of(policy)

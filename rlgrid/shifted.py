@@ -7,21 +7,26 @@ residual of gamma (max d - min d) / 2 at the most (MacQueen 1966; Puterman 1994,
 converge at the rate of the second eigenvalue of gamma P, not gamma: 16 sweeps instead of 300 where every state leads
 to ten others at random.
 
+After each sweep the greedy policy is swept alone, and shifted likewise, until its spread is a tenth of what it was, at
+most as often as there are actions (modified policy iteration, Puterman & Shin 1978): so many cost as much as one sweep
+over all.
+
 Where episodes end the shift is that of aggregation into a single group (Bertsekas & Castanon 1989), sum(d) / sum(1 -
-gamma k), where k(s) is the chance that the best action goes on. Where that has not made the spread of the changes
-fall for some sweeps it is given up. Models that mix slowly (grids) gain little: when the spread falls too slowly
-another method takes over, from the values that there were at first (its own start may matter to it).
+gamma k), where k(s) is the chance that the best action goes on. Where the
+spread of the changes has not fallen for some sweeps, the policy is not swept any more, and values are not shifted where
+episodes end. Models that mix slowly (grids) gain little: when the spread falls too slowly another method takes over,
+from the values that there were at first (its own start may matter to it).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rlgrid.compressed import offsets_of
 from rlgrid.parallel import in_pieces
 from rlgrid.problem import Problem
 
@@ -30,12 +35,15 @@ if TYPE_CHECKING:
     from rlgrid.methods import Method
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 PIECE = 1 << 17  # outcomes of a piece that is worth a thread
 TRIAL, RATE = 6, 0.8  # after so many sweeps the spread must have fallen by this factor a sweep on average
-PATIENCE = 20  # sweeps in which the spread must fall by a hundredth, or else values are shifted no more
+PATIENCE = 20  # sweeps in which the spread must fall by a hundredth
+EVALUATED = 0.1  # the share of the spread to which a policy is evaluated
 
 _NO_POLICY = np.zeros(0, np.int64)
+_NO_VALUES = np.zeros(0)
 
 
 def applies(problem: Problem) -> bool:
@@ -60,41 +68,47 @@ class ShiftedValueIteration:
         self._room = np.empty(problem.num_states)
         self._begun: Floats | None = None
         self._other: Method | None = None
+        sizes = np.diff(self.form.offsets).reshape(problem.num_states, -1).max(axis=1)
+        slots = offsets_of(sizes)
+        room = int(slots[-1])
+        self._kept = slots, np.empty(room, np.int32), np.empty(room), np.empty(problem.num_states)
+        self._chain = tuple(part.view() for part in self._kept)
+        for part in self._chain:  # as read-only as the form itself: one kernel for both
+            part.setflags(write=False)
         self.guesses = False  # passed on to the other method, for which it is meant
-        self._policy, self._goes_on = _NO_POLICY, self._room
-        if (problem.arrays.terminated & (problem.arrays.probability > 0.0)).any():
-            self._policy = np.zeros(problem.num_states, np.int64)
-            self._goes_on = _continuing(self.form)
+        self._policy = np.zeros(problem.num_states, np.int64)
+        self._ends = bool((problem.arrays.terminated & (problem.arrays.probability > 0.0)).any())
+        self._goes_on = _continuing(self.form) if self._ends else _NO_VALUES
         self._first = self._least = np.inf
         self._without = 0
         self._shifts = True
 
     def run(self, values: Floats, limit: int, enough: float) -> Floats:
-        form, gamma = self.form, self.problem.gamma
-        smallest = max(1, PIECE * form.num_states // max(1, form.next_state.size))
         history = np.zeros(limit)
         made = 0
         v, w = values, self._room
         if self.otherwise is not None and self.sweeps == 0:
             self._begun = values.copy()
         while made < limit and self._other is None:
-            found = in_pieces(partial(self._sweep, v, w), form.num_states, smallest)
-            low, high = min(piece[0] for piece in found), max(piece[1] for piece in found)
-            spread = max(0.0, high) + max(0.0, -low) if self._policy.size else high - low
+            low, high = self._sweep_and_keep(v, w)
+            spread = self._spread(low, high)
             history[made] = spread
             made += 1
             self.sweeps += 1
             self.backups += self.problem.pairs
-            if not self._policy.size:
-                w += gamma / (1.0 - gamma) * 0.5 * (low + high)
-            elif spread > enough and self._helps(spread):
-                w += self._aggregated(v, w)
+            done = not spread > enough
+            helps = self._helps(spread)
+            on = self._goes_on[self._pair()] if self._ends else _NO_VALUES
+            if not self._ends or (helps and not done):
+                self._shift(v, w, low, high, on)
             v, w = w, v
-            if not spread > enough:
+            if done:
                 break
             if self._is_slow(spread) and self.otherwise is not None and self._begun is not None:
                 self._other = self.otherwise()
                 v, self._begun, self._room = self._begun, None, np.zeros(0)
+            elif helps and self.form.num_actions > 1 and made < limit:
+                v, w = self._evaluate(v, w, EVALUATED * spread, on)
         if v is not values:
             values[:] = v
         if self._other is not None and made < limit and (made == 0 or history[made - 1] > enough):
@@ -103,14 +117,65 @@ class ShiftedValueIteration:
             made += rest.size
         return history[:made]
 
-    def _sweep(self, v: Floats, w: Floats, first: int, last: int) -> tuple[float, float]:
-        from rlgrid.kernels.compressed import sweep
+    def _sweep_and_keep(self, v: Floats, w: Floats) -> tuple[float, float]:
+        """w = T v, and the chain of the greedy policy; the least and the greatest change."""
+        from rlgrid.kernels.compressed import sweep_and_keep
 
         _, a, offsets, next_state, weight, reward, _ = self.form
-        least, greatest = sweep(
-            a, offsets, next_state, weight, reward, self.problem.gamma, v, w, self._policy, 0.0, first, last
-        )
-        return float(least), float(greatest)
+        gamma, policy, kept = self.problem.gamma, self._policy, self._kept
+
+        def piece(first: int, last: int) -> tuple[float, float]:
+            given = a, offsets, next_state, weight, reward, gamma, v, w, policy
+            least, greatest = sweep_and_keep(*given, *kept, first, last)
+            return float(least), float(greatest)
+
+        return self._extremes(piece, next_state.size)
+
+    def _sweep(self, v: Floats, w: Floats) -> tuple[float, float]:
+        """w = T_pi v of that policy; the least and the greatest change."""
+        from rlgrid.kernels.compressed import sweep
+
+        slots, next_state, weight, reward = self._chain
+        gamma = self.problem.gamma
+
+        def piece(first: int, last: int) -> tuple[float, float]:
+            least, greatest = sweep(1, slots, next_state, weight, reward, gamma, v, w, _NO_POLICY, 0.0, first, last)
+            return float(least), float(greatest)
+
+        return self._extremes(piece, next_state.size)
+
+    def _extremes(self, piece: Callable[[int, int], tuple[float, float]], outcomes: int) -> tuple[float, float]:
+        states = self.form.num_states
+        found = in_pieces(piece, states, max(1, PIECE * states // max(1, outcomes)))
+        return min(least for least, _ in found), max(greatest for _, greatest in found)
+
+    def _evaluate(self, v: Floats, w: Floats, enough: float, on: Floats) -> tuple[Floats, Floats]:
+        """Sweeps of the greedy policy; the values, and room."""
+        for _ in range(self.form.num_actions):
+            low, high = self._sweep(v, w)
+            self.backups += self.form.num_states
+            self._shift(v, w, low, high, on)
+            v, w = w, v
+            if self._spread(low, high) <= enough:
+                break
+        return v, w
+
+    def _spread(self, low: float, high: float) -> float:
+        return max(0.0, high) + max(0.0, -low) if self._ends else high - low
+
+    def _pair(self) -> Ints:
+        return np.arange(self.form.num_states) * self.form.num_actions + self._policy
+
+    def _shift(self, v: Floats, w: Floats, low: float, high: float, on: Floats) -> None:
+        """Shift w = T v: all alike, or where episodes end by the chance that they go on (not where they are over)."""
+        gamma = self.problem.gamma
+        if not self._ends:
+            w += gamma / (1.0 - gamma) * 0.5 * (low + high)
+            return
+        alive = on > 0.0
+        rest = np.where(alive, 1.0 - gamma * on, 0.0)
+        shift = float((w - v)[alive].sum()) / max(float(rest.sum()), 1e-300)
+        w += np.where(alive, gamma * on * shift, 0.0)
 
     def _hand_over(self, other: Method, values: Floats, limit: int, enough: float) -> Floats:
         if self.guesses and hasattr(other, "guesses"):
@@ -124,7 +189,7 @@ class ShiftedValueIteration:
         return spreads
 
     def _helps(self, spread: float) -> bool:
-        """Whether to shift where episodes end: never again once it has not helped for some sweeps."""
+        """Whether all this is of use: never again once the spread has not fallen for some sweeps."""
         self._without += 1
         if spread < 0.99 * self._least:
             self._least, self._without = spread, 0
@@ -139,16 +204,6 @@ class ShiftedValueIteration:
         slow = spread > self._first * RATE ** (TRIAL - (self.sweeps == TRIAL))
         self._first = spread
         return slow
-
-    def _aggregated(self, v: Floats, w: Floats) -> Floats:
-        """The shift of each state where episodes end: the same for all, and none in states that are over."""
-        gamma = self.problem.gamma
-        pair = np.arange(self.form.num_states) * self.form.num_actions + self._policy
-        on = self._goes_on[pair]
-        alive = on > 0.0
-        rest = np.where(alive, 1.0 - gamma * on, 0.0)
-        shift = float((w - v)[alive].sum()) / max(float(rest.sum()), 1e-300)
-        return np.where(alive, gamma * on * shift, 0.0)
 
 
 def _continuing(form: CompressedArrays) -> Floats:

@@ -9,6 +9,7 @@ another way than those of `rlgrid.kernels.sweeps`; a certificate is always made 
     measure, compress             build the form (the second is not needed where the model is in it as it stands)
     restrict                      the same form of a Markov chain: what is left under one policy, num_actions = 1
     sweep                         w = T v from old values (Jacobi), for a range of states; on request a greedy policy
+    sweep_and_keep                the same, and the chain of the greedy policy on the way
     sweep_in_place                within v, each action's own loop solved for (Gauss-Seidel; Puterman 1994, 6.3.3)
 
 Policies are evaluated by the same two sweeps of their chain. Everything takes a range of states or pairs and writes
@@ -156,6 +157,70 @@ def sweep(num_actions, offsets, next_state, weight, reward, gamma, v, w, policy,
         else:
             low = min(low, 0.0)
             high = max(high, 0.0)
+    return low, high
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def sweep_and_keep(
+    num_actions,
+    offsets,
+    next_state,
+    weight,
+    reward,
+    gamma,
+    v,
+    w,
+    policy,
+    slots,
+    kept_next_state,
+    kept_weight,
+    kept_reward,
+    first,
+    last,
+):
+    """`sweep`, and the chain of the greedy policy while its rows are in the cache.
+
+    slots [S + 1] are the offsets of the chain, with room for the longest row of each state; shorter rows are filled up
+    with steps of weight 0 to the state itself.
+    """
+    low = math.inf
+    high = -math.inf
+    for s in range(first, last):
+        best = -math.inf
+        chosen = s * num_actions
+        for pair in range(s * num_actions, (s + 1) * num_actions):
+            i = np.uint64(offsets[pair])  # unsigned: a signed index is compared with 0 at every outcome
+            end = np.uint64(offsets[pair + 1])
+            even = 0.0
+            odd = 0.0  # two sums: additions wait for each other
+            while i + np.uint64(1) < end:
+                even += weight[i] * v[np.uint32(next_state[i])]
+                odd += weight[i + np.uint64(1)] * v[np.uint32(next_state[i + np.uint64(1)])]
+                i += np.uint64(2)
+            if i < end:
+                even += weight[i] * v[np.uint32(next_state[i])]
+            value = reward[pair] + gamma * (even + odd)
+            if value > best:
+                best = value
+                chosen = pair
+        w[s] = best
+        low = min(low, best - v[s])
+        high = max(high, best - v[s])
+        policy[s] = chosen - s * num_actions
+        kept_reward[s] = reward[chosen]
+        j = np.uint64(slots[s])
+        stop = np.uint64(slots[s + 1])
+        i = np.uint64(offsets[chosen])
+        end = np.uint64(offsets[chosen + 1])
+        while i < end:
+            kept_next_state[j] = next_state[i]
+            kept_weight[j] = weight[i]
+            i += np.uint64(1)
+            j += np.uint64(1)
+        while j < stop:
+            kept_next_state[j] = s
+            kept_weight[j] = 0.0
+            j += np.uint64(1)
     return low, high
 
 

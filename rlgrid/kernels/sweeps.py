@@ -52,8 +52,8 @@ def explicit_backup(
         held = -math.inf
         for a in range(num_actions):
             pair = s * num_actions + a
-            first = offsets[pair]
-            last = offsets[pair + 1]
+            first = np.uint64(offsets[pair])  # unsigned: a signed index is compared with 0 each time
+            last = np.uint64(offsets[pair + 1])
             value = -math.inf
             if first < last and (follow.size == 0 or follow[s] == a):
                 total = 0.0
@@ -62,7 +62,7 @@ def explicit_backup(
                     p = probability[i]
                     x = reward[i]
                     if not terminated[i]:
-                        x = x + gamma * v[next_state[i]]
+                        x = x + gamma * v[np.uint32(next_state[i])]
                     total += p * x
                     mass += p
                 value = total / mass
