@@ -162,6 +162,25 @@ class ValueIteration(_InSweeps):
 
     name = "value_iteration"
 
+    def run(self, values: Floats, limit: int, enough: float) -> Floats:
+        problem = self.problem
+        if problem.stencil is None:
+            return super().run(values, limit, enough)
+        history = np.empty(limit)
+        old, new, made = values, self._room, 0
+        while made < limit:
+            low, high = problem.sweep_into(old, new)
+            old, new = new, old
+            history[made] = max(0.0, high) + max(0.0, -low)
+            made += 1
+            if not history[made - 1] > enough:
+                break
+        if old is not values:
+            values[:] = old
+        self.sweeps += made
+        self.backups += made * problem.pairs
+        return history[:made]
+
 
 class GaussSeidel(_InSweeps):
     """Each new value is used at once; forwards and backwards in turn."""

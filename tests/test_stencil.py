@@ -1,15 +1,17 @@
 """Sweeps of grids as a stencil, against plain loops, the explicit form and exact rational arithmetic."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import naive
 import numpy as np
 import pytest
 
-from rlgrid import GridModel, Slip, TileKind
+from rlgrid import GridModel, Slip, TileKind, solve, verify
 from rlgrid.certificate import certify, distance, where_lower_fails, where_upper_fails
 from rlgrid.problem import TIE, Problem, largest, magnitude
 from rlgrid.stencil import Stencil
+from rlgrid.sweeps import Sweeps
 
 KINDS = [
     TileKind("floor"),
@@ -109,6 +111,24 @@ def test_both_forms_are_equal_in_everything(share):
             low, high = problem.sweep_into(v, w)
             np.testing.assert_array_equal(w, plain.sweep(v))
             assert (low, high) == ((w - v).min(), (w - v).max())
+
+
+def test_value_iteration_and_a_whole_solution_are_the_same_in_both_forms():
+    model = grid(np.random.default_rng(12), (9, 11), SLIPS[1], share=0.01)
+    fast, plain = Sweeps(model, 0.9, "value_iteration"), Sweeps(model.to_mdp(), 0.9, "value_iteration")
+    assert fast._problem.stencil is not None
+    for limit in (1, 2, 5):
+        assert fast.run(limit, 0.0).tolist() == plain.run(limit, 0.0).tolist()
+        assert fast.values.tolist() == plain.values.tolist()
+    assert fast.run(10_000, 1e-3).size < 100
+    assert fast.backups == 4 * 99 * fast.sweeps
+    solution = solve(model, method="value_iteration", tolerance=1e-9)
+    assert solution.converged
+    assert verify(model, solution)
+    with pytest.raises(ValueError, match="not proven"):
+        verify(model, replace(solution, upper=solution.upper - 1e-6 * ~model.absorbing))
+    with pytest.raises(ValueError, match="not proven"):
+        verify(model, replace(solution, lower=solution.lower + 1e-6 * ~model.absorbing))
 
 
 def test_shifts_margins_and_policies_in_one_sweep():
