@@ -86,7 +86,11 @@ def _own(name: str, given: ArrayLike, dtype: Any) -> NDArray[Any]:
     except (TypeError, ValueError):
         what = {"i": "integers", "f": "numbers", "b": "bools"}[np.dtype(dtype).kind]
         raise TypeError(f"{name} must be an array of {what}, not {given!r:.80}") from None
-    own = np.array(array, dtype=dtype, order="C", copy=True)
+    own = np.empty(array.shape, dtype)
+    if array.ndim == 1:
+        in_pieces(lambda first, last: np.copyto(own[first:last], array[first:last], "unsafe"), array.size, LARGE)
+    else:
+        np.copyto(own, array, "unsafe")
     own.setflags(write=False)
     return own
 

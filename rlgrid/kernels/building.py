@@ -28,7 +28,7 @@ def are_sound(num_states, num_actions, offsets, next_state, probability, reward,
                 continue
             total = 0.0
             good = True
-            for i in range(offsets[pair], offsets[pair + 1]):
+            for i in range(np.uint64(offsets[pair]), np.uint64(offsets[pair + 1])):
                 p = probability[i]
                 total += p
                 good &= (p >= 0.0) & (p <= 1.0 + tolerance)

@@ -47,13 +47,19 @@ def measure(
     own rounding.
     """
     as_it_stands = True
+    s = first // num_actions
+    behind = (s + 1) * num_actions  # the first pair of the next state
     for pair in range(first, last):
-        s = pair // num_actions
+        if pair == behind:
+            s += 1
+            behind += num_actions
         size = 0
         total = 0.0
         here = 0.0
         away = 0.0
-        for i in range(offsets[pair], offsets[pair + 1]):
+        begin = np.uint64(offsets[pair])
+        end = np.uint64(offsets[pair + 1])
+        for i in range(begin, end):
             p = probability[i]
             total += p * reward[i]
             size += not terminated[i] and p > 0.0
@@ -63,7 +69,7 @@ def measure(
             else:
                 away += p
         sizes[pair] = size
-        if offsets[pair] == offsets[pair + 1]:
+        if begin == end:
             mass[pair] = 1.0
             expected[pair] = -math.inf
             moving[pair] = 0.0
