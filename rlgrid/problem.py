@@ -125,14 +125,15 @@ class Problem:
         policy: Ints = _NO_STATES,
         w: Floats | None = None,
     ) -> Floats:
-        from rlgrid.kernels.sweeps import backup, explicit_backup
+        from rlgrid.kernels.sweeps import explicit_backup, grid_backup
 
         w = np.empty_like(v) if w is None else w
         slack = TIE * magnitude(v) if policy.size else 0.0
         if self.explicit:
             self._over_states(explicit_backup, *arrays[1:7], self.gamma, v, w, q, follow, policy, slack)
         else:
-            backup(arrays, self.scratch, self.gamma, v, w, q, follow, policy, slack)
+            given = (arrays, self.scratch, self.gamma, v, w, q, follow, policy, slack)
+            in_pieces(lambda first, last: grid_backup(*(*given, first, last)), self.num_states)
         return w
 
     def sweep(self, v: Floats, plus: Floats | None = None) -> Floats:

@@ -214,8 +214,10 @@ def _grid_loop(
     follow,
     policy,
     slack,
+    first_state,
+    last_state,
 ):
-    for s in range(height * width):
+    for s in range(first_state, last_state):
         kind = tiles[s]
         certain = wall[kind] or terminal[kind] or leave_to[kind] >= 0
         same = 0.0
@@ -392,7 +394,8 @@ def _explicit_backup(m, scratch, gamma, v, w, q, follow, policy, slack):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _grid_backup(m, scratch, gamma, v, w, q, follow, policy, slack):
+def grid_backup(m, scratch, gamma, v, w, q, follow, policy, slack, first_state, last_state):
+    """`backup` of the states [first_state, last_state) of a grid, which writes only there."""
     _grid_loop(
         m.height,
         m.width,
@@ -420,7 +423,14 @@ def _grid_backup(m, scratch, gamma, v, w, q, follow, policy, slack):
         follow,
         policy,
         slack,
+        first_state,
+        last_state,
     )
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _grid_backup(m, scratch, gamma, v, w, q, follow, policy, slack):
+    grid_backup(m, scratch, gamma, v, w, q, follow, policy, slack, 0, m.num_states)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
