@@ -27,7 +27,7 @@ policy aperiodic (Puterman, sections 8.5.4 and 8.5.5), and the span of T h - h, 
 for the policy, goes to 0. `policy_iteration`: Howard's for models with several classes (Puterman, section 9.2.1) with
 each policy's gain and bias by elimination or sparse factors (`policy_values`); a state keeps its action unless another
 is better by more than rounding. `auto` sweeps first, and goes on with policies where states are few enough to solve for
-and a few hundred sweeps have not been enough.
+and a few hundred sweeps have not been enough; where many policies are not either, it sweeps on from where it was.
 
 It stops when the width proves |gain - g*| <= tolerance; otherwise when rounding forbids more, or at a limit, with a
 warning. `values` is then the bias of the policy (mean 0 in its recurrent classes; 0 where all is over) where states are
@@ -66,7 +66,8 @@ Bools = NDArray[np.bool_]
 METHODS = ("auto", "value_iteration", "policy_iteration")
 
 DAMPING = 0.8  # cycles settle fastest at 1/2, slow walks at 1; this is near enough to both
-PATIENCE = 256  # sweeps after which `auto` turns to policies
+PATIENCE = 256  # sweeps after which `auto` turns to policies, and again after four times as many,
+POLICIES = 32  # for so many, and then four times as many
 SOLVED_STATES = 50_000  # up to so many states policies are solved for, unless policy iteration was asked for
 PROOF_SHARE = 0.1  # of a time limit, kept for the last proof
 CHUNK_SECONDS = 0.02  # sweeps run in one piece between two looks at the clock, the keyboard and the progress bar
@@ -381,6 +382,10 @@ class AverageSweeps:
         self._v, self._policy, self._proof = bias, policy, None
         return chain.improve(policy, gain, bias)
 
+    def restore(self, values: Floats) -> None:
+        """Go on from values [S + 1] of before, the last that of where all is over."""
+        self._v, self._policy, self._proof = values, None, None
+
     def policy(self) -> Ints:
         """int64 [S]: the policy under evaluation, or the greedy one under `values`."""
         return self.proof()[2]
@@ -610,15 +615,20 @@ class _Run:
         size = float(np.abs(chain.arrays.reward[np.isfinite(chain.arrays.reward)]).max())
         begun_at = sweeps.sweeps
         attempt_at, chunk, least, solved = 16, 16, np.inf, False
+        turn_at, policies = PATIENCE, POLICIES
         while True:
             made = sweeps.sweeps - begun_at
-            if self.solvable and not solved and (iterates or (sweeps.method == "auto" and made >= PATIENCE)):
-                solved = True
-                if self._iterate(chain, proven):
-                    return True
+            if self.solvable and not solved and (iterates or (sweeps.method == "auto" and made >= turn_at)):
+                kept = sweeps._v.copy()
+                solved = self._iterate(chain, None if iterates else policies)
                 if self.cut_short:
                     return False
-                iterates, attempt_at = False, sweeps.sweeps - begun_at
+                if solved and proven():
+                    return True
+                if not solved:  # far from the last policy sweeps get on faster
+                    sweeps.restore(kept)
+                iterates, made = False, sweeps.sweeps - begun_at
+                turn_at, policies, attempt_at = 4 * made, 4 * policies, made if solved else 2 * made
             if not self._may_go_on():
                 return False
             # The numbers that come out must not depend on the clock: proofs are tried after fixed numbers of sweeps.
@@ -655,12 +665,16 @@ class _Run:
                     attempt_at, least = 2 * max(attempt_at, made), min(least, spread)
                 enough = min(enough, spread) / 4.0
 
-    def _iterate(self, chain: Chain, proven: Callable[[], bool]) -> bool:
-        """Policy iteration from the greedy policy; ends where no state has a better action or a policy comes back."""
+    def _iterate(self, chain: Chain, limit: int | None) -> bool:
+        """Policy iteration from the greedy policy, for at most so many policies.
+
+        Returns whether it came to its end: no state has a better action, or a policy came back.
+        """
         sweeps = self.sweeps
-        policy, seen = chain.greedy(sweeps._v), set()
+        policy = chain.greedy(sweeps._v)
+        seen: set[bytes] = set()
         while policy.tobytes() not in seen:
-            if not self._may_go_on():
+            if len(seen) == limit or not self._may_go_on():
                 return False
             seen.add(policy.tobytes())
             before = sweeps.values
@@ -671,13 +685,14 @@ class _Run:
             if (improved == policy).all():
                 break
             policy = improved
-        return proven()
+        return True
 
     def _polish(self, chain: Chain) -> None:
         """Give the policy's own bias in place of the sweeps' values, where that proves enough too."""
         sweeps = self.sweeps
         kept = sweeps._v, sweeps._proof, sweeps.sweeps, sweeps.backups
-        policy, seen = chain.greedy(sweeps._v), set()
+        policy = chain.greedy(sweeps._v)
+        seen: set[bytes] = set()
         while policy.tobytes() not in seen and time.perf_counter() < self.deadline:
             seen.add(policy.tobytes())
             improved = sweeps.iterate(chain, policy)

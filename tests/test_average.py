@@ -111,11 +111,11 @@ def test_river_swim(method):
 
 
 def test_a_long_river():
-    """Slow: sweeps alone need hundreds of thousands; policies end it."""
+    """States that the stream almost never lets an agent reach; ended by policies among the sweeps."""
     model = river_swim(200)
     solution = solve(model, criterion="average", tolerance=1e-10)
     assert solution.converged
-    assert solution.sweeps < 1000
+    assert solution.sweeps < 2000
     assert verify(model, solution)
 
 

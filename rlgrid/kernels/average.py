@@ -23,8 +23,11 @@ def _best(num_actions, offsets, next_state, weight, reward, v, s):
     best = -math.inf
     for pair in range(s * num_actions, (s + 1) * num_actions):
         value = reward[pair]
-        for i in range(offsets[pair], offsets[pair + 1]):
-            value += weight[i] * v[next_state[i]]
+        i = np.uint64(offsets[pair])  # unsigned: a signed index is compared with 0 at every outcome
+        end = np.uint64(offsets[pair + 1])
+        while i < end:
+            value += weight[i] * v[np.uint32(next_state[i])]
+            i += np.uint64(1)
         best = max(best, value)
     return best
 
