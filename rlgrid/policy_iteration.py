@@ -13,9 +13,11 @@ Why exact evaluation ends. Let pi be a policy, v = V^pi, and let the sweep in pl
 changes only for a q that is greater by more than ``slack``, and slack is more than twice the error of v and of q. Then
 v <= u (up to less than the slack, which the strict inequality absorbs), T_pi' u >= u, hence V^pi' >= u >= V^pi, and in
 a state whose choice changed V^pi' > V^pi. So no policy comes back, and there are finitely many. Ties keep the old
-action. A policy that is proper at gamma = 1 stays proper: in a recurrent class of pi' the mean reward would be at
-least the mean of u - P u, which is 0, and more if a choice had changed there; but staying in any class of the reduced
-form costs. When no choice changes, sweeps in place over all actions take care of what is within the slack.
+action. And whatever is known of errors: the sum of the values must rise with each evaluation.
+
+A policy that is proper at gamma = 1 stays proper: in a recurrent class of pi' the mean reward would be at least the
+mean of u - P u, which is 0, and more if a choice had changed there; but staying in any class of the reduced form
+costs. When no choice changes, sweeps in place over all actions take care of what is within the slack.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ Ints = NDArray[np.int64]
 EVALUATION_SWEEPS = 40  # at most, between two improvements of modified policy iteration
 FORCING = 0.1  # the share of the residual to which a policy is evaluated where that is done inexactly
 ELIMINATED = 60  # up to so many nodes a policy is evaluated by elimination
-FACTORISED = 200_000  # up to so many by sparse factors, and by BiCGSTAB beyond
+FACTORISED = 2_000  # up to so many by sparse factors at once,
+FACTORISED_AT_WORST = 500_000  # up to so many where BiCGSTAB fails
+EPSILON = float(np.finfo(np.float64).eps)
 KRYLOV_ROUNDS = 200  # of BiCGSTAB for one policy, at most
 STUBBORN = 100  # iterations without progress after which policies are given up for plain sweeps
 
@@ -167,10 +171,15 @@ class PolicyIteration(_Policies):
 
     name = "policy_iteration"
 
+    def _begin(self, v: Floats) -> None:
+        super()._begin(v)
+        self._total = -np.inf
+
     def _iterate(self, v: Floats, enough: float) -> float:
         error = self._evaluate(v)
         self.backups += self.form.nodes
-        if not np.isfinite(error):
+        before, self._total = self._total, float(v.sum())
+        if not (np.isfinite(error) and self._total > before):
             self.settled = True
         slack = TIE * magnitude(v) + 2.0 * error if np.isfinite(error) else np.inf
         spread, changed = self._improve(v, slack)
@@ -179,23 +188,28 @@ class PolicyIteration(_Policies):
         return spread
 
     def _evaluate(self, v: Floats) -> float:
-        """v becomes the value of the policy; how far it may be from it (inf, and v as it was, where that failed)."""
-        from rlgrid.kernels.reduced import bicgstab, chain
+        """v becomes the value of the policy; how far it may be from it (inf, and v as it was, where that failed).
 
+        Chains of many nodes that mix, whose factors would be dense, are solved by BiCGSTAB to all digits (its error is
+        not proven and counts as 0); those that do not, by factors, which are sparse then.
+        """
         form = self.form
-        starts, to, weight = chain(form.offsets, form.to, form.weight, self.choice)
+        starts, to, weight = chain_under(form, self.choice)
         reward, leak = form.reward[self.choice], form.leak[self.choice]
         if form.nodes > FACTORISED:
             x = v.copy()
-            rest, _ = bicgstab(starts, to, weight, reward, x, 0.01 * TIE * magnitude(reward), KRYLOV_ROUNDS)
-            error = float(rest) / float(leak.min()) if leak.min() > 0.0 else TIE * magnitude(x)
-        else:
-            transitions = csr_array((weight, to, starts), shape=(form.nodes, form.nodes))
-            solved, error = solve_chain(transitions, leak, 1.0, reward[:, None], eliminated=ELIMINATED)
-            x = solved[:, 0]
-        if not (np.isfinite(x).all() and np.isfinite(error)):
+            wanted = 4.0 * EPSILON * (magnitude(v) + magnitude(reward))
+            rest = krylov(starts, to, weight, reward, x, wanted)
+            if rest <= 64.0 * wanted and np.isfinite(x).all():
+                v[:] = x
+                return 0.0
+        if form.nodes > FACTORISED_AT_WORST:
             return np.inf
-        v[:] = x
+        transitions = csr_array((weight, to, starts), shape=(form.nodes, form.nodes))
+        solved, error = solve_chain(transitions, leak, 1.0, reward[:, None], eliminated=ELIMINATED)
+        if not (np.isfinite(solved).all() and np.isfinite(error)):
+            return np.inf
+        v[:] = solved[:, 0]
         return error
 
 
@@ -213,7 +227,7 @@ class KrylovPolicyIteration(_Policies):
         self._least, self._without = np.inf, 0
 
     def _iterate(self, v: Floats, enough: float) -> float:
-        from rlgrid.kernels.reduced import bicgstab, chain, sweep_chosen
+        from rlgrid.kernels.reduced import sweep_chosen
 
         form = self.form
         spread, changed = self._improve(v, 0.0)
@@ -226,11 +240,9 @@ class KrylovPolicyIteration(_Policies):
         wanted = FORCING * max(spread, enough)
         if changed and self.form.problem.undiscounted is not None and not self._proper():
             self._make_proper()
-        starts, to, weight = chain(form.offsets, form.to, form.weight, self.choice)
-        reward = form.reward[self.choice]
         x = v.copy()
-        rest, rounds = bicgstab(starts, to, weight, reward, x, wanted, KRYLOV_ROUNDS)
-        self.backups += (6 * int(rounds) + 1) * form.nodes
+        rest = krylov(*chain_under(form, self.choice), form.reward[self.choice], x, wanted)
+        self.backups += form.nodes
         if rest <= wanted and np.isfinite(x).all():
             v[:] = x
             return spread
@@ -272,6 +284,24 @@ class ShortestPath(_Policies):
         else:
             self.settled = True
         return spread
+
+
+def chain_under(form: Reduced, choice: Ints) -> tuple[NDArray[np.int32], NDArray[np.int32], Floats]:
+    """The chain of a choice of pairs: (starts [n + 1], to [N], weight [N])."""
+    from rlgrid.kernels.reduced import chain
+
+    starts, to, weight = chain(form.offsets, form.to, form.weight, choice)
+    return starts, to, weight
+
+
+def krylov(
+    starts: NDArray[np.int32], to: NDArray[np.int32], weight: Floats, reward: Floats, x: Floats, wanted: float
+) -> float:
+    """x towards reward + W x by BiCGSTAB; max |residual|, which is at most ``wanted`` where that was reached."""
+    from rlgrid.kernels.reduced import bicgstab
+
+    rest, _ = bicgstab(starts, to, weight, reward, x, wanted, KRYLOV_ROUNDS)
+    return float(rest)
 
 
 def check_deterministic(model: MDP | GridModel, m: ExplicitArrays) -> None:

@@ -1,6 +1,7 @@
 """Every method by its name, against exact rational optima; its parts against slow and obvious oracles."""
 
 import math
+import warnings
 from fractions import Fraction
 
 import naive
@@ -8,11 +9,12 @@ import numpy as np
 import pytest
 from test_solvers import check_against_exact, largest_reward, random_model
 
-from rlgrid import GridModel, GridSpec, Slip, TileKind, solve
-from rlgrid.methods import method_of
+from rlgrid import MDP, GridModel, GridSpec, Slip, TileKind, solve, verify
+from rlgrid.methods import METHODS, method_of
+from rlgrid.policy_iteration import PolicyIteration
 from rlgrid.problem import Problem
 from rlgrid.reduced import Reduced, explicit_arrays
-from rlgrid.solvers import Sweeps
+from rlgrid.solvers import SolverWarning, Sweeps
 
 ORDERS = ["forward", "backward", "alternating", "distance"]
 
@@ -175,8 +177,6 @@ def test_sweeps_in_an_order_are_those_of_plain_loops():
 def test_news_travels_along_a_corridor_in_one_sweep():
     n = 50
     table = {s: {0: [(1.0, s + 1, -1.0, s == n - 2)]} for s in range(n - 1)} | {n - 1: {0: [(1.0, n - 1, 0.0, True)]}}
-    from rlgrid import MDP
-
     model = MDP.from_gymnasium(table, gamma=1.0, start=0)
     sweeps = {}
     for order in ("forward", "backward", "distance"):
@@ -236,3 +236,289 @@ def test_a_window_that_follows_what_has_settled_takes_fewer_sweeps():
             values.append(v)
         np.testing.assert_allclose(values[0], values[1], rtol=0, atol=1e-8)
         assert made[1] < made[0]
+
+
+# --- methods by their names -----------------------------------------------------------------------------------------
+
+FIXED = [name for name in METHODS if name not in ("auto", "shortest_path")]
+
+
+def deterministic(rng, gamma):
+    """A random model each of whose actions has one outcome; at gamma = 1 every step costs."""
+    S, A = int(rng.integers(2, 7)), int(rng.integers(1, 4))
+    sign = -1.0 if gamma == 1.0 else float(rng.choice([-1, 0, 1]))
+
+    def outcome(s):
+        r = float(rng.integers(-8, 9)) / 4
+        return (1.0, int(rng.integers(S)), (sign * abs(r) - 0.25 * (gamma == 1.0)) if sign else r, rng.random() < 0.2)
+
+    return MDP.from_gymnasium({s: {a: [outcome(s)] for a in range(A)} for s in range(S)}, gamma=gamma, start=0)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.9, 0.999, 1.0])
+@pytest.mark.parametrize("method", FIXED)
+def test_every_method_finds_the_optimum(method, gamma):
+    rng = np.random.default_rng([16, int(1000 * gamma)])
+    for n in range(25):
+        model, exact = solvable(rng, gamma)
+        tolerance = float(rng.choice([1e-3, 1e-7])) * largest_reward(model)
+        begin = rng.normal(size=model.num_states) * 3.0 if n % 3 == 0 else None
+        solution = solve(model, gamma, method, tolerance, initial_values=begin)
+        check_against_exact(model, solution, exact, tolerance)
+        assert solution.backups > 0 or not Problem.of(model, gamma).pairs
+        assert len(solution.history) == solution.sweeps
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.9, 0.9999, 1.0])
+def test_shortest_paths_of_deterministic_models(gamma):
+    """Costs and gains of any sign, cycles that pay where gamma < 1, states without an end."""
+    rng = np.random.default_rng(17)
+    for _ in range(60):
+        model = deterministic(rng, gamma)
+        exact = naive.optimum_undiscounted(model) if gamma == 1.0 else naive.optimum(model, gamma)
+        solution = solve(model, method="shortest_path")
+        check_against_exact(model, solution, exact, 1e-6)
+        assert solution.sweeps < 30
+
+
+def test_shortest_paths_are_for_deterministic_models():
+    model = GridSpec.builtin("frozen_lake_4x4").compile()
+    with pytest.raises(
+        ValueError, match=r"deterministic models, but state 0 \(row 0, column 0\), action 0 has several"
+    ):
+        solve(model, gamma=0.9, method="shortest_path")
+
+
+def tied_maze(size, gamma):
+    """Open floor without slip: nearly every state has two actions that are equally good."""
+    tiles = np.zeros((size, size), int)
+    tiles[-1, -1] = 1
+    return GridModel(
+        tiles, [TileKind("floor"), TileKind("goal", terminal=True)], gamma=gamma, actions=4, step_reward=-1.0
+    )
+
+
+@pytest.mark.parametrize("size", [10, 20, 100])
+@pytest.mark.parametrize("method", ["policy_iteration", "krylov_policy_iteration", "modified_policy_iteration"])
+def test_ties_do_not_keep_policies_from_settling(method, size):
+    for gamma in (0.99, 1.0):
+        model = tied_maze(size, gamma)
+        values = np.zeros(model.num_states)  # from which no policy is greedy by luck
+        solution = solve(model, method=method, initial_values=values)
+        assert solution.converged
+        steps = np.add.outer(np.arange(size)[::-1], np.arange(size)[::-1]).ravel()
+        wanted = -steps.astype(float) if gamma == 1.0 else -(1.0 - gamma**steps) / (1.0 - gamma)
+        np.testing.assert_allclose(solution.values, wanted, atol=1e-6)
+        assert solution.sweeps < 40
+
+
+def test_policy_iteration_settles_where_rounding_makes_ties_uneven():
+    """Many actions of equal worth, each written with other roundings: no choice changes for nothing."""
+    rng = np.random.default_rng(18)
+    for _ in range(10):
+        S, A = 40, 6
+        table = {}
+        for s in range(S):
+            p = rng.dirichlet(np.ones(3))
+            to = rng.integers(0, S, 3)
+            r = float(rng.normal())
+            table[s] = {}
+            for a in range(A):
+                order = rng.permutation(3)
+                scale = 1.0 + 1e-10 * rng.normal()
+                run = [(float(p[k] * scale), int(to[k]), r, False) for k in order]
+                table[s][a] = run
+        model = MDP.from_gymnasium(table, gamma=0.9999, start=0)
+        sweeps = Sweeps(model, method="policy_iteration")
+        sweeps.run(20, 0.0)
+        assert sweeps._method.settled
+        assert solve(model, method="policy_iteration", tolerance=1e-6).converged
+
+
+@pytest.mark.parametrize("method", FIXED)
+def test_methods_go_on_from_what_is_known(method):
+    """Started from the solution nothing is left to do; also after values were changed from outside."""
+    rng = np.random.default_rng(19)
+    for gamma in (0.95, 1.0):
+        model, _ = solvable(rng, gamma)
+        first = solve(model, gamma, method, 1e-9)
+        again = solve(model, gamma, method, 1e-6, initial_values=first.values)
+        assert again.sweeps <= 2
+        sweeps = Sweeps(model, gamma, method)
+        for values in (sweeps.values, rng.normal(size=model.num_states), 10.0 * rng.normal(size=model.num_states)):
+            sweeps.values = Problem.of(model, gamma).start(values)
+            for _ in range(2000):
+                if sweeps.run(5, 1e-9)[-1] <= 1e-9:
+                    break
+            finite = np.isfinite(first.values)
+            np.testing.assert_allclose(sweeps.values[finite], first.values[finite], atol=1e-6)
+
+
+@pytest.mark.parametrize("method", FIXED)
+def test_methods_keep_to_limits_and_callbacks(method):
+    rng = np.random.default_rng(20)
+    model = GridSpec.builtin("four_rooms").compile()
+    full = solve(model, gamma=0.99, method=method, callback=lambda sweeps: None)
+    assert full.converged
+    for most in (0, 1, 3):
+        if most >= full.sweeps:
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SolverWarning)
+            cut = solve(model, gamma=0.99, method=method, max_sweeps=most, initial_values=rng.normal(size=169))
+        assert cut.sweeps <= most
+        assert verify(model, cut)
+    seen = []
+    solution = solve(model, gamma=0.99, method=method, callback=lambda sweeps: seen.append(sweeps.values.copy()))
+    assert len(seen) == solution.sweeps
+    np.testing.assert_allclose(seen[-1], solve(model, gamma=0.99).values, atol=1e-4)
+
+    def interrupt(sweeps):
+        raise KeyboardInterrupt
+
+    assert solve(model, gamma=0.99, method=method, callback=interrupt).reason == "interrupted"
+
+
+@pytest.mark.parametrize("method", FIXED)
+def test_the_spread_is_honest(method):
+    """Whenever a method says that it is done, one sweep of value iteration changes nothing more than that."""
+    rng = np.random.default_rng(21)
+    for gamma in (0.9, 0.999):
+        for _ in range(10):
+            model, _ = solvable(rng, gamma)
+            sweeps = Sweeps(model, gamma, method)
+            for enough in (1e-1, 1e-4):
+                for _ in range(20_000):
+                    spread = sweeps.run(3, enough)[-1]
+                    if spread <= enough:
+                        break
+                change = np.array(naive.jacobi(model, gamma, sweeps.values)) - sweeps.values
+                assert max(0.0, change.max()) + max(0.0, -change.min()) <= (
+                    2.0 * spread + 1e-13 * np.abs(sweeps.values).max()
+                )
+
+
+# --- kernels --------------------------------------------------------------------------------------------------------
+
+
+def test_prioritized_sweeping_keeps_priorities_above_residuals():
+    from rlgrid.kernels.prioritized import prioritized
+    from rlgrid.kernels.reduced import residuals
+
+    rng = np.random.default_rng(22)
+    for _ in range(30):
+        model, _ = solvable(rng, 0.95)
+        form = reduced(model, 0.95)
+        v, left, priority = rng.normal(size=form.nodes), np.empty(form.nodes), np.empty(form.nodes)
+        residuals(*form.arrays, v, left)
+        priority[:] = np.abs(left)
+        for _ in range(40):
+            history = np.zeros(1)
+            prioritized(*form.arrays, *form.edges, v, priority, 1, 1e-8, history, np.zeros(1, np.int64))
+            residuals(*form.arrays, v, left)
+            assert (np.abs(left) <= priority + 1e-12).all()
+            assert history[0] == 2.0 * priority.max()
+
+
+def test_residuals_and_policies_against_plain_loops():
+    from rlgrid.kernels.reduced import improve, residuals, sweep_chosen
+
+    rng = np.random.default_rng(23)
+    for _ in range(30):
+        model, _ = solvable(rng, 0.9)
+        form = reduced(model, 0.9)
+        v = rng.normal(size=form.nodes)
+
+        def q(j, v, form=form):
+            run = slice(form.offsets[j], form.offsets[j + 1])
+            return form.reward[j] + form.weight[run] @ v[form.to[run]]
+
+        pairs = [range(form.first_pair[i], form.first_pair[i + 1]) for i in range(form.nodes)]
+        left = np.empty(form.nodes)
+        residuals(*form.arrays, v, left)
+        np.testing.assert_allclose(left, [max(q(j, v) for j in own) - v[i] for i, own in enumerate(pairs)], atol=1e-12)
+        u, choice = v.copy(), np.full(form.nodes, -1)
+        improve(*form.arrays, u, choice, 0.0)
+        plain = v.copy()
+        for i, own in enumerate(pairs):
+            assert choice[i] == max(own, key=lambda j: q(j, plain))
+            plain[i] = q(choice[i], plain)
+        np.testing.assert_allclose(u, plain, atol=1e-12)
+        sweep_chosen(*form.arrays[1:], choice, u, True)
+        for i in reversed(range(form.nodes)):
+            plain[i] = q(choice[i], plain)
+        np.testing.assert_allclose(u, plain, atol=1e-12)
+
+
+def test_bicgstab_solves_what_a_dense_solver_does():
+    from rlgrid.kernels.reduced import bicgstab, chain
+
+    rng = np.random.default_rng(24)
+    model = GridSpec.builtin("four_rooms").compile()
+    form = reduced(model, 0.999, "distance")
+    choice = np.array([rng.integers(form.first_pair[i], form.first_pair[i + 1]) for i in range(form.nodes)])
+    starts, to, weight = chain(form.offsets, form.to, form.weight, choice)
+    dense = np.eye(form.nodes)
+    for i in range(form.nodes):
+        for k in range(starts[i], starts[i + 1]):
+            dense[i, to[k]] -= weight[k]
+    right = rng.normal(size=form.nodes)
+    x = np.zeros(form.nodes)
+    rest, rounds = bicgstab(starts, to, weight, right, x, 1e-10, 500)
+    assert rest <= 1e-10
+    assert rounds < 100
+    np.testing.assert_allclose(x, np.linalg.solve(dense, right), rtol=1e-6, atol=1e-6)
+    kept = np.zeros(form.nodes)
+    assert bicgstab(starts, to, weight, right, kept, 0.0, 0) == (np.abs(right).max(), 0)
+    assert not kept.any()
+
+
+def test_paths_and_cycles_are_followed_exactly():
+    from rlgrid.kernels.reduced import follow_paths
+
+    rng = np.random.default_rng(25)
+    for _ in range(60):
+        model = deterministic(rng, 0.9)
+        form = reduced(model, 0.9)
+        choice = np.array([rng.integers(form.first_pair[i], form.first_pair[i + 1]) for i in range(form.nodes)])
+        v = np.zeros(form.nodes)
+        assert follow_paths(form.offsets, form.to, form.weight, form.reward, form.leak, choice, v)
+        policy = form.pair_of[choice] % model.num_actions
+        exact = naive.policy_value(naive.exact_model(model), policy, 0.9)
+        np.testing.assert_allclose(v, [float(x) for x in exact], atol=1e-12)
+    endless = MDP.from_gymnasium({0: {0: [(1.0, 1, -1.0, False)]}, 1: {0: [(1.0, 0, -1.0, False)]}}, 0.9, 0)
+    form = reduced(endless, 0.9)
+    assert not follow_paths(form.offsets, form.to, np.ones(2), form.reward, np.zeros(2), np.array([0, 1]), np.zeros(2))
+
+
+def test_policies_are_made_proper():
+    """At gamma = 1, from any choice, to one from which every node reaches the end; those that did keep theirs."""
+    rng = np.random.default_rng(26)
+    for _ in range(60):
+        model, _ = solvable(rng, 1.0)
+        form = reduced(model, 1.0, "distance")
+        if not form.nodes:
+            continue
+        method = PolicyIteration(form)
+        before = np.array([rng.integers(form.first_pair[i], form.first_pair[i + 1]) for i in range(form.nodes)])
+        method.choice = before.copy()
+
+        def reaches(choice, form=form):
+            done = {i for i in range(form.nodes) if form.leak[choice[i]] > 0}
+            while True:
+                more = {
+                    i
+                    for i in range(form.nodes)
+                    if i not in done
+                    and any(t in done for t in form.to[form.offsets[choice[i]] : form.offsets[choice[i] + 1]])
+                }
+                if not more:
+                    return done
+                done |= more
+
+        good = reaches(before)
+        assert method._proper() == (len(good) == form.nodes)
+        method._make_proper()
+        assert len(reaches(method.choice)) == form.nodes
+        assert method._proper()
+        assert all(method.choice[i] == before[i] for i in good)
