@@ -164,7 +164,7 @@ class ValueIteration(_InSweeps):
 
     def run(self, values: Floats, limit: int, enough: float) -> Floats:
         problem = self.problem
-        if problem.stencil is None:
+        if problem.explicit:
             return super().run(values, limit, enough)
         history = np.empty(limit)
         old, new, made = values, self._room, 0
