@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cached_property
 from importlib import import_module
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -475,19 +476,19 @@ class MDP:
         num_states = len(table)
         if set(table) != set(range(num_states)):
             raise ValueError(f"the states of P must be the integers 0 to {num_states - 1}")
-        num_actions = 0
-        for s, actions in table.items():
-            for a in actions:
-                if isinstance(a, bool) or not isinstance(a, int | np.integer) or a < 0:
-                    raise ValueError(f"state {s}: action {a!r} is not an integer >= 0")
-                num_actions = max(num_actions, int(a) + 1)
-        offsets = [0]
-        flat: list[Outcome] = []
-        for s in range(num_states):
-            for a in range(num_actions):
-                flat += [_checked(outcome, f"state {s}, action {a}") for outcome in table[s].get(a, ())]
-                offsets.append(len(flat))
-        columns = list(zip(*flat, strict=True)) if flat else [(), (), (), ()]
+        rows = [table[s] for s in range(num_states)]
+        if not set(map(type, chain.from_iterable(rows))) <= {int}:
+            for s, row in enumerate(rows):
+                for a in row:
+                    if isinstance(a, bool) or not isinstance(a, int | np.integer):
+                        raise ValueError(f"state {s}: action {a!r} is not an integer >= 0")
+        if min(map(min, filter(None, rows)), default=0) < 0:
+            s, row = next((s, row) for s, row in enumerate(rows) if row and min(row) < 0)
+            raise ValueError(f"state {s}: action {min(row)!r} is not an integer >= 0")
+        num_actions = int(max(map(max, filter(None, rows)), default=-1)) + 1
+        runs = [row.get(a, ()) for row in rows for a in range(num_actions)]
+        columns = _columns(runs, num_actions)
+        offsets = np.concatenate([[0], np.cumsum([len(run) for run in runs])])
         return cls(num_states, num_actions, offsets, columns[1], columns[0], columns[2], columns[3], **settings)
 
     @classmethod
@@ -547,6 +548,22 @@ class MDP:
         start = np.zeros(len(labels))
         start[: len(weights)] = list(weights.values())
         return cls._from_table(dict(enumerate(table)), gamma=gamma, start=start, states=labels)
+
+
+def _columns(runs: list[Any], num_actions: int) -> tuple[Any, ...]:
+    """Probabilities, next states, rewards and ends of all outcomes, of plain types; numbers are checked later."""
+    flat = list(chain.from_iterable(runs))
+    if set(map(type, flat)) <= {tuple, list} and set(map(len, flat)) == {4}:
+        columns = tuple([outcome[i] for outcome in flat] for i in range(4))
+        kinds = ((float, int, np.float64), (int, np.int64), (float, int, np.float64), (bool, np.bool_))
+        if all(set(map(type, column)) <= {*kind} for column, kind in zip(columns, kinds, strict=True)):
+            return columns
+    outcomes = [
+        _checked(outcome, f"state {pair // num_actions}, action {pair % num_actions}")
+        for pair, run in enumerate(runs)
+        for outcome in run
+    ]
+    return tuple(zip(*outcomes, strict=True)) if outcomes else ((), (), (), ())
 
 
 def _checked(outcome: Any, where: str) -> Outcome:
