@@ -6,8 +6,10 @@ of -10 passes it with l = 100. So the model is taken apart first (`rlgrid.undisc
   where u >= 0 is enough; or in an end component that costs, and is worth -infinity; or its episode ends.
 - l passes the test for a policy that is proven proper on the graph, is constant on every group, and is <= 0 on those
   in which the policy stays. In a group that it leaves, l is at most T_pi l of every exit that the policy takes.
-Such u are found by sweeps of T + delta from v, whose increments shrink as probability drains out of the episode, and
-l by sweeps of T_pi - delta. Where states are few they start from the exact value of the policy.
+With h the expected steps of the policy until its episode ends, l = v - c h and u = v + c h pass for a c in proportion
+to how much a sweep changes v: every step leaves c to spare. Where that does not do, u are found by sweeps of T + delta
+from v, whose increments shrink as probability drains out of the episode, and l by sweeps of T_pi - delta. Where states
+are few all start from the exact value of the policy.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ Ints = NDArray[np.int64]
 LINEAR_STATES = 5_000  # up to so many states an exact evaluation is cheaper than many sweeps
 EPSILON = float(np.finfo(np.float64).eps)
 SETTLING = 500  # sweeps in which values right but for their last digits must have settled
+CLOSE = 1e-9  # bounds of large models within this share of the values are not made to settle
+PRESSES = 200  # sweeps in place that push an upper bound up
 COARSER = (40, 120, 260)  # after so many of them they lose three or more binary digits
 
 
@@ -36,22 +40,124 @@ def undiscounted_bounds(
     policy = problem.policy(v)
     leaving = problem.leaving(policy)
     exact: Floats | None = None
-    lower, upper = _settle(problem, v, leaving, deadline), _settle(problem, v, None, deadline)
-    if (lower is None or upper is None) and problem.num_states <= LINEAR_STATES and perf_counter() < deadline:
-        exact, spread = _evaluate(problem, policy, leaving)
-        if lower is None:
-            lower = _settle(problem, exact, leaving, deadline)
-        if lower is None:
-            lower = _widen(problem, exact, -spread, leaving, patience, deadline)
-        if upper is None:
-            upper = _settle(problem, exact, None, deadline)
-        if upper is None:
-            upper = _widen(problem, exact, spread, None, patience, deadline)
+    lower: Floats | None = None
+    upper: Floats | None = None
+    if problem.num_states > LINEAR_STATES:
+        h = _steps(problem, v, leaving, patience, deadline)
+        if h is not None:
+            lower = _apart(problem, v, h, leaving, patience, deadline)
+            upper = _apart(problem, v, h, None, patience, deadline)
+        if not _is_close(problem, lower, v):
+            settled = _settle(problem, v, leaving, deadline)
+            lower = lower if settled is None else settled
+        if not _is_close(problem, upper, v):
+            settled = _settle(problem, v, None, deadline)
+            upper = upper if settled is None else settled
+    else:
+        lower, upper = _settle(problem, v, leaving, deadline), _settle(problem, v, None, deadline)
+        if (lower is None or upper is None) and perf_counter() < deadline:
+            exact, spread = _evaluate(problem, policy, leaving)
+            if lower is None:
+                lower = _settle(problem, exact, leaving, deadline)
+            if lower is None:
+                lower = _widen(problem, exact, -spread, leaving, patience, deadline)
+            if upper is None:
+                upper = _settle(problem, exact, None, deadline)
+            if upper is None:
+                upper = _widen(problem, exact, spread, None, patience, deadline)
     if lower is None:
         lower = _press(problem, v, leaving, patience, deadline)
     if upper is None:
         upper = _press(problem, v, None, patience, deadline)
     return lower, upper, policy, exact
+
+
+def _is_close(problem: Problem, x: Floats | None, v: Floats) -> bool:
+    if x is None:
+        return False
+    return float(np.abs(problem.finite(x) - problem.finite(v)).max()) <= CLOSE * magnitude(v)
+
+
+def _order(problem: Problem) -> Ints:
+    """The states in the order in which news travels: breadth first, against the outcomes, from where episodes end."""
+    undiscounted = problem.undiscounted
+    assert undiscounted is not None
+    reached, rank = undiscounted.graph.reach(undiscounted.in_group, undiscounted.kept[undiscounted.graph.pair])
+    order = np.empty(int(reached.sum()), np.int64)
+    order[rank[reached]] = np.flatnonzero(reached)
+    return order
+
+
+def _steps(problem: Problem, v: Floats, leaving: Ints, patience: int, deadline: float) -> Floats | None:
+    """Numbers h >= 1/2 + P_pi h, nearly the expected steps of a policy; None where sweeps do not find them."""
+    from rlgrid.kernels.pressing import expected_steps
+
+    m = problem.arrays
+    order = _order(problem)
+    policy = leaving.copy()
+    if problem.hopeless is not None:
+        policy[problem.hopeless] = -1
+    h = np.maximum(0.0, -v) / max(problem.largest_reward, 1e-300)  # where every step costs the same it is found
+    h[~np.isfinite(h) | (policy < 0)] = 0.0
+    for _ in range(patience):
+        change = expected_steps(order, m.num_actions, m.offsets, m.next_state, m.probability, m.terminated, policy, h)
+        if problem.offsets.size > 1:
+            before = h[problem.members]
+            _tie(problem, h, None)
+            change = max(change, float(np.abs(h[problem.members] - before).max()))
+        if change <= 0.25:
+            return h
+        if perf_counter() > deadline or not np.isfinite(change):
+            return None
+    return None
+
+
+def _apart(
+    problem: Problem, v: Floats, h: Floats, leaving: Ints | None, patience: int, deadline: float
+) -> Floats | None:
+    """v + c h for the least c that passes the test, or v - c h with a policy; None if there is none.
+
+    With e = max (T_pi v - v) and h >= 1/2 + P_pi h the policy's own test holds from c = 2 e on. Where another action is
+    about as good but takes longer, the values are pushed up in place.
+    """
+    from rlgrid.kernels.pressing import press_up
+
+    m = problem.arrays
+    _, excess = _excess(problem, v, leaving)
+    if excess <= 0.0:
+        return v
+    order = None
+    step = 2.0 * excess
+    for _ in range(4):
+        c = step + 8.0 * EPSILON * (magnitude(v) + step * magnitude(h))
+        x = v + c * h if leaving is None else v - c * h
+        _tie(problem, x, leaving)
+        _, left = _excess(problem, x, leaving)
+        if left <= 0.0:
+            return x
+        if leaving is None:
+            order = _order(problem) if order is None else order
+            for _ in range(min(patience, PRESSES)):
+                risen = press_up(
+                    order,
+                    m.num_actions,
+                    m.offsets,
+                    m.next_state,
+                    m.probability,
+                    m.reward,
+                    m.terminated,
+                    0.5 * c,
+                    x,
+                )
+                _tie(problem, x, leaving)
+                if risen == 0 or perf_counter() > deadline:
+                    break
+            if _excess(problem, x, leaving)[1] <= 0.0:
+                return x
+        if perf_counter() > deadline:
+            return None
+        step *= 4.0
+    return None
 
 
 def _evaluate(problem: Problem, policy: Ints, leaving: Ints) -> tuple[Floats, Floats]:
@@ -125,7 +231,7 @@ def _settle(problem: Problem, x: Floats, leaving: Ints | None, deadline: float) 
     other round such a region, values are rounded outwards to fewer digits, which makes them equal.
     """
     quantum = 0.0
-    for i in range(SETTLING):
+    for i in range(SETTLING if problem.num_states <= LINEAR_STATES else SETTLING // 5):
         image, excess = _excess(problem, x, leaving)
         if excess <= 0.0:
             return x

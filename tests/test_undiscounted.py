@@ -147,3 +147,73 @@ def test_every_kind_of_component_is_judged_as_every_policy_says():
         assert verify(model, solution)
         assert verify(model, solution, exact=True)
     assert min(outcomes.values()) > 10
+
+
+# --- proofs of large models -----------------------------------------------------------------------------------------
+
+
+def maze(size, step_reward=-1.0, kinds=()):
+    rng = np.random.default_rng(0)
+    walls = rng.random((size, size)) < 0.2
+    walls[0, 0] = walls[-1, -1] = False
+    tiles = walls.astype(np.int64)
+    tiles[(rng.random((size, size)) < 0.1) & ~walls] = 3
+    tiles[0, 0], tiles[-1, -1] = 0, 2
+    given = [TileKind("floor"), TileKind("wall", wall=True), TileKind("goal", terminal=True), *kinds]
+    return GridModel(tiles, given, gamma=1.0, slip=Slip.sideways(0.1, 0.1), step_reward=step_reward)
+
+
+@pytest.mark.parametrize(
+    ("step_reward", "other"),
+    [
+        (-1.0, TileKind("mud", step_reward=-3.0)),  # steps of different costs
+        (-1.0, TileKind("gem", enter_reward=0.5)),  # rewards of both signs
+        (0.0, TileKind("toll", enter_reward=-1.0)),  # free moves beside moves that cost
+    ],
+)
+def test_proofs_of_large_models(step_reward, other):
+    """80 x 80 cells: more than are evaluated exactly, some of them walled in."""
+    model = maze(80, step_reward, [other])
+    solution = solve(model, tolerance=1e-6)
+    assert solution.converged
+    assert verify(model, solution)
+    assert np.isneginf(solution.values).any() == (step_reward < 0)
+    few = solve(model, tolerance=1e-6, max_sweeps=10**6, method="value_iteration")
+    assert (few.lower <= solution.upper).all()
+    assert (solution.lower <= few.upper).all()
+
+
+def test_expected_steps_and_values_pushed_up_against_plain_loops():
+    from rlgrid.kernels.pressing import expected_steps, press_up
+
+    model = maze(6, -1.0, [TileKind("mud", step_reward=-3.0)]).to_mdp()
+    rng = np.random.default_rng(13)
+    S = model.num_states
+    order = rng.permutation(S)
+    policy = np.where(model.absorbing, -1, rng.integers(0, 4, S))
+    h, u = rng.random(S), -10 * rng.random(S)
+    u[3] = -np.inf
+    expected, pressed = h.copy(), u.copy()
+    args = (order, model.num_actions, model.offsets, model.next_state, model.probability)
+    change = expected_steps(*args, model.terminated, policy, h)
+    risen = press_up(*args, model.reward, model.terminated, 0.5, u)
+    most, count = 0.0, 0
+    for s in order.tolist():
+        if policy[s] >= 0:
+            run = model.P[s][policy[s]]
+            here = sum(p for p, to, _, ends in run if to == s and not ends)
+            new = (1 + sum(p * expected[to] for p, to, _, ends in run if to != s and not ends)) / (1 - here)
+            most, expected[s] = max(most, abs(new - expected[s])), new
+        if np.isfinite(pressed[s]):
+            best = -math.inf
+            for run in model.P[s].values():
+                here = sum(p for p, to, _, ends in run if to == s and not ends)
+                gain = sum(p * (r + (0 if ends else pressed[to]) - pressed[s]) for p, to, r, ends in run)
+                if here < 1:
+                    best = max(best, (gain + 0.5) / (1 - here))
+            count += best > 0.125
+            pressed[s] += max(best, 0.0)
+    np.testing.assert_allclose(h, expected, rtol=1e-12)
+    np.testing.assert_allclose(u, pressed, rtol=1e-12)
+    assert change == pytest.approx(most)
+    assert risen == count
