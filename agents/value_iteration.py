@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from rlgrid.agents.base import Agent, Callback, check_count, check_number, rows_of
 from rlgrid.agents.checkpoint import CheckpointError
 from rlgrid.mdp import MDP
-from rlgrid.problem import magnitude
 
 if TYPE_CHECKING:
     from rlgrid.solvers import Sweeps
@@ -123,7 +122,7 @@ class ValueIteration(Agent):
         spread = max(0.0, float(change.max())) + max(0.0, -float(change.min()))
         if not np.isfinite(spread):
             return "the values overflow: scale the rewards down"
-        if spread > 0.0 and spread > 4.0 * float(sweeps._problem.rounding(magnitude(sweeps.values)).max()):
+        if spread > 0.0 and spread > 4.0 * sweeps.rounding:
             return ""
         bound = self.error_bound
         return f"rounding forbids more than an error of {bound:.3g}; the tolerance is {self.tolerance:g}"

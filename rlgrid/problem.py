@@ -261,7 +261,8 @@ class Problem:
         from rlgrid.kernels.rounding import explicit_rounding, grid_rounding
 
         if self.explicit:
-            bound: Floats = explicit_rounding(*self._sizes, scale)
+            with np.errstate(over="ignore"):  # a bound that is no number of floats is infinite
+                bound: Floats = explicit_rounding(*self._sizes, scale)
             return bound
         grid = self.arrays
         kinds: Floats = np.where(grid.wall | grid.terminal, 0.0, grid_rounding(grid, scale)[1])

@@ -247,7 +247,7 @@ class _Run:
             settled = self.handed_over and sweeps.settled
             if spread <= enough or ((tries or settled) and sweeps.sweeps >= attempt_at):
                 attempt_at = 2 * max(attempt_at, sweeps.sweeps)
-                floor = 4.0 * float(self._floor())
+                floor = 4.0 * sweeps.rounding
                 found = sweeps.certificate(1000 + 4 * sweeps.sweeps, self.sweeping_ends)
                 error = distance(sweeps.values, found.lower, found.upper)
                 if error > self.tolerance:
@@ -288,10 +288,6 @@ class _Run:
             return
         sweeps.hand_over("policy_iteration" if sweeps.model.num_states <= LINEAR_STATES else "krylov_policy_iteration")
         self.handed_over, self.patience = True, None
-
-    def _floor(self) -> float:
-        """What rounding may change in one sweep."""
-        return float(self.sweeps._problem.rounding(magnitude(self.sweeps.values)).max())
 
     def _limit(self, reason: str) -> None:
         """Stop at a limit, unless what there is happens to be enough."""

@@ -108,6 +108,11 @@ class Sweeps:
         self._method.name = f"{before.name}, {self._method.name}"
 
     @property
+    def rounding(self) -> float:
+        """How far rounding may move a value in one sweep, at the most."""
+        return self._problem.largest_rounding(magnitude(self.values))
+
+    @property
     def settled(self) -> bool:
         """Whether a method that keeps a policy has found none better."""
         return getattr(self._method, "settled", False)
