@@ -242,9 +242,19 @@ class Problem:
         if self.stencil is not None:
             policy = np.empty(self.num_states, np.int64)
             return policy, *self.stencil.greedy(self.gamma, v, policy, TIE * (magnitude(v) if scale is None else scale))
+        policy, w, w_policy = self.greedy_images(v)
+        return policy, float((w - v).max()), float((w_policy - v).min())
+
+    def greedy_images(self, v: Floats) -> tuple[Ints, Floats, Floats]:
+        """The first action among the best (within rounding), T v and T_pi v of it; explicit models, gamma < 1."""
         policy = np.zeros(self.num_states, np.int64)
-        rise = float((self._backup(self.arrays, v, policy=policy) - v).max())
-        return policy, rise, float((self.sweep_policy(policy, v) - v).min())
+        w = self._backup(self.arrays, v, policy=policy)
+        return policy, w, self.sweep_policy(policy, v)
+
+    @property
+    def goes_on(self) -> NDArray[np.bool_]:
+        """bool [S]: the states of an explicit model with an outcome that does not end the episode."""
+        return self._sizes[2]
 
     def policy(self, v: Floats) -> Ints:
         """The first action among the best (within rounding); at gamma = 1 changed where it would not be proper."""
