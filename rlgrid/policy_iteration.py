@@ -41,7 +41,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 EVALUATION_SWEEPS = 40  # at most, between two improvements of modified policy iteration
-FORCING = 0.1  # the share of the residual to which a policy is evaluated where that is done inexactly
+FORCING = 0.1  # the share of the residual to which a policy is evaluated where that is done inexactly,
+LEAST_FORCING = 1e-9  # and at the least
+MANY_TIMES = 50  # how many times more sweeps an evaluation may then take
 ELIMINATED = 60  # up to so many nodes a policy is evaluated by elimination
 FACTORISED = 2_000  # up to so many by sparse factors at once,
 FACTORISED_AT_WORST = 500_000  # up to so many where BiCGSTAB fails
@@ -130,38 +132,71 @@ class _Policies:
         low, high, changed = improve(*self.form.arrays, v, self.choice, slack)
         return float(high - low), int(changed)
 
+    def _factorise(self, v: Floats) -> float:
+        """v becomes the value of the policy by sparse factors; its error, inf (and v as it was) where that failed."""
+        form = self.form
+        if form.nodes > FACTORISED_AT_WORST:
+            return np.inf
+        starts, to, weight = chain_under(form, self.choice)
+        transitions = csr_array((weight, to, starts), shape=(form.nodes, form.nodes))
+        reward = form.reward[self.choice]
+        solved, error = solve_chain(transitions, form.leak[self.choice], 1.0, reward[:, None], eliminated=ELIMINATED)
+        if not (np.isfinite(solved).all() and np.isfinite(error)):
+            return np.inf
+        v[:] = solved[:, 0]
+        return error
+
     def _iterate(self, v: Floats, enough: float) -> float:
         """One iteration; the spread of changes of its improvement."""
         raise NotImplementedError
 
 
-class ModifiedPolicyIteration(_Policies):
-    """Greedy in place, then sweeps of the policy alone until they change a tenth as much.
+class _Inexact(_Policies):
+    """What methods share that evaluate policies only as well as the present spread makes worth while.
 
-    At gamma = 1 and where progress stops, plain sweeps take over, which converge from anywhere.
+    `forcing` is the share of the spread to which they do. Where an iteration hardly reduces the spread the values
+    were too rough to choose by, and the share becomes smaller; after many such iterations plain sweeps take over,
+    which converge from anywhere.
     """
-
-    name = "modified_policy_iteration"
 
     def __init__(self, form: Reduced) -> None:
         super().__init__(form)
+        self._forcing = FORCING
         self._least, self._without = np.inf, 0
 
-    def _iterate(self, v: Floats, enough: float) -> float:
-        from rlgrid.kernels.reduced import sweep_chosen
+    def _begin(self, v: Floats) -> None:
+        super()._begin(v)
+        self._forcing = FORCING
+        self._least, self._without = np.inf, 0
 
+    def _greedy(self, v: Floats, enough: float) -> tuple[float, bool]:
+        """Improve the policy: (spread, whether it is worth evaluating)."""
         spread, _ = self._improve(v, 0.0)
+        if spread > 0.9 * self._least:
+            self._forcing = max(0.1 * self._forcing, LEAST_FORCING)
         self._without = 0 if spread < 0.9 * self._least else self._without + 1
         self._least = min(self._least, spread)
         if self._without > STUBBORN:
             self.settled = True
-        if not spread > enough or self.settled:
+        return spread, spread > enough and not self.settled
+
+
+class ModifiedPolicyIteration(_Inexact):
+    """Greedy in place, then sweeps of the policy alone until they change a tenth as much, or less (see `_Inexact`)."""
+
+    name = "modified_policy_iteration"
+
+    def _iterate(self, v: Floats, enough: float) -> float:
+        from rlgrid.kernels.reduced import sweep_chosen
+
+        spread, worth = self._greedy(v, enough)
+        if not worth:
             return spread
         form = self.form
-        for n in range(EVALUATION_SWEEPS):
+        for n in range(int(EVALUATION_SWEEPS * min(MANY_TIMES, FORCING / self._forcing))):
             low, high = sweep_chosen(*form.arrays[1:], self.choice, v, n % 2 == 1)
             self.backups += form.nodes
-            if not high - low > FORCING * max(spread, enough):
+            if not high - low > self._forcing * max(spread, enough):
                 break
         return spread
 
@@ -194,63 +229,52 @@ class PolicyIteration(_Policies):
         not proven and counts as 0); those that do not, by factors, which are sparse then.
         """
         form = self.form
-        starts, to, weight = chain_under(form, self.choice)
-        reward, leak = form.reward[self.choice], form.leak[self.choice]
         if form.nodes > FACTORISED:
-            x = v.copy()
+            x, reward = v.copy(), form.reward[self.choice]
             wanted = 4.0 * EPSILON * (magnitude(v) + magnitude(reward))
-            rest = krylov(starts, to, weight, reward, x, wanted)
+            rest = krylov(*chain_under(form, self.choice), reward, x, wanted)
             if rest <= 64.0 * wanted and np.isfinite(x).all():
                 v[:] = x
                 return 0.0
-        if form.nodes > FACTORISED_AT_WORST:
-            return np.inf
-        transitions = csr_array((weight, to, starts), shape=(form.nodes, form.nodes))
-        solved, error = solve_chain(transitions, leak, 1.0, reward[:, None], eliminated=ELIMINATED)
-        if not (np.isfinite(solved).all() and np.isfinite(error)):
-            return np.inf
-        v[:] = solved[:, 0]
-        return error
+        return self._factorise(v)
 
 
-class KrylovPolicyIteration(_Policies):
+class KrylovPolicyIteration(_Inexact):
     """The value of the policy by BiCGSTAB, only as exact as the present residual makes worth while.
 
-    Where an iteration does not bring the residual down, the policy is evaluated by sweeps instead, and after many such
-    iterations sweeps over all actions take over.
+    Where BiCGSTAB fails sparse factors take its place, and sweeps of the policy where there are too many states.
     """
 
     name = "krylov_policy_iteration"
 
     def __init__(self, form: Reduced) -> None:
         super().__init__(form)
-        self._least, self._without = np.inf, 0
+        self._by_krylov = True
 
     def _iterate(self, v: Floats, enough: float) -> float:
         from rlgrid.kernels.reduced import sweep_chosen
 
         form = self.form
-        spread, changed = self._improve(v, 0.0)
-        self._without = 0 if spread < 0.9 * self._least else self._without + 1
-        self._least = min(self._least, spread)
-        if self._without > STUBBORN:
-            self.settled = True
-        if not spread > enough or self.settled:
+        spread, worth = self._greedy(v, enough)
+        if not worth:
             return spread
-        wanted = FORCING * max(spread, enough)
-        if changed and self.form.problem.undiscounted is not None and not self._proper():
+        if not self._proper():
             self._make_proper()
-        x = v.copy()
-        rest = krylov(*chain_under(form, self.choice), form.reward[self.choice], x, wanted)
-        self.backups += form.nodes
-        if rest <= wanted and np.isfinite(x).all():
-            v[:] = x
-            return spread
-        for n in range(EVALUATION_SWEEPS):
-            low, high = sweep_chosen(*form.arrays[1:], self.choice, v, n % 2 == 1)
+        wanted = self._forcing * max(spread, enough)
+        if self._by_krylov:
+            x = v.copy()
+            rest = krylov(*chain_under(form, self.choice), form.reward[self.choice], x, wanted)
             self.backups += form.nodes
-            if not high - low > wanted:
-                break
+            if rest <= wanted and np.isfinite(x).all():
+                v[:] = x
+                return spread
+            self._by_krylov = False
+        if not np.isfinite(self._factorise(v)):
+            for n in range(EVALUATION_SWEEPS):
+                low, high = sweep_chosen(*form.arrays[1:], self.choice, v, n % 2 == 1)
+                self.backups += form.nodes
+                if not high - low > wanted:
+                    break
         return spread
 
 

@@ -121,7 +121,9 @@ class Reduced:
     def _outwards(self) -> Ints:
         from rlgrid.kernels.reduced import outwards
 
-        best = np.maximum.reduceat(self.reward, self.first_pair[:-1]) if self.nodes else np.zeros(0)
+        # What an action pays a step, whether or not its own loop was solved for, is in proportion to reward / leak.
+        pays = self.reward if self.problem.undiscounted is not None else self.reward / self.leak
+        best = np.maximum.reduceat(pays, self.first_pair[:-1]) if self.nodes else np.zeros(0)
         starts, tails, _ = self.edges
         return cast(Ints, outwards(self.first_pair, self.ends, starts, tails, np.argsort(-best, kind="stable")))
 
