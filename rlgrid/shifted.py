@@ -7,15 +7,15 @@ residual of gamma (max d - min d) / 2 at the most (MacQueen 1966; Puterman 1994,
 converge at the rate of the second eigenvalue of gamma P, not gamma: 16 sweeps instead of 300 where every state leads
 to ten others at random.
 
-After each sweep the greedy policy is swept alone, and shifted likewise, until its spread is 3 percent of what it was, at
-most as often as there are actions (modified policy iteration, Puterman & Shin 1978): so many cost as much as one sweep
-over all.
+After each sweep the greedy policy is swept alone, and shifted likewise, until its spread is 3 percent of what it was,
+at most as often as there are actions (modified policy iteration, Puterman & Shin 1978): so many cost as much as one
+sweep over all.
 
 Where episodes end the shift is that of aggregation into a single group (Bertsekas & Castanon 1989), sum(d) / sum(1 -
-gamma k), where k(s) is the chance that the best action goes on. Where the
-spread of the changes has not fallen for some sweeps, the policy is not swept any more, and values are not shifted where
-episodes end. Models that mix slowly (grids) gain little: when the spread falls too slowly another method takes over,
-from the values that there were at first (its own start may matter to it).
+gamma k), where k(s) is the chance that the best action goes on. Where the spread of the changes has not fallen for some
+sweeps, the policy is not swept any more, and values are not shifted where episodes end. Models that mix slowly (grids)
+gain little: when the spread falls too slowly another method takes over, from the values that there were at first (its
+own start may matter to it).
 """
 
 from __future__ import annotations
