@@ -47,7 +47,9 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-MANY_OUTCOMES = 1 << 16  # of a model for which "auto" tries shifted values first
+MANY_OUTCOMES = 1 << 16  # of a model for which "auto" tries shifted values first,
+MIXING_OUTCOMES = 4  # if each pair has so many of them on average
+MANY_STATES = 1000  # of a model that is no grid, from which on "auto" works with policies
 
 METHODS = (
     "auto",
@@ -100,9 +102,13 @@ def method_of(name: str, problem: Problem, model: MDP | GridModel, sweep_order: 
         return ShiftedValueIteration(problem)
     if name in ("value_iteration", "shifted_value_iteration"):
         return ValueIteration(problem)
-    if name == "auto" and shifted.applies(problem) and problem.arrays.next_state.size >= MANY_OUTCOMES:
-        return ShiftedValueIteration(problem, lambda: method_of("gauss_seidel", problem, model, sweep_order))
-    if name in ("auto", "gauss_seidel"):
+    if name == "auto":
+        name = choose(problem, model)
+        if name == "shifted_value_iteration":
+            return ShiftedValueIteration(
+                problem, lambda: method_of(choose(problem, model, mixes=False), problem, model, sweep_order)
+            )
+    if name == "gauss_seidel":
         on_grid = not problem.explicit and applies(model)
         if isinstance(sweep_order, str) and sweep_order == "auto":
             sweep_order = "distance" if problem.explicit or on_grid else "alternating"
@@ -119,6 +125,23 @@ def method_of(name: str, problem: Problem, model: MDP | GridModel, sweep_order: 
         sweep_order = "distance"
     form = Reduced.of(problem, arrays, sweep_order, by_component=name == "topological")
     return KINDS[name](form)
+
+
+def choose(problem: Problem, model: MDP | GridModel, *, mixes: bool = True) -> str:
+    """The method that "auto" begins with, from what can be seen of a model at a glance.
+
+    - Gridworlds: sweeps in the order of distance, since news travels along corridors and slips are few.
+    - Models with many outcomes an action: values shifted after each sweep, since differences die out fast where
+      everything leads everywhere (``mixes`` False: it was tried, and they do not).
+    - Other large models: policies, evaluated as exactly as is worth while, whatever the chain is like.
+    - Small ones: sweeps in the order of distance; whatever is slow there is handed on later (`rlgrid.solve`).
+    """
+    if not problem.explicit or getattr(model, "shape", None) is not None:
+        return "gauss_seidel"
+    outcomes = problem.arrays.next_state.size
+    if mixes and shifted.applies(problem) and outcomes >= max(MANY_OUTCOMES, MIXING_OUTCOMES * problem.pairs):
+        return "shifted_value_iteration"
+    return "krylov_policy_iteration" if problem.num_states >= MANY_STATES else "gauss_seidel"
 
 
 class _InSweeps:

@@ -161,17 +161,21 @@ class _Inexact(_Policies):
 
     def __init__(self, form: Reduced) -> None:
         super().__init__(form)
+        self._exact = False  # whether v is the value of the policy to all digits
         self._forcing = FORCING
         self._least, self._without = np.inf, 0
 
     def _begin(self, v: Floats) -> None:
         super()._begin(v)
+        self._exact = False
         self._forcing = FORCING
         self._least, self._without = np.inf, 0
 
-    def _greedy(self, v: Floats, enough: float) -> tuple[float, bool]:
+    def _greedy(self, v: Floats, enough: float, slack: float) -> tuple[float, bool]:
         """Improve the policy: (spread, whether it is worth evaluating)."""
-        spread, _ = self._improve(v, 0.0)
+        spread, changed = self._improve(v, slack)
+        if self._exact and not changed:
+            self.settled = True
         if spread > 0.9 * self._least:
             self._forcing = max(0.1 * self._forcing, LEAST_FORCING)
         self._without = 0 if spread < 0.9 * self._least else self._without + 1
@@ -189,7 +193,7 @@ class ModifiedPolicyIteration(_Inexact):
     def _iterate(self, v: Floats, enough: float) -> float:
         from rlgrid.kernels.reduced import sweep_chosen
 
-        spread, worth = self._greedy(v, enough)
+        spread, worth = self._greedy(v, enough, 0.0)
         if not worth:
             return spread
         form = self.form
@@ -255,7 +259,7 @@ class KrylovPolicyIteration(_Inexact):
         from rlgrid.kernels.reduced import sweep_chosen
 
         form = self.form
-        spread, worth = self._greedy(v, enough)
+        spread, worth = self._greedy(v, enough, TIE * magnitude(v))
         if not worth:
             return spread
         if not self._proper():
@@ -269,7 +273,8 @@ class KrylovPolicyIteration(_Inexact):
                 v[:] = x
                 return spread
             self._by_krylov = False
-        if not np.isfinite(self._factorise(v)):
+        self._exact = bool(np.isfinite(self._factorise(v)))
+        if not self._exact:
             for n in range(EVALUATION_SWEEPS):
                 low, high = sweep_chosen(*form.arrays[1:], self.choice, v, n % 2 == 1)
                 self.backups += form.nodes

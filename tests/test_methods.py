@@ -10,7 +10,7 @@ import pytest
 from test_solvers import check_against_exact, largest_reward, random_model
 
 from rlgrid import MDP, GridModel, GridSpec, Slip, TileKind, solve, verify
-from rlgrid.methods import METHODS, method_of
+from rlgrid.methods import METHODS, choose, method_of
 from rlgrid.policy_iteration import PolicyIteration
 from rlgrid.problem import Problem
 from rlgrid.reduced import Reduced, explicit_arrays
@@ -396,6 +396,57 @@ def test_the_spread_is_honest(method):
                 assert max(0.0, change.max()) + max(0.0, -change.min()) <= (
                     2.0 * spread + 1e-13 * np.abs(sweeps.values).max()
                 )
+
+
+def wide(states, outcomes, gamma=0.99):
+    """Every action leads to many states at random; nothing ends."""
+    rng = np.random.default_rng(27)
+    pairs = states * 2
+    p = rng.random((pairs, outcomes)) + 0.1
+    p /= p.sum(axis=1, keepdims=True)
+    to = rng.integers(0, states, (pairs, outcomes))
+    reward = np.repeat(rng.normal(size=pairs), outcomes)
+    ends = np.zeros(pairs * outcomes, bool)
+    return MDP(states, 2, np.arange(pairs + 1) * outcomes, to.ravel(), p.ravel(), reward, ends, gamma=gamma)
+
+
+def test_auto_chooses_by_the_structure_of_a_model():
+    grid = GridSpec.builtin("four_rooms").compile()
+    cases = [
+        (grid, 0.99, "gauss_seidel"),
+        (grid.to_mdp(), 1.0, "gauss_seidel"),
+        (wide(300, 3), 0.99, "gauss_seidel"),
+        (wide(1200, 3), 0.99, "krylov_policy_iteration"),
+        (wide(1200, 30), 0.99, "shifted_value_iteration"),
+    ]
+    for model, gamma, wanted in cases:
+        problem = Problem.of(model, gamma)
+        assert choose(problem, model) == wanted
+        solution = solve(model, gamma)
+        assert solution.converged
+        assert solution.method.startswith(wanted)
+        other = "value_iteration" if gamma < 1.0 else "policy_iteration"
+        np.testing.assert_allclose(solution.values, solve(model, gamma, other).values, atol=2e-6)
+    assert choose(Problem.of(cases[-1][0], 0.99), cases[-1][0], mixes=False) == "krylov_policy_iteration"
+
+
+def test_inexact_policies_are_evaluated_by_factors_where_a_chain_is_slow():
+    """A walk against a current to the only reward: rough values would move the policy on by a few states at a time."""
+    n = 1500
+    table = {
+        s: {
+            0: [(1.0, max(0, s - 1), 0.005 * (s == 0), False)],
+            1: [(0.4, max(0, s - 1), 0.0, False), (0.6, min(n - 1, s + 1), float(s == n - 1), False)],
+        }
+        for s in range(n)
+    }
+    model = MDP.from_gymnasium(table, gamma=0.9999, start=0)
+    wanted = solve(model, method="policy_iteration")
+    solution = solve(model, method="krylov_policy_iteration")
+    assert solution.converged
+    assert verify(model, solution)
+    assert solution.sweeps < 40
+    np.testing.assert_allclose(solution.values, wanted.values, atol=2e-6)
 
 
 # --- kernels --------------------------------------------------------------------------------------------------------
