@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from rlgrid.mdp import MDP
 
 SWEEPS = 200  # before policies are solved for
-SOLVED_NODES = 20_000  # up to so many states; graphs that are hard to factorise mix fast and need few sweeps
-SWEEP_WORK = 1_000_000_000  # outcomes looked at by the sweeps of larger components
+SOLVED_NODES = 50_000  # up to so many states; graphs that are hard to factorise mix fast and need few sweeps
+SWEEP_WORK = 200_000_000  # outcomes looked at by the sweeps of larger components
 ROUNDS = 100  # of policy iteration in floats
 EXACT_OUTCOMES = 20_000  # up to so many outcomes a component is decided exactly, if that is not too much work
 UNIT_ROUNDOFF = 2.0**-53

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 EXACT_PAIRS = 10_000  # pairs of a state and an action; more would take minutes
 EXACT_STEPS = 200_000  # pairs times the steps of a horizon
-EXACT_WORK = 3_000_000  # of an elimination, in products of numbers of up to a thousand bits: some seconds
+EXACT_WORK = 1_000_000  # of an elimination, in products of numbers of up to a thousand bits: some seconds
 
 ZERO, ONE = Fraction(0), Fraction(1)
 

@@ -103,7 +103,10 @@ class Graph:
 
     def end_components(self, allowed: Bools) -> tuple[Bools, Ints]:
         """Maximal end components of the pairs ``allowed`` [S * A]: (their pairs [S * A], their label [S] or -1)."""
+        from rlgrid.kernels.dead_ends import drop_dead_ends
+
         alive = allowed & self.pairs_where(np.ones(self.pair.size, np.bool_)) & ~self.pairs_where(self.terminated)
+        incoming: Ints | None = None
         while True:
             inner = alive[self.pair]
             edges = csr_array(
@@ -115,6 +118,10 @@ class Graph:
             if not leaving.any():
                 break
             alive &= ~leaving
+            if incoming is None:
+                incoming = np.argsort(self.to, kind="stable")
+                starts = np.searchsorted(self.to[incoming], np.arange(self.num_states + 1))
+            drop_dead_ends(self.pair, self.state, self.to, incoming, starts, alive)
         inside = np.zeros(self.num_states, np.bool_)
         inside[self.state[alive[self.pair]]] = True
         return alive, np.where(inside, labels, -1).astype(np.int64)

@@ -217,3 +217,25 @@ def test_expected_steps_and_values_pushed_up_against_plain_loops():
     np.testing.assert_allclose(u, pressed, rtol=1e-12)
     assert change == pytest.approx(most)
     assert risen == count
+
+
+def test_dead_ends_are_dropped_against_plain_loops():
+    from rlgrid.kernels.dead_ends import drop_dead_ends
+
+    rng = np.random.default_rng(14)
+    for _ in range(50):
+        S, A = int(rng.integers(1, 12)), 2
+        pair = np.repeat(np.arange(S * A), rng.integers(0, 3, S * A))
+        to = rng.integers(0, S, pair.size)
+        alive = np.zeros(S * A, bool)
+        alive[pair[rng.random(pair.size) < 0.7]] = True
+        left = set(np.flatnonzero(alive).tolist())
+        while True:
+            living = {p // A for p in left}
+            lost = {p for p, t in zip(pair.tolist(), to.tolist(), strict=True) if p in left and t not in living}
+            if not lost:
+                break
+            left -= lost
+        incoming = np.argsort(to, kind="stable")
+        drop_dead_ends(pair, pair // A, to, incoming, np.searchsorted(to[incoming], np.arange(S + 1)), alive)
+        assert set(np.flatnonzero(alive).tolist()) == left
