@@ -1,19 +1,18 @@
 """Methods of dynamic programming by name: what one sweep does, and nothing of when to stop or of proofs.
 
-    value_iteration        V_{i+1} = T V_i                                    Bellman (1957); Sutton & Barto, eq. 4.10
-    gauss_seidel           the same in place, each action's own loop solved for        Puterman 1994, section 6.3.3
-
-    shifted_value_iteration   value iteration, all values shifted after each sweep            MacQueen 1966
-                           (at gamma = 1 and on large grids, where they are not, value_iteration)
-    prioritized_sweeping   single states, the one with the greatest residual first             Moore & Atkeson 1993
-    topological            strongly connected components, one after the other      Dai, Mausam, Weld & Goldsmith 2011
+    value_iteration          V_{i+1} = T V_i                                  Bellman (1957); Sutton & Barto, eq. 4.10
+    gauss_seidel             in place, each action's own loop solved for      Puterman 1994, section 6.3.3
+    shifted_value_iteration  all values shifted after each sweep              MacQueen 1966; see `rlgrid.shifted`
+    prioritized_sweeping     the state with the greatest residual first       Moore & Atkeson 1993
+    topological              strongly connected components in turn            Dai, Mausam, Weld & Goldsmith 2011
 
 and those that keep a policy (`rlgrid.policy_iteration`): modified_policy_iteration, policy_iteration,
 krylov_policy_iteration, shortest_path.
 
 The order of sweeps in place is "alternating" (the order of the states and against it, in turn), "forward",
 "backward", "distance" (breadth first from where episodes end, against the transitions: the order in which news
-travels, so that one sweep carries it as far as it goes) or a permutation of the states.
+travels, so that one sweep carries it as far as it goes) or a permutation of the states. Where values are not shifted,
+at gamma = 1 and on large grids, shifted_value_iteration is value_iteration. `choose` says what "auto" begins with.
 
 A method changes values [S] in place and says how much each sweep changed them. What is believed of the result is
 proven elsewhere (`rlgrid.certificate`), so a method may round as it likes, and may be exchanged for any other.
@@ -130,13 +129,14 @@ def method_of(name: str, problem: Problem, model: MDP | GridModel, sweep_order: 
 def choose(problem: Problem, model: MDP | GridModel, *, mixes: bool = True) -> str:
     """The method that "auto" begins with, from what can be seen of a model at a glance.
 
-    - Gridworlds: sweeps in the order of distance, since news travels along corridors and slips are few.
+    - Gridworlds at gamma < 1: sweeps in the order of distance, since news travels along corridors.
     - Models with many outcomes an action: values shifted after each sweep, since differences die out fast where
       everything leads everywhere (``mixes`` False: it was tried, and they do not).
-    - Other large models: policies, evaluated as exactly as is worth while, whatever the chain is like.
+    - Other large models: policies, evaluated as exactly as is worth while, whatever the chain is like. At gamma = 1
+      proofs need values that are more exact than sweeps leave them.
     - Small ones: sweeps in the order of distance; whatever is slow there is handed on later (`rlgrid.solve`).
     """
-    if not problem.explicit or getattr(model, "shape", None) is not None:
+    if not problem.explicit or (problem.gamma < 1.0 and getattr(model, "shape", None) is not None):
         return "gauss_seidel"
     outcomes = problem.arrays.next_state.size
     if mixes and shifted.applies(problem) and outcomes >= max(MANY_OUTCOMES, MIXING_OUTCOMES * problem.pairs):
@@ -234,7 +234,7 @@ class OrderedGaussSeidel:
 
         history = np.zeros(limit)
         arrays = self.form.arrays
-        guesses = self.guesses and not self.sweeps and self.form.tells_time
+        guesses = self.guesses and not self.sweeps
         v = self.form.guess() if guesses else self.form.gather(values)
         if guesses and self._by_distance:
             self._starts = level_starts(*arrays[:3])

@@ -132,6 +132,15 @@ class _Policies:
         low, high, changed = improve(*self.form.arrays, v, self.choice, slack)
         return float(high - low), int(changed)
 
+    def _krylov(self, x: Floats, wanted: float) -> float:
+        """x towards the value of the policy by BiCGSTAB; max |residual|, at most ``wanted`` where that was reached."""
+        from rlgrid.kernels.reduced import bicgstab
+
+        form = self.form
+        rest, rounds = bicgstab(*chain_under(form, self.choice), form.reward[self.choice], x, wanted, KRYLOV_ROUNDS)
+        self.backups += (4 * int(rounds) + 1) * form.nodes  # two products and two preconditioners a round
+        return float(rest)
+
     def _factorise(self, v: Floats) -> float:
         """v becomes the value of the policy by sparse factors; its error, inf (and v as it was) where that failed."""
         form = self.form
@@ -234,9 +243,9 @@ class PolicyIteration(_Policies):
         """
         form = self.form
         if form.nodes > FACTORISED:
-            x, reward = v.copy(), form.reward[self.choice]
-            wanted = 4.0 * EPSILON * (magnitude(v) + magnitude(reward))
-            rest = krylov(*chain_under(form, self.choice), reward, x, wanted)
+            x = v.copy()
+            wanted = 4.0 * EPSILON * (magnitude(v) + magnitude(form.reward[self.choice]))
+            rest = self._krylov(x, wanted)
             if rest <= 64.0 * wanted and np.isfinite(x).all():
                 v[:] = x
                 return 0.0
@@ -267,8 +276,7 @@ class KrylovPolicyIteration(_Inexact):
         wanted = self._forcing * max(spread, enough)
         if self._by_krylov:
             x = v.copy()
-            rest = krylov(*chain_under(form, self.choice), form.reward[self.choice], x, wanted)
-            self.backups += form.nodes
+            rest = self._krylov(x, wanted)
             if rest <= wanted and np.isfinite(x).all():
                 v[:] = x
                 return spread
@@ -321,16 +329,6 @@ def chain_under(form: Reduced, choice: Ints) -> tuple[NDArray[np.int32], NDArray
 
     starts, to, weight = chain(form.offsets, form.to, form.weight, choice)
     return starts, to, weight
-
-
-def krylov(
-    starts: NDArray[np.int32], to: NDArray[np.int32], weight: Floats, reward: Floats, x: Floats, wanted: float
-) -> float:
-    """x towards reward + W x by BiCGSTAB; max |residual|, which is at most ``wanted`` where that was reached."""
-    from rlgrid.kernels.reduced import bicgstab
-
-    rest, _ = bicgstab(starts, to, weight, reward, x, wanted, KRYLOV_ROUNDS)
-    return float(rest)
 
 
 def check_deterministic(model: MDP | GridModel, m: ExplicitArrays) -> None:

@@ -152,15 +152,6 @@ class Reduced:
         np.maximum.at(v, self.number[alive], values[alive])
         return v
 
-    @property
-    def tells_time(self) -> bool:
-        """Whether a later end is worth less: gamma < 1, or all that goes on costs.
-
-        Otherwise values that are right at once would not tell actions that end soon from those that never seem to.
-        """
-        goes_on = np.diff(self.offsets) > 0
-        return self.problem.undiscounted is None or bool((self.reward[goes_on] < 0.0).all())
-
     def guess(self) -> Floats:
         """float64 [n]: values to begin with, from the order alone."""
         from rlgrid.kernels.reduced import guess
