@@ -66,7 +66,7 @@ def where_upper_fails(problem: Problem, upper: Floats) -> int:
         else:
             image = problem.above(upper)
         holds = np.isfinite(upper) & (image <= upper)
-        if problem.undiscounted is None and problem.explicit and not holds.all():
+        if problem.undiscounted is None and not holds.all():
             holds |= np.isfinite(upper) & (problem.above(upper) <= upper)
     if problem.undiscounted is not None:
         from rlgrid.kernels.sweeps import tie_highest
@@ -93,7 +93,7 @@ def where_lower_fails(problem: Problem, policy: Ints, lower: Floats) -> int:
         else:
             image = problem.below(problem.leaving(policy), lower)
         holds = np.isfinite(lower) & (image >= lower)
-        if problem.undiscounted is None and problem.explicit and not holds.all():
+        if problem.undiscounted is None and not holds.all():
             holds |= np.isfinite(lower) & (problem.below(policy, lower) >= lower)
     if problem.undiscounted is not None:
         from rlgrid.kernels.sweeps import tie_lowest
@@ -168,9 +168,11 @@ def _discounted(problem: Problem, v: Floats) -> Certificate:
     def finer(sign: float, coarse: Floats, policy: Ints | None) -> Floats:
         """The same with the test in differences of values, where that proves more."""
         image = problem.above(v) if policy is None else problem.below(policy, v)
-        c = max(float((sign * (image - v)).max()), 0.0) / rest
+        shifted_ones = problem.goes_on | (image != v)  # what ends at once is exact already
+        # The image is rounded to a float, a unit in the last place above what is lost at the most: less may do.
+        c = max(float((sign * (image - v)).max()), 0.0) / rest / 8.0
         for _ in range(16):
-            bound = v + sign * c
+            bound = v + np.where(shifted_ones, sign * c, 0.0)
             if not (sign * (bound - coarse)).sum() < 0.0:
                 return coarse
             image = problem.above(bound) if policy is None else problem.below(policy, bound)
@@ -202,8 +204,7 @@ def _discounted(problem: Problem, v: Floats) -> Certificate:
     found = without_a_sweep(-1.0, fall), without_a_sweep(1.0, rise)
     lower = shifted(-1.0, fall, policy) if found[0] is None else found[0]
     upper = shifted(1.0, rise, None) if found[1] is None else found[1]
-    if problem.explicit:
-        doubtful = 8.0 * problem.largest_rounding(reach)
-        lower = finer(-1.0, lower, policy) if fall < doubtful else lower
-        upper = finer(1.0, upper, None) if rise < doubtful else upper
+    doubtful = 8.0 * problem.largest_rounding(reach)
+    lower = finer(-1.0, lower, policy) if fall < doubtful else lower
+    upper = finer(1.0, upper, None) if rise < doubtful else upper
     return Certificate(lower, upper, policy)

@@ -25,6 +25,7 @@ Ints = NDArray[np.int64]
 EXPLICIT_PAIRS = 1 << 16  # grids of at most so many pairs are swept in their explicit form, which is faster
 TIE = 1e-12  # actions whose values differ by less than this times the scale of the values count as equal
 OUTCOMES = 1 << 17  # of an explicit model that are worth a thread
+CELLS = 1 << 12  # of a piece that is worth a thread where outcomes are worked out one by one
 REMEMBERED = 4  # gammas for which a model's problem is kept
 
 _NO_STATES = np.zeros(0, np.int64)
@@ -202,23 +203,41 @@ class Problem:
             tie_highest(v, self.members, self.offsets)
 
     def above(self, v: Floats) -> Floats:
-        """At least T v, rounding included, of an explicit model."""
+        """At least T v, rounding included, worked out in differences of values."""
         from rlgrid.kernels.rounding import image_above
         from rlgrid.kernels.sweeps import tie_highest
 
         w = np.empty_like(v)
+        if not self.explicit:
+            return self._grid_image(v, _NO_STATES)
         self._over_states(image_above, *self.arrays[1:7], self.gamma, v, w)
         tie_highest(w, self.members, self.offsets)
         return w
 
     def below(self, leaving: Ints, v: Floats) -> Floats:
-        """At most T_pi v, rounding included, of a `leaving` policy, groups at their lowest exit; explicit models."""
+        """At most T_pi v, rounding included, of a `leaving` policy, groups at their lowest exit, in the same way."""
         from rlgrid.kernels.rounding import image_below
         from rlgrid.kernels.sweeps import tie_lowest
 
         w = np.empty_like(v)
+        if not self.explicit:
+            return self._grid_image(v, leaving)
         self._over_states(image_below, *self.arrays[1:7], self.gamma, leaving, v, w)
         tie_lowest(w, self.members, self.offsets)
+        return w
+
+    def _grid_image(self, v: Floats, follow: Ints) -> Floats:
+        from rlgrid.kernels.rounding import grid_image
+
+        m = self.arrays
+        w = np.empty_like(v)
+        given: tuple[Any, ...] = (
+            *(m.height, m.width, m.num_actions, m.tiles, m.displacement, m.direction, m.slip, m.wall, m.terminal),
+            *(m.step_reward, m.bump_reward, m.enter_reward, m.leave_reward, m.enter_to, m.leave_to),
+            *(self.scratch[0], self.gamma, follow, v, w),
+        )
+        kernel: Any = grid_image
+        in_pieces(lambda first, last: kernel(*given, first, last), v.size, CELLS)
         return w
 
     def leaving(self, policy: Ints) -> Ints:
@@ -253,8 +272,11 @@ class Problem:
 
     @property
     def goes_on(self) -> NDArray[np.bool_]:
-        """bool [S]: the states of an explicit model with an outcome that does not end the episode."""
-        return self._sizes[2]
+        """bool [S]: the states with an outcome that does not end the episode; of a grid all but walls and ends."""
+        if self.explicit:
+            return self._sizes[2]
+        goes_on: NDArray[np.bool_] = ~(self.arrays.wall | self.arrays.terminal)[self.arrays.tiles]
+        return goes_on
 
     def policy(self, v: Floats) -> Ints:
         """The first action among the best (within rounding); at gamma = 1 changed where it would not be proper."""

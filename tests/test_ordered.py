@@ -1,11 +1,16 @@
 """Distance-ordered sweeps of grids: the layout, one sweep against plain loops, and the fixed point."""
 
+import warnings
+from fractions import Fraction
+
 import naive
 import numpy as np
 import pytest
 
-from rlgrid import GridModel, GridSpec, Slip, TileKind, solve
+from rlgrid import GridModel, GridSpec, Slip, TileKind, solve, verify
 from rlgrid.ordered import DistanceSweeps, Layout, applies
+from rlgrid.problem import Problem
+from rlgrid.solvers import SolverWarning
 
 
 def random_grid(rng, height=5, width=7, **settings):
@@ -164,3 +169,42 @@ def test_wind_and_mdps_are_not_laid_out():
     assert applies(grid)
     assert not applies(grid.to_mdp())
     assert not applies(grid.with_changes(column_wind=np.ones(7, int)))
+
+
+# --- proofs in differences of values, without outcomes written out --------------------------------------------------
+
+
+def test_images_in_differences_enclose_the_exact_ones(monkeypatch):
+    monkeypatch.setattr("rlgrid.problem.EXPLICIT_PAIRS", 0)
+    rng = np.random.default_rng(7)
+    for gamma in (0.0, 0.9, 0.99999):
+        for _ in range(8):
+            model = random_grid(rng, 4, 5)
+            problem = Problem.of(model, gamma)
+            assert not problem.explicit
+            v = rng.normal(size=model.num_states) * float(rng.choice([1.0, 1e6])) + float(rng.choice([0.0, 1e5]))
+            policy = rng.integers(model.num_actions, size=model.num_states)
+            above, below = problem.above(v), problem.below(policy, v)
+            for s, row in enumerate(naive.exact_model(model)):
+                q = [
+                    sum(p * (r + (0 if ends else Fraction(gamma) * Fraction(v[to]))) for p, to, r, ends in run)
+                    for run in row
+                ]
+                assert max(q) <= Fraction(above[s]) <= max(q) + Fraction(1e-13 * max(1.0, np.abs(v).max()))
+                assert q[policy[s]] - Fraction(1e-13 * max(1.0, np.abs(v).max())) <= Fraction(below[s]) <= q[policy[s]]
+
+
+def test_large_values_are_proven_as_on_the_explicit_form(monkeypatch):
+    monkeypatch.setattr("rlgrid.problem.EXPLICIT_PAIRS", 0)
+    rng = np.random.default_rng(8)
+    for _ in range(10):
+        model = random_grid(rng, 6, 6, step_reward=-1.0)
+        gamma = 0.99999
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SolverWarning)
+            solution = solve(model, gamma)
+            written_out = solve(model.to_mdp(), gamma)
+        assert verify(model, solution)
+        assert solution.error_bound <= 4.0 * max(written_out.error_bound, 1e-6)
+        assert (solution.lower <= written_out.upper).all()
+        assert (written_out.lower <= solution.upper).all()

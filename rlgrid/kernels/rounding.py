@@ -2,6 +2,7 @@
 
     explicit_rounding, grid_rounding   bounds of |computed - exact| of any backup of `rlgrid.kernels.sweeps`, by state
     image_above, image_below           bounds of T v and T_pi v, rounding included, worked out in differences of values
+    grid_image                         the same on a grid, without its outcomes written out
 
 The second form loses less where values are large beside their differences: near or at gamma = 1.
 """
@@ -10,6 +11,9 @@ import math
 
 import numpy as np
 from numba import njit
+
+from rlgrid.kernels.model import ABSENT
+from rlgrid.kernels.sweeps import grid_arrivals, grid_leave
 
 UNIT_ROUNDOFF = 2.0**-53
 UNDERFLOW = 1e-300  # far above what all products of one backup can lose by underflow together
@@ -131,3 +135,99 @@ def image_below(num_actions, offsets, next_state, probability, reward, terminate
             gain, error = _gain(offsets, next_state, probability, reward, terminated, gamma, v, s, pair)
             if gain > -math.inf:
                 w[s] = -_moved_up(-v[s], error - gain)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def _bounded(total, mass, size, outcomes, gamma, here):
+    """(gain, bound of its rounding) as `_gain` has them, from sums over the outcomes."""
+    gain = total / mass - (1.0 - gamma) * here
+    size = size / mass + (1.0 - gamma) * abs(here)
+    return gain, 1.02 * (2 * outcomes + 14) * UNIT_ROUNDOFF * size + UNDERFLOW if size > 0.0 else 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def grid_image(
+    height,
+    width,
+    num_actions,
+    tiles,
+    displacement,
+    direction,
+    slip,
+    wall,
+    terminal,
+    step_reward,
+    bump_reward,
+    enter_reward,
+    leave_reward,
+    enter_to,
+    leave_to,
+    used,
+    gamma,
+    follow,
+    v,
+    w,
+    first,
+    last,
+):
+    """`image_above` of the cells [first, last) of a grid without wind, gamma < 1; `image_below` of a policy [S]."""
+    worth = np.empty(displacement.shape[0])
+    step = np.empty(displacement.shape[0])
+    arrival = np.empty(displacement.shape[0], np.int64)
+    for s in range(first, last):
+        kind = tiles[s]
+        here = v[s]
+        certain = wall[kind] or terminal[kind] or leave_to[kind] >= 0
+        gain = 0.0
+        error = 0.0
+        if certain:
+            r = 0.0
+            to = -1
+            if not (wall[kind] or terminal[kind]):
+                r, to = grid_leave(kind, s, tiles, terminal, step_reward, enter_reward, leave_reward, leave_to)
+            change = (v[to] if to >= 0 else 0.0) - here
+            gain, error = _bounded(r + gamma * change, 1.0, abs(r) + abs(change), 1, gamma, here)
+        else:
+            grid_arrivals(
+                s,
+                height,
+                width,
+                tiles,
+                displacement,
+                used,
+                wall,
+                terminal,
+                step_reward,
+                bump_reward,
+                enter_reward,
+                leave_reward,
+                enter_to,
+                worth,
+                arrival,
+            )
+            for i in range(used.size):
+                d = used[i]
+                step[d] = (v[arrival[d]] if arrival[d] >= 0 else 0.0) - here
+        best = -math.inf
+        for a in range(num_actions):
+            if follow.size > 0 and follow[s] != a:
+                continue
+            if not certain:
+                total = 0.0
+                size = 0.0
+                mass = 0.0
+                outcomes = 0
+                for n in range(direction.shape[1]):
+                    p = slip[kind, a, n]
+                    if p != ABSENT:
+                        d = direction[a, n]
+                        total += p * (worth[d] + gamma * step[d])
+                        size += p * (abs(worth[d]) + abs(step[d]))
+                        mass += p
+                        outcomes += 1
+                gain, error = _bounded(total, mass, size, outcomes, gamma, here)
+            if follow.size > 0:
+                best = -_moved_up(-here, error - gain)
+            else:
+                best = max(best, _moved_up(here, gain + error))
+        w[s] = best

@@ -127,7 +127,7 @@ def _explicit_in_place(
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _grid_arrivals(
+def grid_arrivals(
     s,
     height,
     width,
@@ -176,7 +176,7 @@ def _grid_arrivals(
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _grid_leave(kind, s, tiles, terminal, step_reward, enter_reward, leave_reward, leave_to):
+def grid_leave(kind, s, tiles, terminal, step_reward, enter_reward, leave_reward, leave_to):
     """(reward, next state or -1) of a tile that sends every action to one cell."""
     to = leave_to[kind]
     to_kind = tiles[to]
@@ -223,11 +223,11 @@ def _grid_loop(
         same = 0.0
         if certain:
             if not (wall[kind] or terminal[kind]):
-                same, to = _grid_leave(kind, s, tiles, terminal, step_reward, enter_reward, leave_reward, leave_to)
+                same, to = grid_leave(kind, s, tiles, terminal, step_reward, enter_reward, leave_reward, leave_to)
                 if to >= 0:
                     same = same + gamma * v[to]
         else:
-            _grid_arrivals(
+            grid_arrivals(
                 s,
                 height,
                 width,
@@ -303,13 +303,13 @@ def _grid_in_place(
         if wall[kind] or terminal[kind]:
             best = 0.0
         elif leave_to[kind] >= 0:
-            x, to = _grid_leave(kind, s, tiles, terminal, step_reward, enter_reward, leave_reward, leave_to)
+            x, to = grid_leave(kind, s, tiles, terminal, step_reward, enter_reward, leave_reward, leave_to)
             if to == s:
                 best = x / (1.0 - gamma) if gamma < 1.0 else -math.inf
             else:
                 best = x + gamma * v[to] if to >= 0 else x
         else:
-            _grid_arrivals(
+            grid_arrivals(
                 s,
                 height,
                 width,
