@@ -106,14 +106,17 @@ def where_lower_fails(problem: Problem, policy: Ints, lower: Floats) -> int:
     return -1 if holds.all() else int(holds.argmin())
 
 
-def certify(problem: Problem, v: Floats, patience: int = 100_000, deadline: float = np.inf) -> Certificate:
+def certify(
+    problem: Problem, v: Floats, patience: int = 100_000, deadline: float = np.inf, enough: float = 0.0
+) -> Certificate:
     """Bounds from values, which may be any.
 
+    Bounds that are within ``enough`` of the values are not made tighter by a slower test.
     ``patience`` is how many sweeps a proof at gamma = 1 may take; none is begun after ``deadline`` (perf_counter).
     """
     with np.errstate(invalid="ignore", over="ignore"):
         if problem.undiscounted is None:
-            return _discounted(problem, v)
+            return _discounted(problem, v, enough)
         lower, upper, policy, exact = undiscounted_bounds(problem, v, patience, deadline)
         if upper is None:
             zero = problem.start()
@@ -123,7 +126,7 @@ def certify(problem: Problem, v: Floats, patience: int = 100_000, deadline: floa
         return Certificate(lower, np.where(problem.undiscounted.hopeless, -np.inf, upper), policy, exact)
 
 
-def _discounted(problem: Problem, v: Floats) -> Certificate:
+def _discounted(problem: Problem, v: Floats, enough: float) -> Certificate:
     size = largest(v)
     images: tuple[Floats, Floats] | None = None
     if problem.explicit:
@@ -136,17 +139,17 @@ def _discounted(problem: Problem, v: Floats) -> Certificate:
     rest = 1.0 - problem.gamma
     reach = size + max(rise, fall)
 
-    def shifted(sign: float, distance: float, policy: Ints | None) -> Floats:
+    def shifted(sign: float, moved: float, policy: Ints | None) -> Floats:
         """v + sign * c with the least c that passes the test, after one sweep; infinite if none was found."""
         stencil = problem.stencil
         w = np.empty_like(v)
         for widen, share in ((0.0, 0.0), (1.0, 1.25), (1.0, 3.0), (2.0, 8.0), (16.0, 64.0), (1024.0, 4096.0)):
-            scale = 1.01 * (reach + widen * distance / rest)
+            scale = 1.01 * (reach + widen * moved / rest)
             for _ in range(2):  # what the margin adds to the scale adds to the margin
                 margin = share * problem.largest_rounding(scale)
                 scale += 2.0 * margin / rest
-            shift = sign * (widen * distance + margin) / rest
-            if problem.overflows(scale) or (widen == 0.0 and distance > 0.0):
+            shift = sign * (widen * moved + margin) / rest
+            if problem.overflows(scale) or (widen == 0.0 and moved > 0.0):
                 continue
             if stencil is not None:
                 plus = sign * problem.largest_rounding(scale)
@@ -184,18 +187,18 @@ def _discounted(problem: Problem, v: Floats) -> Certificate:
     if not np.isfinite(reach):
         return Certificate(np.full(problem.num_states, -np.inf), np.full(problem.num_states, np.inf), policy)
 
-    def without_a_sweep(sign: float, distance: float) -> Floats | None:
+    def without_a_sweep(sign: float, moved: float) -> Floats | None:
         """The same from w = T^ v (or T^_pi v) alone, where rounding is little of the distance; None where it is not.
 
-        With c = (distance + 5 max e) / (1 - gamma), u = w + gamma c + 4 e is at most v + c, hence T u <= T v + gamma c
+        With c = (moved + 5 max e) / (1 - gamma), u = w + gamma c + 4 e is at most v + c, hence T u <= T v + gamma c
         <= w + e + gamma c, and the computed T^ u + e is at most w + gamma c + 3 e <= u: the last e is more than what
         rounding takes in forming u. Where no outcome goes on gamma c is left out on both sides.
         """
-        if images is None or not distance > 64.0 * problem.largest_rounding(reach):
+        if images is None or not moved > 64.0 * problem.largest_rounding(reach):
             return None
-        scale = 1.02 * (reach + distance / rest)
+        scale = 1.02 * (reach + moved / rest)
         error = problem.rounding(scale)
-        c = (distance + 5.0 * float(error.max())) / rest
+        c = (moved + 5.0 * float(error.max())) / rest
         if problem.overflows(scale) or not reach + 1.001 * c < scale:
             return None
         image = images[0 if sign < 0.0 else 1]
@@ -204,6 +207,8 @@ def _discounted(problem: Problem, v: Floats) -> Certificate:
     found = without_a_sweep(-1.0, fall), without_a_sweep(1.0, rise)
     lower = shifted(-1.0, fall, policy) if found[0] is None else found[0]
     upper = shifted(1.0, rise, None) if found[1] is None else found[1]
+    if distance(v, lower, upper) <= enough:
+        return Certificate(lower, upper, policy)
     doubtful = 8.0 * problem.largest_rounding(reach)
     lower = finer(-1.0, lower, policy) if fall < doubtful else lower
     upper = finer(1.0, upper, None) if rise < doubtful else upper

@@ -248,7 +248,7 @@ class _Run:
             if spread <= enough or ((tries or settled) and sweeps.sweeps >= attempt_at):
                 attempt_at = 2 * max(attempt_at, sweeps.sweeps)
                 floor = 4.0 * sweeps.rounding
-                found = sweeps.certificate(1000 + 4 * sweeps.sweeps, self.sweeping_ends)
+                found = sweeps.certificate(1000 + 4 * sweeps.sweeps, self.sweeping_ends, self.tolerance)
                 error = distance(sweeps.values, found.lower, found.upper)
                 if error > self.tolerance:
                     error = min(error, distance(_middle(found), found.lower, found.upper))

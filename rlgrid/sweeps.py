@@ -70,7 +70,7 @@ class Sweeps:
         self._method = method_of(method, self._problem, model, order)
         self.values = self._problem.start(given)
         self.residual = np.zeros(model.num_states)
-        self._certificate: tuple[int, Certificate] | None = None
+        self._certificate: tuple[int, float, Certificate] | None = None
 
     @property
     def method(self) -> str:
@@ -148,17 +148,20 @@ class Sweeps:
         ties: NDArray[np.bool_] = (q >= best - SHOWN_TIE * magnitude(self.values)) & (q > -np.inf)
         return ties
 
-    def certificate(self, patience: int | None = None, deadline: float = np.inf) -> Certificate:
+    def certificate(self, patience: int | None = None, deadline: float = np.inf, enough: float = 0.0) -> Certificate:
         """Proven bounds from the present values; worked out when first asked for after a sweep.
 
         ``patience`` is how many sweeps a proof at gamma = 1 may take; few where the model is large, if None. None is
-        begun after ``deadline`` (time.perf_counter).
+        begun after ``deadline`` (time.perf_counter). Bounds within ``enough`` of the values are not made tighter by a
+        slower test.
         """
         if patience is None:
             patience = max(5, min(GLANCE, GLANCE_BACKUPS // self._problem.pairs))
-        if self._certificate is None or self._certificate[0] < patience:
-            self._certificate = (patience, certify(self._problem, self.values, patience, deadline))
-        return self._certificate[1]
+        known = self._certificate
+        if known is None or known[0] < patience or known[1] > enough:
+            known = (patience, enough, certify(self._problem, self.values, patience, deadline, enough))
+            self._certificate = known
+        return known[2]
 
     @property
     def lower(self) -> Floats:
