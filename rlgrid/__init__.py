@@ -11,8 +11,10 @@ from rlgrid import envs
 if TYPE_CHECKING:
     from rlgrid import agents
     from rlgrid.agents.evaluation import evaluate_policy
+    from rlgrid.generators import GENERATORS, generate, generate_model, generate_tiles, random_frozen_lake
     from rlgrid.gridmap import GridSpec, MapError
     from rlgrid.gridmodel import GridModel, Slip, TileKind
+    from rlgrid.mapdifficulty import difficulty
     from rlgrid.mdp import MDP
     from rlgrid.picture import draw
     from rlgrid.regret import share_of_regret
@@ -24,11 +26,17 @@ __version__ = "0.1.0"
 _HOMES = {
     "agents": "rlgrid.agents",
     "evaluate_policy": "rlgrid.agents.evaluation",
+    "GENERATORS": "rlgrid.generators",
+    "generate": "rlgrid.generators",
+    "generate_model": "rlgrid.generators",
+    "generate_tiles": "rlgrid.generators",
+    "random_frozen_lake": "rlgrid.generators",
     "GridSpec": "rlgrid.gridmap",
     "MapError": "rlgrid.gridmap",
     "GridModel": "rlgrid.gridmodel",
     "Slip": "rlgrid.gridmodel",
     "TileKind": "rlgrid.gridmodel",
+    "difficulty": "rlgrid.mapdifficulty",
     "MDP": "rlgrid.mdp",
     "draw": "rlgrid.picture",
     "Solution": "rlgrid.solvers",
@@ -40,6 +48,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "GENERATORS",
     "MDP",
     "GridModel",
     "GridSpec",
@@ -48,10 +57,15 @@ __all__ = [
     "Solution",
     "TileKind",
     "agents",
+    "difficulty",
     "draw",
     "envs",
     "evaluate_policy",
+    "generate",
+    "generate_model",
+    "generate_tiles",
     "policy_values",
+    "random_frozen_lake",
     "share_of_regret",
     "solve",
     "verify",
