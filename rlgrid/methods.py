@@ -35,7 +35,7 @@ from rlgrid.policy_iteration import (
     ShortestPath,
     check_deterministic,
 )
-from rlgrid.problem import Problem
+from rlgrid.problem import EXPLICIT_PAIRS, Problem
 from rlgrid.reduced import Reduced, explicit_arrays
 from rlgrid.shifted import ShiftedValueIteration
 
@@ -115,6 +115,10 @@ def method_of(name: str, problem: Problem, model: MDP | GridModel, sweep_order: 
             return DistanceSweeps(model, problem.gamma)  # type: ignore[arg-type]
         if isinstance(sweep_order, str) and sweep_order == "alternating":
             return GaussSeidel(problem)
+        if isinstance(sweep_order, str) and sweep_order == "distance" and _is_large_maze(problem, model):
+            cells = DistanceSweeps(model, 1.0)  # type: ignore[arg-type]
+            if cells.closed(problem.hopeless):
+                return cells
         form = Reduced.of(problem, explicit_arrays(problem, model), sweep_order)
         return OrderedGaussSeidel(form, by_distance=isinstance(sweep_order, str) and sweep_order == "distance")
     arrays = explicit_arrays(problem, model)
@@ -126,17 +130,29 @@ def method_of(name: str, problem: Problem, model: MDP | GridModel, sweep_order: 
     return KINDS[name](form)
 
 
+def _is_large_maze(problem: Problem, model: MDP | GridModel) -> bool:
+    """Whether a grid at gamma = 1 has no groups, and is large enough for sweeps that need no outcomes written out."""
+    return (
+        problem.gamma == 1.0
+        and problem.offsets.size == 1
+        and applies(model)
+        and model.num_states * model.num_actions > EXPLICIT_PAIRS
+    )
+
+
 def choose(problem: Problem, model: MDP | GridModel, *, mixes: bool = True) -> str:
     """The method that "auto" begins with, from what can be seen of a model at a glance.
 
-    - Gridworlds at gamma < 1: sweeps in the order of distance, since news travels along corridors.
+    - Gridworlds: sweeps in the order of distance, since news travels along corridors. At gamma = 1 only large ones
+      without wind or places to stay.
     - Models with many outcomes an action: values shifted after each sweep, since differences die out fast where
       everything leads everywhere (``mixes`` False: it was tried, and they do not).
     - Other large models: policies, evaluated as exactly as is worth while, whatever the chain is like. At gamma = 1
       proofs need values that are more exact than sweeps leave them.
     - Small ones: sweeps in the order of distance; whatever is slow there is handed on later (`rlgrid.solve`).
     """
-    if not problem.explicit or (problem.gamma < 1.0 and getattr(model, "shape", None) is not None):
+    on_grid = problem.gamma < 1.0 and getattr(model, "shape", None) is not None
+    if not problem.explicit or on_grid or _is_large_maze(problem, model):
         return "gauss_seidel"
     outcomes = problem.arrays.next_state.size
     if mixes and shifted.applies(problem) and outcomes >= max(MANY_OUTCOMES, MIXING_OUTCOMES * problem.pairs):

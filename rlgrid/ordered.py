@@ -41,8 +41,10 @@ def applies(model: Any) -> bool:
 class DistanceSweeps:
     """The method "gauss_seidel" in the order "distance", on a grid without wind; a `rlgrid.methods.Method`.
 
+    At gamma = 1 the cells from which no source can be reached are not swept: `closed` says whether that is right.
+
     Args:
-        model: the grid. gamma: the discount factor, below 1.
+        model: the grid. gamma: the discount factor.
 
     Attributes:
         guesses: whether cells are given a first value of their own when they are seen for the first time; otherwise
@@ -54,8 +56,9 @@ class DistanceSweeps:
     def __init__(self, model: GridModel, gamma: float) -> None:
         self.gamma = gamma
         self.sweeps = self.backups = 0
-        self.layout = Layout(model, gamma)
+        self.layout = Layout(model, gamma, all_cells=gamma < 1.0)
         layout = self.layout
+        self.steps = max(1, layout.levels)
         self.per_sweep = layout.size * model.num_actions
         self.guesses = False
         self._v = np.zeros(layout.size + 1)
@@ -68,7 +71,9 @@ class DistanceSweeps:
 
         layout = self.layout
         if self.guesses and not self.sweeps:
-            self._v[1:] = layout.least / (1.0 - self.gamma)
+            # What lies ahead of the window counts as if it was far from everything.
+            far = 2.0 * layout.least * layout.levels if self.gamma == 1.0 else layout.least / (1.0 - self.gamma)
+            self._v[1:] = far
         else:
             layout.gather(values, self._v)
         history: list[float] = []
@@ -103,10 +108,24 @@ class DistanceSweeps:
         return np.array(history)
 
 
-class Layout:
-    """The cells of a grid that can be left, renumbered by distance, and where each direction leads from each."""
+    def closed(self, hopeless: NDArray[np.bool_] | None) -> bool:
+        """Whether the cells swept lead to each other alone and the rest are the hopeless ones [S] (None: no cell)."""
+        layout = self.layout
+        if int(layout.to[1:].max(initial=0)) > layout.size:
+            return False
+        count = 0 if hopeless is None else np.count_nonzero(hopeless)
+        if layout.left_out != count:
+            return False
+        return hopeless is None or not hopeless[layout.order[1 : layout.size + 1]].any()
 
-    def __init__(self, model: GridModel, gamma: float) -> None:
+
+class Layout:
+    """The cells of a grid that can be left, renumbered by distance, and where each direction leads from each.
+
+    Cells from which no source can be reached come last, or with ``all_cells`` False have numbers but no entries.
+    """
+
+    def __init__(self, model: GridModel, gamma: float, *, all_cells: bool = True) -> None:
         from rlgrid.kernels.ordered import connect, lay_out, number_rest, open_moves
 
         grid = model.arrays
@@ -144,8 +163,9 @@ class Layout:
             self.order,
             number,
         )
-        self.size = int(number_rest(grid.tiles, absorbing, self.order, number, reached + 1))
-        self.reached = int(reached)
+        everything = int(number_rest(grid.tiles, absorbing, self.order, number, reached + 1))
+        self.size = everything if all_cells else int(reached)
+        self.left_out = everything - self.size
         self.starts = np.append(starts, self.size + 1) if self.size > reached else starts
         self.levels = self.starts.size - 1
         self.num_actions = model.num_actions
@@ -202,7 +222,7 @@ class Layout:
         forward = float(self.slips.max(axis=2).mean())
         self.patience = min(1.04 / forward, 4.0) - 1.0 if forward < 1.0 else 0.0
         c = kinds.usual
-        self.loss = c * (1.0 - gamma**self.patience) / (1.0 - gamma)
+        self.loss = c * (self.patience if gamma == 1.0 else (1.0 - gamma**self.patience) / (1.0 - gamma))
 
     @property
     def tables(self) -> tuple[Any, ...]:

@@ -210,7 +210,7 @@ class _Run:
     def _go(self) -> None:
         sweeps, gamma = self.sweeps, self.sweeps.gamma
         if gamma == 1.0:
-            enough = 0.1 * self.tolerance
+            enough = 0.1 * self.tolerance / sweeps.steps  # what every step may lose adds up
         else:
             enough = 1.9 * self.tolerance * (1.0 - gamma) / max(gamma, 1e-300)
         # At gamma = 1 a proof is tried now and then even while sweeps still change much: chains may be slow.

@@ -113,6 +113,11 @@ class Sweeps:
         return self._problem.largest_rounding(magnitude(self.values))
 
     @property
+    def steps(self) -> int:
+        """How many steps a way to the end may take, as far as the method knows; 1 if it does not."""
+        return getattr(self._method, "steps", 1)
+
+    @property
     def settled(self) -> bool:
         """Whether a method that keeps a policy has found none better."""
         return getattr(self._method, "settled", False)

@@ -208,3 +208,40 @@ def test_large_values_are_proven_as_on_the_explicit_form(monkeypatch):
         assert solution.error_bound <= 4.0 * max(written_out.error_bound, 1e-6)
         assert (solution.lower <= written_out.upper).all()
         assert (written_out.lower <= solution.upper).all()
+
+
+# --- without discounting --------------------------------------------------------------------------------------------
+
+
+def test_mazes_without_discounting(monkeypatch):
+    monkeypatch.setattr("rlgrid.methods.EXPLICIT_PAIRS", 0)
+    rng = np.random.default_rng(9)
+    kinds = [
+        TileKind("floor"),
+        TileKind("wall", wall=True),
+        TileKind("goal", terminal=True, enter_reward=5.0),
+        TileKind("pit", terminal=True, enter_reward=-30.0),
+        TileKind("mud", step_reward=-4.0, slip=Slip(0.4, 0.3, 0.3)),
+        TileKind("hole", leave_to=0),
+    ]
+    served = refused = 0
+    for _ in range(60):
+        height, width = rng.integers(1, 12, 2)
+        tiles = rng.choice(6, size=(height, width), p=[0.55, 0.2, 0.04, 0.04, 0.12, 0.05])
+        tiles.flat[0], tiles.flat[-1] = 0, 2
+        if height * width < 3:
+            continue
+        model = GridModel(tiles, kinds, slip=Slip(0.8, 0.1, 0.1), step_reward=-1.0, gamma=1.0)
+        problem = Problem.of(model, 1.0)
+        serves = DistanceSweeps(model, 1.0).closed(problem.hopeless)
+        served, refused = served + serves, refused + (not serves)
+        solution = solve(model, method="gauss_seidel", sweep_order="distance")
+        with monkeypatch.context() as patch:
+            patch.setattr("rlgrid.methods.EXPLICIT_PAIRS", 1 << 30)
+            other = solve(model, method="value_iteration")
+        assert solution.converged
+        assert verify(model, solution)
+        assert ((solution.lower <= other.upper) & (other.lower <= solution.upper)).all()
+        assert (np.isneginf(solution.values) == np.isneginf(other.values)).all()
+    assert served > 20
+    assert refused > 2
