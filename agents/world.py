@@ -100,8 +100,10 @@ class World:
         self.model: MDP | GridModel | None = inner.model if samples_its_model(inner) else None
         self._limits: list[Any] = [wrapper for wrapper in self.wrappers if type(wrapper) is TimeLimit]
         self._recorders: list[Any] = [wrapper for wrapper in self.wrappers if type(wrapper) is RecordEpisodeStatistics]
-        self.transparent = all(type(wrapper) in TRANSPARENT for wrapper in self.wrappers)
-        self.same_names = all(keeps_names(wrapper) for wrapper in self.wrappers)
+        # Where a state is only partly seen, an observation is no state of the model, as behind a wrapper that renames.
+        seen = self.model is None or inner.observation_of is None
+        self.transparent = seen and all(type(wrapper) in TRANSPARENT for wrapper in self.wrappers)
+        self.same_names = seen and all(keeps_names(wrapper) for wrapper in self.wrappers)
         self.compilable = self.model is not None and not self.why_not_compilable()
 
     @property
@@ -127,6 +129,8 @@ class World:
         """The reason why agents take the Python loop here; empty where they need not."""
         if self.model is None:
             return f"{type(self.inner).__name__} is not a GridWorld that samples from its model"
+        if self.inner.observation_of is not None:
+            return "its states are only partly observed"
         opaque = [type(wrapper).__name__ for wrapper in self.wrappers if type(wrapper) not in TRANSPARENT]
         if opaque:
             return f"the wrapper {opaque[0]} may change dynamics or rewards"
@@ -140,9 +144,10 @@ class World:
         """Why nobody outside can tell which actions the present state has; empty where all have all, or one can."""
         if self.model is None or self.same_names or self.model.available is None or self.model.available.all():
             return ""
-        hiding = next(type(wrapper).__name__ for wrapper in self.wrappers if not keeps_names(wrapper))
+        hiding = [f"behind the wrapper {type(w).__name__}" for w in self.wrappers if not keeps_names(w)]
+        where = next(iter(hiding), "by its observations")
         return (
-            f"states of the model lack some of its actions, and behind the wrapper {hiding} it cannot be told which. "
+            f"states of the model lack some of its actions, and {where} it cannot be told which. "
             "Give every state every action, or wrap rewards alone"
         )
 

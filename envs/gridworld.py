@@ -4,7 +4,8 @@ It draws from the very model that the solvers sweep over: one uniform number a s
 and the first outcome whose cumulative probability exceeds it, as Gymnasium's toy_text does. So the generator of an
 environment with the same model as one of theirs stays in step with it, seed for seed.
 
-Observations are states 0 to S - 1 and actions 0 to A - 1. The step cap is a `TimeLimit` around the environment: what
+Observations are states 0 to S - 1 and actions 0 to A - 1. A world that is only partly observed keeps its whole state in
+the model and shows ``observation_of[state]``. The step cap is a `TimeLimit` around the environment: what
 ``gymnasium.make`` was asked for as ``max_episode_steps`` (-1: none), else what is registered, else the map's.
 """
 
@@ -23,7 +24,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.wrappers import TimeLimit
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.gridmodel import GridModel, Slip
 from rlgrid.mdp import MDP, Outcome
@@ -89,6 +90,24 @@ def _outcomes_of(model: GridModel | MDP) -> _Outcomes:
     return found
 
 
+class Scene:
+    """How the states of a world that is not a plain grid are shown; a value that can be copied and pickled.
+
+    Attributes:
+        actions: the names of the actions.
+    """
+
+    actions: tuple[str, ...]
+
+    def picture(self, state: int | None) -> tuple[Any, int | None]:
+        """(model that is drawn, its state in which the agent is drawn) for a state; None before the first reset."""
+        raise NotImplementedError
+
+    def text(self, state: int | None) -> str:
+        """The state in words or as a map, lines that end in a newline."""
+        raise NotImplementedError
+
+
 class GridWorld(gym.Env[int, int]):
     """A gridworld, or any other finite model, as a Gymnasium environment.
 
@@ -99,12 +118,18 @@ class GridWorld(gym.Env[int, int]):
         render_mode: None, "human" (a window), "rgb_array" (uint8 [H, W, 3]) or "ansi" (text).
         theme: "dark" or "light", of the pictures.
         cell_size: pixels of a cell in the pictures; chosen by the size of the world if None.
+        observation_of: int [S], what is seen of each state, 0 to O - 1, of a world that is only partly observed. All
+            of it if None.
+        action_masks: bool or int8 [S, A], for people who want them in the info of `reset` and `step` as
+            ``"action_mask"`` (int8 [A], 1 where the action changes something); advice that forbids nothing.
+        scene: how states are shown where the model is not a grid.
         changes: what is to be different from the map: ``gamma``, ``slip`` (a probability of slipping to each side, a
             Slip, or a mapping of its fields), ``step_reward`` and the other arguments of GridModel.
 
     Attributes:
         model: the very model that is sampled.
-        state: the present state; it may be set. None before the first reset.
+        state: the present state, seen or not; it may be set. None before the first reset.
+        observation_of, action_masks: int64 [S] and int8 [S, A], read-only, or None.
 
     `step` returns ``{"prob": p}``, the probability of what happened, as toy_text does.
 
@@ -123,6 +148,9 @@ class GridWorld(gym.Env[int, int]):
         *,
         theme: str = "dark",
         cell_size: int | None = None,
+        observation_of: ArrayLike | None = None,
+        action_masks: ArrayLike | None = None,
+        scene: Scene | None = None,
         **changes: Any,
     ) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
@@ -134,8 +162,11 @@ class GridWorld(gym.Env[int, int]):
         self.render_mode = render_mode
         self.theme = theme
         self.cell_size = cell_size
+        self.scene = scene
+        self.observation_of = checked_observations(self.model, observation_of)
+        self.action_masks = checked_masks(self.model, action_masks)
         # Gymnasium's annotation says int, but a Discrete space is one of NumPy's integers.
-        self.observation_space: Any = spaces.Discrete(self.model.num_states)
+        self.observation_space: Any = spaces.Discrete(num_observations(self.model, self.observation_of))
         self.action_space: Any = spaces.Discrete(self.model.num_actions)
         self._state: Any = None  # an int after the first reset
         self._last_action: int | None = None
@@ -144,6 +175,7 @@ class GridWorld(gym.Env[int, int]):
 
     def _prepare(self) -> None:
         """What is made from the model, and made anew in a copy."""
+        self._shows_all = self.observation_of is None and self.action_masks is None
         self._outcomes: _Outcomes | None = None
         total = 0.0
         starts = []
@@ -175,7 +207,7 @@ class GridWorld(gym.Env[int, int]):
             options: ``{"state": s}`` begins in state s instead; a number is drawn all the same.
 
         Returns:
-            The state, and ``{"prob": 1.0}``.
+            The state (what is seen of it), and ``{"prob": 1.0}``.
         """
         super().reset(seed=seed)
         unknown = set(options or ()) - {"state"}
@@ -191,10 +223,10 @@ class GridWorld(gym.Env[int, int]):
         if self.render_mode == "human":
             self.render()
         # As a float: Gymnasium's vector environments take the type of the first copy's number for all.
-        return self._state, {"prob": 1.0}
+        return self._seen(), self._info(1.0)
 
     def step(self, action: int) -> tuple[int, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Take an action: (state, reward, terminated, truncated, info); truncated is always False.
+        """Take an action: (what is seen of the state, reward, terminated, truncated, info); truncated is always False.
 
         Raises:
             ResetNeeded: before the first reset.
@@ -214,7 +246,20 @@ class GridWorld(gym.Env[int, int]):
         self._last_action = action
         if self.render_mode == "human":
             self.render()
-        return state, reward, terminated, False, {"prob": probability}
+        if self._shows_all:
+            return state, reward, terminated, False, {"prob": probability}
+        return self._seen(), reward, terminated, False, self._info(probability)
+
+    def _seen(self) -> int:
+        """The observation of the present state."""
+        state: int = self._state
+        return state if self.observation_of is None else int(self.observation_of[state])
+
+    def _info(self, probability: float) -> dict[str, Any]:
+        info: dict[str, Any] = {"prob": probability}
+        if self.action_masks is not None:
+            info["action_mask"] = self.action_masks[self._state].copy()
+        return info
 
     def _slowly(self, action: Any) -> tuple[tuple[float, int, float, bool, float], ...]:
         """The outcomes of an action at a first step, for an unusual number, or the reason why there are none."""
@@ -272,7 +317,8 @@ class GridWorld(gym.Env[int, int]):
             return self._text()
         from rlgrid.picture import draw
 
-        frame = draw(self.model, agent=self._state, cell_size=self.cell_size, theme=self.theme)
+        drawn, agent = (self.model, self._state) if self.scene is None else self.scene.picture(self._state)
+        frame = draw(drawn, agent=agent, cell_size=self.cell_size, theme=self.theme)
         if self.render_mode == "rgb_array":
             return frame
         if self._display is None:
@@ -285,8 +331,12 @@ class GridWorld(gym.Env[int, int]):
 
     def _text(self) -> str:
         """The map with brackets around the agent's cell, below the last action."""
-        names = getattr(self.model, "actions", None) or [str(a) for a in range(self.model.num_actions)]
+        named = self.model if self.scene is None else self.scene
+        names = getattr(named, "actions", None) or [str(a) for a in range(self.model.num_actions)]
         last = "" if self._last_action is None else f"  ({names[int(self._last_action)]})"
+        if self.scene is not None:
+            text = self.scene.text(self._state)
+            return f"{text}{last}\n" if last else text
         if not isinstance(self.model, GridModel):
             return f"state {self._state} of {self.model.num_states}{last}\n"
         characters = np.array([kind.character if kind.character.strip() else "." for kind in self.model.kinds])
@@ -340,6 +390,47 @@ def checked_state(model: GridModel | MDP, state: Any) -> int:
     if not 0 <= number < model.num_states or number != int(number):
         raise ValueError(f"state {state!r} is not one of the states 0 to {model.num_states - 1}")
     return int(number)
+
+
+def checked_observations(model: GridModel | MDP, given: ArrayLike | None) -> NDArray[np.int64] | None:
+    """What is seen of each state, int64 [S] and read-only, or None.
+
+    Raises:
+        ValueError, TypeError: for what is not one whole number of at least 0 for each state.
+    """
+    if given is None:
+        return None
+    array = np.asarray(given)
+    if array.shape != (model.num_states,):
+        raise ValueError(f"observation_of must have shape ({model.num_states},), one a state, not {array.shape}")
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"observation_of must hold whole numbers, not {array.dtype}")
+    if array.min() < 0:
+        raise ValueError(f"observation_of[{array.argmin()}] is {array.min()}: observations count from 0")
+    seen = array.astype(np.int64)
+    seen.setflags(write=False)
+    return seen
+
+
+def num_observations(model: GridModel | MDP, observation_of: NDArray[np.int64] | None) -> int:
+    """How many observations there are: one more than the greatest."""
+    return int(model.num_states if observation_of is None else observation_of.max() + 1)
+
+
+def checked_masks(model: GridModel | MDP, given: ArrayLike | None) -> NDArray[np.int8] | None:
+    """Masks of actions, int8 [S, A] and read-only, or None.
+
+    Raises:
+        ValueError: for what is not 0 or 1 for each state and action.
+    """
+    if given is None:
+        return None
+    array = np.asarray(given)
+    if array.shape != (model.num_states, model.num_actions) or not np.isin(array, (0, 1)).all():
+        raise ValueError(f"action_masks must be 0 or 1 for each of [{model.num_states}, {model.num_actions}]")
+    masks = array.astype(np.int8)
+    masks.setflags(write=False)
+    return masks
 
 
 def load_map(map: str | os.PathLike[str] | GridSpec, changes: Mapping[str, Any] | None = None) -> GridModel:
@@ -399,7 +490,7 @@ def _load_spec(map: str | os.PathLike[str] | GridSpec) -> GridSpec:
 
 # The arguments of GridModel that can be changed, and what else an environment takes.
 _CHANGES = ("gamma", "slip", "actions", "column_wind", "row_wind", "gust", "step_reward", "bump_reward", "start")
-_OTHERS = ("map", "model", "render_mode", "theme", "cell_size")
+_OTHERS = ("map", "model", "render_mode", "theme", "cell_size", "observation_of", "action_masks", "scene")
 
 
 def change_model(model: GridModel | MDP, changes: Mapping[str, Any]) -> GridModel:

@@ -7,14 +7,15 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import registry
 
-from rlgrid.envs import WORLDS
+from rlgrid.envs import CLASSICS, WORLDS
 
 
 def resolve(name: str) -> tuple[str, dict[str, Any]]:
     """The id that ``name`` means, and the arguments that it adds.
 
     ``name`` is a registered id (``rlgrid/FourRooms-v0``, ``CartPole-v1``), an id without its ``rlgrid/`` where
-    Gymnasium has none of that name, the name of a built-in map (``four_rooms``), or the path of a map file.
+    Gymnasium has none of that name, the name of a built-in map (``four_rooms``) or of another world of ours
+    (``river_swim``), or the path of a map file.
 
     Raises:
         ValueError: for an unknown name, with the nearest known one.
@@ -28,11 +29,13 @@ def resolve(name: str) -> tuple[str, dict[str, Any]]:
         return name, {}
     if f"rlgrid/{name}" in registry:
         return f"rlgrid/{name}", {}
-    by_map = {map_name: world for world, (map_name, _) in WORLDS.items()}
+    # Of the ids of one classic the first is its plain form.
+    by_map = {classic.world: world for world, classic in reversed(CLASSICS.items())}
+    by_map |= {map_name: world for world, (map_name, _) in WORLDS.items()}
     if name in by_map:
         return by_map[name], {}
     # Of equally near names ours come first.
-    plain = {world.partition("/")[2].lower(): world for world in WORLDS}
+    plain = {world.partition("/")[2].lower(): world for world in (*WORLDS, *CLASSICS)}
     known = {key.lower(): key for key in registry} | {map_name: map_name for map_name in by_map} | plain
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
     hint = f"did you mean {known[near[0]]}?" if near else "`rlgrid envs` lists the worlds"

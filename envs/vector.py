@@ -19,9 +19,9 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from rlgrid.envs.gridworld import checked_state, model_of
+from rlgrid.envs.gridworld import Scene, checked_masks, checked_observations, checked_state, model_of, num_observations
 from rlgrid.gridmodel import GridModel
 from rlgrid.mdp import MDP
 
@@ -37,13 +37,13 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
 
     Args:
         num_envs: how many copies.
-        map, model, theme, cell_size, changes: as for `GridWorld`.
+        map, model, theme, cell_size, observation_of, action_masks, scene, changes: as for `GridWorld`.
         max_episode_steps: the step cap; the model's if None, and none if -1.
         render_mode: None or "rgb_array".
 
     Attributes:
         model: the model that is sampled.
-        states: int64 [num_envs], the present states; a view, to be read.
+        states: int64 [num_envs], the present states, seen or not; a view, to be read.
 
     Raises:
         ValueError, TypeError: naming the argument that is wrong.
@@ -61,6 +61,9 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         *,
         theme: str = "dark",
         cell_size: int | None = None,
+        observation_of: ArrayLike | None = None,
+        action_masks: ArrayLike | None = None,
+        scene: Scene | None = None,
         **changes: Any,
     ) -> None:
         if not isinstance(num_envs, int | np.integer) or isinstance(num_envs, bool) or num_envs < 1:
@@ -77,7 +80,10 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         if limit is not None and (not isinstance(limit, int | np.integer) or (limit < 1 and limit != -1)):
             raise ValueError(f"max_episode_steps must be a whole number, at least 1 (or -1: no cap), not {limit!r}")
         self._limit = np.iinfo(np.int64).max if limit is None or limit == -1 else limit
-        self.single_observation_space = spaces.Discrete(self.model.num_states)
+        self.scene = scene
+        self.observation_of = checked_observations(self.model, observation_of)
+        self.action_masks = checked_masks(self.model, action_masks)
+        self.single_observation_space = spaces.Discrete(num_observations(self.model, self.observation_of))
         self.single_action_space = spaces.Discrete(self.model.num_actions)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
@@ -148,7 +154,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         reset_batch(self.model.arrays, streams, states, elapsed, ended)
         self._streams[chosen], self._elapsed[chosen], self._ended[chosen] = streams, elapsed, ended
         self.states[chosen] = states if state is None else state
-        return self.states.copy(), {"prob": begun.astype(np.float64), "_prob": begun}
+        return self._seen(), self._info(begun.astype(np.float64), begun)
 
     def _options(self, options: dict[str, Any]) -> tuple[NDArray[np.bool_], int | None]:
         """(which copies are reset, the state in which they begin)."""
@@ -195,7 +201,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
             step_batch(self.model.arrays, self._limit, *before, *after)
         else:
             step_table(*self._table, self.model.num_actions, self._limit, *before, *after)
-        return self.states.copy(), rewards, terminated, truncated, self._info(probability)
+        return self._seen(), rewards, terminated, truncated, self._info(probability, np.ones(self.num_envs, np.bool_))
 
     def _checked(self, actions: Any) -> NDArray[np.int64]:
         given = np.asarray(actions)
@@ -216,8 +222,17 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
                 raise ValueError(f"environment {wrong[0]}: action {chosen[wrong[0]]} is not available in state {state}")
         return chosen
 
-    def _info(self, probability: NDArray[np.float64]) -> dict[str, Any]:
-        return {"prob": probability, "_prob": np.ones(self.num_envs, np.bool_)}
+    def _seen(self) -> NDArray[np.int64]:
+        """The observations, an array of the caller's own."""
+        return self.states.copy() if self.observation_of is None else self.observation_of[self.states]
+
+    def _info(self, probability: NDArray[np.float64], told: NDArray[np.bool_]) -> dict[str, Any]:
+        info: dict[str, Any] = {"prob": probability, "_prob": told}
+        if self.action_masks is not None:
+            masks = self.action_masks[self.states]
+            masks[~told] = 0
+            info |= {"action_mask": masks, "_action_mask": told.copy()}
+        return info
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """A frame uint8 [H, W, 3] of each copy."""
@@ -226,8 +241,10 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
             return None
         from rlgrid.picture import draw
 
-        agents = [None if state < 0 else state for state in self.states.tolist()]
-        return tuple(draw(self.model, agent=one, cell_size=self.cell_size, theme=self.theme) for one in agents)
+        shown: list[tuple[Any, int | None]] = []
+        for state in (None if state < 0 else state for state in self.states.tolist()):
+            shown.append((self.model, state) if self.scene is None else self.scene.picture(state))
+        return tuple(draw(model, agent=agent, cell_size=self.cell_size, theme=self.theme) for model, agent in shown)
 
     def __repr__(self) -> str:
         return f"GridWorldVector({self.num_envs}, {self.model!r})"

@@ -98,7 +98,7 @@ def name_of(world: str) -> str:
 
 
 def envs(options: argparse.Namespace) -> int:
-    from rlgrid.envs import WORLDS
+    from rlgrid.envs import CLASSICS, WORLDS
 
     rows: list[dict[str, Any]] = []
     for world, (map_name, title) in WORLDS.items():
@@ -117,6 +117,21 @@ def envs(options: argparse.Namespace) -> int:
                 "citation": spec.citation,
             }
         )
+    for world, classic in CLASSICS.items():
+        model = model_of(world, {}, None)
+        rows.append(
+            {
+                "id": world,
+                "map": None,
+                "title": classic.title,
+                "shape": None,
+                "num_states": model.num_states,
+                "num_actions": model.num_actions,
+                "gamma": model.gamma,
+                "max_episode_steps": classic.max_episode_steps,
+                "citation": classic.citation,
+            }
+        )
     if options.json:
         print_json(rows)
         return 0
@@ -129,10 +144,10 @@ def envs(options: argparse.Namespace) -> int:
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("source")
     for row in rows:
-        height, width = row["shape"]
+        size = f"{row['num_states']:,} states" if row["shape"] is None else "{} x {}".format(*row["shape"])
         cap = row["max_episode_steps"]
         numbers = (str(row["num_actions"]), f"{row['gamma']:g}", "-" if cap is None else f"{cap:,}")
-        table.add_row(row["id"], f"{height} x {width}", *numbers, row["citation"] or row["title"])
+        table.add_row(row["id"], size, *numbers, row["citation"] or row["title"])
     print_table(table)
     say("Any map file is a world too: rlgrid solve my_world.toml. docs/maps.md tells how to write one.")
     return 0
