@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import zlib
 from collections import Counter, deque
 from collections.abc import Iterator
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -471,6 +473,15 @@ def test_every_generator_says_what_it_makes_and_whose_it_is(name: str) -> None:
     text = GENERATORS[name].make.__doc__ or ""
     assert "Source: " in text
     assert GENERATORS[name].make.__name__ == name
+
+
+def test_the_page_on_maps_names_every_generator() -> None:
+    page = (Path(__file__).resolve().parent.parent / "docs" / "maps.md").read_text(encoding="utf-8")
+    table = page.split("## Generated maps")[1].split("\n## ")[0]
+    for name, generator in GENERATORS.items():
+        assert f"`{name}`" in table
+        own = [option for option in generator.options if option not in {"braid", "loops", "border"}]
+        assert all(f"`{option}={json.dumps(generator.options[option])}`" in table for option in own)
 
 
 BAD = [
