@@ -99,6 +99,15 @@ def test_there_is_a_way_from_the_start_to_the_goal(name: str) -> None:
             assert walk(open_cells(tiles), start).get(the(tiles, GOAL), 0) > 0
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_there_is_a_way_on_maps_of_any_shape(name: str) -> None:
+    random = np.random.default_rng(0)
+    for seed in range(60):
+        height, width = random.integers(1, 40, 2).tolist()
+        tiles = generate_tiles(name, height, width + 1, seed=seed)
+        assert the(tiles, GOAL) in walk(open_cells(tiles), the(tiles, START))
+
+
 def options_at_their_ends() -> Iterator[tuple[str, dict[str, Any]]]:
     for name in PERFECT_NAMES:
         for braid, loops, border in ((1, 0, False), (0.5, 0.1, True), (0, 1, False), (1.0, 1.0, True)):

@@ -159,10 +159,11 @@ def _root(parent, cell):
 def kruskal(rows, columns, stream):
     """The walls in random order, each opened where it parts two rooms that no way joins yet."""
     doors = np.zeros(rows * columns, np.uint8)
-    parent = np.arange(rows * columns).astype(np.int32)
+    parent = np.empty(rows * columns, np.int32)
     walls = np.empty(rows * (columns - 1) + (rows - 1) * columns, np.int32)  # 2 * room + (0 to the right, 1 below)
     size = 0
     for cell in range(rows * columns):
+        parent[cell] = cell
         if cell % columns < columns - 1:
             walls[size] = 2 * cell
             size += 1
@@ -258,10 +259,12 @@ def eller(rows, columns, stream):
     A set is known by one of its columns.
     """
     doors = np.zeros(rows * columns, np.uint8)
-    parent = np.arange(columns)
+    parent = np.empty(columns, np.int64)
     carried = np.empty(columns, np.int64)  # for a set: the first column in which it goes down
     members = np.empty(columns, np.int64)  # for a set: its columns so far
     chosen = np.empty(columns, np.int64)  # for a set: the column that goes down whatever happens
+    for c in range(columns):
+        parent[c] = c
     for row in range(rows):
         first = row * columns
         for c in range(columns - 1):
@@ -271,8 +274,9 @@ def eller(rows, columns, stream):
                 doors[first + c] |= EAST
         if row == rows - 1:
             return doors
-        members[:] = 0
-        carried[:] = -1
+        for c in range(columns):  # not by slices, which take seconds to compile
+            members[c] = 0
+            carried[c] = -1
         for c in range(columns):
             a = _root(parent, c)
             members[a] += 1
@@ -286,7 +290,8 @@ def eller(rows, columns, stream):
                     carried[a] = c
         for c in range(columns):
             members[c] = carried[_root(parent, c)] if doors[first + c] & SOUTH else c
-        parent[:] = members
+        for c in range(columns):
+            parent[c] = members[c]
     return doors
 
 
