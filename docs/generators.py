@@ -42,7 +42,7 @@ def main() -> None:
     size = 2 * MARGIN + COLUMNS * (panel + GAP) - GAP, 2 * MARGIN + rows * (panel + CAPTION + GAP) - GAP
     sheet = pygame.Surface(size)
     sheet.fill(DARK.background)
-    for number, (name, generator) in enumerate(rlgrid.GENERATORS.items()):
+    for number, name in enumerate(rlgrid.GENERATORS):
         tiles = rlgrid.generate_tiles(name, SIDE, SIDE, seed=SEED)
         model = rlgrid.generate_model(name, SIDE, SIDE, seed=SEED)
         start, goal = int((tiles == 3).argmax()), int((tiles == 4).argmax())
@@ -50,7 +50,7 @@ def main() -> None:
         picture = rlgrid.draw(model, values=-steps, path=way, agent=start, cell_size=CELL)
         left = MARGIN + number % COLUMNS * (panel + GAP)
         top = MARGIN + number // COLUMNS * (panel + CAPTION + GAP)
-        text.draw(sheet, generator.title, left, top + 13, DARK.text, 15.0, bold=True)
+        text.draw(sheet, name, left, top + 13, DARK.text, 14.0, mono=True, bold=True)
         text.draw(sheet, f"{len(way) - 1} steps", left + panel, top + 13, DARK.muted, 13.0, mono=True, align="right")
         sheet.blit(pygame.surfarray.make_surface(picture.swapaxes(0, 1)), (left, top + CAPTION))
     frame = pygame.surfarray.array3d(sheet).swapaxes(0, 1)
