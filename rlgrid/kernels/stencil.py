@@ -28,7 +28,6 @@ fl(v + shift). Every operation rounds monotonically, so computed sweeps are mono
 import math
 
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
 from numba import config, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -54,6 +53,7 @@ else:
 
         def generate(context, builder, signature, arguments):
             data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+            ir = cgutils.ir
             number = ir.IntType(32)
             kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, number, number, number])
             call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
