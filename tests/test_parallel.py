@@ -1,5 +1,7 @@
 """Pieces of a range over the cores."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -36,3 +38,25 @@ def test_a_wrong_number_of_threads_is_named(monkeypatch, threads):
     monkeypatch.setenv("RLGRID_NUM_THREADS", threads)
     with pytest.raises(ValueError, match="RLGRID_NUM_THREADS must be a whole number of at least 1"):
         num_threads()
+
+
+def test_a_core_that_is_busy_holds_up_nothing(monkeypatch):
+    monkeypatch.setenv("RLGRID_NUM_THREADS", "2")
+    busy, main = threading.Event(), threading.current_thread()
+
+    def occupy(first, last):
+        if threading.current_thread() is main:
+            return in_pieces(lambda first, last: (first, last), 100, smallest=1)  # while the other thread waits
+        busy.wait(10.0)
+        return None
+
+    def work(first, last):
+        found = occupy(first, last)
+        if found is not None:
+            busy.set()
+        return found
+
+    for ranges in in_pieces(work, 2, smallest=1):
+        if ranges is not None:
+            assert [first for first, _ in ranges] == [0, *(last for _, last in ranges[:-1])]
+            assert ranges[-1][1] == 100
