@@ -14,7 +14,7 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsFloat
@@ -36,8 +36,34 @@ if TYPE_CHECKING:
 _EXPLICIT_STATES = 50_000  # up to so many states a grid's outcomes are read off its explicit form
 _KEPT_STATES = 200_000  # outcomes of at most so many states are kept as Python tuples
 
-# An outcome: (cumulative probability up to and with it, next state, reward, terminated, its probability).
-_Row = dict[int, tuple[tuple[float, int, float, bool, float], ...]]
+_WIDE = 16  # pairs with more outcomes are searched in their arrays: tuples of them would fill the memory
+
+# (cumulative probability up to and with it, next state, reward, terminated, its probability)
+_Outcome = tuple[float, int, float, bool, float]
+
+
+class _WideRun:
+    """The many outcomes of a pair, in the model's own arrays. A loop over it finds nothing; `drawn` finds the one."""
+
+    __slots__ = ("arrays", "cumulative", "first")
+
+    def __init__(self, arrays: Any, first: int, last: int) -> None:
+        self.arrays, self.first = arrays, first
+        self.cumulative = np.cumsum(arrays.probability[first:last])
+
+    def __iter__(self) -> Iterator[_Outcome]:
+        return iter(())
+
+    def drawn(self, u: float) -> _Outcome:
+        """The first outcome whose cumulative probability exceeds ``u``."""
+        k = int(self.cumulative.searchsorted(u, side="right"))
+        at = self.first + (k if k < self.cumulative.size else 0)
+        arrays = self.arrays
+        p, to, reward = arrays.probability.item(at), arrays.next_state.item(at), arrays.reward.item(at)
+        return 1.0, to, reward, arrays.terminated.item(at), p
+
+
+_Row = dict[int, tuple[_Outcome, ...] | _WideRun]
 
 
 class _Outcomes(dict[int, _Row]):
@@ -54,6 +80,11 @@ class _Outcomes(dict[int, _Row]):
             raise gym.error.ResetNeeded("there is no state yet: call reset() before step()")
         row: _Row = {}
         for action in range(self.num_actions):
+            if self.explicit:
+                first, last = self._run(state, action)
+                if last - first > _WIDE:
+                    row[action] = _WideRun(self.arrays, first, last)
+                    continue
             total = 0.0
             outcomes = []
             for probability, to, reward, terminated in self._outcomes(state, action):
@@ -66,11 +97,14 @@ class _Outcomes(dict[int, _Row]):
         self[state] = row
         return row
 
+    def _run(self, state: int, action: int) -> tuple[int, int]:
+        pair = state * self.num_actions + action
+        return int(self.arrays.offsets[pair]), int(self.arrays.offsets[pair + 1])
+
     def _outcomes(self, state: int, action: int) -> list[Outcome]:
         arrays = self.arrays
         if self.explicit:
-            pair = state * self.num_actions + action
-            run = slice(int(arrays.offsets[pair]), int(arrays.offsets[pair + 1]))
+            run = slice(*self._run(state, action))
             columns = (arrays.probability, arrays.next_state, arrays.reward, arrays.terminated)
             return list(zip(*(column[run].tolist() for column in columns), strict=True))
         from rlgrid.kernels.model import count, outcome
@@ -241,7 +275,8 @@ class GridWorld(gym.Env[int, int]):
             if total > u:
                 break
         else:
-            _, state, reward, terminated, probability = outcomes[0]
+            last = outcomes.drawn(u) if isinstance(outcomes, _WideRun) else outcomes[0]
+            _, state, reward, terminated, probability = last
         self._state = state
         self._last_action = action
         if self.render_mode == "human":
@@ -261,7 +296,7 @@ class GridWorld(gym.Env[int, int]):
             info["action_mask"] = self.action_masks[self._state].copy()
         return info
 
-    def _slowly(self, action: Any) -> tuple[tuple[float, int, float, bool, float], ...]:
+    def _slowly(self, action: Any) -> Any:
         """The outcomes of an action at a first step, for an unusual number, or the reason why there are none."""
         if self._outcomes is None:
             self._outcomes = _outcomes_of(self.model)

@@ -226,7 +226,8 @@ class FickleTaxi(GridWorld):
             index += int(self.np_random.choice(splits[way]))
         number = int(np.asarray(action).reshape(()))
         assert self._outcomes is not None
-        _, self._state, reward, terminated, _ = self._outcomes[hidden][number][index]
+        outcome: Any = self._outcomes[hidden][number]
+        _, self._state, reward, terminated, _ = outcome[index]
         self._last_action = number
         if self.render_mode == "human":
             self.render()

@@ -519,6 +519,18 @@ def test_states_in_words() -> None:
     assert text("rlgrid/JacksCarRental-v0", 0, 5).endswith(" at the second\n  (none moved)\n")
 
 
+def test_runs_of_many_outcomes_are_searched_in_the_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the same outcomes from tuples, number for number."""
+    wide = GridWorld(model=classics.jacks_car_rental(max_cars=6))
+    plain = GridWorld(model=classics.jacks_car_rental(max_cars=6))
+    wide.reset(seed=4)
+    plain.reset(seed=4)
+    steps = [wide.step(k % 11) for k in range(500)]
+    monkeypatch.setattr("rlgrid.envs.gridworld._WIDE", 1000)
+    assert steps == [plain.step(k % 11) for k in range(500)]
+    assert [type(x) for x in steps[0]] == [int, float, bool, bool, dict]
+
+
 def test_masks_tell_what_is_allowed() -> None:
     env: Any = gym.make("rlgrid/GamblersProblem-v0")
     _, info = env.reset(seed=0, options={"state": 3})
