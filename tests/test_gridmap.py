@@ -32,6 +32,7 @@ NAMES = (
     "frozen_lake_4x4",
     "frozen_lake_8x8",
     "russell_norvig_4x3",
+    "sutton_barto_4x4",
     "sutton_barto_5x5",
     "windy_gridworld",
     "windy_gridworld_kings",
