@@ -92,7 +92,7 @@ def _flag(name: str, value: Any) -> bool:
 def _pair(name: str, value: Any) -> tuple[float, float]:
     if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str) or len(value) != 2:
         raise ValueError(f"{name} must be two numbers, one a location, not {value!r}")
-    one, other = (_real(name, part, 0.0, 1000.0) for part in value)
+    one, other = (_real(name, part, 0.0, 100.0) for part in value)
     return one, other
 
 
@@ -196,12 +196,13 @@ def jacks_moves(model: MDP) -> NDArray[np.bool_]:
 def _day(most: int, asked: float, brought: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(float64 [n, m], the probability that a day that begins with n cars ends with m; [n], the expected rentals)."""
     ends, rented = np.zeros((most + 1, most + 1)), np.zeros(most + 1)
+    arrivals = [poisson_at_most(brought, room) for room in range(most + 1)]
     for n in range(most + 1):
         rentals = poisson_at_most(asked, n)
         rented[n] = rentals @ np.arange(n + 1)
         for k, p in enumerate(rentals):
             left = n - k
-            ends[n, left:] += p * poisson_at_most(brought, most - left)
+            ends[n, left:] += p * arrivals[most - left]
     return ends, rented
 
 
@@ -213,7 +214,7 @@ def gamblers_problem(goal: int = 100, p_heads: float = 0.4, gamma: float = 1.0) 
     episode, as does losing everything, which pays 0: V*(s) is the probability of reaching the goal. Episodes begin
     with any capital from 1 to goal - 1, each as likely.
     """
-    goal = _whole("goal", goal, 2, 10_000)
+    goal = _whole("goal", goal, 2, 1000)
     heads = _real("p_heads", p_heads, 0.0, 1.0)
 
     def outcomes(capital: int, action: int) -> list[Outcome]:

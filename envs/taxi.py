@@ -281,4 +281,4 @@ def _drawing(passenger: int | None, destination: int | None) -> GridModel:
     tiles = np.array([["|" in gap for gap in line[1:-1]] for line in _MAP[1:-1]]).astype(np.uint8)
     for stand, (row, column) in enumerate(STANDS):
         tiles[row, 2 * column] = 4 if stand == destination else 3 if stand == passenger else 2
-    return GridModel(tiles, _KINDS, gamma=1.0, start=2)
+    return GridModel(tiles, _KINDS, gamma=1.0, start=0)  # a stand, whose mark hides that of a start

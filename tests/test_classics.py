@@ -38,6 +38,16 @@ def optimum(model: Any, **settings: Any) -> float:
 # --- values -----------------------------------------------------------------------------------------------------------
 
 
+def test_the_4_by_4_of_the_book() -> None:
+    """Example 4.1 and figure 4.1: the values of the random policy, and 1 to 3 steps at best."""
+    model: Any = gym.make("rlgrid/SuttonBarto4x4-v0").unwrapped.model  # type: ignore[attr-defined]
+    values = rlgrid.policy_values(model, np.full((16, 4), 0.25))
+    expected = [[0, -14, -20, -22], [-14, -18, -20, -20], [-20, -20, -18, -14], [-22, -20, -14, 0]]
+    np.testing.assert_allclose(values.reshape(4, 4), expected, atol=1e-11)
+    best = [[0, -1, -2, -3], [-1, -2, -3, -2], [-2, -3, -2, -1], [-3, -2, -1, 0]]
+    assert rlgrid.solve(model).values.reshape(4, 4).tolist() == best
+
+
 def jacks_days(most: int) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
     """For each location P(cars at the end | cars at the beginning) and the expected rentals, request by request."""
     far = 60  # P(X > 60) < 1e-40 for a mean of 4
