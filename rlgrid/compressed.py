@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,10 @@ from rlgrid.parallel import in_pieces
 if TYPE_CHECKING:
     from rlgrid.kernels.compressed import CompressedArrays
     from rlgrid.kernels.model import ExplicitArrays
+
+
+PIECE = 1 << 17  # outcomes that are worth a thread
+BLOCK = 1 << 15  # outcomes that fit into the cache of a core, with all that is known of them
 
 
 def index_type(total: int) -> np.dtype[Any]:
@@ -27,30 +32,80 @@ def offsets_of(sizes: NDArray[Any]) -> NDArray[Any]:
     return offsets
 
 
-def compressed(model: ExplicitArrays) -> CompressedArrays:
+class Survey(NamedTuple):
+    """What one pass over the outcomes of an explicit model finds out."""
+
+    expected: NDArray[np.float64]  # [S * A], the expected reward of each pair; -inf where it has no outcomes
+    most: NDArray[np.int32]  # [S], the most outcomes of a pair
+    largest: NDArray[np.float64]  # [S], the largest |r|
+    goes_on: NDArray[np.bool_]  # [S], whether any outcome does not end the episode
+    sound: bool  # every run is a distribution, and no state is without
+    pairs: int  # pairs that have outcomes
+    ends: bool  # some outcome of p > 0 ends the episode
+    as_it_stands: bool  # the outcomes are the compressed form as they are
+
+
+def survey(
+    num_states: int,
+    num_actions: int,
+    outcomes: tuple[NDArray[Any], ...],
+    tolerance: float = np.inf,
+    before: Callable[[int, int], bool] | None = None,
+) -> Survey:
+    """One pass over the outcomes by all cores.
+
+    Args:
+        outcomes: offsets, next_state, probability, reward and terminated, all read-only.
+        tolerance: how far the sum of a run may be from 1 in a model that is `sound`.
+        before: called with each range of states before it is looked at; False ends the pass, which then finds the
+            model unsound.
+    """
+    from rlgrid.kernels import compressed as kernels
+
+    S, A = num_states, num_actions
+    look: Any = kernels.survey
+    arrays = np.empty(S * A), np.empty(S, np.int32), np.empty(S), np.empty(S, np.bool_)
+
+    def piece(first: int, last: int) -> tuple[bool, int, bool, bool]:
+        found = (True, 0, False, True)
+        for i in range(first, last, block):
+            begin, end = i, min(i + block, last)
+            if before is not None and not before(begin, end):
+                return False, 0, False, False
+            sound, pairs, ends, plain = look(S, A, *outcomes, tolerance, *arrays, begin, end)
+            found = found[0] and sound, found[1] + pairs, found[2] or ends, found[3] and plain
+        return found
+
+    total = max(1, outcomes[1].size)
+    block = max(1, min(S, BLOCK * S // total))
+    found = in_pieces(piece, S, max(1, PIECE * S // total))
+    for array in arrays:
+        array.setflags(write=False)
+    sound, pairs, ends, plain = zip(*found, strict=True)
+    return Survey(*arrays, all(sound), sum(pairs), any(ends), all(plain))
+
+
+def compressed(model: ExplicitArrays, known: Survey | None = None) -> CompressedArrays:
     """What sweeps need of an explicit model: expected rewards, and the outcomes that go on, weighed.
 
     Where all outcomes go on with probabilities that add up to 1, the model's own arrays are taken, not copied.
     """
-    from rlgrid.kernels.compressed import CompressedArrays, compress, measure
+    from rlgrid.kernels.compressed import CompressedArrays, compress, count_kept
 
+    known = known or survey(model.num_states, model.num_actions, model[2:7])
     pairs = model.num_states * model.num_actions
-    sizes = np.empty(pairs, np.int32)
-    mass, reward, moving = (np.empty(pairs) for _ in range(3))
-    given = model.offsets, model.next_state, model.probability, model.reward, model.terminated
-
-    def look(first: int, last: int) -> bool:
-        return bool(measure(model.num_actions, *given, sizes, mass, reward, moving, first, last))
-
     offsets, next_state, weight = model.offsets, model.next_state, model.probability
-    if not all(in_pieces(look, pairs)):
+    if not known.as_it_stands:
+        sizes = np.empty(pairs, np.int32)
+        given = model.offsets, model.probability, model.terminated
+        in_pieces(lambda first, last: count_kept(*given, sizes, first, last), pairs)
         offsets = offsets_of(sizes)
         next_state, weight = np.empty(offsets[-1], np.int32), np.empty(offsets[-1])
         old = model.offsets, model.next_state, model.probability, model.terminated
         new = offsets, next_state, weight
-        in_pieces(lambda first, last: compress(*old, mass, *new, first, last), pairs)
+        in_pieces(lambda first, last: compress(*old, *new, first, last), pairs)
     return _read_only(
-        CompressedArrays(model.num_states, model.num_actions, offsets, next_state, weight, reward, moving)
+        CompressedArrays(model.num_states, model.num_actions, offsets, next_state, weight, known.expected)
     )
 
 
@@ -59,34 +114,3 @@ def _read_only(form: CompressedArrays) -> CompressedArrays:
     for array in form[2:]:
         array.setflags(write=False)
     return form
-
-
-class Chains:
-    """The Markov chains of one policy after another, in the same room: each is good until the next is made."""
-
-    def __init__(self, model: CompressedArrays) -> None:
-        self.model = model
-        states = model.num_states
-        self._sizes = np.diff(model.offsets).reshape(states, model.num_actions)
-        room = int(self._sizes.max(axis=1).sum(dtype=np.int64))
-        self._offsets = np.zeros(states + 1, index_type(room))
-        self._next_state, self._weight = np.empty(room, np.int32), np.empty(room)
-        self._reward, self._moving = np.empty(states), np.empty(states)
-
-    def of(self, policy: NDArray[np.int64]) -> CompressedArrays:
-        """The form of one action that a policy [S] (0 <= action < A) leaves, to evaluate it by sweeps."""
-        from rlgrid.kernels.compressed import CompressedArrays, restrict
-
-        m = self.model
-        np.cumsum(self._sizes[np.arange(m.num_states), policy], out=self._offsets[1:])
-        total = int(self._offsets[-1])
-        old = m.num_actions, m.offsets, m.next_state, m.weight, m.reward, m.moving, policy
-        new = self._offsets, self._next_state, self._weight, self._reward, self._moving
-        in_pieces(lambda first, last: restrict(*old, *new, first, last), m.num_states)
-        parts = self._offsets, self._next_state[:total], self._weight[:total], self._reward, self._moving
-        return _read_only(CompressedArrays(m.num_states, 1, *(part.view() for part in parts)))
-
-
-def chain(model: CompressedArrays, policy: NDArray[np.int64]) -> CompressedArrays:
-    """The chain of one policy alone."""
-    return Chains(model).of(policy)

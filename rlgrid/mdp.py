@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rlgrid.compressed import index_type
-from rlgrid.parallel import in_pieces
+from rlgrid.compressed import Survey, index_type, survey
 
 if TYPE_CHECKING:
     from rlgrid.kernels.model import ExplicitArrays
 
 PROBABILITY_TOLERANCE = 1e-9
 LARGE = 1 << 16  # outcomes (or entries of P) from which on models are built and checked by compiled code
+FIELDS = "next_state", "probability", "reward", "terminated"
 
 Outcome = tuple[float, int, float, bool]
 
@@ -75,8 +75,8 @@ def check_cap(max_episode_steps: int | None) -> int | None:
     return int(max_episode_steps)
 
 
-def _own(name: str, given: ArrayLike, dtype: Any) -> NDArray[Any]:
-    """A copy of ``given``, read-only and the model's own: nobody outside can change what was checked."""
+def _accepted(name: str, given: ArrayLike, dtype: Any) -> NDArray[Any]:
+    """``given`` as an array whose entries this type can hold."""
     try:
         array = np.asarray(given)
         if array.size == 0:
@@ -87,19 +87,21 @@ def _own(name: str, given: ArrayLike, dtype: Any) -> NDArray[Any]:
     except (TypeError, ValueError):
         what = {"i": "integers", "f": "numbers", "b": "bools"}[np.dtype(dtype).kind]
         raise TypeError(f"{name} must be an array of {what}, not {given!r:.80}") from None
-    own = np.empty(array.shape, dtype)
-    if array.ndim == 1:
-        in_pieces(lambda first, last: np.copyto(own[first:last], array[first:last], "unsafe"), array.size, LARGE)
-    else:
-        np.copyto(own, array, "unsafe")
+    return array
+
+
+def _own(name: str, given: ArrayLike, dtype: Any) -> NDArray[Any]:
+    """A copy of ``given``, read-only and the model's own: nobody outside can change what was checked."""
+    own = _accepted(name, given, dtype).astype(dtype)
     own.setflags(write=False)
     return own
 
 
 def _own_offsets(given: ArrayLike) -> NDArray[Any]:
     """Offsets in 32 bits where they fit, which is what kernels are compiled for, else in 64."""
-    wide = _own("offsets", given, np.int64)
-    return _own("offsets", wide, index_type(int(wide.max(initial=0))))
+    accepted = _accepted("offsets", given, np.int64)
+    ends = int(accepted.min(initial=0)), int(accepted.max(initial=0))
+    return _own("offsets", accepted, index_type(max(-ends[0], ends[1])))
 
 
 def _integral(array: NDArray[Any]) -> bool:
@@ -150,20 +152,43 @@ class MDP:
             )
         self.num_states = int(num_states)
         self.num_actions = int(num_actions)
-        narrow = isinstance(next_state, np.ndarray) and next_state.dtype == np.int32
-        self._hold(
-            _own_offsets(offsets),
-            _own("next_state", next_state, np.int32 if narrow else np.int64),
-            _own("probability", probability, np.float64),
-            _own("reward", reward, np.float64),
-            _own("terminated", terminated, np.bool_),
-            gamma,
-            start,
-            states,
-            reward_form,
-            shape,
-            max_episode_steps,
-        )
+        own_offsets = _own_offsets(offsets)
+        own, known = self._take_over(own_offsets, next_state, probability, reward, terminated)
+        self._hold(own_offsets, *own, gamma, start, states, reward_form, shape, max_episode_steps, known)
+
+    def _take_over(
+        self, offsets: NDArray[Any], *given: ArrayLike
+    ) -> tuple[tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]], Survey | None]:
+        """Own copies of outcome arrays; and what is known of them, if they are many and there is nothing wrong."""
+        types = np.int32, np.float64, np.float64, np.bool_
+        pairs = list(zip(FIELDS, given, (np.int64, *types[1:]), strict=True))
+        arrays = [_accepted(*pair) for pair in pairs]
+        total = arrays[0].size
+        if total >= LARGE and self._are_offsets(offsets, total) and all(array.shape == (total,) for array in arrays):
+            own = [np.empty(total, dtype) for dtype in types]
+            views = [array.view() for array in own]
+            for view in views:
+                view.setflags(write=False)
+
+            def copy(first: int, last: int) -> bool:
+                """The outcomes of a range of states, to be checked while they are in the cache."""
+                here = slice(*offsets[[first * self.num_actions, last * self.num_actions]].tolist())
+                to = arrays[0][here]
+                if to.dtype != np.int32 and to.size and (to.min() < 0 or to.max() >= self.num_states):
+                    return False
+                for array, mine in zip(arrays, own, strict=True):
+                    np.copyto(mine[here], array[here], "unsafe")
+                return True
+
+            known = survey(self.num_states, self.num_actions, (offsets, *views), PROBABILITY_TOLERANCE, copy)
+            if known.sound:
+                return (own[0], own[1], own[2], own[3]), known
+        return (
+            arrays[0].astype(arrays[0].dtype if arrays[0].dtype.kind in "ui" else np.int64),
+            arrays[1].astype(np.float64),
+            arrays[2].astype(np.float64),
+            arrays[3].astype(np.bool_),
+        ), None
 
     def _hold(
         self,
@@ -178,8 +203,9 @@ class MDP:
         reward_form: str = "R(s, a, s')",
         shape: tuple[int, int] | None = None,
         max_episode_steps: int | None = None,
+        known: Survey | None = None,
     ) -> None:
-        """Check arrays that are the model's own and keep them."""
+        """Check arrays that are the model's own, unless something is known of them, and keep them."""
         for array in (offsets, next_state, probability, reward, terminated):
             array.setflags(write=False)
         self.gamma = check_gamma(gamma)
@@ -188,7 +214,10 @@ class MDP:
         self.reward_form = reward_form
         self.shape = shape
         self.max_episode_steps = check_cap(max_episode_steps)
-        self._check(next_state)
+        if known is not None:
+            self.__dict__["survey"] = known
+        else:
+            self._check(next_state)
         self.next_state: NDArray[np.int32] = next_state
         if next_state.dtype != np.int32:
             self.next_state = _own("next_state", next_state, np.int32)
@@ -202,13 +231,18 @@ class MDP:
         label = f" ({self.states[state]!r})" if self.states is not None else ""
         return f"state {state}{label}, action {action}"
 
+    def _are_offsets(self, offsets: NDArray[Any], total: int) -> bool:
+        """Whether they are those of so many outcomes."""
+        if offsets.shape != (self.num_states * self.num_actions + 1,) or offsets[0] != 0 or offsets[-1] != total:
+            return False
+        return not bool((offsets[1:] < offsets[:-1]).any())
+
     def _check(self, next_state: NDArray[Any]) -> None:
         pairs = self.num_states * self.num_actions
         if self.offsets.shape != (pairs + 1,):
             raise ValueError(f"offsets must have shape ({pairs + 1},), S * A + 1, not {self.offsets.shape}")
-        sizes = np.diff(self.offsets)
         total = int(self.offsets[-1])
-        if self.offsets[0] != 0 or (sizes < 0).any():
+        if not self._are_offsets(self.offsets, total):
             raise ValueError("offsets must start at 0 and never decrease")
         for name, array in (
             ("next_state", next_state),
@@ -238,6 +272,7 @@ class MDP:
         wrong = np.flatnonzero(~np.isfinite(self.reward))
         if wrong.size:
             raise ValueError(f"{pair_of(wrong[0])}: reward {self.reward[wrong[0]]} is not finite")
+        sizes = np.diff(self.offsets)
         used = np.flatnonzero(sizes)
         sums = np.add.reduceat(self.probability, self.offsets[used]) if used.size else np.zeros(0)
         wrong = np.flatnonzero(np.abs(sums - 1.0) > PROBABILITY_TOLERANCE)
@@ -252,20 +287,16 @@ class MDP:
 
     def _is_sound(self, next_state: NDArray[Any]) -> bool:
         """The rest of the checks at compiled speed; what is wrong is found out by those."""
-        from rlgrid.kernels.building import are_sound
-
         if next_state.dtype != np.int32:
             if next_state.min() < 0 or next_state.max() >= self.num_states:
                 return False
             next_state = next_state.astype(np.int32)
-        shape = self.num_states, self.num_actions
-        arrays = self.offsets, next_state, self.probability, self.reward
-        smallest = max(1, LARGE * self.num_states // self.probability.size)
-
-        def check(first: int, last: int) -> bool:
-            return bool(are_sound(*shape, *arrays, PROBABILITY_TOLERANCE, first, last))
-
-        return all(in_pieces(check, self.num_states, smallest))
+            next_state.setflags(write=False)
+        arrays = self.offsets, next_state, self.probability, self.reward, self.terminated
+        known = survey(self.num_states, self.num_actions, arrays, PROBABILITY_TOLERANCE)
+        if known.sound:
+            self.__dict__["survey"] = known
+        return known.sound
 
     # --- views ------------------------------------------------------------------------------------------------------
 
@@ -285,6 +316,11 @@ class MDP:
             self.start_states,
             self.start_probability,
         )
+
+    @cached_property
+    def survey(self) -> Survey:
+        """What one pass over the outcomes finds out; solvers begin with it."""
+        return survey(self.num_states, self.num_actions, self.arrays[2:7])
 
     @cached_property
     def available(self) -> NDArray[np.bool_] | None:

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.compressed import compressed
+from rlgrid.compressed import Survey, compressed, survey
 from rlgrid.parallel import SMALLEST_PIECE, in_pieces
 from rlgrid.undiscounted import Undiscounted
 
@@ -56,16 +56,18 @@ class Problem:
             if self.undiscounted.hopeless.any():
                 self.hopeless = self.undiscounted.hopeless
         else:
-            self.arrays = self.whole = model.to_mdp().arrays if _is_better_explicit(model) else model.arrays
+            mdp = model.to_mdp() if _is_better_explicit(model) else None
+            self.arrays = self.whole = model.arrays if mdp is None else mdp.arrays
         self.scratch = scratch_of(self.arrays)
         self.explicit = isinstance(self.arrays, ExplicitArrays)
         self.stencil: Stencil | None = None if self.explicit else _stencil_of(self.arrays)
-        pairs = np.count_nonzero(np.diff(self.arrays.offsets)) if self.explicit else self.num_states * self.num_actions
-        self.pairs = int(pairs)
         if self.explicit:
-            self._sizes = self._outcome_sizes()
-            self.largest_reward = float(self._sizes[1].max())
+            known = mdp.survey if gamma < 1.0 and mdp is not None else None
+            self.survey: Survey = known or survey(self.num_states, self.num_actions, self.arrays[2:7])
+            self.pairs = self.survey.pairs
+            self.largest_reward = float(self.survey.largest.max())
         else:
+            self.pairs = self.num_states * self.num_actions
             self.largest_reward = grid_rounding(self.arrays, 0.0)[0]
         self._compressed: list[CompressedArrays] = []  # one at most; copies at other gammas share it
 
@@ -97,7 +99,7 @@ class Problem:
     def compressed(self) -> CompressedArrays:
         """The compressed form of explicit `arrays` (at gamma = 1 of the kept pairs); built when first asked."""
         if not self._compressed:
-            self._compressed.append(compressed(self.arrays))
+            self._compressed.append(compressed(self.arrays, self.survey))
         return self._compressed[0]
 
     def start(self, values: Floats | None = None) -> Floats:
@@ -274,7 +276,7 @@ class Problem:
     def goes_on(self) -> NDArray[np.bool_]:
         """bool [S]: the states with an outcome that does not end the episode; of a grid all but walls and ends."""
         if self.explicit:
-            return self._sizes[2]
+            return self.survey.goes_on
         goes_on: NDArray[np.bool_] = ~(self.arrays.wall | self.arrays.terminal)[self.arrays.tiles]
         return goes_on
 
@@ -294,7 +296,7 @@ class Problem:
 
         if self.explicit:
             with np.errstate(over="ignore"):  # a bound that is no number of floats is infinite
-                bound: Floats = explicit_rounding(*self._sizes, scale)
+                bound: Floats = explicit_rounding(*self.survey[1:4], scale)
             return bound
         grid = self.arrays
         kinds: Floats = np.where(grid.wall | grid.terminal, 0.0, grid_rounding(grid, scale)[1])
@@ -306,14 +308,6 @@ class Problem:
         from rlgrid.kernels.rounding import grid_rounding
 
         return float(self.rounding(scale).max()) if self.explicit else grid_rounding(self.arrays, scale)[1]
-
-    def _outcome_sizes(self) -> tuple[NDArray[Any], Floats, NDArray[np.bool_]]:
-        from rlgrid.kernels.rounding import outcome_sizes
-
-        m, S = self.arrays, self.num_states
-        most, size, continues = np.empty(S, np.int64), np.empty(S), np.empty(S, np.bool_)
-        self._over_states(outcome_sizes, m.num_actions, m.offsets, m.reward, m.terminated, most, size, continues)
-        return most, size, continues
 
     def _over_states(self, kernel: Any, *given: Any) -> None:
         """kernel(*given, first, last) over the states of an explicit model, by all cores."""

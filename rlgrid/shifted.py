@@ -9,7 +9,8 @@ to ten others at random.
 
 After each sweep the greedy policy is swept alone, and shifted likewise, until its spread is 3 percent of what it was,
 at most as often as there are actions (modified policy iteration, Puterman & Shin 1978): so many cost as much as one
-sweep over all.
+sweep over all. A sweep over all passes by those pairs that cannot be the best yet, by how much worse they were and how
+far values have drifted apart since (action elimination, Hastings & van Nunen 1977).
 
 Where episodes end the shift is that of aggregation into a single group (Bertsekas & Castanon 1989), sum(d) / sum(1 -
 gamma k), where k(s) is the chance that the best action goes on. Where the spread of the changes has not fallen for some
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 
 from rlgrid.compressed import offsets_of
 from rlgrid.parallel import in_pieces
-from rlgrid.problem import Problem
+from rlgrid.problem import Problem, magnitude
 
 if TYPE_CHECKING:
     from rlgrid.kernels.compressed import CompressedArrays
@@ -40,6 +41,7 @@ Ints = NDArray[np.int64]
 PIECE = 1 << 17  # outcomes of a piece that is worth a thread
 TRIAL, RATE = 6, 0.8  # after so many sweeps the spread must have fallen by this factor a sweep on average
 PATIENCE = 20  # sweeps in which the spread must fall by a hundredth
+ROUNDING = 2.0**-46  # of the values: far above what rounding takes from a difference of two of them
 EVALUATED = 0.03  # the share of the spread to which a policy is evaluated
 
 _NO_POLICY = np.zeros(0, np.int64)
@@ -68,8 +70,7 @@ class ShiftedValueIteration:
         self._room = np.empty(problem.num_states)
         self._begun: Floats | None = None
         self._other: Method | None = None
-        sizes = np.diff(self.form.offsets).reshape(problem.num_states, -1).max(axis=1)
-        slots = offsets_of(sizes)
+        slots = offsets_of(problem.survey.most)
         room = int(slots[-1])
         self._kept = slots, np.empty(room, np.int32), np.empty(room), np.empty(problem.num_states)
         self._chain = tuple(part.view() for part in self._kept)
@@ -77,8 +78,12 @@ class ShiftedValueIteration:
             part.setflags(write=False)
         self.guesses = False  # passed on to the other method, for which it is meant
         self._policy = np.zeros(problem.num_states, np.int64)
-        self._ends = bool((problem.arrays.terminated & (problem.arrays.probability > 0.0)).any())
+        self._ends = problem.survey.ends
         self._goes_on = _continuing(self.form) if self._ends else _NO_VALUES
+        # As if there had been a sweep from values of 0, where q is the expected reward.
+        reward = self.form.reward.reshape(problem.num_states, -1)
+        self._until = (reward.max(axis=1, keepdims=True) - reward).ravel()
+        self._before, self._drift = np.zeros(problem.num_states), 0.0
         self._first = self._least = np.inf
         self._without = 0
         self._shifts = True
@@ -95,7 +100,6 @@ class ShiftedValueIteration:
             history[made] = spread
             made += 1
             self.sweeps += 1
-            self.backups += self.problem.pairs
             done = not spread > enough
             helps = self._helps(spread)
             on = self._goes_on[self._pair()] if self._ends else _NO_VALUES
@@ -121,15 +125,25 @@ class ShiftedValueIteration:
         """w = T v, and the chain of the greedy policy; the least and the greatest change."""
         from rlgrid.kernels.compressed import sweep_and_keep
 
-        _, a, offsets, next_state, weight, reward, _ = self.form
-        gamma, policy, kept = self.problem.gamma, self._policy, self._kept
+        _, a, offsets, next_state, weight, reward = self.form
+        gamma, policy, kept, until = self.problem.gamma, self._policy, self._kept, self._until
+        change = np.subtract(v, self._before, out=w)
+        low, high = float(change.min()), float(change.max())
+        if self._ends:
+            low, high = min(low, 0.0), max(high, 0.0)
+        self._drift += gamma * (high - low) + ROUNDING * magnitude(v)
+        np.copyto(self._before, v)
+        drift, backups = self._drift, []
 
         def piece(first: int, last: int) -> tuple[float, float]:
             given = a, offsets, next_state, weight, reward, gamma, v, w, policy
-            least, greatest = sweep_and_keep(*given, *kept, first, last)
+            least, greatest, pairs = sweep_and_keep(*given, *kept, until, drift, first, last)
+            backups.append(int(pairs))
             return float(least), float(greatest)
 
-        return self._extremes(piece, next_state.size)
+        extremes = self._extremes(piece, next_state.size)
+        self.backups += sum(backups)
+        return extremes
 
     def _sweep(self, v: Floats, w: Floats) -> tuple[float, float]:
         """w = T_pi v of that policy; the least and the greatest change."""

@@ -5,8 +5,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from rlgrid import MDP, policy_values, solve, verify
-from rlgrid.compressed import Chains, compressed
+from rlgrid import MDP, solve, verify
+from rlgrid.compressed import compressed, survey
 from rlgrid.kernels import compressed as kernels
 from rlgrid.methods import method_of
 from rlgrid.problem import Problem
@@ -14,8 +14,6 @@ from rlgrid.shifted import ShiftedValueIteration
 from tests.naive import exact_model
 
 NO_POLICY = np.zeros(0, np.int64)
-NO_ORDER = np.zeros(0, np.int32)
-NO_GROUPS = np.zeros(0, np.bool_)
 
 
 def random_table(seed, S=9, A=3, *, ends=0.15, sums_to_one=False):
@@ -77,11 +75,8 @@ def test_the_form_holds_what_it_says(seed):
             np.testing.assert_allclose(form.weight[mine], [float(p) for p, _ in kept], 1e-14)
             if not run:
                 assert form.reward[pair] == -np.inf
-                assert form.moving[pair] == 0.0
                 continue
             assert form.reward[pair] == pytest.approx(float(sum(p * r for p, _, r, _ in run)), rel=1e-13, abs=1e-14)
-            moving = sum((p for p, to, _, ends in run if ends or to != s), Fraction(0))
-            assert form.moving[pair] == pytest.approx(float(moving), rel=1e-14, abs=0.0)
 
 
 def test_a_model_in_the_form_already_is_not_copied():
@@ -130,92 +125,83 @@ def test_slack_keeps_the_first_action():
         assert policy[0] == action
 
 
-@pytest.mark.parametrize("width", ["int32", "int64"])
-@pytest.mark.parametrize("backwards", [False, True])
-@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize("ends", [0.0, 0.3])
 @pytest.mark.parametrize("seed", range(3))
-def test_sweep_in_place_solves_each_loop(seed, ordered, backwards, width):
-    model = model_of(seed)
+def test_a_survey_says_what_a_model_is(seed, ends):
+    table = random_table(seed, ends=ends)
+    model = MDP.from_gymnasium(table, 0.9, start=0)
+    found = survey(model.num_states, model.num_actions, model.arrays[2:7])
+    for s, row in table.items():
+        outcomes = [outcome for run in row.values() for outcome in run]
+        assert found.most[s] == max(map(len, row.values()))
+        assert found.largest[s] == max(abs(r) for _, _, r, _ in outcomes)
+        assert found.goes_on[s] == any(not over for *_, over in outcomes)
+    assert found.pairs == sum(map(len, table.values()))
+    assert found.sound
+    assert found.ends == any(over and p > 0 for row in table.values() for run in row.values() for p, _, _, over in run)
+    assert not found.as_it_stands
+    assert not survey(model.num_states, model.num_actions, model.arrays[2:7], 1e-14).sound
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("next_state", wrong) for wrong in (-1, 50_000, 2**32)],
+        *[("probability", wrong) for wrong in (-0.5, np.nan, np.inf, 0.7)],
+        *[("reward", wrong) for wrong in (np.nan, np.inf, -np.inf)],
+    ],
+)
+def test_a_large_model_with_one_wrong_number_is_refused_by_name(name, value):
+    S = 50_000
+    arrays = {
+        "next_state": np.arange(2 * S) // 2,
+        "probability": np.full(2 * S, 0.5),
+        "reward": np.zeros(2 * S),
+        "terminated": np.zeros(2 * S, np.bool_),
+    }
+    model = MDP(S, 1, np.arange(S + 1) * 2, **arrays, gamma=0.9)
+    np.testing.assert_array_equal(model.next_state, arrays["next_state"])
+    arrays["next_state"][:] = 0
+    assert model.next_state[-1] == S - 1
+    arrays[name][77_777] = value
+    with pytest.raises(ValueError, match="state 38888, action 0"):
+        MDP(S, 1, np.arange(S + 1) * 2, **arrays, gamma=0.9)
+
+
+@pytest.mark.parametrize("ends", [0.0, 0.15])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_sweep_without_pairs_that_cannot_win_is_the_same_and_keeps_the_chain_of_its_policy(seed, ends):
+    model = model_of(seed, ends=ends)
     S = model.num_states
     form = compressed(model.arrays)
-    form = wide(form) if width == "int64" else form
     rng = np.random.default_rng(seed)
-    start = rng.normal(0, 5, S)
-    order = rng.permutation(S).astype(np.int32) if ordered else NO_ORDER
-    v = start.copy()
-    low, high = kernels.sweep_in_place(*form, 0.875, v, order, backwards, NO_GROUPS, np.empty(0))
-    gamma = Fraction(0.875)
-    exact = [Fraction(float(x)) for x in start]
-    states = order.tolist() if ordered else list(range(S))
-    table = exact_model(model)
-    for s in reversed(states) if backwards else states:
-        options = []
-        for run in table[s]:
-            if run:
-                here = sum((p for p, to, _, ends in run if to == s and not ends), Fraction(0))
-                rest = sum((p * (r + (0 if ends or to == s else gamma * exact[to])) for p, to, r, ends in run), 0)
-                options.append(rest / (1 - gamma * here))
-        exact[s] = max(options)
-    np.testing.assert_allclose(v, [float(x) for x in exact], 1e-12, 1e-12)
-    assert low == (v - start).min()
-    assert high == (v - start).max()
-
-
-def test_sweep_in_place_leaves_groups_to_the_caller_and_knows_states_that_are_hard_to_leave():
-    stay = 1.0 - 2.0**-40
-    table = {0: {0: [(stay, 0, -1.0, False), (2.0**-40, 1, -1.0, False)]}, 1: {0: [(1.0, 1, 0.0, True)]}}
-    model = MDP.from_gymnasium(table, 1.0, start=0)
-    form = compressed(model.arrays)
-    v = np.zeros(2)
-    kernels.sweep_in_place(*form, 1.0, v, NO_ORDER, False, NO_GROUPS, np.empty(0))
-    assert v.tolist() == [-(2.0**40), 0.0]
-    v, w = np.zeros(2), np.zeros(2)
-    kernels.sweep_in_place(*form, 1.0, v, NO_ORDER, False, np.array([True, False]), w)
-    assert v.tolist() == [0.0, 0.0]
-    assert w[0] == -(2.0**40)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_the_chain_of_a_policy_is_worth_what_the_policy_is(seed):
-    model = model_of(seed)
-    policy = solve(model, 0.8).policy
-    chains = Chains(compressed(model.arrays))
-    chains.of(np.array([np.flatnonzero(row)[-1] for row in model.available]))  # another one in the same room
-    rows = chains.of(policy)
-    v, w = np.zeros(model.num_states), np.empty(model.num_states)
-    for _ in range(200):
-        kernels.sweep(*rows[1:6], 0.8, v, w, NO_POLICY, 0.0, 0, model.num_states)
-        v, w = w, v
-    expected = policy_values(model, policy, 0.8)
-    np.testing.assert_allclose(v, expected, 1e-12, 1e-12)
-    v = np.zeros(model.num_states)
-    for _ in range(200):
-        kernels.sweep_in_place(*rows, 0.8, v, NO_ORDER, False, NO_GROUPS, np.empty(0))
-    np.testing.assert_allclose(v, expected, 1e-12, 1e-12)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_the_chain_kept_by_a_sweep_is_that_of_its_policy(seed):
-    model = model_of(seed)
-    S = model.num_states
-    form = compressed(model.arrays)
-    v = np.random.default_rng(seed).normal(0, 5, S)
-    expected, policy = np.empty(S), np.zeros(S, np.int64)
-    kernels.sweep(*form[1:6], 0.9, v, expected, policy, 0.0, 0, S)
     slots = np.concatenate([[0], np.cumsum(np.diff(form.offsets).reshape(S, -1).max(axis=1))]).astype(np.int32)
     kept = np.full(slots[-1], -1, np.int32), np.full(slots[-1], np.nan), np.empty(S)
-    w, mine = np.empty(S), np.full(S, -1)
-    found = kernels.sweep_and_keep(*form[1:6], 0.9, v, w, mine, slots, *kept, 0, S)
-    np.testing.assert_array_equal(w, expected)
-    np.testing.assert_array_equal(mine, policy)
-    assert found == ((w - v).min(), (w - v).max())
-    again = np.empty(S)
-    kernels.sweep(1, slots, *kept, 0.9, v, again, NO_POLICY, 0.0, 0, S)
-    np.testing.assert_array_equal(again, w)
-    for s in range(S):
-        pair = s * model.num_actions + policy[s]
-        row = kept[1][slots[s] : slots[s + 1]]
-        assert row.sum() == pytest.approx(form.weight[form.offsets[pair] : form.offsets[pair + 1]].sum())
+    until, drift = np.zeros(S * model.num_actions), 0.0
+    v = rng.normal(0, 5, S)
+    looked_at = []
+    for n in range(8):
+        expected, policy = np.empty(S), np.zeros(S, np.int64)
+        kernels.sweep(*form[1:6], 0.9, v, expected, policy, 0.0, 0, S)
+        w, mine = np.empty(S), np.full(S, -1)
+        low, high, pairs = kernels.sweep_and_keep(*form[1:6], 0.9, v, w, mine, slots, *kept, until, drift, 0, S)
+        looked_at.append(pairs)
+        np.testing.assert_array_equal(w, expected)
+        np.testing.assert_array_equal(mine, policy)
+        assert (low, high) == ((w - v).min(), (w - v).max())
+        again = np.empty(S)
+        kernels.sweep(1, slots, *kept, 0.9, v, again, NO_POLICY, 0.0, 0, S)
+        np.testing.assert_array_equal(again, w)
+        for s in range(S):
+            pair = s * model.num_actions + policy[s]
+            row = kept[1][slots[s] : slots[s + 1]]
+            assert row.sum() == pytest.approx(form.weight[form.offsets[pair] : form.offsets[pair + 1]].sum())
+        change = rng.normal(0, 2.0**-n, S) + (3.0 if ends == 0.0 else 0.0)
+        v = v + change
+        bounds = (change.min(), change.max()) if ends == 0.0 else (min(change.min(), 0.0), max(change.max(), 0.0))
+        drift += 0.9 * (bounds[1] - bounds[0]) * (1.0 + 1e-9) + 1e-9
+    assert looked_at[0] == S * model.num_actions
+    assert looked_at[-1] < 0.7 * looked_at[0]
 
 
 def test_a_problem_holds_one_form_for_all_gammas_below_1_and_the_kept_pairs_at_1():

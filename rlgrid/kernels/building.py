@@ -1,42 +1,17 @@
-"""Outcome runs of explicit models out of transition matrices, and the check of what a model holds.
+"""Outcome runs of explicit models out of transition matrices.
 
     count_dense, fill_dense          from P [S, A, S]: outcomes by ascending next state, zeros left out
     count_sparse, fill_sparse        from the compressed rows of one action's matrix [S, S]: the same, duplicates added
     look_up_rewards                  rewards of one action from compressed rows
-    are_sound                        whether every run is a distribution over states with finite rewards
 
 All work on a range of states and write only there. A pair whose state is terminal has one outcome: it stays.
 """
-
-import math
 
 import numpy as np
 from numba import njit
 
 SHORT = 64  # entries of a row that is sorted here by insertion
 TOO_LONG = 1  # what `count_sparse` answers to a longer row that is not in ascending order
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def are_sound(num_states, num_actions, offsets, next_state, probability, reward, tolerance, first, last):
-    """Whether all is well in the states [first, last); a slower check says what is wrong."""
-    for s in range(first, last):
-        if offsets[s * num_actions] == offsets[(s + 1) * num_actions]:
-            return False
-        for pair in range(s * num_actions, (s + 1) * num_actions):
-            if offsets[pair] == offsets[pair + 1]:
-                continue
-            total = 0.0
-            good = True
-            for i in range(np.uint64(offsets[pair]), np.uint64(offsets[pair + 1])):
-                p = probability[i]
-                total += p
-                good &= (p >= 0.0) & (p <= 1.0 + tolerance)
-                good &= abs(reward[i]) < math.inf
-                good &= (next_state[i] >= 0) & (next_state[i] < num_states)
-            if not (good and abs(total - 1.0) <= tolerance):
-                return False
-    return True
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -6,14 +6,13 @@
 with a chance above 0 are kept, weight_k = p_k / sum(p): 12 bytes an outcome and about 20 a pair. Sums are rounded in
 another way than those of `rlgrid.kernels.sweeps`; a certificate is always made with the model's own arrays.
 
-    measure, compress             build the form (the second is not needed where the model is in it as it stands)
-    restrict                      the same form of a Markov chain: what is left under one policy, num_actions = 1
+    survey                        what is asked of a model before anything else, in one pass over its outcomes
+    count_kept, compress          build the form (not needed where the model is in it as it stands)
     sweep                         w = T v from old values (Jacobi), for a range of states; on request a greedy policy
-    sweep_and_keep                the same, and the chain of the greedy policy on the way
-    sweep_in_place                within v, each action's own loop solved for (Gauss-Seidel; Puterman 1994, 6.3.3)
+    sweep_and_keep                the same without pairs that cannot win, and the chain of the greedy policy on the way
 
-Policies are evaluated by the same two sweeps of their chain. Everything takes a range of states or pairs and writes
-only there, `sweep_in_place` excepted, so that ranges can be worked on side by side.
+Policies are evaluated by sweeps of their chain, num_actions = 1. Everything takes a range of states or pairs and writes
+only there, so that ranges can be worked on side by side.
 """
 
 import math
@@ -22,6 +21,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from rlgrid.kernels.stencil import LINE, _fetch
+
+AHEAD = 8  # states between what is worked on and what is fetched
 ONE = 2.0**-50  # a sum of probabilities so near to 1 is 1, rounded
 
 
@@ -34,92 +36,97 @@ class CompressedArrays(NamedTuple):
     next_state: Any  # int32 [N']
     weight: Any  # float64 [N']: p / sum(p) of the pair
     reward: Any  # float64 [S * A]: expected; -inf where the action is not available
-    moving: Any  # float64 [S * A]: the chance that the pair ends the episode or leaves the state
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def measure(
-    num_actions, offsets, next_state, probability, reward, terminated, sizes, mass, expected, moving, first, last
-):
-    """For the pairs [first, last): outcomes that go on (sizes), sum(p) (mass), `reward` and `moving` of the form.
-
-    Returns whether the outcomes are the compressed form as they stand: all go on, and every sum of p is 1 but for its
-    own rounding.
-    """
-    as_it_stands = True
-    s = first // num_actions
-    behind = (s + 1) * num_actions  # the first pair of the next state
-    for pair in range(first, last):
-        if pair == behind:
-            s += 1
-            behind += num_actions
-        size = 0
-        total = 0.0
-        here = 0.0
-        away = 0.0
-        begin = np.uint64(offsets[pair])
-        end = np.uint64(offsets[pair + 1])
-        for i in range(begin, end):
-            p = probability[i]
-            total += p * reward[i]
-            size += not terminated[i] and p > 0.0
-            # Both are added up: 1 - here would lose what little is left of a state that is hard to leave.
-            if next_state[i] == s and not terminated[i]:
-                here += p
-            else:
-                away += p
-        sizes[pair] = size
-        if begin == end:
-            mass[pair] = 1.0
-            expected[pair] = -math.inf
-            moving[pair] = 0.0
-            continue
-        mass[pair] = here + away
-        expected[pair] = total / mass[pair]
-        moving[pair] = away / mass[pair]
-        as_it_stands &= size == offsets[pair + 1] - offsets[pair] and abs(mass[pair] - 1.0) <= ONE
-    return as_it_stands
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def compress(offsets, next_state, probability, terminated, mass, to_offsets, to_next_state, weight, first, last):
-    """Fill next states and weights of the pairs [first, last); to_offsets and mass are known (`measure`)."""
-    for pair in range(first, last):
-        j = to_offsets[pair]
-        for i in range(offsets[pair], offsets[pair + 1]):
-            if not terminated[i] and probability[i] > 0.0:
-                to_next_state[j] = next_state[i]
-                weight[j] = probability[i] / mass[pair]
-                j += 1
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def restrict(
+def survey(
+    num_states,
     num_actions,
     offsets,
     next_state,
-    weight,
+    probability,
     reward,
-    moving,
-    policy,
-    to_offsets,
-    to_next_state,
-    to_weight,
-    to_reward,
-    to_moving,
+    terminated,
+    tolerance,
+    expected,
+    most,
+    largest,
+    goes_on,
     first,
     last,
 ):
-    """The pairs (s, policy(s)) of the states [first, last) alone; to_offsets [S + 1] is known."""
+    """One look at all that the states [first, last) have; the results are the fields of `rlgrid.compressed.Survey`.
+
+    Returns:
+        (whether every run is a distribution over states, within ``tolerance``, with finite rewards, and no state is
+        without; pairs that have outcomes; whether some outcome of p > 0 ends the episode; whether the outcomes are the
+        compressed form as they stand: all go on, and every sum of p is 1 but for its own rounding).
+    """
+    sound = True
+    pairs = 0
+    ends = False
+    as_it_stands = True
     for s in range(first, last):
-        pair = s * num_actions + policy[s]
-        j = to_offsets[s]
-        for i in range(offsets[pair], offsets[pair + 1]):
-            to_next_state[j] = next_state[i]
-            to_weight[j] = weight[i]
-            j += 1
-        to_reward[s] = reward[pair]
-        to_moving[s] = moving[pair]
+        n = 0
+        size = 0.0
+        on = False
+        for pair in range(s * num_actions, (s + 1) * num_actions):
+            begin = np.uint64(offsets[pair])
+            end = np.uint64(offsets[pair + 1])
+            if begin == end:
+                expected[pair] = -math.inf
+                continue
+            pairs += 1
+            n = max(n, np.int64(end - begin))
+            mass = 0.0
+            total = 0.0
+            good = True
+            plain = True
+            for i in range(begin, end):
+                p = probability[i]
+                r = reward[i]
+                mass += p
+                total += p * r
+                good &= (p >= 0.0) & (p <= 1.0 + tolerance)
+                good &= (next_state[i] >= 0) & (next_state[i] < num_states)
+                size = max(size, abs(r))
+                plain &= (not terminated[i]) & (p > 0.0)
+                on |= not terminated[i]
+                ends |= terminated[i] & (p > 0.0)
+            sound &= good & (abs(mass - 1.0) <= tolerance) & (abs(total) < math.inf)
+            expected[pair] = total / mass
+            as_it_stands &= plain & (abs(mass - 1.0) <= ONE)
+        sound &= n > 0
+        most[s] = n
+        largest[s] = size
+        goes_on[s] = on
+        sound &= size < math.inf
+    return sound, pairs, ends, as_it_stands
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def count_kept(offsets, probability, terminated, sizes, first, last):
+    """How many outcomes of the pairs [first, last) go on, into sizes."""
+    for pair in range(first, last):
+        size = 0
+        for i in range(np.uint64(offsets[pair]), np.uint64(offsets[pair + 1])):
+            size += not terminated[i] and probability[i] > 0.0
+        sizes[pair] = size
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def compress(offsets, next_state, probability, terminated, to_offsets, to_next_state, weight, first, last):
+    """Fill next states and weights of the pairs [first, last); to_offsets are known (`count_kept`)."""
+    for pair in range(first, last):
+        mass = 0.0
+        for i in range(np.uint64(offsets[pair]), np.uint64(offsets[pair + 1])):
+            mass += probability[i]
+        j = np.uint64(to_offsets[pair])
+        for i in range(np.uint64(offsets[pair]), np.uint64(offsets[pair + 1])):
+            if not terminated[i] and probability[i] > 0.0:
+                to_next_state[j] = next_state[i]
+                weight[j] = probability[i] / mass
+                j += np.uint64(1)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -181,20 +188,48 @@ def sweep_and_keep(
     kept_next_state,
     kept_weight,
     kept_reward,
+    until,
+    drift,
     first,
     last,
 ):
-    """`sweep`, and the chain of the greedy policy while its rows are in the cache.
+    """`sweep`, and the chain of the greedy policy while its rows are in the cache; pairs that cannot win are passed by.
 
-    slots [S + 1] are the offsets of the chain, with room for the longest row of each state; shorter rows are filled up
-    with steps of weight 0 to the state itself.
+    Let `drift` grow from sweep to sweep by at least gamma (max (v' - v) - min (v' - v)), v and v' what they start from.
+    A pair that was worth g less than the best when drift was d cannot be the best before it has reached d + g (Hastings
+    & van Nunen 1977; Puterman 1994, section 6.7): until then its outcomes are not read.
+
+    Args:
+        slots: [S + 1], the offsets of the chain, with room for the longest row of each state; shorter rows are filled
+            up with steps of weight 0 to the state itself.
+        until: float64 [S * A], d + g of each pair, or anything less.
+
+    Returns:
+        (least change, greatest change, pairs looked at).
     """
     low = math.inf
     high = -math.inf
+    looked_at = 0
+    values = np.empty(num_actions)
     for s in range(first, last):
+        # Rows that are read here and there come too late unless they are asked for ahead of time.
+        for pair in range((s + AHEAD) * num_actions, min(s + AHEAD + 1, last) * num_actions):
+            if not until[pair] > drift:
+                i = np.uint64(offsets[pair])
+                end = np.uint64(offsets[pair + 1])
+                _fetch(next_state, np.int64(i))
+                _fetch(next_state, np.int64(end))
+                while i < end + np.uint64(LINE):
+                    _fetch(weight, np.int64(i))
+                    i += np.uint64(LINE)
         best = -math.inf
         chosen = s * num_actions
-        for pair in range(s * num_actions, (s + 1) * num_actions):
+        for a in range(num_actions):
+            pair = s * num_actions + a
+            if until[pair] > drift:
+                values[a] = math.inf  # leaves `until` as it is
+                continue
+            looked_at += 1
             i = np.uint64(offsets[pair])  # unsigned: a signed index is compared with 0 at every outcome
             end = np.uint64(offsets[pair + 1])
             even = 0.0
@@ -206,9 +241,13 @@ def sweep_and_keep(
             if i < end:
                 even += weight[i] * v[np.uint32(next_state[i])]
             value = reward[pair] + gamma * (even + odd)
+            values[a] = value
             if value > best:
                 best = value
                 chosen = pair
+        for a in range(num_actions):
+            pair = s * num_actions + a
+            until[pair] = max(until[pair], drift + (best - values[a]))
         w[s] = best
         low = min(low, best - v[s])
         high = max(high, best - v[s])
@@ -227,49 +266,4 @@ def sweep_and_keep(
             kept_next_state[j] = s
             kept_weight[j] = 0.0
             j += np.uint64(1)
-    return low, high
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def sweep_in_place(
-    num_states, num_actions, offsets, next_state, weight, reward, moving, gamma, v, order, backwards, grouped, w
-):
-    """One sweep within v; (least, greatest) change.
-
-        v(s) <- max_a (reward + gamma sum_{k: s_k != s} weight_k v(s_k)) / (1 - gamma sum_{k: s_k = s} weight_k)
-
-    Args:
-        order: int32 [S], the states as they are taken, or [0] for 0, 1, 2 ...
-        backwards: whether from the last to the first.
-        grouped: bool [S], states whose new value goes into w [S] instead, to be tied by the caller; [0] is none.
-    """
-    low = math.inf
-    high = -math.inf
-    for n in range(num_states):
-        m = num_states - 1 - n if backwards else n
-        s = np.int64(order[m]) if order.size > 0 else m
-        best = -math.inf
-        for a in range(num_actions):
-            pair = s * num_actions + a
-            i = np.uint64(offsets[pair])
-            end = np.uint64(offsets[pair + 1])
-            total = 0.0
-            here = 0.0
-            while i < end:
-                if next_state[i] == s:
-                    here += weight[i]
-                else:
-                    total += weight[i] * v[np.uint32(next_state[i])]
-                i += np.uint64(1)
-            value = reward[pair] + gamma * total
-            if here > 0.0:
-                share = moving[pair] + (1.0 - gamma) * here
-                value = value / share if share > 0.0 else -math.inf
-            best = max(best, value)
-        if grouped.size > 0 and grouped[s]:
-            w[s] = best
-        elif best != v[s]:
-            low = min(low, best - v[s])
-            high = max(high, best - v[s])
-            v[s] = best
-    return min(low, 0.0) if low == math.inf else low, max(high, 0.0) if high == -math.inf else high
+    return low, high, looked_at

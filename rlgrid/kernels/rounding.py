@@ -19,25 +19,11 @@ UNIT_ROUNDOFF = 2.0**-53
 UNDERFLOW = 1e-300  # far above what all products of one backup can lose by underflow together
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def outcome_sizes(num_actions, offsets, reward, terminated, most, size, continues, first, last):
-    """For the states [first, last): the most outcomes of a pair, the largest |r|, and whether any outcome goes on."""
-    for s in range(first, last):
-        n = 0
-        largest = 0.0
-        goes_on = False
-        for pair in range(s * num_actions, (s + 1) * num_actions):
-            n = max(n, offsets[pair + 1] - offsets[pair])
-        for i in range(offsets[s * num_actions], offsets[(s + 1) * num_actions]):
-            largest = max(largest, abs(reward[i]))
-            goes_on |= not terminated[i]
-        most[s] = n
-        size[s] = largest
-        continues[s] = goes_on
-
-
 def explicit_rounding(most, size, continues, scale):
-    """For each state a bound on |computed - exact| of any of its backups, where |v| <= scale; see `outcome_sizes`.
+    """For each state a bound on |computed - exact| of any of its backups, where |v| <= scale.
+
+    ``most`` outcomes of a pair, the largest |r| (``size``) and whether any outcome ``continues`` are those of the state
+    (`rlgrid.compressed.survey`).
 
     With n outcomes, u = 2^-53 and the standard model fl(x op y) = (x op y)(1 + d), |d| <= u, each term p (r + gamma v)
     of the sum passes at most n + 2 roundings, the sum of the p at most n - 1, the quotient one more: the computed
