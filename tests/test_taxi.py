@@ -75,6 +75,23 @@ def test_it_is_gymnasiums_step_by_step(settings: dict[str, Any]) -> None:
     assert (totals[2] > 20) == changing
 
 
+@pytest.mark.parametrize("settings", SETTINGS[:4])
+def test_an_episode_that_has_ended_goes_on_as_gymnasiums_does(settings: dict[str, Any]) -> None:
+    """From wherever it stands: through states that no episode reaches."""
+    ours, theirs = (env.unwrapped for env in make(settings))
+    assert ours.reset(seed=8)[0] == theirs.reset(seed=8)[0]
+    choices, plan = np.random.default_rng(8), rlgrid.solve(taxi.taxi()).policy
+    ends = 0
+    for _ in range(5000):
+        masked = np.flatnonzero(theirs.action_mask(theirs.s))
+        action = int(plan[theirs.s] if choices.random() < 0.8 else choices.choice(masked))
+        one, other = ours.step(action), theirs.step(action)
+        assert one[:4] == other[:4]
+        ends += one[2]
+    assert ends > 20
+    assert generator(ours) == generator(theirs)
+
+
 def test_the_step_cap_truncates_as_gymnasiums_does() -> None:
     for settings in SETTINGS[:4]:
         ours, theirs = make(settings)
