@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rlgrid.layout import cell_of
 from rlgrid.window.engine import WALK
 from rlgrid.window.state import Snapshot, State
 
@@ -29,7 +30,7 @@ class Motion:
             return
         new = appended(old.trail, shot.trail)
         few = new is not None and 0 < len(new) <= 3
-        cells = [state.model.cell_of(s) for s in new or ()] if few and _pace(state, shot) <= 2 * WALK else []
+        cells = [cell_of(state.model, s) for s in new or ()] if few and _pace(state, shot) <= 2 * WALK else []
         path = [*self._way, *((float(row), float(column)) for row, column in cells)] if cells else []
         before = state.walker_at
         for spot in path:
@@ -38,7 +39,7 @@ class Motion:
                 break
             before = spot
         if not path or len(path) > 4:
-            row, column = state.model.cell_of(shot.walker)
+            row, column = cell_of(state.model, shot.walker)
             state.walker_at, self._way = (float(row), float(column)), []
         else:
             if not self._way:
