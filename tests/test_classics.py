@@ -656,6 +656,14 @@ def test_a_compiled_run_in_a_classic_is_the_python_loop() -> None:
     assert runs[0].env.unwrapped.state == runs[1].env.unwrapped.state  # type: ignore[attr-defined]
 
 
+def test_an_agent_is_watched_where_states_have_no_cells(tmp_path: Path) -> None:
+    from rlgrid.agents import QLearning
+
+    env, picture = gym.make("rlgrid/Taxi-v4"), tmp_path / "taxi.png"
+    rlgrid.watch(env, QLearning(env, seed=0), record=picture, seconds=0.5)
+    assert picture.stat().st_size > 10_000
+
+
 def test_the_table_leads_back_to_the_model() -> None:
     env = gym.make("rlgrid/Chain-v0")
     mdp = MDP.from_gymnasium(env, gamma=0.99)
