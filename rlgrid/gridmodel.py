@@ -361,12 +361,28 @@ class GridModel:
             start_probability=self.start_probability,
         )
 
-    def to_mdp(self) -> MDP:
-        """The explicit form: the same outcomes in the same order, from the same compiled functions."""
-        return self._mdp
+    def to_mdp(self, thin_walls: NDArray[np.uint8] | None = None) -> MDP:
+        """The explicit form: the same outcomes in the same order, from the same compiled functions.
+
+        Args:
+            thin_walls: uint8 [S], walls between cells that the explicit form has besides: 1 for one at the right side
+                of the cell, 2 for one below it, 3 for both. They stop straight steps, those of the wind too, and a
+                diagonal one where both ways around the corner cross one.
+
+        Raises:
+            ValueError: if they are not uint8 [S].
+        """
+        if thin_walls is None:
+            return self._mdp
+        if thin_walls.shape != (self.num_states,) or thin_walls.dtype != np.uint8:
+            raise ValueError(f"thin_walls must be uint8 [{self.num_states}], not {thin_walls.dtype} {thin_walls.shape}")
+        return self._explicit(np.ascontiguousarray(thin_walls))
 
     @cached_property
     def _mdp(self) -> MDP:
+        return self._explicit(None)
+
+    def _explicit(self, thin: NDArray[np.uint8] | None) -> MDP:
         from rlgrid.kernels.model import ABSENT, fill_grid_outcomes
 
         grid = self.arrays
@@ -397,6 +413,7 @@ class GridModel:
             grid.leave_reward,
             grid.enter_to,
             grid.leave_to,
+            thin,
             probability,
             next_state,
             reward,

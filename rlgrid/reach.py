@@ -18,8 +18,11 @@ Cells = NDArray[np.signedinteger[Any]]
 _SMALL = 4096  # up to so many cells a loop is over before SciPy is imported
 
 
-def steps(model: GridModel) -> tuple[Cells, Cells]:
-    """(from, to), integers [E] each: the steps that lead from a cell to another; a step may be listed twice."""
+def steps(model: GridModel, thin_walls: NDArray[np.uint8] | None = None) -> tuple[Cells, Cells]:
+    """(from, to), integers [E] each: the steps that lead from a cell to another; a step may be listed twice.
+
+    ``thin_walls`` are those of `GridModel.to_mdp`.
+    """
     height, width = model.shape
     kinds = model.tiles.ravel()
     states = np.arange(model.num_states, dtype=np.int32 if model.num_states < 2**30 else np.int64)
@@ -45,7 +48,7 @@ def steps(model: GridModel) -> tuple[Cells, Cells]:
                 continue
             up, right = model.column_wind[column[here]], model.row_wind[row[here]]
             up, right = up + gust * (up != 0), right + gust * (right != 0)
-            to = _arrive(walls, row[here], column[here], MOVES[names[direction]], up, right)
+            to = _arrive(walls, thin_walls, row[here], column[here], MOVES[names[direction]], up, right)
             moved = to != here
             from_here, to = here[moved], to[moved]
             on = enter_to[kinds[to]]
@@ -57,11 +60,13 @@ def steps(model: GridModel) -> tuple[Cells, Cells]:
     return np.concatenate(origins), np.concatenate(ends)
 
 
-def _arrive(walls: Any, row: Cells, column: Cells, move: tuple[int, int], up: Cells, right: Cells) -> Cells:
+def _arrive(walls: Any, thin: Any, row: Cells, column: Cells, move: tuple[int, int], up: Cells, right: Cells) -> Cells:
     """Where a move and the wind leave the agents that stand at (row, column)."""
     height, width = walls.shape[0] - 2, walls.shape[1] - 2
     r, c = row + move[0], column + move[1]
     blocked = walls[r + 1, c + 1]
+    if thin is not None:
+        blocked = blocked | _cut(thin, (height, width), row, column, r, c)
     r, c = np.where(blocked, row, r), np.where(blocked, column, c)
     for strength, (d_row, d_column) in ((up, (-1, 0)), (right, (0, 1))):
         carried = np.flatnonzero(strength)
@@ -72,12 +77,27 @@ def _arrive(walls: Any, row: Cells, column: Cells, move: tuple[int, int], up: Ce
             next_r = np.clip(r[carried] + sign * d_row, -1, height)
             next_c = np.clip(c[carried] + sign * d_column, -1, width)
             free = ~walls[next_r + 1, next_c + 1] & ((next_r != r[carried]) | (next_c != c[carried]))
+            if thin is not None:
+                free &= ~_cut(thin, (height, width), r[carried], c[carried], next_r, next_c)
             carried = carried[free]
             r[carried], c[carried] = next_r[free], next_c[free]
     r, c = np.clip(r, 0, height - 1), np.clip(c, 0, width - 1)
     inside_wall = walls[r + 1, c + 1]
     result: Cells = np.where(inside_wall, row, r) * width + np.where(inside_wall, column, c)
     return result
+
+
+def _cut(thin: Any, shape: tuple[int, int], row: Cells, column: Cells, to_row: Cells, to_column: Cells) -> Any:
+    """bool [n]: which steps between neighbours thin walls stop, as `rlgrid.kernels.model` has it."""
+    padded = np.zeros((shape[0] + 2, shape[1] + 2), np.uint8)  # nothing is in the way outside
+    padded[1:-1, 1:-1] = thin.reshape(shape)
+    upper, left = np.minimum(row, to_row) + 1, np.minimum(column, to_column) + 1
+    inside = (np.minimum(row, to_row) >= 0) & (np.maximum(row, to_row) < shape[0])
+    inside &= (np.minimum(column, to_column) >= 0) & (np.maximum(column, to_column) < shape[1])
+    sideways, upright = row == to_row, column == to_column
+    first = (~upright & (padded[to_row + 1, left] & 1 != 0)) | (~sideways & (padded[upper, column + 1] & 2 != 0))
+    second = (~upright & (padded[row + 1, left] & 1 != 0)) | (~sideways & (padded[upper, to_column + 1] & 2 != 0))
+    return inside & first & second
 
 
 def reached(origin: Cells, to: Cells, sources: Cells, num_states: int) -> NDArray[np.bool_]:

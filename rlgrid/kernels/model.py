@@ -124,6 +124,24 @@ def _grid_count(model, s, a):
 # takes numba seconds to compile and the machine most of the time of a short loop.
 
 
+@njit(cache=True, nogil=True)
+def _is_cut(height, width, thin, row, column, to_row, to_column):
+    """True where thin walls stop a step between neighbours: a diagonal one if both ways around the corner are cut."""
+    if min(row, to_row) < 0 or max(row, to_row) >= height or min(column, to_column) < 0:
+        return False
+    if max(column, to_column) >= width or (row == to_row and column == to_column):
+        return False
+    upper = min(row, to_row) * width
+    left = min(column, to_column)
+    if row == to_row:
+        return thin[upper + left] & 1 != 0
+    if column == to_column:
+        return thin[upper + left] & 2 != 0
+    first = thin[upper + column] & 2 != 0 or thin[to_row * width + left] & 1 != 0
+    second = thin[row * width + left] & 1 != 0 or thin[upper + to_column] & 2 != 0
+    return first and second
+
+
 @njit(cache=True, nogil=True, forceinline=True)
 def _arrive(
     height,
@@ -142,8 +160,12 @@ def _arrive(
     s,
     direction,
     gust,
+    thin,
 ):
-    """Where a step from s in a direction under a gust ends: (next state, reward, terminated)."""
+    """Where a step from s in a direction under a gust ends: (next state, reward, terminated).
+
+    ``thin`` is None (and then costs nothing) or the thin walls as uint8 [S]: 1 at the right side of the cell, 2 below.
+    """
     row = s // width
     column = s % width
     kind = tiles[s]
@@ -157,6 +179,11 @@ def _arrive(
         to_row = row
         to_column = column
         bumped = True
+    if thin is not None:  # noqa: SIM102 - numba leaves a branch out by this condition alone
+        if _is_cut(height, width, thin, row, column, to_row, to_column):
+            to_row = row
+            to_column = column
+            bumped = True
     up = column_wind[column]
     right = row_wind[row]
     if up != 0:
@@ -167,11 +194,17 @@ def _arrive(
         blown = to_row - (1 if up > 0 else -1)
         if 0 <= blown < height and 0 <= to_column < width and wall[tiles[blown * width + to_column]]:
             break
+        if thin is not None:  # noqa: SIM102
+            if _is_cut(height, width, thin, to_row, to_column, blown, to_column):
+                break
         to_row = blown
     for _ in range(abs(right)):
         blown = to_column + (1 if right > 0 else -1)
         if 0 <= to_row < height and 0 <= blown < width and wall[tiles[to_row * width + blown]]:
             break
+        if thin is not None:  # noqa: SIM102
+            if _is_cut(height, width, thin, to_row, to_column, to_row, blown):
+                break
         to_column = blown
     if (d_row != 0 and not 0 <= to_row < height) or (d_column != 0 and not 0 <= to_column < width):
         bumped = True
@@ -227,6 +260,7 @@ def _grid_arrive(model, s, direction, gust):
         s,
         direction,
         gust,
+        None,
     )
 
 
@@ -360,6 +394,7 @@ def fill_grid_outcomes(
     leave_reward,
     enter_to,
     leave_to,
+    thin,
     probability,
     next_state,
     reward,
@@ -404,6 +439,7 @@ def fill_grid_outcomes(
                         s,
                         direction[a, n],
                         gust[g] if windy else 0,
+                        thin,
                     )
                     probability[i] = p * gust_probability[g] if windy else p
                     next_state[i] = to

@@ -162,6 +162,7 @@ def fill_odd(
                         s,
                         direction[a, n],
                         0,
+                        None,
                     )
                 if p > 0.0:
                     probability[i, a, n] = p
