@@ -196,7 +196,8 @@ class GridWorld(gym.Env[int, int]):
         self.render_mode = render_mode
         self.theme = theme
         self.cell_size = cell_size
-        self.scene = scene
+        # A map with more than a plain grid gives a model that knows how its states are shown.
+        self.scene: Any = self.model if scene is None and hasattr(self.model, "picture") else scene
         self.observation_of = checked_observations(self.model, observation_of)
         self.action_masks = checked_masks(self.model, action_masks)
         # Gymnasium's annotation says int, but a Discrete space is one of NumPy's integers.
@@ -468,7 +469,7 @@ def checked_masks(model: GridModel | MDP, given: ArrayLike | None) -> NDArray[np
     return masks
 
 
-def load_map(map: str | os.PathLike[str] | GridSpec, changes: Mapping[str, Any] | None = None) -> GridModel:
+def load_map(map: str | os.PathLike[str] | GridSpec, changes: Mapping[str, Any] | None = None) -> GridModel | MDP:
     """The model of a map file, of a built-in map by its name, or of a GridSpec, with ``changes`` (`change_model`).
 
     Models do not change, so environments of equal maps with equal changes share one.
@@ -482,11 +483,12 @@ def load_map(map: str | os.PathLike[str] | GridSpec, changes: Mapping[str, Any] 
     try:
         return _compiled(spec, tuple((changes or {}).items()))
     except TypeError:  # a change that has no hash, such as a list of winds (or one that is wrong, which says so again)
-        return change_model(spec.compile(), changes or {})
+        model = spec.compile()
+        return change_model(model, changes) if changes else model
 
 
 @lru_cache(maxsize=16)
-def _compiled(spec: GridSpec, changes: tuple[tuple[str, Any], ...]) -> GridModel:
+def _compiled(spec: GridSpec, changes: tuple[tuple[str, Any], ...]) -> GridModel | MDP:
     model = spec.compile()
     return change_model(model, dict(changes)) if changes else model
 

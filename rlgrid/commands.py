@@ -109,7 +109,7 @@ def envs(options: argparse.Namespace) -> int:
                 "id": world,
                 "map": map_name,
                 "title": title,
-                "shape": list(model.shape),
+                "shape": list(model.shape or ()),
                 "num_states": model.num_states,
                 "num_actions": model.num_actions,
                 "gamma": model.gamma,

@@ -145,7 +145,9 @@ def generate_model(
     # A spec of a row with every kind of tile knows what each is. It is solvable, start beside goal.
     characters = _characters(name)
     sample = _spec(name, ["SG" + characters[:START]], height, width, seed)
-    kinds = {kind.character: kind for kind in sample.compile().kinds}
+    grid = sample.compile()
+    assert isinstance(grid, GridModel)
+    kinds = {kind.character: kind for kind in grid.kinds}
     wanted = [kinds[characters[code]] for code in used]
     number = np.zeros(GOAL + 1, np.uint8)
     number[used] = np.arange(used.size)

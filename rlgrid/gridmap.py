@@ -10,14 +10,12 @@
     G = { terminal = true, enter_reward = 1.0 }
 
 `GridSpec.parse` reads a text, `compile` gives the `GridModel` (whose module says what a step does), `dump` the text
-again. Everything is checked when a spec is made, whether from a text or in Python: types, ranges, probabilities,
-unknown keys, the shape of the map, that the episode can start, and that its goals can be reached. What is wrong is a
-`MapError` with line and column in the file and what to write instead. docs/maps.md teaches the language.
+again. Maps with walls between cells, or with keys, doors, switches and pickups, give explicit models
+(`rlgrid.itemworld`); a map that changes at certain steps gives one for each stretch of time (`compile(at=step)`).
 
-Reachability is that of the model's dynamics (slip, wind and teleports included), with every outcome of positive
-probability counted. A world without terminal cells is legal. Where there are some, each that pays a positive entry
-reward must be reachable from some start, and from each start some terminal must be reachable. Floor that is walled in
-is legal.
+Everything is checked when a spec is made, whether from a text or in Python: types, ranges, probabilities, unknown keys,
+the shape of the map, that the episode can start, and that its goals can be reached (`rlgrid.mapchecks`). What is wrong
+is a `MapError` with line and column in the file and what to write instead. docs/maps.md teaches the language.
 """
 
 from __future__ import annotations
@@ -25,10 +23,7 @@ from __future__ import annotations
 import difflib
 import importlib.resources
 import os
-import re
 import tempfile
-import tomllib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -38,19 +33,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rlgrid import maptext, mapvalues
+from rlgrid import mapchecks, maptext, mapvalues, thinwalls
 from rlgrid.gridmodel import GridModel, Slip, TileKind
-from rlgrid.maperrors import MapError, Wrong, line_and_column, placed, syntax_error
+from rlgrid.items import Explored, Items, explore
+from rlgrid.maperrors import MapError, Wrong, placed
+from rlgrid.mapfiles import MAX_TEXT, Layer, decoded, layers_of, merged, placed_in
 from rlgrid.mapvalues import DEFAULT_LEGEND, MAX_CELLS, Tile, kind_of
-from rlgrid.reach import reached, steps
-from rlgrid.tomltext import dotted
+from rlgrid.mdp import MDP
+from rlgrid.reach import steps
+from rlgrid.tomltext import Where, dotted
 
-__all__ = ["DEFAULT_LEGEND", "MAX_CELLS", "MAX_TEXT", "GridSpec", "MapError", "Tile"]
+__all__ = ["DEFAULT_LEGEND", "MAX_CELLS", "MAX_TEXT", "Change", "GridSpec", "MapError", "Tile"]
 
-MAX_TEXT = 4_000_000
-"""The most characters that the text of a map may have."""
+MAX_CHANGES = 1000
+"""The most changes of a map."""
 
 _MAX_STEPS = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Change:
+    """The map from a step on.
+
+    Attributes:
+        at: the first step, counted from 0 over all episodes, that is made in it.
+        rows: the map. walls: between its cells; as before where None.
+    """
+
+    at: int
+    rows: tuple[str, ...]
+    walls: thinwalls.Edges | None = None
 
 
 @dataclass(frozen=True, init=False)
@@ -66,8 +78,11 @@ class GridSpec:
         gust: {offset: probability}, added to the strength of a wind that blows; kept, and drawn, in ascending order.
         step_reward: of each step. bump_reward: of one that a wall or the edge stops (None: the step reward).
         gamma: the discount factor. max_episode_steps: the step cap, or None.
+        walls: between cells, drawn as text or as pairs of neighbouring cells (`rlgrid.thinwalls`); kept as pairs.
+        ends_when_collected: the episode ends when the last pickup has been taken.
+        changes: `Change`s or dicts {"at": step, "map": rows}, in the order of their steps.
         name, title, citation: for people.
-        source: what messages call the text.
+        source: what messages call the text; the path of its file, to which its base is relative.
 
     Raises:
         MapError: on anything wrong.
@@ -84,12 +99,16 @@ class GridSpec:
     bump_reward: float | None
     gamma: float
     max_episode_steps: int | None
+    walls: thinwalls.Edges
+    ends_when_collected: bool
+    changes: tuple[Change, ...]
     name: str
     title: str
     citation: str
     source: str = field(compare=False)
     _text: str | None = field(init=False, compare=False, repr=False)
     _base: GridSpec | None = field(init=False, compare=False, repr=False)
+    _inherits: bool = field(init=False, compare=False, repr=False)
 
     def __init__(
         self,
@@ -105,6 +124,9 @@ class GridSpec:
         bump_reward: float | None = None,
         gamma: float = 0.99,
         max_episode_steps: int | None = None,
+        walls: str | Sequence[Any] | None = None,
+        ends_when_collected: bool = False,
+        changes: Sequence[Change | Mapping[str, Any]] = (),
         name: str = "",
         title: str = "",
         citation: str = "",
@@ -112,19 +134,28 @@ class GridSpec:
     ) -> None:
         given = dict(locals())
         del given["self"], given["source"]
-        self._build(given, source, None)
+        self._build(given, source, [])
 
-    def _build(self, given: Mapping[str, Any], source: str, text: str | None) -> None:
-        """Check everything and keep it; ``text`` is where it came from."""
+    def _build(self, given: Mapping[str, Any], source: str, layers: list[Layer]) -> None:
+        """Check everything and keep it; ``layers`` are the files where it came from."""
         # The text that `dump` gives back; and the spec whose text it edits, where changes were made since.
-        self.__dict__.update(source=source, _text=text, _base=None)
+        text = layers[0].text if layers else None
+        self.__dict__.update(source=source, _text=text, _base=None, _inherits=len(layers) > 1)
         try:
             self.__dict__.update(_checked(given))
-            _check_map(self)
-            _check_tiles(self)
-            _check_goals(self)
+            self._check()
+            self.__dict__["changes"] = tuple(self._phase(i, change)[1] for i, change in enumerate(self.changes))
         except Wrong as wrong:
-            raise placed(wrong, text, source) from None
+            raise placed_in(wrong, layers) if layers else placed(wrong, None, source) from None
+
+    def _check(self) -> None:
+        mapchecks.check_map(self)
+        mapchecks.check_tiles(self)
+        mapchecks.check_items(self)
+        if self._items is None:
+            mapchecks.check_goals(self)
+        else:
+            mapchecks.check_item_goals(self)
 
     def __hash__(self) -> int:
         return hash((self.rows, self.moves, self.gamma, self.name))
@@ -140,27 +171,13 @@ class GridSpec:
         """
         if not isinstance(text, str):
             raise TypeError(f"a map is parsed from a text, not from {type(text).__name__}; GridSpec.load reads a file")
-        if len(text) > MAX_TEXT:
-            raise MapError(
-                f"the text has {len(text)} characters, more than {MAX_TEXT}: make a world of this size from arrays, "
-                "with rlgrid.GridModel",
-                source,
-                *line_and_column(text, MAX_TEXT),
-            )
+        layers = layers_of(text, source)
         try:
-            data = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise syntax_error(text, error, source) from None
-        except RecursionError:
-            raise MapError("brackets are nested too deeply: no key of a map needs that", source, 1, 1) from None
-        except ValueError as error:  # an integer of thousands of digits
-            raise MapError(f"not a number that a map can use: {error}", source, 1, 1) from None
-        try:
-            settings = mapvalues.settings_of(data)
+            settings = mapvalues.settings_of(merged(layers))
         except Wrong as wrong:
-            raise placed(wrong, text, source) from None
+            raise placed_in(wrong, layers) from None
         spec = cls.__new__(cls)
-        spec._build(settings, source, text)
+        spec._build(settings, source, layers)
         return spec
 
     @classmethod
@@ -170,7 +187,7 @@ class GridSpec:
         Raises:
             MapError: with line and column, on anything wrong. OSError: if the file can't be read.
         """
-        return cls._decode(Path(path).read_bytes(), str(path))
+        return cls.parse(decoded(Path(path).read_bytes(), str(path)), str(path))
 
     @classmethod
     def builtin(cls, name: str) -> GridSpec:
@@ -181,23 +198,14 @@ class GridSpec:
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
             raise ValueError(f"no world named {name!r} comes with the package: {hint}")
         file = importlib.resources.files("rlgrid.envs.maps") / f"{name}.toml"
-        return cls._decode(file.read_bytes(), f"{name}.toml")
+        source = f"{name}.toml"
+        return cls.parse(decoded(file.read_bytes(), source), source)
 
     @staticmethod
     def builtin_names() -> tuple[str, ...]:
         """The names of the worlds that come with the package."""
         files = importlib.resources.files("rlgrid.envs.maps").iterdir()
         return tuple(sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")))
-
-    @classmethod
-    def _decode(cls, raw: bytes, source: str) -> GridSpec:
-        try:
-            text = raw.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            before = raw[: error.start].decode("utf-8", "replace")
-            place = line_and_column(before, len(before))
-            raise MapError("this byte is not UTF-8: save the file as UTF-8", source, *place) from None
-        return cls.parse(text, source)
 
     # --- ways out ---------------------------------------------------------------------------------------------------
 
@@ -207,12 +215,97 @@ class GridSpec:
         used = set().union(*self.rows)
         return {c: tile for c, tile in {**DEFAULT_LEGEND, **self.legend}.items() if c in used}
 
-    def compile(self) -> GridModel:
-        """The model of this world."""
-        return self._model
+    def compile(self, at: int = 0) -> GridModel | MDP:
+        """The model of this world, as it is in step ``at``, counted from 0.
+
+        A `GridModel`; an `rlgrid.itemworld.WalledWorld` where there are walls between cells; an `ItemWorld` where there
+        are keys, doors, switches or pickups.
+
+        Raises:
+            ValueError: if ``at`` is no step.
+        """
+        if isinstance(at, bool) or not isinstance(at, int | np.integer) or at < 0:
+            raise ValueError(f"at is a step, a whole number from 0 on, not {at!r}")
+        present = [i for i, change in enumerate(self.changes) if change.at <= at]
+        return self._phases[present[-1]]._model if present else self._model
+
+    def at(self, step: int) -> GridModel | MDP:
+        """The model of the world as it is in a step: ``compile(at=step)``."""
+        return self.compile(at=step)
 
     @cached_property
-    def _model(self) -> GridModel:
+    def _phases(self) -> tuple[GridSpec, ...]:
+        """The world after each change, as a spec of its own."""
+        return tuple(self._phase(i, change)[0] for i, change in enumerate(self.changes))
+
+    def _phase(self, i: int, change: Change) -> tuple[GridSpec, Change]:
+        """The world after a change, checked, and the change with its walls as they are kept."""
+        phase = GridSpec.__new__(GridSpec)
+        phase.__dict__.update({f.name: getattr(self, f.name) for f in fields(self) if f.init})
+        walls = self.walls if change.walls is None else change.walls
+        phase.__dict__.update(rows=change.rows, walls=walls, changes=(), _text=None, _base=None, _inherits=False)
+        try:
+            phase._check()
+            if (len(phase.rows), len(phase.rows[0])) != (len(self.rows), len(self.rows[0])):
+                raise Wrong(
+                    ("map",),
+                    f"the map has {len(phase.rows)} x {len(phase.rows[0])} cells, the first one {len(self.rows)} x "
+                    f"{len(self.rows[0])}: a world keeps its size",
+                )
+            if self._items is not None or phase._items is not None:
+                raise Wrong(("change", i), "a world with keys, doors, switches or pickups cannot change its map too")
+        except Wrong as wrong:
+            if wrong.where[0] in ("map", "walls"):
+                wrong.where = ("change", i, *wrong.where)
+                wrong.message = f"from step {change.at} on: {wrong.message}"
+            raise
+        return phase, change if change.walls is None else replace(change, walls=phase.walls)
+
+    @cached_property
+    def _model(self) -> GridModel | MDP:
+        thin = thinwalls.mask_of(self.walls, len(self.rows), len(self.rows[0]))
+        if self._items is None and thin is None:
+            return self._grid
+        from rlgrid.itemworld import ItemWorld, WalledWorld
+
+        if self._items is None:
+            assert thin is not None
+            return WalledWorld(self._grid, thin)
+        return ItemWorld(self._items, self._explored, self._grid_with, thin, self._is_over)
+
+    @cached_property
+    def _grid(self) -> GridModel:
+        """The grid, all doors open and all items in place; without walls between cells."""
+        return self._grid_with((), ())
+
+    def _grid_with(self, closed: Sequence[int], gone: Sequence[int]) -> GridModel:
+        """The grid with some doors (cells) closed and some items gone."""
+        cells, kinds, start = self._parts
+        if len(closed) or len(gone):
+            cells = cells.copy()
+            others = len(self.tiles)
+            changed = np.array([*closed, *gone], np.int64)
+            cells[changed] += others
+        return GridModel(
+            cells.reshape(len(self.rows), len(self.rows[0])),
+            kinds,
+            gamma=self.gamma,
+            actions=self.moves,
+            slip=self.slip,
+            column_wind=self.column_wind,
+            row_wind=self.row_wind,
+            gust={offset: p for offset, p in self.gust.items() if p > 0} if self.gust else None,
+            step_reward=self.step_reward,
+            bump_reward=self.bump_reward,
+            start=start,
+            max_episode_steps=self.max_episode_steps,
+            name=self.name,
+            citation=self.citation,
+        )
+
+    @cached_property
+    def _parts(self) -> tuple[NDArray[np.int64], list[TileKind], dict[int, float]]:
+        """The kind of each cell, the kinds, and the start; with items, each kind a second time, closed or gone."""
         width = len(self.rows[0])
         tiles = self.tiles
         codes = np.frombuffer("".join(self.rows).encode("utf-32-le"), np.uint32)
@@ -243,26 +336,41 @@ class GridSpec:
             )
             for character, tile in tiles.items()
         ]
+        if any(tile.item is not None for tile in tiles.values()):
+            for kind, tile in zip(kinds[:], tiles.values(), strict=True):
+                if tile.door:
+                    kind = TileKind(kind.name, kind.character, wall=True, glyph="wall")
+                elif tile.key or tile.pickup:
+                    paid = 0.0 if tile.pickup else kind.enter_reward
+                    kind = replace(kind, character=".", glyph="floor", enter_reward=paid)
+                kinds.append(kind)
         weight = np.array([tile.start for tile in tiles.values()])[cells]
         starts = np.flatnonzero(weight)
         share = weight[starts] / weight.max()
         share /= share.sum()
-        return GridModel(
-            cells.reshape(len(self.rows), width),
-            kinds,
-            gamma=self.gamma,
-            actions=self.moves,
-            slip=self.slip,
-            column_wind=self.column_wind,
-            row_wind=self.row_wind,
-            gust={offset: p for offset, p in self.gust.items() if p > 0} if self.gust else None,
-            step_reward=self.step_reward,
-            bump_reward=self.bump_reward,
-            start=dict(zip(starts.tolist(), share.tolist(), strict=True)),
-            max_episode_steps=self.max_episode_steps,
-            name=self.name,
-            citation=self.citation,
-        )
+        return cells, kinds, dict(zip(starts.tolist(), share.tolist(), strict=True))
+
+    @cached_property
+    def _items(self) -> Items | None:
+        """The keys, doors, switches and pickups of the map, if it has any."""
+        tiles = self.tiles
+        return Items(self.rows, tiles) if any(tile.item is not None for tile in tiles.values()) else None
+
+    @cached_property
+    def _explored(self) -> Explored:
+        """The states of position and items."""
+        items = self._items
+        assert items is not None
+        thin = thinwalls.mask_of(self.walls, len(self.rows), len(self.rows[0]))
+        starts = self._grid.start_states.tolist()
+        size = len(self.rows) * len(self.rows[0])
+        return explore(items, lambda closed: steps(self._grid_with(closed, ()), thin), starts, size, self._is_over)
+
+    def _is_over(self, configuration: int) -> bool:
+        """Whether the last pickup was taken and the episode ends with it."""
+        if not self.ends_when_collected or self._items is None:
+            return False
+        return configuration & self._items.pickups == self._items.pickups
 
     def with_changes(self, **changes: Any) -> GridSpec:
         """A copy with some constructor arguments changed (``gamma``, ``slip``, ``step_reward``, ``rows`` ...).
@@ -294,19 +402,29 @@ class GridSpec:
             text = maptext.edited(self._base._text, self._base, self)
             # Some ways of spreading a table over a file cannot be edited in place: then the canonical text it is.
             try:
-                if GridSpec.parse(text) == self:
+                if text is not None and GridSpec.parse(text, self.source) == self:
                     return text
             except MapError:
                 pass
         return maptext.canonical(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write `dump` to a file, which is replaced in one step."""
+        """Write `dump` to a file, which is replaced in one step.
+
+        A text whose base would not be found from there is written with all that it has from its base.
+        """
         target = Path(path)
+        text = self.dump()
+        if self._inherits or (self._base is not None and self._base._inherits):
+            try:
+                same = GridSpec.parse(text, str(target)) == self
+            except MapError:
+                same = False
+            text = text if same else maptext.canonical(self)
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(self.dump().encode("utf-8"))
+                file.write(text.encode("utf-8"))
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(temporary, target.stat().st_mode & 0o777 if target.exists() else 0o644)
@@ -319,16 +437,7 @@ class GridSpec:
 def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     """Each argument by itself, checked and in its own type; the winds wait for the map."""
     result = {name: value for name, value in given.items() if value is not None}
-    rows = given["rows"]
-    if isinstance(rows, str):
-        rows = rows.split("\n")
-        if len(rows) > 1 and rows[-1] == "":
-            rows.pop()
-    if not isinstance(rows, list | tuple):
-        raise Wrong(("map",), f"map must be text, its rows on lines of their own, not {kind_of(rows)}")
-    for i, row in enumerate(rows):
-        if not isinstance(row, str):
-            raise Wrong(("map", i), f"row {i} of the map must be text, not {kind_of(row)}")
+    rows = _rows(given["rows"], ("map",))
     legend = result.get("legend", {})
     if not isinstance(legend, Mapping):
         raise Wrong(("legend",), f"legend must be a table, not {kind_of(legend)}: write [legend] on its own line")
@@ -345,7 +454,7 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     if not 0.0 <= gamma <= 1.0:
         raise Wrong(("gamma",), f"gamma = {gamma:g} is not a discount factor: write a number from 0 to 1, such as 0.99")
     return {
-        "rows": tuple(rows),
+        "rows": rows,
         "legend": {key: mapvalues.tile(value, ("legend", key)) for key, value in legend.items()},
         "moves": mapvalues.moves(result.get("moves", 4), ("moves",)),
         "slip": mapvalues.slip(result.get("slip", Slip()), ("slip",)),
@@ -356,152 +465,46 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
         "bump_reward": None if bump is None else mapvalues.number(bump, ("bump_reward",)),
         "gamma": gamma,
         "max_episode_steps": None if cap is None else mapvalues.integer(cap, ("max_episode_steps",), 1, _MAX_STEPS),
+        "walls": result.get("walls"),
+        "ends_when_collected": mapvalues.flag(result.get("ends_when_collected", False), ("ends_when_collected",)),
+        "changes": _changes(result.get("changes", ())),
         **{name: mapvalues.string(result.get(name, ""), (name,)) for name in ("name", "title", "citation")},
     }
 
 
-def _check_map(spec: GridSpec) -> None:
-    """The rows are a rectangle of known characters, of a size that fits, and the winds fit it."""
-    rows = spec.rows
-    if not rows or not any(rows):
-        raise Wrong(("map",), "the map is empty: write at least one row, such as S.G")
-    lengths = [len(row) for row in rows]
-    width = Counter(lengths).most_common(1)[0][0]
-    if sum(lengths) > MAX_CELLS:
-        raise Wrong(
-            ("map",),
-            f"the map has {sum(lengths)} cells, more than {MAX_CELLS}: make a world of this size from arrays, with "
-            "rlgrid.GridModel",
-        )
-    for r, row in enumerate(rows):
-        if len(row) == width:
-            continue
-        if len(row) > width:
-            hint = f"{len(row) - width} too many: remove them, or lengthen the other rows"
-        elif r == len(rows) - 1 and not row.strip():
-            hint = "put the quotes that close the map at the beginning of their line"
-        else:
-            hint = f"{width - len(row)} too few: fill the row up, with '.' for floor or '#' for wall"
-        raise Wrong(
-            ("map",),
-            f"row {r} of the map has {len(row)} characters, the others {width}; {hint}",
-            cell=(r, min(len(row), width)),
-        )
-    known = {**DEFAULT_LEGEND, **spec.legend}
-    for r, row in enumerate(rows):
-        for c in sorted(set(row) - known.keys(), key=row.index)[:1]:
-            if c.isprintable():
-                hint = f"write what it is under [legend], such as {dotted((c,))} = {{ wall = true }}, or use one of "
-                hint += " ".join(sorted(known.keys() - {" "}))
-            else:
-                hint = "the map is made of printable characters; write '.' for floor"
-            at = (r, row.index(c))
-            raise Wrong(("map",), f"unknown character {c!r} at row {at[0]}, column {at[1]} of the map: {hint}", cell=at)
-    winds = (("column_wind", "columns", width), ("row_wind", "rows", len(rows)))
-    for name, key, size in winds:
-        spec.__dict__[name] = mapvalues.wind(getattr(spec, name), ("wind", key), size, key)
-    if spec.gust is not None and spec.column_wind is None and spec.row_wind is None:
-        raise Wrong(
-            ("wind", "gust"), "a gust is added to a wind that blows, and none does: give columns or rows", key=True
-        )
+def _rows(rows: Any, where: Where) -> tuple[str, ...]:
+    """The rows of a map that is given as one text or as a list."""
+    if isinstance(rows, str):
+        rows = rows.split("\n")
+        if len(rows) > 1 and rows[-1] == "":
+            rows.pop()
+    if not isinstance(rows, list | tuple):
+        raise Wrong(where, f"{where[-1]} must be text, its rows on lines of their own, not {kind_of(rows)}")
+    for i, row in enumerate(rows):
+        if not isinstance(row, str):
+            raise Wrong((*where, i), f"row {i} of the map must be text, not {kind_of(row)}")
+    return tuple(rows)
 
 
-def _find(rows: Sequence[str], character: str) -> list[tuple[int, int]]:
-    """Every cell with a character."""
-    return [(r, m.start()) for r, row in enumerate(rows) for m in re.finditer(re.escape(character), row)]
-
-
-def _check_tiles(spec: GridSpec) -> None:
-    """There is a start, and teleports lead to a cell, those of characters that the map lacks (so far) included."""
-    height, width = len(spec.rows), len(spec.rows[0])
-    for c, tile in spec.legend.items():
-        for key in ("enter_to", "leave_to"):
-            to = getattr(tile, key)
-            where = ("legend", c, key)
-            if isinstance(to, str):
-                cells = _find(spec.rows, to)
-                if len(cells) != 1:
-                    raise Wrong(
-                        where,
-                        f"{dotted(where)}: {to!r} stands in the map {len(cells)} times; it must name one cell: use a "
-                        "character of its own, or write [row, column]",
-                    )
-                to = cells[0]
-            if to is None:
-                continue
-            if not (to[0] < height and to[1] < width):
-                raise Wrong(
-                    where,
-                    f"{dotted(where)} = [{to[0]}, {to[1]}] is outside the map: rows are 0 to {height - 1}, columns "
-                    f"0 to {width - 1}",
-                )
-            if spec.tiles[spec.rows[to[0]][to[1]]].wall:
-                raise Wrong(
-                    where, f"{dotted(where)} leads into a wall, at row {to[0]}, column {to[1]}: name a free cell"
-                )
-    starts = [c for c, tile in spec.tiles.items() if tile.start > 0]
-    if not starts:
-        raise Wrong(
-            ("map",),
-            "there is no start: put an S where the episode begins, or give characters a weight, such as "
-            '"." = { start = 1 } under [legend]',
-            cell=(0, 0),
-        )
-    if "S" in starts and "S" not in spec.legend and len(cells := _find(spec.rows, "S")) > 1:
-        first, second = cells[:2]
-        raise Wrong(
-            ("map",),
-            f"a second start S at row {second[0]}, column {second[1]} (the first is at row {first[0]}, column "
-            f"{first[1]}): remove one, or write S = {{ start = 1 }} under [legend] to begin in any of them",
-            cell=second,
-        )
-
-
-def _check_goals(spec: GridSpec) -> None:
-    """No start is walled in, every paying terminal is reachable, and from every start some terminal."""
-    model = spec.compile()
-    width = model.shape[1]
-    origin, to = steps(model)
-    leaves = np.zeros(model.num_states, np.bool_)
-    leaves[origin] = True
-    stuck = model.start_states[~leaves[model.start_states]]
-
-    def cell(state: Any) -> tuple[int, int]:
-        row, column = divmod(int(state), width)
-        return row, column
-
-    def at(state: Any) -> str:
-        row, column = cell(state)
-        return f"{spec.rows[row][column]!r} at row {row}, column {column}"
-
-    if stuck.size:
-        raise Wrong(
-            ("map",),
-            f"the start {at(stuck[0])} is walled in, no action leaves it: open a way out",
-            cell=cell(stuck[0]),
-        )
-    tiles = list(spec.tiles.values())
-    kinds = model.tiles.ravel()
-    ends: NDArray[np.bool_] = np.array([tile.terminal for tile in tiles])[kinds]
-    if not ends.any():
-        return
-    seen = reached(origin, to, model.start_states, model.num_states)
-    if not (ends & seen).any():
-        state = np.flatnonzero(ends)[0]
-        raise Wrong(("map",), f"no start can reach {at(state)}, nor any other end: open a way to it", cell=cell(state))
-    pays: NDArray[np.bool_] = np.array([tile.terminal and tile.payment > 0 for tile in tiles])[kinds]
-    lost = np.flatnonzero(pays & ~seen)
-    if lost.size:
-        raise Wrong(
-            ("map",),
-            f"no start can reach the goal {at(lost[0])}: open a way to it, or remove it",
-            cell=cell(lost[0]),
-        )
-    back = reached(to, origin, np.flatnonzero(ends), model.num_states)
-    lost = model.start_states[~back[model.start_states]]
-    if lost.size:
-        raise Wrong(
-            ("map",),
-            f"from the start {at(lost[0])} no end of the episode can be reached: open a way to one",
-            cell=cell(lost[0]),
-        )
+def _changes(given: Any) -> tuple[Change, ...]:
+    """Changes in the order of their steps; their walls wait for the map."""
+    if not isinstance(given, list | tuple):
+        raise Wrong(("change",), f"change must be tables, not {kind_of(given)}: write [[change]] on its own line")
+    result: list[Change] = []
+    if len(given) > MAX_CHANGES:
+        raise Wrong(("change",), f"there are {len(given)} changes, more than {MAX_CHANGES}: leave some out")
+    for i, change in enumerate(given):
+        where = ("change", i)
+        if isinstance(change, Change):
+            change = {"at": change.at, "map": change.rows, "walls": change.walls}
+        if not isinstance(change, Mapping):
+            raise Wrong(where, f"{dotted(where)} must be a table, not {kind_of(change)}: write [[change]]")
+        mapvalues.known_keys(change, ("at", "map", "walls"), where)
+        for key in ("at", "map"):
+            if key not in change:
+                raise Wrong(where, f"{dotted(where)} has no {key}: write the first step, at, and the map from there on")
+        at = mapvalues.integer(change["at"], (*where, "at"), 1, _MAX_STEPS)
+        if result and at <= result[-1].at:
+            raise Wrong((*where, "at"), f"{dotted(where)}.at = {at}: changes stand in the order of their steps")
+        result.append(Change(at, _rows(change["map"], (*where, "map")), change.get("walls")))
+    return tuple(result)

@@ -51,11 +51,9 @@ def difficulty(world: GridModel | GridSpec, gamma: float | None = None, *, toler
     """
     from rlgrid.kernels import flood
 
-    if isinstance(world, GridSpec):
-        world = world.compile()
-    if not isinstance(world, GridModel):
-        raise TypeError(f"difficulty measures a GridModel or a GridSpec, not {type(world).__name__}")
-    model = world
+    model = world.compile() if isinstance(world, GridSpec) else world
+    if not isinstance(model, GridModel):
+        raise TypeError(f"difficulty measures a GridModel or a GridSpec, not {type(model).__name__}")
     kinds = model.tiles.ravel()
     ends = np.array([kind.terminal and not kind.wall for kind in model.kinds])
     good = ends & [kind.glyph != "pit" and kind.enter_reward + (kind.step_reward or 0.0) >= 0 for kind in model.kinds]

@@ -28,7 +28,7 @@ class MapError(ValueError):
 
 
 class Wrong(Exception):
-    """An error before its place in the text is known: a path of keys, or a cell of the map."""
+    """An error before its place in the text is known: a path of keys, or a (line, character) of the text there."""
 
     def __init__(self, where: Where, message: str, *, key: bool = False, cell: tuple[int, int] | None = None) -> None:
         super().__init__(message)
@@ -48,14 +48,16 @@ def placed(wrong: Wrong, text: str | None, source: str) -> MapError:
         places = Places(text)
     except RecursionError:
         return MapError(wrong.message, source, 1, 1)
-    if wrong.cell is None or ("map",) not in places.values:
+    if wrong.cell is None or wrong.where not in places.values:
         return MapError(wrong.message, source, *places.position(places.of(wrong.where, key=wrong.key)))
     row, column = wrong.cell
-    data = tomllib.loads(text)["map"]
+    data: Any = tomllib.loads(text)
+    for part in wrong.where:
+        data = data[part]
     if isinstance(data, list):
-        offset = places.character(("map", row), column)
+        offset = places.character((*wrong.where, row), column)
     else:
-        offset = places.character(("map",), sum(len(line) + 1 for line in data.split("\n")[:row]) + column)
+        offset = places.character(wrong.where, sum(len(line) + 1 for line in data.split("\n")[:row]) + column)
     return MapError(wrong.message, source, *places.position(offset))
 
 

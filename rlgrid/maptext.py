@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from rlgrid.gridmodel import DEFAULT_ACTIONS, Slip
 from rlgrid.mapvalues import SLIP_KEYS, TILE_KEYS, TOP_KEYS, Tile
+from rlgrid.thinwalls import drawn
 from rlgrid.tomltext import Places, dotted, inline
 
 if TYPE_CHECKING:
-    from rlgrid.gridmap import GridSpec
+    from rlgrid.gridmap import Change, GridSpec
 
 _TABLES = ("wind", "legend")
+_TEXTS = ("map", "walls")  # written on lines of their own
 
 
 def _plain_slip(slip: Slip) -> dict[str, float]:
@@ -24,10 +26,16 @@ def _plain_tile(tile: Tile) -> dict[str, Any]:
     return plain | ({"slip": _plain_slip(tile.slip)} if tile.slip is not None else {})
 
 
+def _plain_change(change: Change, size: tuple[int, int]) -> dict[str, Any]:
+    plain: dict[str, Any] = {"at": change.at, "map": list(change.rows)}
+    return plain | ({} if change.walls is None else {"walls": drawn(change.walls, *size)})
+
+
 def _plain(spec: GridSpec) -> dict[str, Any]:
     """Everything but the map in TOML's own types; what is as by default is None."""
     moves = next((n for n, names in DEFAULT_ACTIONS.items() if names == spec.moves), list(spec.moves))
     gust = None if spec.gust is None else {str(offset): p for offset, p in spec.gust.items()}
+    size = len(spec.rows), len(spec.rows[0])
     wind = {"columns": spec.column_wind, "rows": spec.row_wind, "gust": gust}
     return {
         "name": spec.name or None,
@@ -39,6 +47,9 @@ def _plain(spec: GridSpec) -> dict[str, Any]:
         "slip": None if spec.slip == Slip() else _plain_slip(spec.slip),
         "step_reward": spec.step_reward or None,
         "bump_reward": spec.bump_reward,
+        "ends_when_collected": spec.ends_when_collected or None,
+        "walls": drawn(spec.walls, *size) if spec.walls else None,
+        "change": [_plain_change(change, size) for change in spec.changes] or None,
         "wind": {key: value for key, value in wind.items() if value is not None} or None,
         "legend": {character: _plain_tile(tile) for character, tile in spec.legend.items()} or None,
     }
@@ -56,40 +67,62 @@ def _table(name: str, entries: dict[str, Any]) -> str:
     return f"\n[{name}]\n" + "".join(lines)
 
 
+def _changes(changes: list[dict[str, Any]]) -> str:
+    tables = [
+        "".join(f"{key} = {_map(value) if key in _TEXTS else inline(value)}\n" for key, value in change.items())
+        for change in changes
+    ]
+    return "".join(f"\n[[change]]\n{table}" for table in tables)
+
+
 def canonical(spec: GridSpec) -> str:
     """A spec as TOML, every value that is not the default written out."""
     plain = _plain(spec)
-    lines = [f"{key} = {inline(plain[key])}\n" for key in TOP_KEYS if key not in _TABLES and plain.get(key) is not None]
+    apart = (*_TABLES, *_TEXTS, "change")
+    lines = [f"{key} = {inline(plain[key])}\n" for key in TOP_KEYS if key not in apart and plain.get(key) is not None]
+    walls = f"walls = {_map(plain['walls'])}\n" if plain["walls"] else ""
     tables = [_table(name, plain[name]) for name in _TABLES if plain[name]]
-    return "".join([*lines, f"map = {_map(spec.rows)}\n", *tables])
+    return "".join([*lines, f"map = {_map(spec.rows)}\n", walls, *tables, _changes(plain["change"] or [])])
 
 
-def edited(text: str, base: GridSpec, spec: GridSpec) -> str:
-    """``text``, which gave ``base``, with what ``spec`` has otherwise written into it, comments and order kept."""
+def edited(text: str, base: GridSpec, spec: GridSpec) -> str | None:
+    """``text``, which gave ``base``, with what ``spec`` has otherwise written into it, comments and order kept.
+
+    None where that cannot be done, since another file has the map.
+    """
     import tomlkit
 
     # The map itself is set aside and put back at its place: it may be long, and its layout stays as it is.
     whole = text.replace("\r\n", "\n")
-    begin, end = Places(whole).values[("map",)]
-    the_map = whole[begin:end] if base.rows == spec.rows else _map(spec.rows)
-    document: Any = tomlkit.parse(f"{whole[:begin]}''{whole[end:]}")
+    own = ("map",) in Places(whole).values
+    if not own and base.rows != spec.rows:
+        return None
+    if own:
+        begin, end = Places(whole).values[("map",)]
+        the_map = whole[begin:end] if base.rows == spec.rows else _map(spec.rows)
+        whole = f"{whole[:begin]}''{whole[end:]}"
+    document: Any = tomlkit.parse(whole)
     old, new = _plain(base), _plain(spec)
     above: list[str] = []
     below: list[str] = []
 
     def put(table: Any, key: str, value: Any, added: list[str] | None) -> None:
+        written = _map(value) if key == "walls" and value is not None else inline(value)
         if value is None:
             table.pop(key, None)
         elif key in table or added is None:
-            table[key] = tomlkit.value(inline(value))
+            table[key] = tomlkit.value(written)
         else:
-            added.append(f"{key} = {inline(value)}\n")
+            added.append(f"{key} = {written}\n")
 
     for key in new:
         before, after = old[key] or {}, new[key]
         if before == (after or {}):
             continue
-        if key not in _TABLES:
+        if key == "change":
+            document.pop(key, None)
+            below.append(_changes(after or []))
+        elif key not in _TABLES:
             put(document, key, after, above)
         elif key not in document:
             below.append(_table(key, after))
@@ -100,8 +133,9 @@ def edited(text: str, base: GridSpec, spec: GridSpec) -> str:
                 if before.get(name) != after.get(name):
                     put(document[key], name, after.get(name), None)
     result = _inserted(tomlkit.dumps(document), above)
-    begin, end = Places(result).values[("map",)]
-    result = result[:begin] + the_map + result[end:]
+    if own:
+        begin, end = Places(result).values[("map",)]
+        result = result[:begin] + the_map + result[end:]
     result += "".join(below if result.endswith("\n") else ["\n", *below] if below else [])
     return result.replace("\n", "\r\n") if "\r\n" in text else result
 
@@ -110,7 +144,11 @@ def _inserted(text: str, lines: list[str]) -> str:
     """The text with lines put in above the map: below the last key there, and below that key's comments."""
     if not lines:
         return text
-    at = text.rfind("\n", 0, Places(text).keys[("map",)]) + 1
+    places = Places(text)
+    if ("map",) in places.keys:
+        at = text.rfind("\n", 0, places.keys[("map",)]) + 1
+    else:  # the map is that of the base, whose line there is
+        at = text.find("\n", places.values[("base",)][1]) + 1 or len(text)
     before = text[:at].splitlines(keepends=True)
     end = len(before)
     while end and (not before[end - 1].strip() or before[end - 1].lstrip().startswith("#")):

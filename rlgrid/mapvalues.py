@@ -42,6 +42,10 @@ class Tile:
         enter_to: entering leads on to this cell; a character that stands in the map once, or (row, column).
         leave_to: every action from the tile leads to this cell.
         slip: the slip of moves from this tile.
+        key: entering picks up the key of this name. door: a wall until the key of this name is held, or the switch of
+            this name on; consumes_key: entering uses the key up, and the door stays open.
+        switch: entering turns the switch of this name over, or on for good with stays_on.
+        pickup: enter_reward is paid once, and then the thing of this name is gone.
         name, glyph: what it is called and how it is drawn (`GLYPHS`); chosen by what it does where None.
     """
 
@@ -55,8 +59,19 @@ class Tile:
     enter_to: str | tuple[int, int] | None = None
     leave_to: str | tuple[int, int] | None = None
     slip: Slip | None = None
+    key: str | None = None
+    door: str | None = None
+    consumes_key: bool = False
+    switch: str | None = None
+    stays_on: bool = False
+    pickup: str | None = None
     name: str | None = None
     glyph: str | None = None
+
+    @property
+    def item(self) -> str | None:
+        """The name of its key, door, switch or pickup; None for a tile that never changes."""
+        return self.key or self.door or self.switch or self.pickup
 
     @property
     def drawn_as(self) -> str:
@@ -71,6 +86,8 @@ class Tile:
             return "teleport"
         if self.start:
             return "start"
+        if self.key or self.switch or self.pickup:
+            return "reward"
         if self.slip is not None:
             return "ice"
         return "reward" if self.payment > 0 or self.leave_reward > 0 else "floor"
@@ -104,14 +121,20 @@ TOP_KEYS = {
     "slip": "slip",
     "step_reward": "step_reward",
     "bump_reward": "bump_reward",
+    "ends_when_collected": "ends_when_collected",
     "map": "rows",
+    "walls": "walls",
+    "base": "",
+    "change": "changes",
     "wind": "",
     "legend": "legend",
 }
-"""The keys of a map file, and which argument of `GridSpec` each gives; those of ``wind`` are in a table."""
+"""The keys of a map file, and which argument of `GridSpec` each gives; those of ``wind`` are in a table, and
+``base`` names another file."""
 
 _WIND = {"columns": "column_wind", "rows": "row_wind", "gust": "gust"}
 TILE_KEYS = tuple(f.name for f in fields(Tile))
+ITEM_KEYS = ("key", "door", "switch", "pickup")
 SLIP_KEYS = ("forward", "left", "right", "back")
 # What people write who know other tools.
 _OTHER_NAMES = {
@@ -132,6 +155,16 @@ _OTHER_NAMES = {
     "weight": "start",
     "source": "citation",
     "stay": "back",
+    "lock": "door",
+    "lever": "switch",
+    "button": "switch",
+    "item": "pickup",
+    "coin": "pickup",
+    "once": "pickup",
+    "import": "base",
+    "include": "base",
+    "changes": "change",
+    "thin_walls": "walls",
     "column": "columns",
     "row": "rows",
 }
@@ -154,7 +187,7 @@ def settings_of(data: dict[str, Any]) -> dict[str, Any]:
     known_keys(data, tuple(TOP_KEYS), ())
     if "map" not in data:
         raise Wrong((), "there is no map: write map = ''' and its rows on lines of their own, then '''")
-    settings = {TOP_KEYS[key]: value for key, value in data.items() if key != "wind"}
+    settings = {TOP_KEYS[key]: value for key, value in data.items() if TOP_KEYS[key]}
     winds = data.get("wind", {})
     if not isinstance(winds, dict):
         raise Wrong(("wind",), f"wind must be a table, not {kind_of(winds)}: write wind = {{ columns = [0, 1, ...] }}")
@@ -342,7 +375,7 @@ def tile(value: Any, where: Where) -> Tile:
         here = (*where, key)
         if given is None:
             continue
-        if key in ("wall", "terminal"):
+        if key in ("wall", "terminal", "consumes_key", "stays_on"):
             result[key] = flag(given, here)
         elif key == "start":
             result[key] = 1.0 if given is True else 0.0 if given is False else number(given, here, fraction=True)
@@ -352,6 +385,8 @@ def tile(value: Any, where: Where) -> Tile:
             result[key] = target(given, here)
         elif key == "slip":
             result[key] = slip(given, here)
+        elif key in ITEM_KEYS:
+            result[key] = _item_name(given, here)
         elif key in ("name", "glyph"):
             result[key] = string(given, here)
             if key == "glyph" and given not in GLYPHS:
@@ -365,12 +400,37 @@ def tile(value: Any, where: Where) -> Tile:
         (made.wall, [n for n in TILE_KEYS if n not in ("wall", "name", "glyph")], "nobody gets into a wall"),
         (
             made.terminal,
-            ["start", "bump_reward", "leave_reward", "leave_to", "slip"],
+            ["start", "bump_reward", "leave_reward", "leave_to", "slip", "key", "switch", "pickup"],
             "an episode ends in a terminal cell, and nothing is done there (enter_reward is paid on the way in)",
         ),
         (made.leave_to is not None, ["bump_reward", "slip"], "every action from this tile leads to leave_to"),
+        (made.key or made.switch or made.pickup, ["start"], "an item acts when it is entered, and a start is not"),
+        (
+            made.key or made.switch or made.pickup,
+            ["enter_to"],
+            "an item acts on an agent that comes to rest there, and this tile sends it on",
+        ),
+        (made.door, ["start"], "a door is a wall at first"),
+        (made.door is None, ["consumes_key"], "it belongs to a door"),
+        (made.switch is None, ["stays_on"], "it belongs to a switch"),
     ):
         for name in others:
             if rules and getattr(made, name) != getattr(Tile, name):
                 raise Wrong((*where, name), f"{dotted((*where, name))} has no meaning: {why}. Remove it", key=True)
+    both = [name for name in ITEM_KEYS if getattr(made, name) is not None]
+    if len(both) > 1:
+        here = (*where, both[1])
+        raise Wrong(here, f"{dotted(here)}: a tile is a {both[0]} or a {both[1]}, not both: remove one", key=True)
     return made
+
+
+def _item_name(value: Any, where: Where) -> str:
+    """A name that can stand in `ItemWorld.state_of(row, column, name=True)`."""
+    name = string(value, where)
+    if not name.isidentifier() or name in ("row", "column"):
+        raise Wrong(
+            where,
+            f"{dotted(where)} = {kind_of(value)} must be a name of letters, digits and _, such as {where[-1]} = "
+            f'"{"coin" if where[-1] == "pickup" else "red"}"',
+        )
+    return name

@@ -25,13 +25,16 @@ from rlgrid.tomltext import Places, quoted
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "maps.md"
 NAMES = (
+    "blocking_maze",
     "cliff_walking",
     "cliff_walking_slippery",
     "dyna_maze",
     "four_rooms",
     "frozen_lake_4x4",
     "frozen_lake_8x8",
+    "key_door",
     "russell_norvig_4x3",
+    "shortcut_maze",
     "sutton_barto_4x4",
     "sutton_barto_5x5",
     "windy_gridworld",
@@ -91,7 +94,7 @@ def test_every_world_is_complete(name: str) -> None:
     model = spec.compile()
     assert (model.name, model.citation, model.gamma) == (name, spec.citation, spec.gamma)
     assert model.max_episode_steps == spec.max_episode_steps
-    assert model.shape == (len(spec.rows), len(spec.rows[0]))
+    assert getattr(model, "map_shape", model.shape) == (len(spec.rows), len(spec.rows[0]))
     assert GridSpec(**arguments(spec)) == spec
 
 
