@@ -268,9 +268,16 @@ class Problem:
 
     def greedy_images(self, v: Floats) -> tuple[Ints, Floats, Floats]:
         """The first action among the best (within rounding), T v and T_pi v of it; explicit models, gamma < 1."""
-        policy = np.zeros(self.num_states, np.int64)
-        w = self._backup(self.arrays, v, policy=policy)
-        return policy, w, self.sweep_policy(policy, v)
+        from rlgrid.kernels.compressed import greedy_images
+
+        policy, w, w_policy = np.empty(self.num_states, np.int64), np.empty_like(v), np.empty_like(v)
+        scale = magnitude(v)
+        slack = TIE * scale
+        most = self.gamma * (max(float(v.max()), 0.0) if self.survey.ends else float(v.max()))
+        margin = 4.0 * slack + 16.0 * self.largest_rounding(scale)
+        given = *self.arrays[1:7], self.gamma, v, self.survey.expected, most, margin, slack, policy, w, w_policy
+        self._over_states(greedy_images, *given)
+        return policy, w, w_policy
 
     @property
     def goes_on(self) -> NDArray[np.bool_]:

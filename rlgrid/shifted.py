@@ -9,8 +9,8 @@ to ten others at random.
 
 After each sweep the greedy policy is swept alone, and shifted likewise, until its spread is 3 percent of what it was,
 at most as often as there are actions (modified policy iteration, Puterman & Shin 1978): so many cost as much as one
-sweep over all. A sweep over all passes by those pairs that cannot be the best yet, by how much worse they were and how
-far values have drifted apart since (action elimination, Hastings & van Nunen 1977).
+sweep over all. A sweep over all passes by those pairs that cannot be the best yet, by what they were worth and how
+much values have risen since (action elimination, Hastings & van Nunen 1977).
 
 Where episodes end the shift is that of aggregation into a single group (Bertsekas & Castanon 1989), sum(d) / sum(1 -
 gamma k), where k(s) is the chance that the best action goes on. Where the spread of the changes has not fallen for some
@@ -81,9 +81,9 @@ class ShiftedValueIteration:
         self._ends = problem.survey.ends
         self._goes_on = _continuing(self.form) if self._ends else _NO_VALUES
         # As if there had been a sweep from values of 0, where q is the expected reward.
-        reward = self.form.reward.reshape(problem.num_states, -1)
-        self._until = (reward.max(axis=1, keepdims=True) - reward).ravel()
-        self._before, self._drift = np.zeros(problem.num_states), 0.0
+        self._known = self.form.reward.copy(), np.empty(problem.num_states), np.empty(problem.num_states)
+        in_pieces(self._rank, problem.num_states)
+        self._before, self._rise = np.zeros(problem.num_states), 0.0
         self._first = self._least = np.inf
         self._without = 0
         self._shifts = True
@@ -121,23 +121,26 @@ class ShiftedValueIteration:
             made += rest.size
         return history[:made]
 
+    def _rank(self, first: int, last: int) -> None:
+        from rlgrid.kernels.compressed import rank
+
+        known, worth, second = self._known
+        rank(self.form.num_actions, known, self._policy, worth, second, first, last)
+
     def _sweep_and_keep(self, v: Floats, w: Floats) -> tuple[float, float]:
         """w = T v, and the chain of the greedy policy; the least and the greatest change."""
         from rlgrid.kernels.compressed import sweep_and_keep
 
         _, a, offsets, next_state, weight, reward = self.form
-        gamma, policy, kept, until = self.problem.gamma, self._policy, self._kept, self._until
-        change = np.subtract(v, self._before, out=w)
-        low, high = float(change.min()), float(change.max())
-        if self._ends:
-            low, high = min(low, 0.0), max(high, 0.0)
-        self._drift += gamma * (high - low) + ROUNDING * magnitude(v)
+        gamma, policy, kept, known = self.problem.gamma, self._policy, self._kept, self._known
+        high = float(np.subtract(v, self._before, out=w).max())
+        self._rise += gamma * (max(high, 0.0) if self._ends else high) + ROUNDING * magnitude(v)
         np.copyto(self._before, v)
-        drift, backups = self._drift, []
+        rise, backups = self._rise, []
 
         def piece(first: int, last: int) -> tuple[float, float]:
             given = a, offsets, next_state, weight, reward, gamma, v, w, policy
-            least, greatest, pairs = sweep_and_keep(*given, *kept, until, drift, first, last)
+            least, greatest, pairs = sweep_and_keep(*given, *kept, *known, rise, first, last)
             backups.append(int(pairs))
             return float(least), float(greatest)
 

@@ -177,14 +177,18 @@ def test_a_sweep_without_pairs_that_cannot_win_is_the_same_and_keeps_the_chain_o
     rng = np.random.default_rng(seed)
     slots = np.concatenate([[0], np.cumsum(np.diff(form.offsets).reshape(S, -1).max(axis=1))]).astype(np.int32)
     kept = np.full(slots[-1], -1, np.int32), np.full(slots[-1], np.nan), np.empty(S)
-    until, drift = np.zeros(S * model.num_actions), 0.0
+    known = form.reward.copy(), np.empty(S), np.empty(S)
+    mine = np.full(S, -1)
+    kernels.rank(model.num_actions, known[0], mine, *known[1:], 0, S)
+    np.testing.assert_array_equal(mine, form.reward.reshape(S, -1).argmax(axis=1))
     v = rng.normal(0, 5, S)
+    rise = 0.9 * max(v.max(), 0.0) + 1e-9
     looked_at = []
     for n in range(8):
         expected, policy = np.empty(S), np.zeros(S, np.int64)
         kernels.sweep(*form[1:6], 0.9, v, expected, policy, 0.0, 0, S)
-        w, mine = np.empty(S), np.full(S, -1)
-        low, high, pairs = kernels.sweep_and_keep(*form[1:6], 0.9, v, w, mine, slots, *kept, until, drift, 0, S)
+        w = np.empty(S)
+        low, high, pairs = kernels.sweep_and_keep(*form[1:6], 0.9, v, w, mine, slots, *kept, *known, rise, 0, S)
         looked_at.append(pairs)
         np.testing.assert_array_equal(w, expected)
         np.testing.assert_array_equal(mine, policy)
@@ -198,10 +202,21 @@ def test_a_sweep_without_pairs_that_cannot_win_is_the_same_and_keeps_the_chain_o
             assert row.sum() == pytest.approx(form.weight[form.offsets[pair] : form.offsets[pair + 1]].sum())
         change = rng.normal(0, 2.0**-n, S) + (3.0 if ends == 0.0 else 0.0)
         v = v + change
-        bounds = (change.min(), change.max()) if ends == 0.0 else (min(change.min(), 0.0), max(change.max(), 0.0))
-        drift += 0.9 * (bounds[1] - bounds[0]) * (1.0 + 1e-9) + 1e-9
-    assert looked_at[0] == S * model.num_actions
-    assert looked_at[-1] < 0.7 * looked_at[0]
+        rise += 0.9 * (change.max() if ends == 0.0 else max(change.max(), 0.0)) + 1e-9
+    assert looked_at[-1] < 0.7 * model.num_actions * S
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.01, 5.0])
+@pytest.mark.parametrize("ends", [0.0, 0.3])
+@pytest.mark.parametrize("seed", range(3))
+def test_images_of_a_certificate_are_those_of_the_bellman_operators(seed, ends, scale):
+    model = model_of(seed, ends=ends, S=40, A=5)
+    problem = Problem.of(model, 0.9)
+    v = np.random.default_rng(seed).normal(0, 1, 40) * scale + (2.0 if ends == 0.0 else -1.0)
+    policy, w, w_policy = problem.greedy_images(v)
+    np.testing.assert_array_equal(w, problem.sweep(v))
+    np.testing.assert_array_equal(w_policy, problem.sweep_policy(policy, v))
+    np.testing.assert_array_equal(policy, problem.policy(v))
 
 
 def test_a_problem_holds_one_form_for_all_gammas_below_1_and_the_kept_pairs_at_1():

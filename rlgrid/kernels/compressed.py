@@ -9,7 +9,8 @@ another way than those of `rlgrid.kernels.sweeps`; a certificate is always made 
     survey                        what is asked of a model before anything else, in one pass over its outcomes
     count_kept, compress          build the form (not needed where the model is in it as it stands)
     sweep                         w = T v from old values (Jacobi), for a range of states; on request a greedy policy
-    sweep_and_keep                the same without pairs that cannot win, and the chain of the greedy policy on the way
+    rank, sweep_and_keep          the same without pairs that cannot win, and the chain of the greedy policy on the way
+    greedy_images                 what a certificate begins with: from a model's own arrays, by the very operations
 
 Policies are evaluated by sweeps of their chain, num_actions = 1. Everything takes a range of states or pairs and writes
 only there, so that ranges can be worked on side by side.
@@ -23,7 +24,9 @@ from numba import njit
 
 from rlgrid.kernels.stencil import LINE, _fetch
 
-AHEAD = 8  # states between what is worked on and what is fetched
+SHARE = 0.125  # of the newest number in an average
+DENSE = 0.5  # a share of the pairs of a state from which on no row is fetched: all lie one after the other
+AHEAD = 12  # states between what is worked on and what is fetched
 ONE = 2.0**-50  # a sum of probabilities so near to 1 is 1, rounded
 
 
@@ -174,6 +177,46 @@ def sweep(num_actions, offsets, next_state, weight, reward, gamma, v, w, policy,
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def rank(num_actions, known, policy, worth, second, first, last):
+    """The first of the best pairs of the states [first, last), its `known`, and the most that any other has."""
+    for s in range(first, last):
+        policy[s] = 0
+        worth[s] = known[s * num_actions]
+        second[s] = -math.inf
+        for a in range(1, num_actions):
+            x = known[s * num_actions + a]
+            if x > worth[s]:
+                second[s] = worth[s]
+                worth[s] = x
+                policy[s] = a
+            elif x > second[s]:
+                second[s] = x
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def _next_value(next_state, weight, v, i, end):
+    """Of the outcomes [i, end), both unsigned: a signed index is compared with 0 at every outcome."""
+    even = 0.0
+    odd = 0.0  # two sums: additions wait for each other
+    while i + np.uint64(1) < end:
+        even += weight[i] * v[np.uint32(next_state[i])]
+        odd += weight[i + np.uint64(1)] * v[np.uint32(next_state[i + np.uint64(1)])]
+        i += np.uint64(2)
+    if i < end:
+        even += weight[i] * v[np.uint32(next_state[i])]
+    return even + odd
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def _fetch_row(next_state, weight, i, end):
+    _fetch(next_state, np.int64(i))
+    _fetch(next_state, np.int64(end))
+    while i < end + np.uint64(LINE):
+        _fetch(weight, np.int64(i))
+        i += np.uint64(LINE)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def sweep_and_keep(
     num_actions,
     offsets,
@@ -188,21 +231,26 @@ def sweep_and_keep(
     kept_next_state,
     kept_weight,
     kept_reward,
-    until,
-    drift,
+    known,
+    worth,
+    second,
+    rise,
     first,
     last,
 ):
     """`sweep`, and the chain of the greedy policy while its rows are in the cache; pairs that cannot win are passed by.
 
-    Let `drift` grow from sweep to sweep by at least gamma (max (v' - v) - min (v' - v)), v and v' what they start from.
-    A pair that was worth g less than the best when drift was d cannot be the best before it has reached d + g (Hastings
-    & van Nunen 1977; Puterman 1994, section 6.7): until then its outcomes are not read.
+    Let `rise` grow from sweep to sweep by at least gamma max (v' - v), v and v' what they start from: no q rises by
+    more. The pair of a state that won last is looked at first, and others only where what they were worth then and what
+    `rise` has grown since are not less than the best so far (action elimination: Hastings & van Nunen 1977; Puterman
+    1994, section 6.7).
 
     Args:
+        policy: int64 [S], before and after: the first of the best actions.
         slots: [S + 1], the offsets of the chain, with room for the longest row of each state; shorter rows are filled
             up with steps of weight 0 to the state itself.
-        until: float64 [S * A], d + g of each pair, or anything less.
+        known: float64 [S * A], what each pair was worth less the `rise` of that time; the policy's is kept in `worth`.
+        worth, second: float64 [S], `known` of the policy's pair, and the most that any other pair has (`rank`).
 
     Returns:
         (least change, greatest change, pairs looked at).
@@ -210,44 +258,44 @@ def sweep_and_keep(
     low = math.inf
     high = -math.inf
     looked_at = 0
-    values = np.empty(num_actions)
+    doubt = 0.0  # how much less than it could be the first pair of a state is worth, on average of late
     for s in range(first, last):
         # Rows that are read here and there come too late unless they are asked for ahead of time.
-        for pair in range((s + AHEAD) * num_actions, min(s + AHEAD + 1, last) * num_actions):
-            if not until[pair] > drift:
-                i = np.uint64(offsets[pair])
-                end = np.uint64(offsets[pair + 1])
-                _fetch(next_state, np.int64(i))
-                _fetch(next_state, np.int64(end))
-                while i < end + np.uint64(LINE):
-                    _fetch(weight, np.int64(i))
-                    i += np.uint64(LINE)
-        best = -math.inf
-        chosen = s * num_actions
-        for a in range(num_actions):
-            pair = s * num_actions + a
-            if until[pair] > drift:
-                values[a] = math.inf  # leaves `until` as it is
-                continue
-            looked_at += 1
-            i = np.uint64(offsets[pair])  # unsigned: a signed index is compared with 0 at every outcome
-            end = np.uint64(offsets[pair + 1])
-            even = 0.0
-            odd = 0.0  # two sums: additions wait for each other
-            while i + np.uint64(1) < end:
-                even += weight[i] * v[np.uint32(next_state[i])]
-                odd += weight[i + np.uint64(1)] * v[np.uint32(next_state[i + np.uint64(1)])]
-                i += np.uint64(2)
-            if i < end:
-                even += weight[i] * v[np.uint32(next_state[i])]
-            value = reward[pair] + gamma * (even + odd)
-            values[a] = value
-            if value > best:
-                best = value
-                chosen = pair
-        for a in range(num_actions):
-            pair = s * num_actions + a
-            until[pair] = max(until[pair], drift + (best - values[a]))
+        t = s + AHEAD
+        if t < last:
+            top = t * num_actions + policy[t]
+            _fetch_row(next_state, weight, np.uint64(offsets[top]), np.uint64(offsets[top + 1]))
+            bar = worth[t] - doubt
+            if second[t] >= bar:
+                for pair in range(t * num_actions, (t + 1) * num_actions):
+                    if known[pair] >= bar:
+                        _fetch_row(next_state, weight, np.uint64(offsets[pair]), np.uint64(offsets[pair + 1]))
+        top = s * num_actions + policy[s]
+        chosen = top
+        best = reward[top] + gamma * _next_value(
+            next_state, weight, v, np.uint64(offsets[top]), np.uint64(offsets[top + 1])
+        )
+        looked_at += 1
+        doubt += SHARE * (worth[s] + rise - best - doubt)
+        if not second[s] + rise < best:
+            known[top] = best - rise
+            for pair in range(s * num_actions, (s + 1) * num_actions):
+                if pair == top or known[pair] + rise < best:
+                    continue
+                looked_at += 1
+                value = reward[pair] + gamma * _next_value(
+                    next_state, weight, v, np.uint64(offsets[pair]), np.uint64(offsets[pair + 1])
+                )
+                known[pair] = value - rise
+                if value > best or (value == best and pair < chosen):
+                    best = value
+                    chosen = pair
+            most = -math.inf
+            for pair in range(s * num_actions, (s + 1) * num_actions):
+                if pair != chosen and known[pair] > most:
+                    most = known[pair]
+            second[s] = most
+        worth[s] = best - rise
         w[s] = best
         low = min(low, best - v[s])
         high = max(high, best - v[s])
@@ -267,3 +315,105 @@ def sweep_and_keep(
             kept_weight[j] = 0.0
             j += np.uint64(1)
     return low, high, looked_at
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def _quotient(next_state, probability, reward, terminated, gamma, v, i, end):
+    """The very operations of `rlgrid.kernels.sweeps`, which certificates are made for; -inf without outcomes."""
+    total = 0.0
+    mass = 0.0
+    if i == end:
+        return -math.inf
+    for k in range(i, end):
+        p = probability[k]
+        x = reward[k]
+        if not terminated[k]:
+            x = x + gamma * v[np.uint32(next_state[k])]
+        total += p * x
+        mass += p
+    return total / mass
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def _fetch_outcomes(next_state, probability, reward, terminated, i, end):
+    _fetch(terminated, np.int64(i))
+    _fetch(next_state, np.int64(i))
+    _fetch(next_state, np.int64(end))
+    while i < end + np.uint64(LINE):
+        _fetch(probability, np.int64(i))
+        _fetch(reward, np.int64(i))
+        i += np.uint64(LINE)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def greedy_images(
+    num_actions,
+    offsets,
+    next_state,
+    probability,
+    reward,
+    terminated,
+    gamma,
+    v,
+    expected,
+    most,
+    margin,
+    slack,
+    policy,
+    w,
+    w_policy,
+    first,
+    last,
+):
+    """A greedy policy of the states [first, last) of an explicit model, w = T v and w_policy = T_pi v of it.
+
+    No pair can be worth more than expected + most: those for which that is less by ``margin`` than what the pair of the
+    greatest expected reward is worth are not looked at. The margin covers the rounding of all three and the slack.
+
+    Args:
+        expected: float64 [S * A], `rlgrid.compressed.Survey`. most: at least gamma v(s) of every state, and at least 0
+            where episodes may end.
+        policy: int64 [S] becomes the first action, unless a later one is better by more than ``slack``, and so on.
+    """
+    doubt = 0.0  # how much less than it could be the first pair of a state is worth, on average of late
+    share = 1.0  # of pairs that are looked at
+    for s in range(first, last):
+        t = s + AHEAD
+        if t < last and share < DENSE:
+            bar = -math.inf
+            for pair in range(t * num_actions, (t + 1) * num_actions):
+                bar = expected[pair] if expected[pair] > bar else bar
+            bar -= doubt
+            for pair in range(t * num_actions, (t + 1) * num_actions):
+                if expected[pair] >= bar:
+                    begin = np.uint64(offsets[pair])
+                    _fetch_outcomes(next_state, probability, reward, terminated, begin, np.uint64(offsets[pair + 1]))
+        top = s * num_actions
+        for pair in range(s * num_actions + 1, (s + 1) * num_actions):
+            top = pair if expected[pair] > expected[top] else top
+        i = np.uint64(offsets[top])
+        end = np.uint64(offsets[top + 1])
+        at_top = _quotient(next_state, probability, reward, terminated, gamma, v, i, end)
+        doubt += SHARE * (expected[top] + most - at_top - doubt)
+        best = -math.inf
+        held = -math.inf
+        chosen = 0
+        looked_at = 0
+        for a in range(num_actions):
+            pair = s * num_actions + a
+            if expected[pair] + most < at_top - margin:
+                continue
+            looked_at += 1
+            value = at_top
+            if pair != top:
+                i = np.uint64(offsets[pair])
+                end = np.uint64(offsets[pair + 1])
+                value = _quotient(next_state, probability, reward, terminated, gamma, v, i, end)
+            if looked_at == 1 or value > held + slack:
+                chosen = a
+                held = value
+            best = max(best, value)
+        share += SHARE * (looked_at / num_actions - share)
+        policy[s] = chosen
+        w[s] = best
+        w_policy[s] = held
