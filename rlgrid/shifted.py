@@ -136,11 +136,11 @@ class ShiftedValueIteration:
         high = float(np.subtract(v, self._before, out=w).max())
         self._rise += gamma * (max(high, 0.0) if self._ends else high) + ROUNDING * magnitude(v)
         np.copyto(self._before, v)
-        rise, backups = self._rise, []
+        rise, again, backups = self._rise, self.sweeps > 0, []
 
         def piece(first: int, last: int) -> tuple[float, float]:
             given = a, offsets, next_state, weight, reward, gamma, v, w, policy
-            least, greatest, pairs = sweep_and_keep(*given, *kept, *known, rise, first, last)
+            least, greatest, pairs = sweep_and_keep(*given, *kept, *known, rise, again, first, last)
             backups.append(int(pairs))
             return float(least), float(greatest)
 

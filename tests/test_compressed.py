@@ -188,7 +188,7 @@ def test_a_sweep_without_pairs_that_cannot_win_is_the_same_and_keeps_the_chain_o
         expected, policy = np.empty(S), np.zeros(S, np.int64)
         kernels.sweep(*form[1:6], 0.9, v, expected, policy, 0.0, 0, S)
         w = np.empty(S)
-        low, high, pairs = kernels.sweep_and_keep(*form[1:6], 0.9, v, w, mine, slots, *kept, *known, rise, 0, S)
+        low, high, pairs = kernels.sweep_and_keep(*form[1:6], 0.9, v, w, mine, slots, *kept, *known, rise, n > 0, 0, S)
         looked_at.append(pairs)
         np.testing.assert_array_equal(w, expected)
         np.testing.assert_array_equal(mine, policy)

@@ -235,6 +235,7 @@ def sweep_and_keep(
     worth,
     second,
     rise,
+    kept,
     first,
     last,
 ):
@@ -250,6 +251,7 @@ def sweep_and_keep(
         slots: [S + 1], the offsets of the chain, with room for the longest row of each state; shorter rows are filled
             up with steps of weight 0 to the state itself.
         known: float64 [S * A], what each pair was worth less the `rise` of that time; the policy's is kept in `worth`.
+        kept: whether the chain is that of the policy given.
         worth, second: float64 [S], `known` of the policy's pair, and the most that any other pair has (`rank`).
 
     Returns:
@@ -263,8 +265,9 @@ def sweep_and_keep(
         # Rows that are read here and there come too late unless they are asked for ahead of time.
         t = s + AHEAD
         if t < last:
-            top = t * num_actions + policy[t]
-            _fetch_row(next_state, weight, np.uint64(offsets[top]), np.uint64(offsets[top + 1]))
+            if not kept:
+                top = t * num_actions + policy[t]
+                _fetch_row(next_state, weight, np.uint64(offsets[top]), np.uint64(offsets[top + 1]))
             bar = worth[t] - doubt
             if second[t] >= bar:
                 for pair in range(t * num_actions, (t + 1) * num_actions):
@@ -272,9 +275,13 @@ def sweep_and_keep(
                         _fetch_row(next_state, weight, np.uint64(offsets[pair]), np.uint64(offsets[pair + 1]))
         top = s * num_actions + policy[s]
         chosen = top
-        best = reward[top] + gamma * _next_value(
-            next_state, weight, v, np.uint64(offsets[top]), np.uint64(offsets[top + 1])
-        )
+        begin = np.uint64(slots[s])
+        stop = np.uint64(slots[s + 1])
+        if kept:  # its row lies between those of other states that are read now
+            best = kept_reward[s] + gamma * _next_value(kept_next_state, kept_weight, v, begin, stop)
+        else:
+            i = np.uint64(offsets[top])
+            best = reward[top] + gamma * _next_value(next_state, weight, v, i, np.uint64(offsets[top + 1]))
         looked_at += 1
         doubt += SHARE * (worth[s] + rise - best - doubt)
         if not second[s] + rise < best:
@@ -299,21 +306,21 @@ def sweep_and_keep(
         w[s] = best
         low = min(low, best - v[s])
         high = max(high, best - v[s])
+        if kept and chosen == top:
+            continue
         policy[s] = chosen - s * num_actions
         kept_reward[s] = reward[chosen]
-        j = np.uint64(slots[s])
-        stop = np.uint64(slots[s + 1])
         i = np.uint64(offsets[chosen])
         end = np.uint64(offsets[chosen + 1])
         while i < end:
-            kept_next_state[j] = next_state[i]
-            kept_weight[j] = weight[i]
+            kept_next_state[begin] = next_state[i]
+            kept_weight[begin] = weight[i]
             i += np.uint64(1)
-            j += np.uint64(1)
-        while j < stop:
-            kept_next_state[j] = s
-            kept_weight[j] = 0.0
-            j += np.uint64(1)
+            begin += np.uint64(1)
+        while begin < stop:
+            kept_next_state[begin] = s
+            kept_weight[begin] = 0.0
+            begin += np.uint64(1)
     return low, high, looked_at
 
 
