@@ -10,6 +10,9 @@ Such h are looked for first by damped sweeps h <- h + (T h - h) / 2 (section 8.5
 would need millions of them, as the bias of policies in policy iteration (section 9.2). What is closer to 0 than
 rounding can tell is decided by policy iteration in rational arithmetic (`rlgrid.rational`) from the policy that was
 found. Where that would take too long nothing is decided, and an interval is what is known.
+
+The gain is one of steps between nodes. Where a node stands for several states, between which an agent moves at no
+cost, those moves are no steps: the sign is that of the model, the number is not.
 """
 
 from __future__ import annotations

@@ -331,10 +331,12 @@ def _refuse_unless_costly(mdp: MDP, graph: Graph, signs: NDArray[np.int8], inner
             break
     if decisions:
         pair, decision, nodes = next((d for d in decisions if d[1].sign == 1), min(decisions, key=lambda d: d[0]))
-        _refuse(mdp, pair, decision, int(np.isin(one, nodes).sum()))
+        inside = np.isin(one, nodes)
+        _refuse(mdp, pair, decision, int(inside.sum()), merged=bool((groups[inside] >= 0).any()))
 
 
-def _refuse(mdp: MDP, pair: int, decision: Decision, size: int) -> None:
+def _refuse(mdp: MDP, pair: int, decision: Decision, size: int, *, merged: bool) -> None:
+    """Raise; where groups are `merged` into one state, the gain is not one of the steps of an agent."""
     state, action = divmod(pair, mdp.num_actions)
     where = f"state {state}"
     if mdp.states is not None:
@@ -342,14 +344,16 @@ def _refuse(mdp: MDP, pair: int, decision: Decision, size: int) -> None:
     elif mdp.shape is not None:
         where += f" (row {state // mdp.shape[1]}, column {state % mdp.shape[1]})"
     if decision.sign == 1:
-        gain = f"of {decision.low:.3g}" if decision.low == decision.high else f"of at least {decision.low:.3g}"
-        fault = f"an agent who stays collects an average {gain} a step, so the value is infinite"
+        gain = "" if decision.low == decision.high else "at least "
+        amount = "more and more for ever" if merged else f"an average of {gain}{decision.low:.3g} a step"
+        fault = f"an agent who stays collects {amount}, so the value is infinite"
     elif decision.sign == 0:
         fault = "the rewards cancel: the best average is exactly 0 a step, so the value has no limit"
     else:
+        counted = ", where moves that can be undone at no cost count as none" if merged else ""
         fault = (
-            f"the best average lies within [{decision.low:.3g}, {decision.high:.3g}] a step, too close to 0 to be "
-            "decided in so large a component, so the value may be infinite"
+            f"the best average lies within [{decision.low:.3g}, {decision.high:.3g}] a step{counted}, too close to 0 "
+            "to be decided in so large a component, so the value may be infinite"
         )
     raise ValueError(
         f"gamma = 1: from {where}, action {action} collects a positive reward, and an agent can come back to it for "
