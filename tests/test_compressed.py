@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+import naive
 import numpy as np
 import pytest
 
@@ -11,7 +12,6 @@ from rlgrid.kernels import compressed as kernels
 from rlgrid.methods import method_of
 from rlgrid.problem import Problem
 from rlgrid.shifted import ShiftedValueIteration
-from tests.naive import exact_model
 
 NO_POLICY = np.zeros(0, np.int64)
 
@@ -51,7 +51,7 @@ def exact_q(model, v, gamma):
             sum((p * (r + (0 if ends else gamma * v[to])) for p, to, r, ends in run), Fraction(0)) if run else None
             for run in row
         ]
-        for row in exact_model(model)
+        for row in naive.exact_model(model)
     ]
 
 
@@ -66,7 +66,7 @@ def test_the_form_holds_what_it_says(seed):
     model = model_of(seed)
     form = compressed(model.arrays)
     assert form.offsets.dtype == np.int32
-    for s, row in enumerate(exact_model(model)):
+    for s, row in enumerate(naive.exact_model(model)):
         for a, run in enumerate(row):
             pair = s * model.num_actions + a
             kept = [(p, to) for p, to, _, ends in run if not ends]
