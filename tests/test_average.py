@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rlgrid import MDP, GridModel, Slip, Solution, TileKind, policy_values, solve, verify
-from rlgrid.average import AverageSweeps
+from rlgrid.average_sweeps import AverageSweeps
 from rlgrid.solvers import SolverWarning
 
 METHODS = ["auto", "value_iteration", "policy_iteration"]
@@ -100,7 +100,7 @@ def test_river_swim(method):
     assert round(float(gain), 5) == 0.42862
     solution = solve(model, criterion="average", method=method, tolerance=1e-9)
     assert solution.converged
-    assert solution.method == method
+    assert solution.method == ("value_iteration" if method == "auto" else method)
     assert solution.gain == pytest.approx(float(gain), abs=1e-12)
     assert (solution.policy == 1).all()
     best, bias = check(model, solution)
@@ -175,6 +175,21 @@ def test_random_models_are_solved_or_refused_as_they_should(seed):
         solved += 1
     assert solved > 20
     assert refused > 5
+
+
+def test_the_method_is_what_ran(monkeypatch):
+    """Sweeps that are not enough are followed by policies, and those that are too many by sweeps again."""
+    model = river_swim(40)
+    monkeypatch.setattr("rlgrid.average.PATIENCE", 8)
+    both = solve(model, criterion="average", tolerance=1e-12)
+    assert both.converged
+    assert both.method == "value_iteration, policy_iteration"
+    swept = solve(model, criterion="average", method="value_iteration", tolerance=1e-3)
+    assert swept.method == "value_iteration"
+    with pytest.warns(SolverWarning, match="max_sweeps"):
+        assert solve(model, criterion="average", max_sweeps=0).method == "value_iteration"
+    with pytest.warns(SolverWarning, match="max_sweeps"):
+        assert solve(model, criterion="average", method="policy_iteration", max_sweeps=0).method == "policy_iteration"
 
 
 # --- structure --------------------------------------------------------------------------------------------------------
@@ -291,7 +306,7 @@ def test_a_grid_too_large_to_solve_for_is_swept(monkeypatch):
     exact = solve(model, criterion="average", tolerance=1e-9)
     monkeypatch.setattr("rlgrid.average.SOLVED_STATES", 100)
     swept = solve(model, criterion="average", tolerance=1e-4)
-    monkeypatch.setattr("rlgrid.average.SMALLEST_PIECE", 50)
+    monkeypatch.setattr("rlgrid.average_sweeps.SMALLEST_PIECE", 50)
     pieces = solve(model, criterion="average", tolerance=1e-4)
     assert swept.converged
     assert swept.values[0] == 0.0
@@ -462,7 +477,6 @@ def test_gain_and_bias_of_random_policies(seed):
         model = random_model(rng)
         mask = model.available if model.available is not None else np.ones((model.num_states, model.num_actions), bool)
         weights = rng.random(mask.shape) * mask * (rng.random(mask.shape) < 0.7)
-        weights[weights.sum(axis=1) == 0] = 0.0
         empty = weights.sum(axis=1) == 0
         weights[empty, 0] = 1.0
         weights /= weights.sum(axis=1, keepdims=True)
