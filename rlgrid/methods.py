@@ -35,7 +35,7 @@ from rlgrid.policy_iteration import (
     ShortestPath,
     check_deterministic,
 )
-from rlgrid.problem import EXPLICIT_PAIRS, Problem
+from rlgrid.problem import EXPLICIT_PAIRS, Problem, magnitude
 from rlgrid.reduced import Reduced, explicit_arrays
 from rlgrid.shifted import ShiftedValueIteration
 
@@ -48,7 +48,10 @@ Ints = NDArray[np.int64]
 
 MANY_OUTCOMES = 1 << 16  # of a model for which "auto" tries shifted values first,
 MIXING_OUTCOMES = 4  # if each pair has so many of them on average
+RARE = 0.05  # of pairs that pay something else than the others
 MANY_STATES = 1000  # of a model that is no grid, from which on "auto" works with policies
+
+EPSILON = float(np.finfo(np.float64).eps)
 
 METHODS = (
     "auto",
@@ -147,6 +150,8 @@ def choose(problem: Problem, model: MDP | GridModel, *, mixes: bool = True) -> s
       without wind or places to stay.
     - Models with many outcomes an action: values shifted after each sweep, since differences die out fast where
       everything leads everywhere (``mixes`` False: it was tried, and they do not).
+    - Models whose episodes end and whose pairs nearly all pay the same, gamma < 1: sweeps in the order of distance too,
+      since values come from a few places, as on FrozenLake.
     - Other large models: policies, evaluated as exactly as is worth while, whatever the chain is like. At gamma = 1
       proofs need values that are more exact than sweeps leave them.
     - Small ones: sweeps in the order of distance; whatever is slow there is handed on later (`rlgrid.solve`).
@@ -157,7 +162,16 @@ def choose(problem: Problem, model: MDP | GridModel, *, mixes: bool = True) -> s
     outcomes = problem.arrays.next_state.size
     if mixes and shifted.applies(problem) and outcomes >= max(MANY_OUTCOMES, MIXING_OUTCOMES * problem.pairs):
         return "shifted_value_iteration"
-    return "krylov_policy_iteration" if problem.num_states >= MANY_STATES else "gauss_seidel"
+    if problem.num_states < MANY_STATES or (problem.gamma < 1.0 and problem.survey.ends and _pays_rarely(problem)):
+        return "gauss_seidel"
+    return "krylov_policy_iteration"
+
+
+def _pays_rarely(problem: Problem) -> bool:
+    """Whether nearly all pairs have the same expected reward, so that values come from a few places, as on grids."""
+    expected = problem.survey.expected
+    usual = np.partition(expected, expected.size // 2)[expected.size // 2]
+    return int(np.count_nonzero((expected != usual) & (expected > -np.inf))) < RARE * problem.pairs
 
 
 class _InSweeps:
@@ -338,7 +352,8 @@ class Topological:
                 low, high = sweep(*form.arrays, v, 0, form.nodes, False)
                 self.backups += form.pairs
                 self._spread = high - low
-                self._strict = min(0.5 * enough, 0.25 * self._strict)
+                rests = 4.0 * EPSILON * magnitude(v)  # to and fro, last digits may chase each other for ever
+                self._strict = max(min(0.5 * enough, 0.25 * self._strict), rests)
                 self._at = 0
             else:
                 self._at, _, pairs = run_components(

@@ -305,3 +305,14 @@ def test_shifted_values_need_an_explicit_model_and_gamma_below_1():
     with pytest.raises(ValueError, match="gamma < 1"):
         ShiftedValueIteration(Problem.of(model_of(0, ends=1.0), 1.0))
     assert method_of("shifted_value_iteration", Problem.of(model, 0.9), model).name == "shifted_value_iteration"
+
+
+def test_auto_sweeps_by_distance_where_only_a_few_places_pay():
+    length = 2000
+    assert method_of("auto", Problem.of(chain_of(length), 0.99), chain_of(length)).name == "gauss_seidel"
+    rewards = np.random.default_rng(0).random(2 * length)
+    arrays = chain_of(length).arrays
+    paid = MDP(
+        length, 2, arrays.offsets, arrays.next_state, arrays.probability, rewards[:-1], arrays.terminated, gamma=0.99
+    )
+    assert method_of("auto", Problem.of(paid, 0.99), paid).name == "krylov_policy_iteration"
