@@ -47,7 +47,8 @@ def appearance_of(model: Any) -> Appearance:
     """The appearance of a model; worked out once for each, since models do not change."""
     found = _KEPT.get(model)
     if found is None:
-        found = _of_grid(model) if hasattr(model, "kinds") else _of_mdp(model)
+        grid = getattr(model, "grid", model)  # a world with thin walls is a grid besides
+        found = _of_grid(grid) if hasattr(grid, "kinds") else _of_mdp(model)
         _KEPT[model] = found
     return found
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -265,6 +265,7 @@ class ItemWorld(MDP):
         row, column = self.cell_of(state)
         return f"row {row}, column {column}, {on} on\n{_as_text(grid, self.thin_walls, int(self._found.cells[state]))}"
 
+    @cached_property
     def sheet(self) -> tuple[GridModel, NDArray[np.int64]] | None:
         """(a grid with a panel for each configuration, the cell in it of each state), for pictures of whole tables.
 

@@ -150,6 +150,7 @@ def draw(
         scale=scale,
         layer=_choose_layer(layer, values, q_values, visits),
     )
+    placed = view is not None
     width, height, view = _frame_size(model, cell_size, size, view)
     look = appearance_of(model)
     for name, state in (("agent", agent), ("selected", selected)):
@@ -159,6 +160,27 @@ def draw(
     trail = np.asarray(() if path is None else path, np.int64).ravel()
     if trail.size and not 0 <= trail.min() <= trail.max() < S:
         raise ValueError(f"path leads through states {trail.min()} to {trail.max()}; there are 0 to {S - 1}")
+
+    # A world of position and items has a sheet of panels, one for each set of items.
+    if not placed and (whole := getattr(model, "sheet", None)) is not None:
+        sheet, cells = whole
+        spread = tables.spread(cells, int(sheet.num_states))
+        return draw(
+            sheet,
+            spread.values,
+            spread.policy,
+            spread.q_values,
+            visits=spread.visits,
+            agent=int(cells[agent]) if isinstance(agent, int | np.integer) else agent,
+            path=cells[trail].tolist(),
+            selected=None if selected is None else int(cells[selected]),
+            scale=scale,
+            cell_size=cell_size,
+            size=size,
+            theme=theme,
+            layer=tables.layer,
+            flash=spread.flash,
+        )
 
     frame = _ground(look, view, width, height, theme)
     rows, columns = (
@@ -170,6 +192,9 @@ def draw(
             _flat(frame, model, look, tables, view, theme)
         else:
             _tiled(frame, model, look, tables, view, rows, columns, theme)
+    thin = getattr(model, "thin_walls", None)
+    if thin is not None and view.cell >= _FLAT:
+        _thin_walls(frame, view, thin, theme)
     if trail.size:
         _trail(frame, view, trail, theme)
     if selected is not None:
@@ -191,6 +216,23 @@ class _Tables:
     flash: NDArray[Any] | None
     scale: tuple[float, float] | None
     layer: str | None
+
+    def spread(self, cells: NDArray[np.int64], count: int) -> _Tables:
+        """The tables over ``count`` cells, those of the states in their cells and nothing in the others."""
+
+        def over(table: NDArray[Any] | None, nothing: float) -> Any:
+            if table is None:
+                return None
+            kind = np.float64 if np.isnan(nothing) else table.dtype
+            result = np.full((count, *table.shape[1:]), nothing, kind)
+            result[cells] = table
+            return result
+
+        policy = None if self.policy is None else over(self.policy, -1 if self.policy.ndim == 1 else 0)
+        values, q_values = over(self.values, np.nan), over(self.q_values, np.nan)
+        return _Tables(
+            values, policy, q_values, over(self.visits, 0), over(self.flash, 0), scale=self.scale, layer=self.layer
+        )
 
 
 def _choose_layer(layer: str | None, values: Any, q_values: Any, visits: Any) -> str | None:
@@ -252,6 +294,20 @@ def _ground(look: Appearance, view: Layout, width: int, height: int, theme: Them
         look.ground.clear()
         look.ground[key] = kept
     return kept.copy()
+
+
+def _thin_walls(frame: Frame, view: Layout, walls: NDArray[np.uint8], theme: Theme) -> None:
+    """The walls between cells, as `rlgrid.gridmodel.GridModel.to_mdp` numbers them."""
+    thick = max(2, int(view.cell / 8))
+    height, width = frame.shape[:2]
+    for cell in np.flatnonzero(walls).tolist():
+        left, top, right, bottom = view.rect(*divmod(cell, view.columns))
+        for side, (x, y, to_x, to_y) in (
+            (1, (right - thick // 2, top - thick // 2, right + thick - thick // 2, bottom + thick - thick // 2)),
+            (2, (left - thick // 2, bottom - thick // 2, right + thick - thick // 2, bottom + thick - thick // 2)),
+        ):
+            if walls[cell] & side:
+                frame[max(0, y) : min(max(0, to_y), height), max(0, x) : min(max(0, to_x), width)] = theme.hatch
 
 
 def _hatch(view: Layout, ys: slice, xs: slice, theme: Theme) -> Frame:
