@@ -138,7 +138,12 @@ def parser() -> argparse.ArgumentParser:
         default="auto",
         help="auto (the default), value_iteration, gauss_seidel, policy_iteration, ...: docs/solver.md names them all",
     )
-    solve.add_argument("--sweep-order", default="auto", metavar="ORDER", help="of sweeps in place (default: auto)")
+    solve.add_argument(
+        "--sweep-order",
+        default="auto",
+        metavar="ORDER",
+        help="of sweeps in place: auto, forward, backward, alternating, distance",
+    )
     solve.add_argument(
         "--criterion",
         default="discounted",

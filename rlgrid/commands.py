@@ -163,6 +163,8 @@ def print_table(table: Any) -> None:
 
 # --- solve ------------------------------------------------------------------------------------------------------------
 
+GAIN = ("gain", "gain_lower", "gain_upper")  # of a solution under the average criterion
+
 
 def solve(options: argparse.Namespace) -> int:
     from rlgrid.solvers import SolverWarning
@@ -209,7 +211,7 @@ def solve(options: argparse.Namespace) -> int:
                 "converged": bool(solution.converged),
                 "error_bound": solution.error_bound,
                 "policy_loss_bound": solution.policy_loss_bound,
-                **({"gain": solution.gain} if average else {"start_value": start_value}),
+                **({name: getattr(solution, name) for name in GAIN} if average else {"start_value": start_value}),
                 "values": values,
                 "lower": lower,
                 "upper": upper,
@@ -219,21 +221,22 @@ def solve(options: argparse.Namespace) -> int:
     else:
         decimals = proven_decimals(solution.error_bound)
         print_solution(model, values, policy, decimals, "bias" if average else "V*")
+        so_far = "" if solution.converged else " (so far: see what is proven)"
         if average:
-            print(
-                f"gain = {solution.gain:.{decimals}f}, the most that a step can earn in the long run, from every state"
-            )
+            what = f"the most that a step can earn in the long run, from every state{so_far}"
+            print(f"gain = {solution.gain:.{decimals}f}, {what}")
         else:
-            print(f"J* = {start_value:.{decimals}f}, the optimal value over the start distribution")
+            print(f"J* = {start_value:.{decimals}f}, the optimal value over the start distribution{so_far}")
         print(f"{solution.method}: {solution.sweeps:,} sweeps, {solution.backups:,} backups")
         if math.isfinite(solution.error_bound) and average:
-            print(f"proven: |gain - gain*| <= {solution.error_bound:.2e}, rounding included")
+            bounds = f"{solution.gain_lower:.10g} <= gain* <= {solution.gain_upper:.10g}"
+            print(f"proven: |gain - gain*| <= {solution.error_bound:.2e}, {bounds}, rounding included")
         elif math.isfinite(solution.error_bound):
             print(f"proven: |V - V*| <= {solution.error_bound:.2e} in every state, rounding included")
         else:
             print("proven: nothing yet")
     if not solution.converged:
-        say(f"The tolerance {options.tolerance:g} is not proven: allow more sweeps, more time, or a larger tolerance.")
+        say(f"The tolerance {options.tolerance:g} is not proven: {solution.reason}.")
         return 1
     return 0
 

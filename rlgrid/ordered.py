@@ -107,7 +107,6 @@ class DistanceSweeps:
             layout.scatter(self._v, values)
         return np.array(history)
 
-
     def closed(self, hopeless: NDArray[np.bool_] | None) -> bool:
         """Whether the cells swept lead to each other alone and the rest are the hopeless ones [S] (None: no cell)."""
         layout = self.layout

@@ -1,4 +1,9 @@
-"""A model at one gamma, ready for sweeps; taken apart once and remembered."""
+"""A model at one gamma, ready for sweeps; taken apart once and remembered.
+
+Sweeps run over one of two forms. An MDP, a small grid and a grid with wind have their outcomes written out. A large
+grid is swept as it is, its backups a stencil over neighbours (`rlgrid.stencil`). At gamma = 1 outcomes are always
+written out, since the graph has to be taken apart (`rlgrid.undiscounted`).
+"""
 
 from __future__ import annotations
 
@@ -23,9 +28,12 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 EXPLICIT_PAIRS = 1 << 16  # grids of at most so many pairs are swept in their explicit form, which is faster
-TIE = 1e-12  # actions whose values differ by less than this times the scale of the values count as equal
+TIE = 1e-12  # actions count as equal where to take one for the other costs less than this share of the values in all,
+ROUNDED = 2.0**-48  # or less than this share of them at a step: what rounding does to a backup
+TIE_SHARE = 0.1  # of a tolerance, which ties may cost in all
 OUTCOMES = 1 << 17  # of an explicit model that are worth a thread
 CELLS = 1 << 12  # of a piece that is worth a thread where outcomes are worked out one by one
+WRITTEN_OUT = 100_000_000  # pairs: beyond that the outcomes of a grid are not written out
 REMEMBERED = 4  # gammas for which a model's problem is kept
 
 _NO_STATES = np.zeros(0, np.int64)
@@ -48,7 +56,7 @@ class Problem:
         self.members, self.offsets, self.grouped = _NO_STATES, _NO_GROUPS, _NO_FLAGS
         self.hopeless: NDArray[np.bool_] | None = None
         if gamma == 1.0:
-            self.undiscounted = Undiscounted.of(model.to_mdp())
+            self.undiscounted = Undiscounted.of(written_out(model))
             self.arrays: Any = self.undiscounted.arrays
             self.whole: Any = self.undiscounted.whole
             self.members, self.offsets = self.undiscounted.members, self.undiscounted.offsets
@@ -56,7 +64,7 @@ class Problem:
             if self.undiscounted.hopeless.any():
                 self.hopeless = self.undiscounted.hopeless
         else:
-            mdp = model.to_mdp() if _is_better_explicit(model) else None
+            mdp = written_out(model) if _is_better_explicit(model) else None
             self.arrays = self.whole = model.arrays if mdp is None else mdp.arrays
         self.scratch = scratch_of(self.arrays)
         self.explicit = isinstance(self.arrays, ExplicitArrays)
@@ -127,11 +135,12 @@ class Problem:
         follow: Ints = _NO_STATES,
         policy: Ints = _NO_STATES,
         w: Floats | None = None,
+        enough: float = 0.0,
     ) -> Floats:
         from rlgrid.kernels.sweeps import explicit_backup, grid_backup
 
         w = np.empty_like(v) if w is None else w
-        slack = TIE * magnitude(v) if policy.size else 0.0
+        slack = self.slack(magnitude(v), enough) if policy.size else 0.0
         if self.explicit:
             self._over_states(explicit_backup, *arrays[1:7], self.gamma, v, w, q, follow, policy, slack)
         else:
@@ -255,24 +264,38 @@ class Problem:
         self._backup(self.whole, v, q)
         return q
 
-    def greedy(self, v: Floats, scale: float | None = None) -> tuple[Ints, float, float]:
-        """The first action among the best (within rounding), max(T v - v) and min(T_pi v - v) of it; gamma < 1.
+    def slack(self, scale: float, enough: float = 0.0) -> float:
+        """By how much q(s, a) may differ for actions to count as equal, where |v| <= scale.
+
+        A slack of x at each step costs up to x / (1 - gamma) in all, so ties shrink with 1 - gamma; where ``enough`` is
+        given, a tolerance, they cost at most a tenth of it.
+        """
+        slack = max(TIE * (1.0 - self.gamma), ROUNDED) * scale
+        return min(slack, TIE_SHARE * enough * (1.0 - self.gamma)) if enough > 0.0 and self.gamma < 1.0 else slack
+
+    def greedy(self, v: Floats, scale: float | None = None, enough: float = 0.0) -> tuple[Ints, float, float]:
+        """The first action among the best (see `slack`), max(T v - v) and min(T_pi v - v) of it; gamma < 1.
 
         ``scale`` is magnitude(v), where it is known.
         """
         if self.stencil is not None:
             policy = np.empty(self.num_states, np.int64)
-            return policy, *self.stencil.greedy(self.gamma, v, policy, TIE * (magnitude(v) if scale is None else scale))
-        policy, w, w_policy = self.greedy_images(v)
+            slack = self.slack(magnitude(v) if scale is None else scale, enough)
+            return policy, *self.stencil.greedy(self.gamma, v, policy, slack)
+        policy, w, w_policy = self.greedy_images(v, enough)
         return policy, float((w - v).max()), float((w_policy - v).min())
 
-    def greedy_images(self, v: Floats) -> tuple[Ints, Floats, Floats]:
-        """The first action among the best (within rounding), T v and T_pi v of it; explicit models, gamma < 1."""
+    def greedy_images(self, v: Floats, enough: float = 0.0) -> tuple[Ints, Floats, Floats]:
+        """The first action among the best (within rounding), T v and T_pi v of it; gamma < 1."""
         from rlgrid.kernels.compressed import greedy_images
 
+        if not self.explicit:
+            choice = np.zeros(self.num_states, np.int64)
+            best = self._backup(self.arrays, v, policy=choice, enough=enough)
+            return choice, best, self._backup(self.arrays, v, follow=choice)
         policy, w, w_policy = np.empty(self.num_states, np.int64), np.empty_like(v), np.empty_like(v)
         scale = magnitude(v)
-        slack = TIE * scale
+        slack = self.slack(scale, enough)
         most = self.gamma * (max(float(v.max()), 0.0) if self.survey.ends else float(v.max()))
         margin = 4.0 * slack + 16.0 * self.largest_rounding(scale)
         given = *self.arrays[1:7], self.gamma, v, self.survey.expected, most, margin, slack, policy, w, w_policy
@@ -287,10 +310,14 @@ class Problem:
         goes_on: NDArray[np.bool_] = ~(self.arrays.wall | self.arrays.terminal)[self.arrays.tiles]
         return goes_on
 
-    def policy(self, v: Floats) -> Ints:
-        """The first action among the best (within rounding); at gamma = 1 changed where it would not be proper."""
+    def policy(self, v: Floats, slack: float | None = None) -> Ints:
+        """The first action among the best (see `slack`); at gamma = 1 changed where it would not be proper.
+
+        At gamma = 1 the slack may be given.
+        """
         if self.undiscounted is not None:
-            return self.undiscounted.proper_policy(self.sweep(v), self.q_values(v), TIE * magnitude(v))
+            slack = self.slack(magnitude(v)) if slack is None else slack
+            return self.undiscounted.proper_policy(self.sweep(v), self.q_values(v), slack)
         if self.stencil is not None:
             return self.greedy(v)[0]
         policy = np.zeros(self.num_states, np.int64)
@@ -324,6 +351,22 @@ class Problem:
     def finite(self, v: Floats) -> Floats:
         """Without the hopeless states, which are at -inf."""
         return v if self.hopeless is None else v[~self.hopeless]
+
+
+def written_out(model: MDP | GridModel) -> MDP:
+    """The explicit form of a model.
+
+    Raises:
+        ValueError: where it would take too much memory, with what to do.
+    """
+    pairs = model.num_states * model.num_actions
+    if hasattr(model, "tiles") and pairs > WRITTEN_OUT:
+        raise ValueError(
+            f"the outcomes of a grid of {model.num_states:,} states would have to be written out, which takes some "
+            f"{pairs * 3 * 40 / 2**30:.0f} GiB: gamma = 1, the average reward, wind, policy_values and all methods but "
+            '"auto", "value_iteration" and "gauss_seidel" need that. Use gamma < 1 and one of these, or a smaller grid'
+        )
+    return model.to_mdp()
 
 
 def _is_better_explicit(model: MDP | GridModel) -> bool:

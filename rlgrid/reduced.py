@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rlgrid.problem import Problem
+from rlgrid.problem import Problem, written_out
 
 if TYPE_CHECKING:
     from rlgrid.gridmodel import GridModel
@@ -24,7 +24,6 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 ORDERS = ("auto", "forward", "backward", "alternating", "distance")
-EXPLICIT_LIMIT = 200_000_000  # pairs: beyond that the outcomes of a grid are not written out
 
 
 class Reduced:
@@ -71,7 +70,7 @@ class Reduced:
             self.leak,
         )
         self.ends = np.zeros(nodes, np.bool_)  # [n] where an episode may end at once (or, at gamma = 1, stay for ever)
-        self.ends[number[_ending(problem, m)]] = True
+        self.ends[number[_ending(m)]] = True
         self.ends |= stays
         self._edges: tuple[Ints, NDArray[np.int32], Floats] | None = None
 
@@ -181,15 +180,10 @@ def explicit_arrays(problem: Problem, model: MDP | GridModel) -> ExplicitArrays:
     """
     if problem.explicit:
         return cast("ExplicitArrays", problem.arrays)
-    if problem.num_states * problem.num_actions > EXPLICIT_LIMIT:
-        raise ValueError(
-            f"a grid of {problem.num_states} states is too large to write its outcomes out, which this method and "
-            'sweep order need: use "value_iteration", or "gauss_seidel" with sweep_order="alternating"'
-        )
-    return model.to_mdp().arrays
+    return written_out(model).arrays
 
 
-def _ending(problem: Problem, m: ExplicitArrays) -> Ints:
+def _ending(m: ExplicitArrays) -> Ints:
     """The states with an outcome that ends the episode."""
     ended = np.flatnonzero(m.terminated & (m.probability > 0))
     return np.unique((np.searchsorted(m.offsets, ended, side="right") - 1) // m.num_actions)

@@ -1,11 +1,10 @@
-"""The exact solution of a model by value iteration, with a proof of its error.
+"""The exact solution of a model, with a proof of its error.
 
-    V_{i+1}(s) = max_a sum_k p_k (r_k + gamma V_i(s_k))           Bellman (1957); Sutton & Barto, 2nd ed., eq. 4.10
+    V*(s) = max_a sum_k p_k (r_k + gamma V*(s_k))           Bellman (1957); Sutton & Barto, 2nd ed., eq. 3.19
 
-`value_iteration` sweeps over all states from the old values (Jacobi), `gauss_seidel` in place, forwards and backwards
-in turn, each action's own loop solved for. Both begin at V_0 = 0 or `initial_values`. `auto` is Gauss-Seidel; where
-some reward is negative, gamma < 1 and nobody watches or gave values, it begins at r_min / (1 - gamma), which no value
-can be below: regions that the agent can never leave are then right at once instead of at the rate gamma.
+A method (`rlgrid.methods`) brings values nearer to V*, sweep by sweep; what is believed of them is proven apart
+(`rlgrid.certificate`). "auto" looks at the structure of the model (`rlgrid.methods.choose`); where nobody watches or
+gave values it begins with a guess of its own.
 
 When it stops. With d = V_{i+1} - V_i the optimum of a discounted model lies within gamma / (1 - gamma) times
 max(0, max d) above and max(0, -min d) below V_{i+1}; when half of the sum is within the tolerance a certificate is
@@ -13,11 +12,11 @@ made (`rlgrid.certificate`), and the solver stops if it proves the tolerance. Th
 it proves less, sweeps go on. They end unproven, with a warning, when rounding forbids more, at `max_sweeps` or at
 `time_limit`.
 
-Sweeps that are slow are not followed for ever. At gamma < 1 policy iteration takes over from "auto" where 256 sweeps
-promise to take as many again (or 512, and so on), and from a method that was named after 131,072; it ends
-(`rlgrid.policy_iteration` says why), and `method` names both. At gamma = 1 the exact value of the policy is the next
-start when a certificate proves too little. Where no better policy is found and the tolerance is still not proven,
-rounding forbids it.
+Sweeps that are slow are not followed for ever. At gamma < 1, unless a callback watches, policy iteration takes over
+from "auto" where 256 sweeps promise to take as many again (or 512, and so on); and from any method after 131,072, but
+on grids too large to write their outcomes out. It ends (`rlgrid.policy_iteration` says why), and `method` names both.
+At gamma = 1 the exact value of the policy is the next start when a certificate proves too little. Where no better
+policy is found, or sweeps move nothing but last digits, and the tolerance is still not proven, rounding forbids it.
 
 `values` are the last sweep's where these are proven to be within the tolerance, or where the solver was stopped;
 otherwise the middle of [lower, upper]. V* is -inf where no policy can end the episode or rest at no cost (gamma = 1).
@@ -45,11 +44,11 @@ from rlgrid.policy_evaluation import (
     check_policy,
     policy_values,
 )
-from rlgrid.problem import Problem, magnitude
+from rlgrid.problem import WRITTEN_OUT, Problem, magnitude
 from rlgrid.rational import verify_exactly
-from rlgrid.reduced import EXPLICIT_LIMIT
+from rlgrid.reduced import check_order
 from rlgrid.solution import Solution
-from rlgrid.sweeps import Sweeps
+from rlgrid.sweeps import Sweeps, is_false
 from rlgrid.undiscounted_certificate import LINEAR_STATES
 
 if TYPE_CHECKING:
@@ -72,6 +71,7 @@ CRITERIA = ("discounted", "average")
 CHUNK_SECONDS = 0.02  # sweeps run in one piece between two looks at the clock, the keyboard and the progress bar
 PATIENCE = 256  # sweeps of "auto" before policy iteration may take over
 ENDURANCE = 1 << 17  # sweeps of a method that was named
+HORIZON_VALUES = 500_000_000  # values of all steps of a horizon together, beyond which memory would not do
 PROOF_SHARE = 0.1  # of a time limit, kept for the last certificate
 
 
@@ -97,10 +97,10 @@ def solve(
     Args:
         model: an MDP or a GridModel.
         gamma: the discount factor in [0, 1]; the model's if None. 1 is the undiscounted problem.
-        method: "auto", "value_iteration" or "gauss_seidel".
+        method: a name of `rlgrid.methods.METHODS`: "auto", "value_iteration", "gauss_seidel", "policy_iteration" ...
         tolerance: the error that must be proven, max |values - V*|.
-        horizon: a number of steps after which all is over, solved backwards in so many sweeps; or None. With it there
-            are no initial_values, limits or callback.
+        horizon: a number of steps after which all is over, solved backwards in so many sweeps of value iteration; or
+            None. With it there are no other methods and orders, initial_values, limits, callback or progress bar.
         criterion: "discounted" (which includes gamma = 1); or "average", the average reward a step over steps without
             end (`rlgrid.average`), with method "auto", "value_iteration" (relative) or "policy_iteration", without
             gamma and horizon. Its callback gets an `AverageSweeps`; the solution has `gain` and `bias`.
@@ -110,7 +110,8 @@ def solve(
         callback: called with the `Sweeps` object after each sweep; False ends the solver.
         progress_bar: shows the proven error while sweeping.
         sweep_order: of sweeps in place: "forward", "backward", "alternating", "distance" (breadth first from where
-            episodes end, the way news travels), a permutation int [S] of the states, or "auto".
+            episodes end, the way news travels), a permutation int [S] of the states, or "auto". Methods that keep a
+            policy or a queue number the states in this order, by distance where it is alternating.
 
     Returns:
         A `Solution`. Ctrl-C returns what there is so far.
@@ -130,6 +131,11 @@ def solve(
         raise ValueError(
             f'criterion must be "discounted" (gamma = 1 is the undiscounted case) or "average", not {criterion!r}'
         )
+    if criterion == "average" or horizon is not None:
+        _check_plain_order(sweep_order, 'criterion="average"' if criterion == "average" else "a horizon")
+    check_order(sweep_order, model.num_states)
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be a function of the sweeps, not {callback!r}")
     tolerance = _check_positive("tolerance", tolerance)
     if time_limit is not None:
         time_limit = _check_positive("time_limit", time_limit)
@@ -147,6 +153,8 @@ def solve(
             "time_limit": time_limit,
             "callback": callback,
         }
+        if method not in ("auto", "value_iteration"):
+            given["method"] = method
         for name, value in given.items():
             if value is not None:
                 raise ValueError(
@@ -157,13 +165,18 @@ def solve(
     if method not in ("value_iteration", "gauss_seidel") and initial_values is None and callback is None:
         sweeps._start_low()
     run = _Run(sweeps, tolerance, begun, max_sweeps, time_limit, callback)
-    if callback is None and gamma < 1.0 and model.num_states * model.num_actions <= EXPLICIT_LIMIT:
-        run.patience = PATIENCE if method == "auto" else ENDURANCE
+    if model.num_states * model.num_actions <= WRITTEN_OUT:
+        run.patience = PATIENCE if method == "auto" and callback is None and gamma < 1.0 else ENDURANCE
     if progress_bar:
         run.with_progress()
     else:
         run.go()
     return run.solution()
+
+
+def _check_plain_order(sweep_order: Any, what: str) -> None:
+    if not (isinstance(sweep_order, str) and sweep_order == "auto"):
+        raise ValueError(f"sweep_order has no part in {what}, whose sweeps are not in place: leave it out")
 
 
 def _check_positive(name: str, value: Any) -> float:
@@ -193,7 +206,8 @@ class _Run:
         self.handed_over = False
         self.reason = ""
         self.warn = False
-        self.certificate: Certificate | None = None
+        self.certificate: Certificate | None = None  # that proves the tolerance
+        self.best: Certificate | None = None  # that proves most of those that do not
         self.report: Callable[[], None] = lambda: None
         self.deadline = np.inf if time_limit is None else begun + time_limit
         self.sweeping_ends = np.inf if time_limit is None else begun + (1.0 - PROOF_SHARE) * time_limit
@@ -215,9 +229,10 @@ class _Run:
             enough = 1.9 * self.tolerance * (1.0 - gamma) / max(gamma, 1e-300)
         # At gamma = 1 a proof is tried now and then even while sweeps still change much: chains may be slow.
         tries = gamma == 1.0 and sweeps.model.num_states <= LINEAR_STATES
-        attempt_at = 64
-        # One run copies values in and out, and cannot be looked into: enough sweeps for a second or so.
-        chunk = max(1, min(64, 200_000_000 // max(1, sweeps.model.num_states)))
+        attempt_at = look_at = 64
+        resting = np.inf  # the spread when it was last looked at
+        # One run copies values in and out, and cannot be looked into: enough sweeps for a tenth of a second or so.
+        chunk = sweeps.first_chunk
         least, last_exact = np.inf, None
         while True:
             if self.max_sweeps is not None and sweeps.sweeps >= self.max_sweeps:
@@ -233,7 +248,7 @@ class _Run:
             if self.callback is not None:
                 with np.errstate(invalid="ignore"):
                     sweeps.residual = np.where(sweeps.values == before, 0.0, sweeps.values - before)
-                if self.callback(sweeps) is False:
+                if is_false(self.callback(sweeps)):
                     return self._stop("stopped by the callback")
             self.report()
             now = time.perf_counter()
@@ -245,7 +260,11 @@ class _Run:
             if not np.isfinite(spread):
                 return self._stop("the values overflow: scale the rewards down", warn=True)
             settled = self.handed_over and sweeps.settled
-            if spread <= enough or ((tries or settled) and sweeps.sweeps >= attempt_at):
+            rests = False
+            if sweeps.sweeps >= look_at:  # sweeps that move the last digits alone, and no less than before, are over
+                rests = spread <= 4.0 * sweeps.rounding and not spread < 0.5 * resting
+                look_at, resting = 2 * sweeps.sweeps, spread
+            if spread <= enough or rests or ((tries or settled) and sweeps.sweeps >= attempt_at):
                 attempt_at = 2 * max(attempt_at, sweeps.sweeps)
                 floor = 4.0 * sweeps.rounding
                 found = sweeps.certificate(1000 + 4 * sweeps.sweeps, self.sweeping_ends, self.tolerance)
@@ -258,11 +277,13 @@ class _Run:
                 exact = found.policy_values
                 same = exact is not None and last_exact is not None and np.allclose(exact, last_exact, 1e-13, 0.0)
                 stuck = (same or settled) and np.isfinite(error) and not error < 0.5 * least
+                if error < least:
+                    self.best = found
                 least = min(least, error)
                 last_exact = last_exact if exact is None else exact
                 if stuck and exact is not None:
                     sweeps.values = sweeps._problem.start(exact)
-                if spread <= floor or spread == 0.0 or stuck:
+                if spread <= floor or spread == 0.0 or stuck or rests:
                     most = (
                         f"more than an error of {error:.3g}" if np.isfinite(error) else "any proof of values so large"
                     )
@@ -328,6 +349,10 @@ class _Run:
     def solution(self) -> Solution:
         sweeps = self.sweeps
         found = self.certificate if self.certificate is not None else sweeps.certificate(deadline=self.deadline)
+        if self.certificate is None and self.best is not None:
+            before = self.best
+            if distance(before.lower, before.lower, before.upper) < distance(found.lower, found.lower, found.upper):
+                found = before  # bounds hold whatever the values are now
         values = np.clip(sweeps.values, found.lower, found.upper)
         error = distance(values, found.lower, found.upper)
         if error > self.tolerance and (self.warn or not self.reason):
@@ -383,8 +408,13 @@ def _solve_horizon(model: MDP | GridModel, gamma: float, steps: int, tolerance: 
     the rounding of a backup added and subtracted.
     """
     begun = time.perf_counter()
-    problem = Problem.plain(model, gamma)
     S = model.num_states
+    if (steps + 1) * S > HORIZON_VALUES:
+        raise ValueError(
+            f"horizon = {steps}: values and bounds of {S} states after each step would take "
+            f"{32 * (steps + 1) * S / 2**30:.0f} GiB. Use a shorter horizon, or gamma < 1 without one"
+        )
+    problem = Problem.plain(model, gamma)
     values, lower, upper = (np.zeros((steps + 1, S)) for _ in range(3))
     policy = np.zeros((steps, S), np.int64)
     for t in range(steps - 1, -1, -1):
@@ -439,8 +469,15 @@ def verify(model: MDP | GridModel, solution: Solution, exact: bool = False) -> b
     gamma = check_gamma(solution.gamma)
     S = model.num_states
     lead = () if solution.horizon is None else (solution.horizon + 1,)
+    if solution.criterion not in CRITERIA:
+        raise ValueError(f"criterion is {solution.criterion!r}, not one of {', '.join(CRITERIA)}")
+    for name in ("error_bound", "policy_loss_bound", "tolerance"):
+        if not isinstance(getattr(solution, name), float | int | np.floating | np.integer):
+            raise ValueError(f"{name} is {getattr(solution, name)!r}, which is no number")
     for name in ("values", "lower", "upper"):
         array = getattr(solution, name)
+        if not isinstance(array, np.ndarray) or array.dtype != np.float64:  # others would be rounded on the way
+            raise ValueError(f"{name} is no array of float64, but {getattr(array, 'dtype', type(array).__name__)}")
         if array.shape != (*lead, S):
             raise ValueError(f"{name} has shape {array.shape}, not {(*lead, S)}")
         if np.isnan(array).any():

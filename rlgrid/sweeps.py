@@ -8,14 +8,14 @@ Bounds cost a few sweeps and are worked out when they are asked for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.certificate import Certificate, certify, distance
 from rlgrid.mdp import check_gamma
-from rlgrid.methods import METHODS, Guessing, method_of
+from rlgrid.methods import METHODS, Guessing, OrderedGaussSeidel, method_of
 from rlgrid.policy_evaluation import check_model
 from rlgrid.problem import Problem, magnitude
 from rlgrid.reduced import check_order
@@ -113,6 +113,14 @@ class Sweeps:
         return self._problem.largest_rounding(magnitude(self.values))
 
     @property
+    def first_chunk(self) -> int:
+        """How many sweeps may be run in one piece before it is known how long one takes."""
+        states = max(1, self.model.num_states)
+        if hasattr(self._method, "form") and not isinstance(self._method, OrderedGaussSeidel):
+            return max(1, min(16, 100_000 // states))  # a sweep of policies or of a queue may take hundreds of passes
+        return max(1, min(64, 200_000_000 // states))
+
+    @property
     def steps(self) -> int:
         """How many steps a way to the end may take, as far as the method knows; 1 if it does not."""
         return getattr(self._method, "steps", 1)
@@ -161,7 +169,7 @@ class Sweeps:
         slower test.
         """
         if patience is None:
-            patience = max(5, min(GLANCE, GLANCE_BACKUPS // self._problem.pairs))
+            patience = max(5, min(GLANCE, GLANCE_BACKUPS // max(1, self._problem.pairs)))
         known = self._certificate
         if known is None or known[0] < patience or known[1] > enough:
             known = (patience, enough, certify(self._problem, self.values, patience, deadline, enough))
@@ -189,10 +197,17 @@ class Sweeps:
         return self.error_bound <= tolerance
 
 
+def is_false(answer: Any) -> bool:
+    """Whether a callback said False, Python's or NumPy's; None goes on."""
+    return isinstance(answer, bool | np.bool_) and not answer
+
+
 def check_initial(given: ArrayLike | None, num_states: int) -> Floats | None:
     """``initial_values`` as float64 [S] of finite numbers, or None; an error that names what is wrong."""
     if given is None:
         return None
+    if np.asarray(given).dtype.kind not in "biuf":
+        raise TypeError(f"initial_values must be numbers, one a state, not {np.asarray(given).dtype}")
     values = np.array(given, dtype=np.float64)
     if values.shape != (num_states,):
         raise ValueError(f"initial_values must have shape ({num_states},), one value a state, not {values.shape}")

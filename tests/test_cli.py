@@ -196,7 +196,9 @@ def test_solve_takes_methods_orders_and_the_average_reward(capsys: pytest.Captur
 
 def test_solve_says_where_a_tolerance_is_not_reached(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["solve", "four_rooms", "--max-sweeps", "3"]) == 1
-    assert "not proven" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "not proven: max_sweeps = 3 reached" in said.err
+    assert "(so far: see what is proven)" in said.out
 
 
 def test_solve_saves(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

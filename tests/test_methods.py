@@ -210,10 +210,11 @@ def test_grids_are_swept_in_every_order(monkeypatch):
         solution = solve(model, gamma=0.99, method="gauss_seidel", sweep_order=order)
         assert solution.converged
         assert solve(model, gamma=1.0, method="gauss_seidel", sweep_order=order).values == pytest.approx(wanted)
-    monkeypatch.setattr("rlgrid.reduced.EXPLICIT_LIMIT", 10)
+    monkeypatch.setattr("rlgrid.problem.WRITTEN_OUT", 10)
     fresh = GridSpec.builtin("cliff_walking").compile()
-    with pytest.raises(ValueError, match="too large to write its outcomes out"):
-        solve(fresh, gamma=0.99, method="topological")
+    for arguments in ({"method": "topological"}, {"gamma": 1.0}):
+        with pytest.raises(ValueError, match=r"would have to be written out.*Use gamma < 1"):
+            solve(fresh, **({"gamma": 0.99} | arguments))
     assert math.isfinite(solve(fresh, gamma=0.99, method="gauss_seidel").error_bound)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from rlgrid import MDP, GridModel, GridSpec, Slip, TileKind, policy_values, share_of_regret, solve, verify
+from rlgrid.methods import METHODS as EVERY_METHOD
 from rlgrid.regret import optimum
 from rlgrid.solvers import SolverWarning, Sweeps
 
@@ -347,6 +348,73 @@ def test_a_progress_bar_changes_nothing(capsys):
 
 
 # --- certificates ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", [name for name in EVERY_METHOD if name != "shortest_path"])
+def test_an_unreachable_tolerance_ends_while_a_callback_watches(method):
+    model = GridSpec.builtin("four_rooms").compile()
+    calls = []
+
+    def watch(sweeps):
+        calls.append(sweeps.sweeps)
+        return len(calls) < 5000
+
+    with pytest.warns(SolverWarning, match="rounding forbids"):
+        solution = solve(model, gamma=0.99, tolerance=1e-18, callback=watch, method=method)
+    assert len(calls) < 5000
+    assert solution.error_bound < 1e-12
+    assert verify(model, solution)
+
+
+@pytest.mark.parametrize("method", ["auto", "gauss_seidel", "value_iteration", "policy_iteration"])
+def test_an_unreachable_tolerance_ends_in_a_large_maze_without_discounting(method):
+    tiles = (np.random.default_rng(0).random((75, 75)) < 0.15).astype(int)
+    tiles[0, 0], tiles[-1, -1] = 0, 2
+    kinds = [TileKind("floor"), TileKind("wall", wall=True), TileKind("goal", terminal=True)]
+    model = GridModel(tiles, kinds, slip=Slip(0.8, 0.1, 0.1), step_reward=-1.0)
+    with pytest.warns(SolverWarning, match="rounding forbids"):
+        solution = solve(model, gamma=1.0, tolerance=1e-15, method=method, max_sweeps=20_000)
+    assert solution.sweeps < 20_000
+    assert verify(model, solution)
+
+
+def test_a_callback_may_answer_with_numpys_false():
+    model = GridSpec.builtin("four_rooms").compile()
+    solution = solve(model, callback=lambda sweeps: np.abs(sweeps.residual).max() > 1e-2, method="value_iteration")
+    assert solution.reason == "stopped by the callback"
+    assert solution.sweeps < 100
+
+
+def test_what_has_no_part_in_a_problem_is_refused():
+    model = GridSpec.builtin("four_rooms").compile()
+    for arguments in ({"horizon": 3}, {"criterion": "average"}):
+        with pytest.raises(ValueError, match="sweep_order has no part"):
+            solve(model, sweep_order="forward", **arguments)
+    with pytest.raises(ValueError, match="sweep_order must be one of"):
+        solve(model, sweep_order="forwards")
+    with pytest.raises(ValueError, match="method and horizon exclude each other"):
+        solve(model, horizon=3, method="policy_iteration")
+    with pytest.raises(ValueError, match=r"would take .* GiB"):
+        solve(model, horizon=10**12)
+    with pytest.raises(TypeError, match="callback must be a function"):
+        solve(model, callback=5)
+    for values in ("abc", np.zeros(model.num_states, complex)):
+        with pytest.raises(TypeError, match="initial_values must be numbers"):
+            solve(model, initial_values=values)
+
+
+def test_certificates_in_other_numbers_than_float64_are_refused():
+    model = MDP.from_gymnasium({0: {0: [(1.0, 0, 0.7, True)]}}, gamma=0.9, start=0)
+    solution = solve(model)
+    loose = {"error_bound": 1.0, "policy_loss_bound": 1.0, "converged": False}
+    for name, value in (("upper", np.array([0.7], np.float32)), ("lower", np.array([0])), ("values", [0.7])):
+        with pytest.raises(ValueError, match=f"{name} is no array of float64"):
+            verify(model, replace(solution, **{name: value}, **loose))
+    for name in ("error_bound", "policy_loss_bound", "tolerance"):
+        with pytest.raises(ValueError, match=f"{name} is None"):
+            verify(model, replace(solution, **{name: None}))
+    with pytest.raises(ValueError, match="criterion is 'foo'"):
+        verify(model, replace(solution, criterion="foo"))
 
 
 @pytest.mark.parametrize("gamma", [0.9, 1.0])

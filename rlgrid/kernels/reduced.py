@@ -138,9 +138,9 @@ def sweep(first_pair, offsets, to, weight, reward, leak, v, first, last, backwar
             for k in range(offsets[j], offsets[j + 1]):
                 gain += weight[k] * (v[to[k]] - here)
             best = max(best, gain)
-        low = min(low, best)
-        high = max(high, best)
         v[i] = here + best
+        low = min(low, v[i] - here)  # what is lost in the last digit is no change: sweeps come to rest
+        high = max(high, v[i] - here)
     return low, high
 
 
@@ -198,9 +198,9 @@ def improve(first_pair, offsets, to, weight, reward, leak, v, choice, slack):
             choice[i] = chosen
             changed += 1
             held = best
-        low = min(low, held)
-        high = max(high, held)
         v[i] = here + held
+        low = min(low, v[i] - here)
+        high = max(high, v[i] - here)
     return low, high, changed
 
 
@@ -216,9 +216,9 @@ def sweep_chosen(offsets, to, weight, reward, leak, choice, v, backwards):
         gain = reward[j] - leak[j] * here
         for k in range(offsets[j], offsets[j + 1]):
             gain += weight[k] * (v[to[k]] - here)
-        low = min(low, gain)
-        high = max(high, gain)
         v[i] = here + gain
+        low = min(low, v[i] - here)
+        high = max(high, v[i] - here)
     return low, high
 
 
