@@ -95,6 +95,7 @@ def test_large_models_are_refused():
 
 def test_gains_against_the_slow_oracle():
     rng = np.random.default_rng(15)
+    closed = 0
     for _ in range(40):
         S = int(rng.integers(1, 5))
         table = {
@@ -115,6 +116,17 @@ def test_gains_against_the_slow_oracle():
         assert [gain[s] for s in range(S)] == expected
         found = policy_values(model, policy, criterion="average")
         np.testing.assert_allclose(found.gain, [float(gain[s]) for s in range(S)], atol=1e-12)
-        assert len(bias) == S
+        chosen = [row[policy[s]] for s, row in enumerate(naive.exact_model(model))]
+        for s, run in enumerate(chosen):  # h = r - g + P h, and 0 in the least state of each recurrent class
+            assert gain[s] + bias[s] == sum(p * (r + (0 if ends else bias[to])) for p, to, r, ends in run)
+        reach = [{s} for s in range(S)]
+        for _ in range(S):
+            reach = [states.union(*({to for p, to, *_ in chosen[t] if p} for t in states)) for states in reach]
+        ending = {s for s, run in enumerate(chosen) if any(p and ends for p, _, _, ends in run)}
+        for states in reach:
+            if all(reach[t] == states for t in states) and not states & ending:
+                assert bias[min(states)] == 0
+                closed += 1
         best = best_gain(exact)
         assert [best[s] for s in range(S)] == naive.optimal_gains(model)
+    assert closed > 20

@@ -69,6 +69,26 @@ def test_solutions_come_back_from_a_file(tmp_path, arguments):
         Solution.load(path).q_values  # noqa: B018
 
 
+def test_files_from_before_there_were_criteria_are_read(tmp_path):
+    import json
+
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
+
+    model = GridSpec.builtin("frozen_lake_4x4").compile()
+    solution = solve(model)
+    with safe_open(solution.save(tmp_path / "new"), framework="numpy") as file:
+        facts = json.loads(file.metadata()["rlgrid"])
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    older = ["format", "format_version", "gamma", "method", "tolerance", "sweeps", "backups", "seconds", "horizon"]
+    facts = {name: facts[name] for name in (*older, "reason", "converged", "error_bound", "policy_loss_bound")}
+    save_file(arrays, tmp_path / "old", {"rlgrid": json.dumps(facts)})
+    again = Solution.load(tmp_path / "old", model)
+    assert (again.criterion, again.gain, again.gain_lower, again.gain_upper) == ("discounted", None, None, None)
+    np.testing.assert_array_equal(again.values, solution.values)
+    assert verify(model, again)
+
+
 def test_files_that_are_no_solutions_are_refused(tmp_path):
     from safetensors.numpy import save_file
 

@@ -9,7 +9,7 @@ import pytest
 
 from rlgrid import GridModel, Slip, TileKind, solve, verify
 from rlgrid.certificate import certify, distance, where_lower_fails, where_upper_fails
-from rlgrid.problem import TIE, Problem, largest, magnitude
+from rlgrid.problem import Problem, largest, magnitude
 from rlgrid.stencil import Stencil
 from rlgrid.sweeps import Sweeps
 
@@ -152,7 +152,10 @@ def test_a_later_action_must_be_better_by_more_than_a_tie():
     v[31] = -9.0
     policy = Problem(model, 0.9).policy(v)
     assert policy[[30, 32, 22, 40]].tolist() == [1, 3, 2, 0]
-    assert TIE == 1e-12
+    for better, action in ((5e-13, 0), (1e-10, 1)):
+        v[:] = -10.0
+        v[32] += better
+        assert Problem(model, 0.9).policy(v)[31] == action
 
 
 def test_rounding_stays_within_its_bound():
@@ -218,6 +221,9 @@ def test_certificates_hold_the_exact_optimum_and_wrong_ones_are_refused():
             wrong = found.lower.copy()
             wrong[s] = float(exact[s]) + 1e-9
             assert where_lower_fails(problem, found.policy, wrong) >= 0
+            wrong[s] = np.nan
+            assert where_lower_fails(problem, found.policy, wrong) >= 0
+            wrong = found.upper.copy()
             wrong[s] = np.nan
             assert where_upper_fails(problem, wrong) >= 0
 
