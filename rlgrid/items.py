@@ -39,6 +39,7 @@ MAX_STATES = 1_000_000
 MAX_CONFIGURATIONS = 16_384
 """The most configurations of the items."""
 
+_LESS = "leave out some keys, switches or pickups"
 _KEPT_CELLS = 4_000_000  # cells whose steps are kept at a time, over all sets of open doors
 
 Ints = NDArray[np.int64]
@@ -202,13 +203,12 @@ def explore(
                     found = known[target] = count
                     count += 1
                     (todo if known is here else pending.setdefault(following, [])).append(target)
-                    if count > MAX_STATES or len(number) > MAX_CONFIGURATIONS:
+                    if count > MAX_STATES:
                         raise Wrong(
-                            ("map",),
-                            f"the world has more than {MAX_STATES} states of position and items, or its items more "
-                            f"than {MAX_CONFIGURATIONS} configurations ({count} and {len(number)} so far): leave out "
-                            "some keys, switches or pickups",
+                            ("map",), f"the world has more than {MAX_STATES} states of position and items: {_LESS}"
                         )
+                    if len(number) > MAX_CONFIGURATIONS:
+                        raise Wrong(("map",), f"the world has more than {MAX_CONFIGURATIONS} sets of items: {_LESS}")
                 origin.append(own)
                 to.append(found)
     configurations = sorted(number, key=lambda configuration: (configuration.bit_count(), configuration))
