@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from rlgrid.compressed import compressed
 from rlgrid.parallel import in_pieces
+from rlgrid.problem import written_out
 from rlgrid.undiscounted import Graph
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Parts:
     """
 
     def __init__(self, model: MDP | GridModel) -> None:
-        self.mdp = mdp = model.to_mdp()
+        self.mdp = mdp = written_out(model)
         self.num_states, self.num_actions = mdp.num_states, mdp.num_actions
         self.over: Bools = mdp.absorbing
         self.goes_on = ~self.over
