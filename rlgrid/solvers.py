@@ -114,7 +114,7 @@ def solve(
             policy or a queue number the states in this order, by distance where it is alternating.
 
     Returns:
-        A `Solution`. Ctrl-C returns what there is so far.
+        A `Solution`. Ctrl-C while it sweeps returns what there is so far.
 
     Raises:
         ValueError, TypeError: on bad arguments; at gamma = 1 also where a value may be infinite, naming the state; for
