@@ -130,11 +130,11 @@ def _discounted(problem: Problem, v: Floats, enough: float) -> Certificate:
     size = largest(v)
     images: tuple[Floats, Floats] | None = None
     if problem.explicit:
-        policy, w, w_policy = problem.greedy_images(v)
+        policy, w, w_policy = problem.greedy_images(v, enough)
         rise, fall = float((w - v).max()), float((w_policy - v).min())
         images = w_policy, w
     else:
-        policy, rise, fall = problem.greedy(v, size)
+        policy, rise, fall = problem.greedy(v, size, enough)
     rise, fall = max(0.0, rise), max(0.0, -fall)
     rest = 1.0 - problem.gamma
     reach = size + max(rise, fall)

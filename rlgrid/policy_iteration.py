@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from rlgrid.policy_evaluation import solve_chain
-from rlgrid.problem import TIE, magnitude
+from rlgrid.problem import magnitude
 from rlgrid.reduced import Reduced
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ class _Policies:
         self.settled = False  # whether only sweeps are left to do
         self.choice: Ints = np.full(form.nodes, -1)
         self._last: Floats | None = None
+        self._most = int(np.diff(form.offsets).max(initial=0))  # outcomes of a pair
+        self._largest_reward = magnitude(form.reward)
 
     def run(self, values: Floats, limit: int, enough: float) -> Floats:
         from rlgrid.kernels.reduced import run_in_place
@@ -125,6 +127,10 @@ class _Policies:
             return True
         starts, tails, _ = form.edges
         return bool(reaches_end(form.offsets, form.to, form.leak, self.choice, starts, tails).all())
+
+    def _rounding(self, v: Floats) -> float:
+        """More than twice what rounding may do to the difference of two q: 2 (n + 4) u (|r| + |v|) for n outcomes."""
+        return 2.0 * (self._most + 4) * EPSILON * (self._largest_reward + magnitude(v))
 
     def _improve(self, v: Floats, slack: float) -> tuple[float, int]:
         from rlgrid.kernels.reduced import improve
@@ -229,7 +235,7 @@ class PolicyIteration(_Policies):
         before, self._total = self._total, float(v.sum())
         if not (np.isfinite(error) and self._total > before):
             self.settled = True
-        slack = TIE * magnitude(v) + 2.0 * error if np.isfinite(error) else np.inf
+        slack = self._rounding(v) + 2.0 * error if np.isfinite(error) else np.inf
         spread, changed = self._improve(v, slack)
         if changed == 0 or not self._proper():
             self.settled = True
@@ -268,7 +274,7 @@ class KrylovPolicyIteration(_Inexact):
         from rlgrid.kernels.reduced import sweep_chosen
 
         form = self.form
-        spread, worth = self._greedy(v, enough, TIE * magnitude(v))
+        spread, worth = self._greedy(v, enough, self._rounding(v))
         if not worth:
             return spread
         if not self._proper():
@@ -313,7 +319,7 @@ class ShortestPath(_Policies):
         from rlgrid.kernels.reduced import follow_paths
 
         form = self.form
-        spread, changed = self._improve(v, TIE * magnitude(v))
+        spread, changed = self._improve(v, self._rounding(v))
         if changed == 0 or not self._proper():
             self.settled = True
         elif follow_paths(form.offsets, form.to, form.weight, form.reward, form.leak, self.choice, v):
