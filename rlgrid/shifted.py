@@ -84,6 +84,7 @@ class ShiftedValueIteration:
         self._known = self.form.reward.copy(), np.empty(problem.num_states), np.empty(problem.num_states)
         in_pieces(self._rank, problem.num_states)
         self._before, self._rise = np.zeros(problem.num_states), 0.0
+        self._due = np.inf  # the spread to which the policy is to be swept before the next sweep over all
         self._first = self._least = np.inf
         self._without = 0
         self._shifts = True
@@ -95,6 +96,9 @@ class ShiftedValueIteration:
         if self.otherwise is not None and self.sweeps == 0:
             self._begun = values.copy()
         while made < limit and self._other is None:
+            if self._due < np.inf:  # before a sweep, not after one: runs of any length make the same sweeps
+                v, w = self._evaluate(v, w, self._due)
+                self._due = np.inf
             low, high = self._sweep_and_keep(v, w)
             spread = self._spread(low, high)
             history[made] = spread
@@ -111,8 +115,8 @@ class ShiftedValueIteration:
             if self._is_slow(spread) and self.otherwise is not None and self._begun is not None:
                 self._other = self.otherwise()
                 v, self._begun, self._room = self._begun, None, np.zeros(0)
-            elif helps and self.form.num_actions > 1 and made < limit:
-                v, w = self._evaluate(v, w, EVALUATED * spread, on)
+            elif helps and self.form.num_actions > 1:
+                self._due = EVALUATED * spread
         if v is not values:
             values[:] = v
         if self._other is not None and made < limit and (made == 0 or history[made - 1] > enough):
@@ -166,8 +170,9 @@ class ShiftedValueIteration:
         found = in_pieces(piece, states, max(1, PIECE * states // max(1, outcomes)))
         return min(least for least, _ in found), max(greatest for _, greatest in found)
 
-    def _evaluate(self, v: Floats, w: Floats, enough: float, on: Floats) -> tuple[Floats, Floats]:
+    def _evaluate(self, v: Floats, w: Floats, enough: float) -> tuple[Floats, Floats]:
         """Sweeps of the greedy policy; the values, and room."""
+        on = self._goes_on[self._pair()] if self._ends else _NO_VALUES
         for _ in range(self.form.num_actions):
             low, high = self._sweep(v, w)
             self.backups += self.form.num_states

@@ -262,6 +262,20 @@ def test_the_spread_is_that_of_the_residual_it_leaves():
         assert np.abs(residual).max() <= 0.99 * spread / 2 + 1e-12
 
 
+@pytest.mark.parametrize("ends", [0.0, 0.1])
+def test_runs_of_any_length_make_the_same_sweeps(ends):
+    problem = Problem.of(model_of(2, S=40, ends=ends), 0.99)
+    found = []
+    for lengths in ([12], [1] * 12, [5, 4, 3]):
+        method, v = ShiftedValueIteration(problem), np.zeros(40)
+        spreads = np.concatenate([method.run(v, n, 0.0) for n in lengths])
+        found.append((v, spreads, method.backups))
+    for v, spreads, backups in found[1:]:
+        np.testing.assert_array_equal(v, found[0][0])
+        np.testing.assert_array_equal(spreads, found[0][1])
+        assert backups == found[0][2]
+
+
 def chain_of(length):
     """A corridor: news travels one state a sweep, and no shift helps."""
     table = {
