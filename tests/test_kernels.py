@@ -383,7 +383,7 @@ def test_images_of_explicit_models_enclose_the_exact_ones(gamma):
 
 
 def test_images_where_values_are_infinite():
-    """A state at -infinity stays there, and so does an action that may lead into one."""
+    """A state at -infinity stays there; an action that may lead into one proves nothing from below."""
     from rlgrid import MDP
     from rlgrid.kernels.rounding import image_above, image_below
 
@@ -394,7 +394,7 @@ def test_images_where_values_are_infinite():
     arrays = MDP.from_gymnasium(table, gamma=1.0, start=0).arrays[1:7]
     v, most, least = np.array([5.0, -math.inf]), np.empty(2), np.empty(2)
     image_above(*arrays, 1.0, v, most, 0, 2)
-    assert -2.0 <= most[0] <= -2.0 + 1e-14
+    assert most[0] >= -2.0
     assert most[1] == -math.inf
     image_below(*arrays, 1.0, np.array([0, 0]), v, least, 0, 2)
     assert least.tolist() == [-math.inf, -math.inf]

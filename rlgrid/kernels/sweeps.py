@@ -1,6 +1,6 @@
 """Sweeps of dynamic programming over either form of a model.
 
-    backup         w(s) = max_a q(s, a),  q(s, a) = sum_k p_k / P (r_k + gamma v(s_k)),  P = sum_k p_k
+    backups        w(s) = max_a q(s, a),  q(s, a) = sum_k p_k / P (r_k + gamma v(s_k)),  P = sum_k p_k
                    (value iteration); on request q itself, a greedy policy, or w(s) = q(s, policy(s))
     in_place       the same within one array, each action's own loop solved for (Puterman 1994, section 6.3.3)
 
@@ -46,7 +46,14 @@ def explicit_backup(
     first_state,
     last_state,
 ):
-    """`backup` of the states [first_state, last_state) of an explicit model, which writes only there."""
+    """Backups w = T v of the states [first_state, last_state) of an explicit model, from v [S]; writes only there.
+
+    Args:
+        q: [S, A] is filled with every q(s, a) and [0, A] is not.
+        follow: int64 [S] gives w = T_pi v for that policy instead (-inf where it is -1); [0] is none.
+        policy: int64 [S] becomes greedy: the first action, unless a later one is better by more than ``slack``, and so
+            on; [0] is none.
+    """
     for s in range(first_state, last_state):
         best = -math.inf
         held = -math.inf
@@ -373,29 +380,8 @@ def scratch_of(model):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _explicit_backup(m, scratch, gamma, v, w, q, follow, policy, slack):
-    explicit_backup(
-        m.num_actions,
-        m.offsets,
-        m.next_state,
-        m.probability,
-        m.reward,
-        m.terminated,
-        gamma,
-        v,
-        w,
-        q,
-        follow,
-        policy,
-        slack,
-        0,
-        m.num_states,
-    )
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
 def grid_backup(m, scratch, gamma, v, w, q, follow, policy, slack, first_state, last_state):
-    """`backup` of the states [first_state, last_state) of a grid, which writes only there."""
+    """`explicit_backup` of a grid without wind."""
     _grid_loop(
         m.height,
         m.width,
@@ -426,11 +412,6 @@ def grid_backup(m, scratch, gamma, v, w, q, follow, policy, slack, first_state, 
         first_state,
         last_state,
     )
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _grid_backup(m, scratch, gamma, v, w, q, follow, policy, slack):
-    grid_backup(m, scratch, gamma, v, w, q, follow, policy, slack, 0, m.num_states)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -478,44 +459,18 @@ def _grid_sweep(m, scratch, gamma, v, w, backwards, grouped):
     )
 
 
-def _any_backup(model, scratch, gamma, v, w, q, follow, policy, slack):
-    chosen = _grid_backup if isinstance(model, GridArrays) else _explicit_backup
-    chosen(model, scratch, gamma, v, w, q, follow, policy, slack)
-
-
 def _any_sweep(model, scratch, gamma, v, w, backwards, grouped):
     chosen = _grid_sweep if isinstance(model, GridArrays) else _explicit_sweep
     return chosen(model, scratch, gamma, v, w, backwards, grouped)
 
 
-# Numba matches an overload by the names of its arguments, hence the lambdas.
-@overload(_any_backup)
-def _choose_backup(model, scratch, gamma, v, w, q, follow, policy, slack):
-    chosen = _grid_backup if model.instance_class is GridArrays else _explicit_backup
-    return lambda model, scratch, gamma, v, w, q, follow, policy, slack: chosen(  # noqa: PLW0108
-        model, scratch, gamma, v, w, q, follow, policy, slack
-    )
-
-
+# Numba matches an overload by the names of its arguments, hence the lambda.
 @overload(_any_sweep)
 def _choose_sweep(model, scratch, gamma, v, w, backwards, grouped):
     chosen = _grid_sweep if model.instance_class is GridArrays else _explicit_sweep
     return lambda model, scratch, gamma, v, w, backwards, grouped: chosen(  # noqa: PLW0108
         model, scratch, gamma, v, w, backwards, grouped
     )
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def backup(model, scratch, gamma, v, w, q, follow, policy, slack):
-    """One sweep w = T v from old values v [S].
-
-    Args:
-        q: [S, A] is filled with every q(s, a) and [0, A] is not.
-        follow: int64 [S] gives w = T_pi v for that policy instead (-inf where it is -1); [0] is none.
-        policy: int64 [S] becomes greedy: the first action, unless a later one is better by more than ``slack``, and so
-            on; [0] is none.
-    """
-    _any_backup(model, scratch, gamma, v, w, q, follow, policy, slack)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -573,26 +528,70 @@ def in_place(model, scratch, gamma, v, w, backwards, members, offsets, grouped):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _in_place_sweeps(model, scratch, gamma, v, w, done, limit, enough, history, members, offsets, grouped):
+    for i in range(limit):
+        low, high = in_place(model, scratch, gamma, v, w, (done + i) % 2 == 1, members, offsets, grouped)
+        history[i] = max(0.0, high) + max(0.0, -low)
+        if not history[i] > enough:
+            return i + 1
+    return limit
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _explicit_sweeps(
+    num_actions,
+    offsets,
+    next_state,
+    probability,
+    reward,
+    terminated,
+    gamma,
+    v,
+    w,
+    limit,
+    enough,
+    history,
+    members,
+    group_offsets,
+):
+    q = np.empty((0, num_actions))
+    none = np.empty(0, np.int64)
+    for i in range(limit):
+        explicit_backup(
+            num_actions,
+            offsets,
+            next_state,
+            probability,
+            reward,
+            terminated,
+            gamma,
+            v,
+            w,
+            q,
+            none,
+            none,
+            0.0,
+            0,
+            v.size,
+        )
+        if group_offsets.size > 1:
+            tie_highest(w, members, group_offsets)
+        low, high = _changes(v, w)
+        for s in range(v.size):  # numba takes seconds to compile v[:] = w
+            v[s] = w[s]
+        history[i] = max(0.0, high) + max(0.0, -low)
+        if not history[i] > enough:
+            return i + 1
+    return limit
+
+
 def run_sweeps(model, scratch, gamma, v, w, gauss_seidel, done, limit, enough, history, members, offsets, grouped):
     """Up to ``limit`` sweeps; ends when the spread of changes max(0, greatest) + max(0, -least) is at most ``enough``.
 
     The values are in v before and after; w is room for them. Gauss-Seidel sweeps run forwards and backwards in turn,
-    ``done`` of them before. history[i] becomes the spread of the i-th sweep. Returns how many sweeps were made.
+    ``done`` of them before, others from old values over explicit models alone. history[i] becomes the spread of the
+    i-th sweep. Returns how many sweeps were made.
     """
-    q = np.empty((0, model.num_actions))
-    none = np.empty(0, np.int64)
-    for i in range(limit):
-        if gauss_seidel:
-            low, high = in_place(model, scratch, gamma, v, w, (done + i) % 2 == 1, members, offsets, grouped)
-        else:
-            _any_backup(model, scratch, gamma, v, w, q, none, none, 0.0)
-            if offsets.size > 1:
-                tie_highest(w, members, offsets)
-            low, high = _changes(v, w)
-            for s in range(v.size):  # numba takes seconds to compile v[:] = w
-                v[s] = w[s]
-        spread = max(0.0, high) + max(0.0, -low)
-        history[i] = spread
-        if not spread > enough:
-            return i + 1
-    return limit
+    if gauss_seidel:
+        return _in_place_sweeps(model, scratch, gamma, v, w, done, limit, enough, history, members, offsets, grouped)
+    return _explicit_sweeps(*model[1:7], gamma, v, w, limit, enough, history, members, offsets)
