@@ -120,7 +120,13 @@ def _of_mdp(model: Any) -> Appearance:
 
 
 def _directions_of(model: Any, owner: NDArray[np.int64]) -> tuple[tuple[int, int], ...] | None:
-    """The move that each action of a grid-shaped MDP most often makes, if those are different neighbours."""
+    """The moves that actions are named after, or else those that they most often make, if the MDP is a grid.
+
+    None where these are not different neighbours.
+    """
+    names = getattr(model, "actions", ())
+    if names and all(name in MOVES for name in names):
+        return tuple(MOVES[name] for name in names)
     if model.shape is None:
         return None
     width = model.shape[1]

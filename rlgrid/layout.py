@@ -87,17 +87,31 @@ class Layout:
 
 
 def shape_of(model: Any) -> tuple[int, int]:
-    """(rows, columns) in which a model's states are drawn: its grid, or a near-square for states without one."""
-    if getattr(model, "shape", None) is not None:
-        rows, columns = model.shape
+    """(rows, columns) in which a model's states are drawn: its grid, or a near-square for states without one.
+
+    A world of position and items is drawn on its sheet, a grid with a panel for each set of items.
+    """
+    grid = model if getattr(model, "sheet", None) is None else model.sheet[0]
+    if getattr(grid, "shape", None) is not None:
+        rows, columns = grid.shape
         return int(rows), int(columns)
     columns = int(np.ceil(np.sqrt(model.num_states)))
     return -(-int(model.num_states) // columns), columns
 
 
 def cell_of(model: Any, state: int) -> tuple[int, int]:
-    """(row, column) at which a state is drawn, of a grid or of `shape_of`'s near-square."""
-    return divmod(int(state), shape_of(model)[1])
+    """(row, column) at which a state is drawn, of the shape of `shape_of`."""
+    at = int(state) if getattr(model, "sheet", None) is None else int(model.sheet[1][state])
+    return divmod(at, shape_of(model)[1])
+
+
+def state_at(model: Any, row: int, column: int) -> int | None:
+    """The state that is drawn in a cell, or None where there is none."""
+    at = row * shape_of(model)[1] + column
+    if getattr(model, "sheet", None) is None:
+        return at if at < model.num_states else None
+    found = np.flatnonzero(model.sheet[1] == at)
+    return int(found[0]) if found.size else None
 
 
 def layout(model: Any, width: int, height: int, margin: int = 0) -> Layout:

@@ -150,7 +150,7 @@ def draw(
         scale=scale,
         layer=_choose_layer(layer, values, q_values, visits),
     )
-    placed = view is not None
+    given = view
     width, height, view = _frame_size(model, cell_size, size, view)
     look = appearance_of(model)
     for name, state in (("agent", agent), ("selected", selected)):
@@ -162,7 +162,7 @@ def draw(
         raise ValueError(f"path leads through states {trail.min()} to {trail.max()}; there are 0 to {S - 1}")
 
     # A world of position and items has a sheet of panels, one for each set of items.
-    if not placed and (whole := getattr(model, "sheet", None)) is not None:
+    if (whole := getattr(model, "sheet", None)) is not None:
         sheet, cells = whole
         spread = tables.spread(cells, int(sheet.num_states))
         return draw(
@@ -178,6 +178,7 @@ def draw(
             cell_size=cell_size,
             size=size,
             theme=theme,
+            view=given,
             layer=tables.layer,
             flash=spread.flash,
         )

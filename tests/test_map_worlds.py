@@ -14,12 +14,16 @@ from gymnasium.utils.env_checker import check_env
 
 import rlgrid
 from rlgrid import MDP, GridModel, GridSpec, MapError, solve, verify
+from rlgrid.appearance import appearance_of
 from rlgrid.gridmodel import MOVES
 from rlgrid.items import MAX_CONFIGURATIONS, MAX_ITEMS, MAX_STATES
 from rlgrid.itemworld import ItemWorld, WalledWorld
+from rlgrid.layout import cell_of, shape_of, state_at
 from rlgrid.mapvalues import DEFAULT_LEGEND
 from rlgrid.reach import steps
 from rlgrid.thinwalls import mask_of
+from rlgrid.window.engine import Engine, Scenario
+from rlgrid.window.places import find_place
 
 CLOCKWISE = ("up", "up-right", "right", "down-right", "down", "down-left", "left", "up-left")
 Cell = tuple[int, int]
@@ -486,6 +490,16 @@ def test_an_item_world_is_simulated_and_drawn() -> None:
     text.close()
 
 
+def test_the_window_finds_item_worlds_and_bases(tmp_path: Path) -> None:
+    (tmp_path / "base.toml").write_text(GridSpec.builtin("key_door").dump())
+    (tmp_path / "own.toml").write_text("base = 'base.toml'\ngamma = 0.9\n")
+    place = find_place(str(tmp_path / "own.toml"))
+    engine = Engine(Scenario(world=str(tmp_path / "own.toml"), map_text=place.map_text))
+    assert engine.model.num_states == place.model.num_states == 57
+    assert engine.model.gamma == 0.9
+    assert find_place("key_door").model.num_states == 57
+
+
 def test_whole_tables_are_drawn_with_a_panel_for_each_set_of_items() -> None:
     model = GridSpec.builtin("key_door").compile()
     assert isinstance(model, ItemWorld)
@@ -499,6 +513,12 @@ def test_whole_tables_are_drawn_with_a_panel_for_each_set_of_items() -> None:
     frame = rlgrid.draw(model, values=values, agent=0, path=[0, 1], selected=1, visits=np.ones(model.num_states, int))
     drawn = rlgrid.draw(sheet, spread, agent=int(cells[0]), path=cells[:2].tolist(), selected=int(cells[1]))
     assert (frame == drawn).all()
+    assert shape_of(model) == sheet.shape
+    for state in (0, 25, model.num_states - 1):
+        assert cell_of(model, state) == divmod(int(cells[state]), sheet.shape[1])
+        assert state_at(model, *cell_of(model, state)) == state
+    assert state_at(model, 4, 0) is None  # nobody stands beside the key without taking it
+    assert appearance_of(model).directions == ((-1, 0), (0, 1), (1, 0), (0, -1))
     policy, q_values = np.zeros(model.num_states, int), np.zeros((model.num_states, 4))
     for tables in ({"policy": policy}, {"q_values": q_values}, {"policy": q_values > 0}, {"flash": values / 99}):
         assert rlgrid.draw(model, **tables).shape == frame.shape

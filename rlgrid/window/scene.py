@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import pygame
 
+from rlgrid.layout import state_at
 from rlgrid.picture import Layout
 from rlgrid.theme import THEMES
 from rlgrid.window import bar, inspector, mapview, overlays, plots, side
@@ -238,7 +239,4 @@ class Scene:
         if self._layout is None or state.model is None or not self.regions.map.collidepoint(x, y):
             return None
         cell = self._layout.cell_at(x - self.map_place.left, y - self.map_place.top)
-        if cell is None:
-            return None
-        found = cell[0] * self._layout.columns + cell[1]
-        return found if found < state.model.num_states else None
+        return None if cell is None else state_at(state.model, *cell)
