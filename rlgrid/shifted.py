@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-PIECE = 1 << 20  # outcomes of a piece that is worth a thread: some milliseconds, beside what waiting for a busy core may cost
+PIECE = 1 << 20  # outcomes of a piece that is worth a thread, beside what waiting for a busy core may cost
 TRIAL, RATE = 6, 0.8  # after so many sweeps the spread must have fallen by this factor a sweep on average
 PATIENCE = 20  # sweeps in which the spread must fall by a hundredth
 ROUNDING = 2.0**-46  # of the values: far above what rounding takes from a difference of two of them
