@@ -117,7 +117,7 @@ def certify(
     with np.errstate(invalid="ignore", over="ignore"):
         if problem.undiscounted is None:
             return _discounted(problem, v, enough)
-        lower, upper, policy, exact = undiscounted_bounds(problem, v, patience, deadline)
+        lower, upper, policy, exact = undiscounted_bounds(problem, v, patience, deadline, enough)
         if upper is None:
             zero = problem.start()
             upper = zero if where_upper_fails(problem, zero) < 0 else np.full(problem.num_states, np.inf)

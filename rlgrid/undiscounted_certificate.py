@@ -10,6 +10,9 @@ With h the expected steps of the policy until its episode ends, l = v - c h and 
 to how much a sweep changes v: every step leaves c to spare. Where that does not do, u are found by sweeps of T + delta
 from v, whose increments shrink as probability drains out of the episode, and l by sweeps of T_pi - delta. Where states
 are few all start from the exact value of the policy.
+
+The policy takes the lowest action among those that differ by no more than rounding. Where long episodes make more of
+that than the tolerance allows, the policy that takes nothing but the best is tried too.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.policy_evaluation import solve_chain
-from rlgrid.problem import Problem, magnitude
+from rlgrid.problem import TIE_SHARE, Problem, magnitude
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -34,16 +37,40 @@ COARSER = (40, 120, 260)  # after so many of them they lose three or more binary
 
 
 def undiscounted_bounds(
-    problem: Problem, v: Floats, patience: int, deadline: float
+    problem: Problem, v: Floats, patience: int, deadline: float, enough: float = 0.0
 ) -> tuple[Floats | None, Floats | None, Ints, Floats | None]:
-    """(lower, upper, policy, the policy's exact values where they were worked out); None where nothing is proven."""
+    """(lower, upper, policy, the policy's exact values where they were worked out); None where nothing is proven.
+
+    Bounds within ``enough`` of the values, a tolerance, are not made tighter by a slower way.
+    """
     policy = problem.policy(v)
+    lower, upper, exact, h = _bounds(problem, v, policy, patience, deadline, enough)
+    if max(_gap(problem, lower, v), _gap(problem, upper, v)) <= enough or h is None or not enough > 0.0:
+        return lower, upper, policy, exact
+    strict = problem.policy(v, 0.0)
+    loss = problem.slack(magnitude(v)) * magnitude(h)  # what ties may cost
+    if loss > TIE_SHARE * enough and not np.array_equal(strict, policy) and perf_counter() < deadline:
+        other = _bounds(problem, v, strict, patience, deadline, enough)
+        if _gap(problem, other[1], v) < _gap(problem, upper, v):
+            upper = other[1]
+        if _gap(problem, other[0], v) < _gap(problem, lower, v):
+            lower, policy, exact = other[0], strict, other[2]
+    return lower, upper, policy, exact
+
+
+def _bounds(
+    problem: Problem, v: Floats, policy: Ints, patience: int, deadline: float, enough: float
+) -> tuple[Floats | None, Floats | None, Floats | None, Floats | None]:
+    """(lower, upper, exact values, expected steps), the lower bound that of a policy; None for what was not found."""
     leaving = problem.leaving(policy)
     exact: Floats | None = None
     lower: Floats | None = None
     upper: Floats | None = None
+    h: Floats | None = None
     if problem.num_states > LINEAR_STATES:
-        h = _steps(problem, v, leaving, patience, deadline)
+        # Where every step costs the same the expected steps are known already.
+        guess = np.maximum(0.0, -v) / max(problem.largest_reward, 1e-300)
+        h = _steps(problem, guess, leaving, patience, deadline)
         if h is not None:
             lower = _apart(problem, v, h, leaving, patience, deadline)
             upper = _apart(problem, v, h, None, patience, deadline)
@@ -56,26 +83,50 @@ def undiscounted_bounds(
     else:
         lower, upper = _settle(problem, v, leaving, deadline), _settle(problem, v, None, deadline)
         if (lower is None or upper is None) and perf_counter() < deadline:
-            exact, spread = _evaluate(problem, policy, leaving)
+            exact, spread, steps = _evaluate(problem, policy, leaving)
+            h = _steps(problem, steps, leaving, patience, deadline)
             if lower is None:
-                lower = _settle(problem, exact, leaving, deadline)
-            if lower is None:
-                lower = _widen(problem, exact, -spread, leaving, patience, deadline)
+                lower = _around(problem, exact, -spread, h, leaving, patience, deadline, enough)
             if upper is None:
-                upper = _settle(problem, exact, None, deadline)
-            if upper is None:
-                upper = _widen(problem, exact, spread, None, patience, deadline)
+                upper = _around(problem, exact, spread, h, None, patience, deadline, enough)
     if lower is None:
         lower = _press(problem, v, leaving, patience, deadline)
     if upper is None:
         upper = _press(problem, v, None, patience, deadline)
-    return lower, upper, policy, exact
+    return lower, upper, exact, h
+
+
+def _around(
+    problem: Problem,
+    exact: Floats,
+    spread: Floats,
+    h: Floats | None,
+    leaving: Ints | None,
+    patience: int,
+    deadline: float,
+    enough: float,
+) -> Floats | None:
+    """A bound from the exact value of a policy, by the way that loses least: the next one where that does not do."""
+    bound = _settle(problem, exact, leaving, deadline)
+    if bound is None:
+        bound = _widen(problem, exact, spread, leaving)
+    if bound is not None:
+        return bound
+    if h is not None and np.isfinite(problem.finite(exact)).all():
+        bound = _apart(problem, exact, h, leaving, patience, deadline)
+    if _gap(problem, bound, exact) > enough:
+        pressed = _press(problem, exact + 256.0 * spread, leaving, patience, deadline)
+        bound = pressed if _gap(problem, pressed, exact) < _gap(problem, bound, exact) else bound
+    return bound
+
+
+def _gap(problem: Problem, x: Floats | None, v: Floats) -> float:
+    """The greatest distance of bounds from values; inf where there are none."""
+    return np.inf if x is None else float(np.abs(problem.finite(x) - problem.finite(v)).max(initial=0.0))
 
 
 def _is_close(problem: Problem, x: Floats | None, v: Floats) -> bool:
-    if x is None:
-        return False
-    return float(np.abs(problem.finite(x) - problem.finite(v)).max()) <= CLOSE * magnitude(v)
+    return _gap(problem, x, v) <= CLOSE * magnitude(v)
 
 
 def _order(problem: Problem) -> Ints:
@@ -88,7 +139,7 @@ def _order(problem: Problem) -> Ints:
     return order
 
 
-def _steps(problem: Problem, v: Floats, leaving: Ints, patience: int, deadline: float) -> Floats | None:
+def _steps(problem: Problem, guess: Floats, leaving: Ints, patience: int, deadline: float) -> Floats | None:
     """Numbers h >= 1/2 + P_pi h, nearly the expected steps of a policy; None where sweeps do not find them."""
     from rlgrid.kernels.pressing import expected_steps
 
@@ -97,8 +148,7 @@ def _steps(problem: Problem, v: Floats, leaving: Ints, patience: int, deadline: 
     policy = leaving.copy()
     if problem.hopeless is not None:
         policy[problem.hopeless] = -1
-    h = np.maximum(0.0, -v) / max(problem.largest_reward, 1e-300)  # where every step costs the same it is found
-    h[~np.isfinite(h) | (policy < 0)] = 0.0
+    h = np.where(np.isfinite(guess) & (policy >= 0), guess, 0.0)
     for _ in range(patience):
         change = expected_steps(order, m.num_actions, m.offsets, m.next_state, m.probability, m.terminated, policy, h)
         if problem.offsets.size > 1:
@@ -160,8 +210,8 @@ def _apart(
     return None
 
 
-def _evaluate(problem: Problem, policy: Ints, leaving: Ints) -> tuple[Floats, Floats]:
-    """The value of a proper policy, and by how much what rounding does to a test of it adds up over an episode.
+def _evaluate(problem: Problem, policy: Ints, leaving: Ints) -> tuple[Floats, Floats, Floats]:
+    """The value of a proper policy, by how much what rounding does to a test adds up over an episode, and its steps.
 
     The test of x in state s loses some roundings of p |x(s') - x(s)|, and x itself can be written down only to the
     last digit. Both are summed over the visits of the policy, so that exact + spread and exact - spread are inductive
@@ -201,19 +251,18 @@ def _evaluate(problem: Problem, policy: Ints, leaving: Ints) -> tuple[Floats, Fl
     step = np.where(on & (to == here), 0.0, np.abs(after - values[here]))
     digits = np.where(step > 0.0, np.abs(after) + np.abs(values[here]), 0.0)
     roundings = (2.0 * np.bincount(here, minlength=S) + 8.0)[here]
-    return values, over_an_episode(2.0 * EPSILON * (roundings * (np.abs(r) + step) + digits))
+    spread = over_an_episode(2.0 * EPSILON * (roundings * (np.abs(r) + step) + digits))
+    return values, spread, over_an_episode(np.ones(r.size))
 
 
-def _widen(
-    problem: Problem, exact: Floats, spread: Floats, leaving: Ints | None, patience: int, deadline: float
-) -> Floats | None:
-    """exact + spread with the least factor that makes it a bound; with small steps added if there is none."""
+def _widen(problem: Problem, exact: Floats, spread: Floats, leaving: Ints | None) -> Floats | None:
+    """exact + spread with the least factor that makes it a bound; None if there is none."""
     for factor in (1.0, 4.0, 32.0, 256.0):
         x = exact + factor * spread
         _tie(problem, x, leaving)
         if _excess(problem, x, leaving)[1] <= 0.0:
             return x
-    return _press(problem, x, leaving, patience, deadline)
+    return None
 
 
 def _excess(problem: Problem, x: Floats, leaving: Ints | None) -> tuple[Floats, float]:

@@ -79,3 +79,83 @@ def test_random_near_ties_against_rationals():
             assert best[s] - worth[s] <= Fraction(2 * tolerance)
         later += bool((solution.policy > 0).any())
     assert later > 10
+
+
+def chain(size, less):
+    """`size` steps to the end for 1 each, of which action 0 pays a little more."""
+    to = np.repeat(np.minimum(np.arange(size) + 1, size - 1), 2)
+    reward = np.tile([-1.0 - less, -1.0], size)
+    terminated = np.repeat(np.arange(size) == size - 1, 2)
+    offsets = np.arange(2 * size + 1)
+    return MDP(size, 2, offsets, to, np.ones(2 * size), reward, terminated, gamma=1.0, start=0)
+
+
+@pytest.mark.parametrize("method", ["auto", "value_iteration", "policy_iteration", "shortest_path"])
+@pytest.mark.parametrize(("size", "less"), [(3000, 1e-11), (4900, 1e-11), (1000, 8e-10), (6000, 1e-11)])
+def test_long_undiscounted_episodes_keep_their_bounds(method, size, less):
+    model = chain(size, less)
+    solution = solve(model, method=method)
+    assert solution.converged
+    left = -np.arange(size, 0, -1.0)  # V*
+    assert (solution.lower <= left).all()
+    assert (left <= solution.upper).all()
+    loss = np.cumsum((solution.policy == 0)[::-1])[::-1] * less
+    assert (solution.lower <= (left - loss) * (1.0 - 4.0 * EPSILON)).all()
+    assert loss.max() <= solution.policy_loss_bound <= 2e-6
+    assert verify(model, solution)
+
+
+def test_undiscounted_ties_give_way_to_the_tolerance():
+    """A difference that rounding may make at a step, 10^-14 of the values, but 10,000 times in an episode."""
+    model = chain(3000, 8e-12)
+    solution = solve(model, tolerance=5e-9)
+    assert solution.converged
+    assert (solution.policy == 1).mean() > 0.9
+    assert verify(model, solution)
+    assert solve(chain(3000, 0.0)).policy.tolist() == [0] * 3000
+
+
+def test_random_undiscounted_near_ties_against_rationals():
+    rng = np.random.default_rng(8)
+    later = 0
+    for _ in range(40):
+        S = int(rng.integers(1, 5))
+        gap = 10.0 ** rng.uniform(-14, -6)
+        ending = 2.0 ** -int(rng.integers(1, 12))
+        table = {}
+        for s in range(S):
+            to = int(rng.integers(0, S))
+            r = -float(rng.integers(1, 5))
+            less = rng.permutation(3) * gap * (rng.random() < 0.8)
+            table[s] = {a: [(1.0 - ending, to, r - less[a], False), (ending, 0, r, True)] for a in range(3)}
+        model = MDP.from_gymnasium(table, gamma=1.0, start=0)
+        solution = solve(model)
+        assert solution.converged
+        worth = naive.policy_value(naive.exact_model(model), solution.policy, 1.0)
+        best = naive.optimum_undiscounted(model)
+        for s in range(S):
+            low, high = Fraction(float(solution.lower[s])), Fraction(float(solution.upper[s]))
+            assert low <= worth[s] <= best[s] <= high
+            assert best[s] - worth[s] <= Fraction(2e-6)
+        later += bool((solution.policy > 0).any())
+    assert later > 10
+
+
+@pytest.mark.parametrize("size", [4999, 5001])
+def test_no_state_reaches_an_end(size):
+    states = np.arange(size)
+    model = MDP(
+        size,
+        1,
+        np.arange(size + 1),
+        (states + 1) % size,
+        np.ones(size),
+        -np.ones(size),
+        np.zeros(size, bool),
+        gamma=1.0,
+        start=0,
+    )
+    solution = solve(model)
+    assert (solution.values == -np.inf).all()
+    assert solution.converged
+    assert verify(model, solution)
