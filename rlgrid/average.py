@@ -243,8 +243,6 @@ class _Run:
         sweeps = self.sweeps
         lower, upper, policy = sweeps.proof()
         gain = middle(lower, upper)
-        if not np.isfinite(gain):
-            gain = 0.0
         error = error_within(gain, lower, upper)
         converged = error <= self.tolerance
         reason = "" if converged else (self.reason or "the bounds prove less than was asked for")
@@ -256,13 +254,16 @@ class _Run:
             )
         over = sweeps.parts.over
         values = sweeps.values.copy()
-        if sweeps._policy is None:
+        if not np.isfinite(values).all():  # they overflew, and so nothing is proven yet
+            values[:] = 0.0
+        elif sweeps._policy is None:
             starts = sweeps.model.start_states
             values -= values[starts[0]]
         # Shifting rounds, so what is proven is worked out from the very numbers that are returned.
         values[over] = 0.0
         shifted = sweeps.parts.bounds(values, policy)
-        if error_within(middle(*shifted), *shifted) <= max(error, self.tolerance):
+        fits = error_within(middle(*shifted), *shifted) <= max(error, self.tolerance)
+        if fits and np.isfinite(values).all():
             lower, upper = shifted
             gain = middle(lower, upper)
             error = error_within(gain, lower, upper)

@@ -287,8 +287,11 @@ class Components:
 
 
 def middle(lower: float, upper: float) -> float:
-    """The middle of an interval, which lies within it."""
-    return lower if lower == upper else min(max(0.5 * lower + 0.5 * upper, lower), upper)
+    """The middle of an interval, which lies within it; a finite number of it where an end is infinite."""
+    if lower == upper:
+        return lower
+    centre = 0.5 * lower + 0.5 * upper
+    return min(max(centre if np.isfinite(centre) else 0.0, lower), upper)
 
 
 def error_within(gain: float, lower: float, upper: float) -> float:

@@ -238,6 +238,8 @@ class AverageSweeps:
             if self.whole is not None:
                 chosen = self.whole.greedy(self._v) if self._policy is None else self._policy
                 policy = np.where(self.parts.over, first, chosen[:-1])
+                if self.model.available is not None:  # comparing nan chooses any
+                    policy = np.where(self.model.available[np.arange(policy.size), policy], policy, first)
             self._proof = (*self.parts.bounds(self.values, policy), policy)
         return self._proof
 

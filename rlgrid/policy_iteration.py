@@ -64,6 +64,7 @@ class _Policies:
         self.settled = False  # whether only sweeps are left to do
         self.choice: Ints = np.full(form.nodes, -1)
         self._last: Floats | None = None
+        self._overflows = False
         self._most = int(np.diff(form.offsets).max(initial=0))  # outcomes of a pair
         self._largest_reward = magnitude(form.reward)
 
@@ -72,17 +73,21 @@ class _Policies:
 
         form = self.form
         v = form.guess() if self.guesses and not self.sweeps else form.gather(values)
+        history = np.zeros(limit)
         if self._last is None or not np.array_equal(v, self._last):
             self._begin(v)
-        history = np.zeros(limit)
+        if limit and (self._overflows or not np.isfinite(v).all()):
+            history[0] = np.inf
+            self.sweeps += 1
+            return history[:1]
         made = 0
         while made < limit and not self.settled:
             history[made] = self._iterate(v, enough)
             self.backups += form.pairs
             made += 1
-            if not history[made - 1] > enough:
+            if not enough < history[made - 1] < np.inf:
                 break
-        if made < limit and (made == 0 or history[made - 1] > enough):
+        if made < limit and (made == 0 or enough < history[made - 1] < np.inf):
             more = run_in_place(*form.arrays, v, True, self.sweeps, limit - made, enough, history[made:])
             self.backups += int(more) * form.pairs
             made += int(more)
@@ -96,6 +101,9 @@ class _Policies:
         self.settled = False
         self.choice[:] = -1
         self._improve(v.copy(), 0.0)
+        none = self.choice < 0  # no pair of the node is worth a finite number
+        self._overflows = bool(none.any())
+        self.choice[none] = self.form.first_pair[:-1][none]
         if self.form.problem.undiscounted is not None:
             self._make_proper()
 

@@ -34,6 +34,9 @@ TIE_SHARE = 0.1  # of a tolerance, which ties may cost in all
 OUTCOMES = 1 << 17  # of an explicit model that are worth a thread
 CELLS = 1 << 12  # of a piece that is worth a thread where outcomes are worked out one by one
 WRITTEN_OUT = 100_000_000  # pairs: beyond that the outcomes of a grid are not written out
+SMALLER = 2.0**-64  # times this numbers near the largest float are swept without overflow,
+TINY = 1e-280  # and count as no smaller than this where they are not 0
+LARGEST = float(np.finfo(np.float64).max)
 REMEMBERED = 4  # gammas for which a model's problem is kept
 
 _NO_STATES = np.zeros(0, np.int64)
@@ -182,12 +185,47 @@ class Problem:
         return w
 
     def image_above(self, v: Floats) -> Floats:
-        """At least T v for gamma < 1: the computed sweep plus what rounding may have lost."""
-        return self.sweep(v, self.rounding(magnitude(v)))
+        """At least T v for gamma < 1: the computed sweep plus what rounding may have lost. v may hold +inf."""
+        size = largest(v)
+        return self._image_of_large(v, None) if self.overflows(size) else self.sweep(v, self.rounding(size))
 
     def image_below(self, policy: Ints, v: Floats) -> Floats:
-        """At most T_pi v for gamma < 1, in the same way."""
-        return self.sweep_policy(policy, v, self.rounding(magnitude(v)))
+        """At most T_pi v for gamma < 1, in the same way. v may hold -inf."""
+        size = largest(v)
+        if self.overflows(size):
+            return self._image_of_large(v, policy)
+        return self.sweep_policy(policy, v, self.rounding(size))
+
+    def _image_of_large(self, v: Floats, policy: Ints | None) -> Floats:
+        """`image_above` or `image_below` (of a policy) where a backup might leave the range of floats.
+
+        The sweep runs over numbers 2^64 times smaller, where nothing overflows and what is lost by underflow is part of
+        the bound (`rlgrid.kernels.rounding.UNDERFLOW`). A pair that may lead to a number that is not finite proves
+        nothing: its image is +inf or -inf. No image is infinite to the other side, where the exact one may be finite.
+        """
+        small = copy(self)
+        small.stencil = None
+        m, known = self.arrays, np.isfinite(v)
+        names = [name for name in m._fields if name.endswith("reward")]
+        small.arrays = m._replace(**{name: _times(getattr(m, name), SMALLER) for name in names})
+        if self.explicit:
+            sizes = np.where(self.survey.largest > 0.0, np.maximum(self.survey.largest * SMALLER, TINY), 0.0)
+            small.survey = self.survey._replace(largest=sizes)
+        scaled = np.where(known, v, 0.0) * SMALLER
+        error = small.rounding(max(magnitude(v) * SMALLER, TINY))
+        if policy is None:
+            image = small.sweep(scaled, error)
+        else:
+            image = small.sweep_policy(policy, scaled, error)
+        with np.errstate(over="ignore"):
+            image /= SMALLER
+        if not known.all() and self.gamma > 0.0:
+            none = m._replace(**{name: _times(getattr(m, name), 0.0) for name in names})
+            leads = copy(small)
+            leads.gamma = 1.0
+            reaches = leads._backup(none, (~known).astype(np.float64), follow=_NO_STATES if policy is None else policy)
+            image[reaches > 0.0] = np.inf if policy is None else -np.inf
+        return np.maximum(image, -LARGEST) if policy is None else np.minimum(image, LARGEST)
 
     def overflows(self, scale: float) -> bool:
         """Whether a backup of values up to ``scale`` may leave the range of floats, where tests prove nothing."""
@@ -300,7 +338,7 @@ class Problem:
         margin = 4.0 * slack + 16.0 * self.largest_rounding(scale)
         given = *self.arrays[1:7], self.gamma, v, self.survey.expected, most, margin, slack, policy, w, w_policy
         self._over_states(greedy_images, *given)
-        return policy, w, w_policy
+        return self._available(policy) if self.overflows(scale) else policy, w, w_policy
 
     @property
     def goes_on(self) -> NDArray[np.bool_]:
@@ -322,7 +360,14 @@ class Problem:
             return self.greedy(v)[0]
         policy = np.zeros(self.num_states, np.int64)
         self._backup(self.arrays, v, policy=policy)
-        return policy
+        return self._available(policy) if self.overflows(largest(v)) else policy
+
+    def _available(self, policy: Ints) -> Ints:
+        """The same, with the first action that is available in place of one that is not: comparing nan chooses any."""
+        if not self.explicit:
+            return policy
+        there = np.diff(self.arrays.offsets).reshape(self.num_states, self.num_actions) > 0
+        return np.where(there[np.arange(self.num_states), policy], policy, there.argmax(axis=1))
 
     def rounding(self, scale: float) -> Floats:
         """float64 [S]: how far a computed backup may be from the exact one where |v| <= scale."""
@@ -383,6 +428,13 @@ def _stencil_of(grid: Any) -> Stencil | None:
     from rlgrid.stencil import Stencil
 
     return Stencil.of(grid)
+
+
+def _times(rewards: Floats, factor: float) -> Floats:
+    """Read-only as those of models: numba compiles a kernel for each kind of array."""
+    product: Floats = rewards * factor
+    product.setflags(write=False)
+    return product
 
 
 _PROBLEMS: WeakKeyDictionary[Any, dict[float, Problem]] = WeakKeyDictionary()

@@ -11,8 +11,9 @@ no compiled code is used, and none of `rlgrid.certificate`. What is checked, for
   value has no limit. In any other staying costs for ever.
 - gamma = 1, -infinity: from the state no policy reaches termination or an end component without rewards with
   probability 1, and the best gain of every end component among such states, worked out exactly, is negative.
-- average reward: the gain of pi, worked out exactly, and g* <= u, since a gain that is a fixed point of policy
-  iteration is the best one (Puterman 1994, theorem 9.2.3).
+- average reward: gain_lower <= min (T_pi h - h) and max (T h - h) <= gain_upper for h = values, but for pairs that may
+  end (`rlgrid.average_model` says why); and the gain of pi and the best one lie within the bounds, both worked out
+  exactly, since a gain that is a fixed point of policy iteration is the best one (Puterman 1994, theorem 9.2.3).
 - error_bound, policy_loss_bound and converged follow from lower, upper, values and tolerance.
 
 `best_gain` is multichain policy iteration (Puterman 1994, section 9.2) over rationals; chains are solved by
@@ -362,9 +363,9 @@ def _check_horizon(table: Table, solution: Solution, discount: Fraction) -> None
     for t in range(steps):
         chain = _chain(table, solution.policy[t].tolist())
         for s, row in enumerate(table):
-            infinite = isinstance(lower[t][s], float) or isinstance(upper[t][s], float)
             if (
-                infinite
+                lower[t][s] == np.inf
+                or upper[t][s] == -np.inf
                 or _backup(chain[s], lower[t + 1], discount) < lower[t][s]
                 or any(_backup(pair, upper[t + 1], discount) > upper[t][s] for pair in row)
             ):
@@ -484,6 +485,7 @@ def _check_average(table: Table, absorbing: list[bool], solution: Solution) -> N
     if solution.gain is None or whole_lower is None or whole_upper is None:
         raise ValueError("a solution for the average reward has gain, gain_lower and gain_upper")
     chain = {s: next(p for p in row if p.action == policy[s]) for s, row in rows.items()}
+    _check_bias(rows, chain, solution)
     try:
         gain = gain_and_bias(chain)[0] | dict.fromkeys(over, ZERO)
         best = best_gain(rows, {s: policy[s] for s in rows}) | dict.fromkeys(over, ZERO)
@@ -496,6 +498,21 @@ def _check_average(table: Table, absorbing: list[bool], solution: Solution) -> N
             raise ValueError(f"state {s}: upper = {float(upper[s])!r} is less than the best gain")
     if not whole_lower <= solution.gain <= whole_upper:
         raise ValueError(f"gain = {solution.gain!r} is not within its bounds")
+
+
+def _check_bias(rows: dict[int, list[Pair]], chain: dict[int, Pair], solution: Solution) -> None:
+    """The bounds of the gain follow from `values`; a pair that may end is worth 0 a step for ever."""
+    h = _exact(solution.values)
+    infinite = next((s for s, x in enumerate(h) if isinstance(x, float)), None)
+    if infinite is not None:
+        raise ValueError(f"the bias of state {infinite} is not finite")
+    for s, row in rows.items():
+        for pair in row:
+            rise = ZERO if pair.ends else _backup(pair, h, ONE) - h[s]
+            if not solution.gain_upper >= rise:
+                raise ValueError(f"state {s}: gain_upper = {solution.gain_upper!r} does not follow from the values")
+            if pair is chain[s] and not solution.gain_lower <= rise:
+                raise ValueError(f"state {s}: gain_lower = {solution.gain_lower!r} does not follow from the values")
 
 
 def _check_numbers(solution: Solution) -> None:

@@ -225,7 +225,9 @@ def _relative_q(model: MDP | GridModel, solution: Solution) -> Floats:
 
 
 def _below(problem: Problem, upper: Floats, lower: Floats) -> NDArray[np.bool_]:
-    """bool [S, A]: where q under ``upper`` is certainly below ``lower``."""
+    """bool [S, A]: where q under ``upper`` is certainly below ``lower``; nowhere where floats may overflow."""
+    if problem.overflows(magnitude(upper)):
+        return np.zeros((problem.num_states, problem.num_actions), np.bool_)
     with np.errstate(invalid="ignore", over="ignore"):
         q = problem.q_values(upper) + problem.rounding(magnitude(upper))[:, None]
         below: NDArray[np.bool_] = q < lower[:, None]

@@ -44,7 +44,7 @@ from rlgrid.policy_evaluation import (
     check_policy,
     policy_values,
 )
-from rlgrid.problem import WRITTEN_OUT, Problem, magnitude
+from rlgrid.problem import WRITTEN_OUT, Problem
 from rlgrid.rational import verify_exactly
 from rlgrid.reduced import check_order
 from rlgrid.solution import Solution
@@ -72,6 +72,9 @@ CHUNK_SECONDS = 0.02  # sweeps run in one piece between two looks at the clock, 
 PATIENCE = 256  # sweeps of "auto" before policy iteration may take over
 ENDURANCE = 1 << 17  # sweeps of a method that was named
 HORIZON_VALUES = 500_000_000  # values of all steps of a horizon together, beyond which memory would not do
+HUGE = 1e300  # values that may become larger than this are followed for
+HUGE_SWEEPS = 4096  # so many sweeps: they may overflow only after 10^14
+LEAST_REST = 1e-20  # in place of 1 - gamma, at gamma = 1
 PROOF_SHARE = 0.1  # of a time limit, kept for the last certificate
 
 
@@ -144,7 +147,10 @@ def solve(
     ):
         raise ValueError(f"max_sweeps must be a whole number >= 0, not {max_sweeps!r}")
     if criterion == "average":
-        return solve_average(model, method, tolerance, initial_values, max_sweeps, time_limit, callback, progress_bar)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return solve_average(
+                model, method, tolerance, initial_values, max_sweeps, time_limit, callback, progress_bar
+            )
     steps = check_horizon(horizon)
     if steps is not None:
         given = {
@@ -160,18 +166,20 @@ def solve(
                 raise ValueError(
                     f"{name} and horizon exclude each other: a horizon of T is T sweeps back from values of 0"
                 )
-        return _solve_horizon(model, gamma, steps, tolerance)
-    sweeps = Sweeps(model, gamma, method, initial_values, sweep_order)
-    if method not in ("value_iteration", "gauss_seidel") and initial_values is None and callback is None:
-        sweeps._start_low()
-    run = _Run(sweeps, tolerance, begun, max_sweeps, time_limit, callback)
-    if model.num_states * model.num_actions <= WRITTEN_OUT:
-        run.patience = PATIENCE if method == "auto" and callback is None and gamma < 1.0 else ENDURANCE
-    if progress_bar:
-        run.with_progress()
-    else:
-        run.go()
-    return run.solution()
+        with np.errstate(over="ignore", invalid="ignore"):
+            return _solve_horizon(model, gamma, steps, tolerance)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows shows in the values
+        sweeps = Sweeps(model, gamma, method, initial_values, sweep_order)
+        if method not in ("value_iteration", "gauss_seidel") and initial_values is None and callback is None:
+            sweeps._start_low()
+        run = _Run(sweeps, tolerance, begun, max_sweeps, time_limit, callback)
+        if model.num_states * model.num_actions <= WRITTEN_OUT:
+            run.patience = PATIENCE if method == "auto" and callback is None and gamma < 1.0 else ENDURANCE
+        if progress_bar:
+            run.with_progress()
+        else:
+            run.go()
+        return run.solution()
 
 
 def _check_plain_order(sweep_order: Any, what: str) -> None:
@@ -234,10 +242,15 @@ class _Run:
         # One run copies values in and out, and cannot be looked into: enough sweeps for a tenth of a second or so.
         chunk = sweeps.first_chunk
         least, last_exact = np.inf, None
+        huge = not sweeps._problem.largest_reward < HUGE * max(1.0 - gamma, LEAST_REST)
         while True:
             if self.max_sweeps is not None and sweeps.sweeps >= self.max_sweeps:
                 return self._limit(f"max_sweeps = {self.max_sweeps} reached")
             limit = chunk if self.max_sweeps is None else min(chunk, self.max_sweeps - sweeps.sweeps)
+            if huge:
+                if sweeps.sweeps >= HUGE_SWEEPS:
+                    return self._stop("the values may overflow: scale the rewards down", warn=True)
+                limit = min(limit, HUGE_SWEEPS - sweeps.sweeps)
             if self.callback is not None:
                 limit = 1
             started = time.perf_counter()
@@ -353,12 +366,12 @@ class _Run:
             before = self.best
             if distance(before.lower, before.lower, before.upper) < distance(found.lower, found.lower, found.upper):
                 found = before  # bounds hold whatever the values are now
-        values = np.clip(sweeps.values, found.lower, found.upper)
+        values = _within(sweeps.values, found.lower, found.upper)
         error = distance(values, found.lower, found.upper)
         if error > self.tolerance and (self.warn or not self.reason):
             middle = _middle(found)
             nearer = distance(middle, found.lower, found.upper)
-            if nearer <= self.tolerance:
+            if nearer <= self.tolerance and nearer < error:
                 values, error = middle, nearer
         converged = error <= self.tolerance
         reason = "" if converged else (self.reason or "the certificate proves less than was asked for")
@@ -385,6 +398,12 @@ class _Run:
         )
 
 
+def _within(values: Floats, lower: Floats, upper: Floats) -> Floats:
+    """The values, or where they lie outside of bounds the nearest bound; what overflew counts as 0."""
+    unknown = ~np.isfinite(values) & (lower < upper)
+    return np.clip(np.where(unknown, 0.0, values), lower, upper)
+
+
 def _middle(found: Certificate) -> Floats:
     with np.errstate(invalid="ignore", over="ignore"):
         return np.where(found.lower == found.upper, found.lower, found.lower + 0.5 * (found.upper - found.lower))
@@ -394,11 +413,11 @@ def _middle(found: Certificate) -> Floats:
 
 
 def _step_above(problem: Problem, after: Floats) -> Floats:
-    return problem.sweep(after, problem.rounding(magnitude(after)))
+    return problem.image_above(after)
 
 
 def _step_below(problem: Problem, policy: Ints, after: Floats) -> Floats:
-    return problem.sweep_policy(policy, after, problem.rounding(magnitude(after)))
+    return problem.image_below(policy, after)
 
 
 def _solve_horizon(model: MDP | GridModel, gamma: float, steps: int, tolerance: float) -> Solution:
@@ -422,7 +441,7 @@ def _solve_horizon(model: MDP | GridModel, gamma: float, steps: int, tolerance: 
         values[t] = problem.sweep_policy(policy[t], values[t + 1])
         lower[t] = _step_below(problem, policy[t], lower[t + 1])
         upper[t] = _step_above(problem, upper[t + 1])
-    values = np.clip(values, lower, upper)
+    values = _within(values, lower, upper)
     worst = distance(values, lower, upper)
     converged = worst <= tolerance
     reason = "" if converged else f"rounding forbids more than an error of {worst:.3g}; the tolerance is {tolerance:g}"

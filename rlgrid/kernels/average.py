@@ -111,6 +111,8 @@ def relative_sweeps(
 def _drift(next_state, probability, reward, h, s, first, last):
     """sum p_k / P (r_k + h(s_k) - h(s)) of the outcomes [first, last), and a bound on its rounding.
 
+    (0, inf) where floats overflow. No term has done so where the bound is finite: it is the sum of their sizes.
+
     With n outcomes and u = 2^-53, each term of the sum passes at most n + 2 roundings (difference, sum, product, n - 1
     additions), the sum of the p at most n - 1, the quotient one and adding the bound itself one more: together at most
     (2n + 6) u sum p_k / P (|r_k| + |h(s_k) - h(s)|) (Higham 2002, chapter 3), with 2 percent on top for second orders.
@@ -118,15 +120,18 @@ def _drift(next_state, probability, reward, h, s, first, last):
     total = 0.0
     mass = 0.0
     size = 0.0
+    moved = False  # the size of what moves may be 0 by underflow
     for i in range(first, last):
         p = probability[i]
         step = h[next_state[i]] - h[s]
         total += p * (reward[i] + step)
         size += p * (abs(reward[i]) + abs(step))
         mass += p
-    if size == 0.0:
+        moved = moved or reward[i] != 0.0 or step != 0.0
+    if not moved:
         return 0.0, 0.0
-    return total / mass, 1.02 * (2 * (last - first) + 6) * UNIT_ROUNDOFF * (size / mass) + UNDERFLOW
+    error = 1.02 * (2 * (last - first) + 6) * UNIT_ROUNDOFF * (size / mass) + UNDERFLOW
+    return (total / mass, error) if error < math.inf else (0.0, math.inf)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -4,7 +4,8 @@
     image_above, image_below           bounds of T v and T_pi v, rounding included, worked out in differences of values
     grid_image                         the same on a grid, without its outcomes written out
 
-The second form loses less where values are large beside their differences: near or at gamma = 1.
+The second form loses less where values are large beside their differences: near or at gamma = 1. Where it leaves the
+range of floats its images are infinite, and prove nothing.
 """
 
 import math
@@ -17,6 +18,7 @@ from rlgrid.kernels.sweeps import grid_arrivals, grid_leave
 
 UNIT_ROUNDOFF = 2.0**-53
 UNDERFLOW = 1e-300  # far above what all products of one backup can lose by underflow together
+LARGEST = float(np.finfo(np.float64).max)
 
 
 def explicit_rounding(most, size, continues, scale):
@@ -48,13 +50,14 @@ def grid_rounding(grid, scale):
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _gain(offsets, next_state, probability, reward, terminated, gamma, v, s, pair):
-    """q(s, a) - v(s), and a bound on the rounding of it; (-inf, 0) without outcomes.
+    """q(s, a) - v(s), and a bound on the rounding of it; (-inf, 0) without outcomes, (0, inf) where floats overflow.
 
     Written as sum p_k / P (r_k + gamma (v(s_k) - v(s))) - (1 - gamma) v(s): what is lost to rounding is then in
     proportion to |r_k|, |v(s_k) - v(s)| and (1 - gamma) |v|, not to |v|; without discounting nothing is where the
     values around s are equal and nothing is earned. Each term passes at most n + 2 roundings without discounting, so
     the bound of `rounding` holds with these sizes in place of |r| and |v|; with it, gamma times the difference, 1 -
-    gamma, its product and the last subtraction round once more each.
+    gamma, its product and the last subtraction round once more each. No term has overflown where the bound is finite:
+    it is the sum of what is at least as large as each.
     """
     first = offsets[pair]
     last = offsets[pair + 1]
@@ -66,6 +69,8 @@ def _gain(offsets, next_state, probability, reward, terminated, gamma, v, s, pai
     moved = False
     for i in range(first, last):
         p = probability[i]
+        if p == 0.0:  # may lead anywhere, also to -inf
+            continue
         r = reward[i]
         step = (0.0 if terminated[i] else v[next_state[i]]) - v[s]
         total += p * (r + gamma * step)
@@ -81,14 +86,16 @@ def _gain(offsets, next_state, probability, reward, terminated, gamma, v, s, pai
         roundings += 8
         moved = True
     error = 1.02 * roundings * UNIT_ROUNDOFF * size + UNDERFLOW if moved else 0.0
-    return gain, error
+    return (gain, error) if error < math.inf else (0.0, math.inf)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _moved_up(v, gain):
-    """A float that is at least v + gain, exactly."""
+    """A float that is at least v + gain, exactly, and not -inf; +inf where either is not a number."""
     to = v + gain
-    if gain == 0.0 or not math.isfinite(to):
+    if not math.isfinite(to):
+        return -LARGEST if to < 0.0 else math.inf
+    if gain == 0.0:
         return to
     if abs(gain) <= abs(v) and to - v >= gain:  # to - v is exact here (Dekker 1971)
         return to
@@ -104,7 +111,7 @@ def image_above(num_actions, offsets, next_state, probability, reward, terminate
             continue
         for pair in range(s * num_actions, (s + 1) * num_actions):
             gain, error = _gain(offsets, next_state, probability, reward, terminated, gamma, v, s, pair)
-            if gain > -math.inf:
+            if gain > -math.inf:  # there are outcomes
                 w[s] = max(w[s], _moved_up(v[s], gain + error))
 
 
@@ -119,16 +126,19 @@ def image_below(num_actions, offsets, next_state, probability, reward, terminate
         if v[s] > -math.inf:
             pair = s * num_actions + policy[s]
             gain, error = _gain(offsets, next_state, probability, reward, terminated, gamma, v, s, pair)
-            if gain > -math.inf:
+            if gain > -math.inf:  # there are outcomes
                 w[s] = -_moved_up(-v[s], error - gain)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _bounded(total, mass, size, outcomes, gamma, here):
+def _bounded(total, mass, size, moved, outcomes, gamma, here):
     """(gain, bound of its rounding) as `_gain` has them, from sums over the outcomes."""
+    if not (moved or here != 0.0):
+        return 0.0, 0.0
     gain = total / mass - (1.0 - gamma) * here
     size = size / mass + (1.0 - gamma) * abs(here)
-    return gain, 1.02 * (2 * outcomes + 14) * UNIT_ROUNDOFF * size + UNDERFLOW if size > 0.0 else 0.0
+    error = 1.02 * (2 * outcomes + 14) * UNIT_ROUNDOFF * size + UNDERFLOW
+    return (gain, error) if error < math.inf else (0.0, math.inf)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -172,7 +182,9 @@ def grid_image(
             if not (wall[kind] or terminal[kind]):
                 r, to = grid_leave(kind, s, tiles, terminal, step_reward, enter_reward, leave_reward, leave_to)
             change = (v[to] if to >= 0 else 0.0) - here
-            gain, error = _bounded(r + gamma * change, 1.0, abs(r) + abs(change), 1, gamma, here)
+            gain, error = _bounded(
+                r + gamma * change, 1.0, abs(r) + abs(change), r != 0.0 or change != 0.0, 1, gamma, here
+            )
         else:
             grid_arrivals(
                 s,
@@ -203,6 +215,7 @@ def grid_image(
                 size = 0.0
                 mass = 0.0
                 outcomes = 0
+                moved = False
                 for n in range(direction.shape[1]):
                     p = slip[kind, a, n]
                     if p != ABSENT:
@@ -211,7 +224,8 @@ def grid_image(
                         size += p * (abs(worth[d]) + abs(step[d]))
                         mass += p
                         outcomes += 1
-                gain, error = _bounded(total, mass, size, outcomes, gamma, here)
+                        moved = moved or worth[d] != 0.0 or step[d] != 0.0
+                gain, error = _bounded(total, mass, size, moved, outcomes, gamma, here)
             if follow.size > 0:
                 best = -_moved_up(-here, error - gain)
             else:
