@@ -485,7 +485,7 @@ def _check_average(table: Table, absorbing: list[bool], solution: Solution) -> N
     if solution.gain is None or whole_lower is None or whole_upper is None:
         raise ValueError("a solution for the average reward has gain, gain_lower and gain_upper")
     chain = {s: next(p for p in row if p.action == policy[s]) for s, row in rows.items()}
-    _check_bias(rows, chain, solution)
+    _check_bias(rows, chain, _exact(solution.values), whole_lower, whole_upper)
     try:
         gain = gain_and_bias(chain)[0] | dict.fromkeys(over, ZERO)
         best = best_gain(rows, {s: policy[s] for s in rows}) | dict.fromkeys(over, ZERO)
@@ -500,19 +500,18 @@ def _check_average(table: Table, absorbing: list[bool], solution: Solution) -> N
         raise ValueError(f"gain = {solution.gain!r} is not within its bounds")
 
 
-def _check_bias(rows: dict[int, list[Pair]], chain: dict[int, Pair], solution: Solution) -> None:
-    """The bounds of the gain follow from `values`; a pair that may end is worth 0 a step for ever."""
-    h = _exact(solution.values)
+def _check_bias(rows: dict[int, list[Pair]], chain: dict[int, Pair], h: list[Any], lower: float, upper: float) -> None:
+    """The bounds of the gain follow from the bias h; a pair that may end is worth 0 a step for ever."""
     infinite = next((s for s, x in enumerate(h) if isinstance(x, float)), None)
     if infinite is not None:
         raise ValueError(f"the bias of state {infinite} is not finite")
     for s, row in rows.items():
         for pair in row:
             rise = ZERO if pair.ends else _backup(pair, h, ONE) - h[s]
-            if not solution.gain_upper >= rise:
-                raise ValueError(f"state {s}: gain_upper = {solution.gain_upper!r} does not follow from the values")
-            if pair is chain[s] and not solution.gain_lower <= rise:
-                raise ValueError(f"state {s}: gain_lower = {solution.gain_lower!r} does not follow from the values")
+            if not upper >= rise:
+                raise ValueError(f"state {s}: gain_upper = {upper!r} does not follow from the values")
+            if pair is chain[s] and not lower <= rise:
+                raise ValueError(f"state {s}: gain_lower = {lower!r} does not follow from the values")
 
 
 def _check_numbers(solution: Solution) -> None:

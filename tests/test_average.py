@@ -72,6 +72,7 @@ def random_model(rng, *, communicating=False):
 def check(model, solution):
     """Everything that a solution claims, against exact gains of the policy and the optimum."""
     assert verify(model, solution)
+    assert verify(model, solution, exact=True)
     assert solution.criterion == "average"
     assert solution.gain_lower <= solution.gain <= solution.gain_upper
     best = naive.optimal_gains(model)

@@ -83,6 +83,48 @@ def test_rewards_that_cancel_are_refused():
         verify(rounds[1.0], solution, exact=True)
 
 
+def test_bounds_of_the_gain_must_follow_from_the_bias():
+    """True bounds are not enough: what is claimed is that the values prove them."""
+    table = {
+        0: {0: [(0.5, 1, 1.0, False), (0.5, 0, 0.0, False)], 1: [(1.0, 0, 0.25, False)]},
+        1: {0: [(1.0, 0, 0.0, False)], 1: [(1.0, 1, 5.0, True)]},
+    }
+    model = MDP.from_gymnasium(table, gamma=0.5, start=0)
+    solution = solve(model, criterion="average", tolerance=1e-9)
+    assert solution.gain == pytest.approx(1 / 3)  # h(1) = h(0) - 1/3: 1/2 + (h(1) - h(0)) / 2 and h(0) - h(1)
+    for exact in (False, True):
+        assert verify(model, solution, exact=exact)
+        with pytest.raises(ValueError, match=r"gain_(lower|upper) = "):
+            verify(model, replace(solution, values=np.ones(2)), exact=exact)
+        with pytest.raises(ValueError, match="bias of state 1 is not finite"):
+            verify(model, replace(solution, values=np.array([0.0, math.inf])), exact=exact)
+    thirds = replace(
+        solution,
+        values=np.array([0.0, -1 / 3]),  # the float is a little above -1/3
+        gain=1 / 3,
+        gain_lower=1 / 3 - 2.0**-54,
+        gain_upper=np.nextafter(1 / 3, 1),
+        lower=np.full(2, 1 / 3 - 2.0**-54),
+        upper=np.full(2, np.nextafter(1 / 3, 1)),
+        error_bound=1e-15,
+        policy_loss_bound=1e-15,
+    )
+    assert verify(model, thirds, exact=True)
+    with pytest.raises(ValueError, match="state 0: gain_upper"):
+        verify(model, replace(thirds, gain_upper=1 / 3, upper=np.full(2, 1 / 3)), exact=True)
+    with pytest.raises(ValueError, match=r"gain_upper = -1\.0"):  # to end is worth 0 a step, which costs do not hide
+        verify(
+            MDP.from_gymnasium({0: {0: [(1.0, 0, -1.0, False)], 1: [(1.0, 0, -9.0, True)]}}, gamma=0.5, start=0),
+            replace(
+                thirds,
+                **dict.fromkeys(("gain", "gain_lower", "gain_upper"), -1.0),
+                **{name: np.full(1, -1.0) for name in ("values", "lower", "upper")},
+                policy=np.zeros(1, np.int64),
+            ),
+            exact=True,
+        )
+
+
 def test_large_models_are_refused():
     size = 10_001
     states = np.arange(size)
