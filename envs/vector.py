@@ -80,7 +80,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         if limit is not None and (not isinstance(limit, int | np.integer) or (limit < 1 and limit != -1)):
             raise ValueError(f"max_episode_steps must be a whole number, at least 1 (or -1: no cap), not {limit!r}")
         self._limit = np.iinfo(np.int64).max if limit is None or limit == -1 else limit
-        self.scene = scene
+        self.scene: Any = self.model if scene is None and hasattr(self.model, "picture") else scene
         self.observation_of = checked_observations(self.model, observation_of)
         self.action_masks = checked_masks(self.model, action_masks)
         self.single_observation_space = spaces.Discrete(num_observations(self.model, self.observation_of))

@@ -24,7 +24,7 @@ from rlgrid.gridmodel import GridModel, TileKind
 from rlgrid.items import Explored, Items
 from rlgrid.mdp import MDP
 
-_PANELS = 64  # up to so many configurations are drawn side by side
+_PANELS = 64  # up to so many configurations are drawn side by side, and kept as they are drawn
 
 
 class Drawn(GridModel):
@@ -33,9 +33,9 @@ class Drawn(GridModel):
     thin_walls: NDArray[np.uint8] | None = None
 
 
-def _drawn(grid: GridModel, thin_walls: NDArray[np.uint8] | None, tiles: NDArray[Any] | None = None) -> Drawn:
+def _drawn(grid: GridModel, thin_walls: NDArray[np.uint8] | None) -> Drawn:
     result = Drawn(
-        grid.tiles if tiles is None else tiles,
+        grid.tiles,
         grid.kinds,
         gamma=grid.gamma,
         actions=grid.actions,
@@ -99,7 +99,11 @@ class WalledWorld(MDP):
 
     def picture(self, state: int | None) -> tuple[GridModel, int | None]:
         """(the grid that is drawn, the cell of the agent)."""
-        return _drawn(self.grid, self.thin_walls), state
+        return self._panel, state
+
+    @cached_property
+    def _panel(self) -> GridModel:
+        return _drawn(self.grid, self.thin_walls)
 
     def text(self, state: int | None) -> str:
         """The map as text, with brackets around the agent's cell."""
@@ -127,6 +131,7 @@ class ItemWorld(MDP):
         ended: Callable[[int], bool],
     ) -> None:
         self._bits, self._found, self._grid_of, self.thin_walls = items, found, grid_of, thin_walls
+        self._panels: dict[int, GridModel] = {}  # what was drawn last, by configuration
         plain = grid_of((), ())
         self.map_shape, self.items = plain.shape, tuple(items.names)
         self.actions, self.name, self.citation = plain.actions, plain.name, plain.citation
@@ -252,9 +257,12 @@ class ItemWorld(MDP):
 
     def picture(self, state: int | None) -> tuple[GridModel, int | None]:
         """(the grid that is drawn for a state, the cell of the agent): open doors are floor, what was taken is gone."""
-        if state is None:
-            return _drawn(self._grid(0), self.thin_walls), None
-        return _drawn(self._grid(self._configuration_of(state)), self.thin_walls), int(self._found.cells[state])
+        configuration = 0 if state is None else self._configuration_of(state)
+        if configuration not in self._panels:
+            if len(self._panels) >= _PANELS:
+                self._panels.clear()
+            self._panels[configuration] = _drawn(self._grid(configuration), self.thin_walls)
+        return self._panels[configuration], None if state is None else int(self._found.cells[state])
 
     def text(self, state: int | None) -> str:
         """The map as text, with brackets around the agent's cell, under the names of what is on."""

@@ -481,6 +481,10 @@ def test_an_item_world_is_simulated_and_drawn() -> None:
     assert env.render().shape == (5 * 48, 9 * 48, 3)
     copied = pickle.loads(pickle.dumps(env.unwrapped))
     assert copied.model.states == model.states
+    many: Any = gym.make_vec("rlgrid/GridWorld-v0", num_envs=2, map=spec, render_mode="rgb_array")
+    many.reset(seed=0)
+    many.step(np.array([1, 2]))
+    assert all(frame.shape == (5 * 48, 9 * 48, 3) for frame in many.render())
     text: Any = gym.make("rlgrid/GridWorld-v0", map=spec, render_mode="ansi")
     text.reset(seed=0, options={"state": model.state_of(2, 5, brass=True)})
     assert text.render() == (
