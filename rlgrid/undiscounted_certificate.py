@@ -108,13 +108,13 @@ def _around(
 ) -> Floats | None:
     """A bound from the exact value of a policy, by the way that loses least: the next one where that does not do."""
     bound = _settle(problem, exact, leaving, deadline)
-    if bound is None:
-        bound = _widen(problem, exact, spread, leaving)
     if bound is not None:
         return bound
-    if h is not None and np.isfinite(problem.finite(exact)).all():
-        bound = _apart(problem, exact, h, leaving, patience, deadline)
-    if _gap(problem, bound, exact) > enough:
+    bound = widened = _widen(problem, exact, spread, leaving)
+    if _gap(problem, bound, exact) > enough and h is not None and np.isfinite(problem.finite(exact)).all():
+        apart = _apart(problem, exact, h, leaving, patience, deadline)
+        bound = apart if _gap(problem, apart, exact) < _gap(problem, bound, exact) else bound
+    if _gap(problem, bound, exact) > enough and widened is None:
         pressed = _press(problem, exact + 256.0 * spread, leaving, patience, deadline)
         bound = pressed if _gap(problem, pressed, exact) < _gap(problem, bound, exact) else bound
     return bound
@@ -257,7 +257,7 @@ def _evaluate(problem: Problem, policy: Ints, leaving: Ints) -> tuple[Floats, Fl
 
 def _widen(problem: Problem, exact: Floats, spread: Floats, leaving: Ints | None) -> Floats | None:
     """exact + spread with the least factor that makes it a bound; None if there is none."""
-    for factor in (1.0, 4.0, 32.0, 256.0):
+    for factor in (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0, 4.0, 32.0, 256.0):
         x = exact + factor * spread
         _tie(problem, x, leaving)
         if _excess(problem, x, leaving)[1] <= 0.0:
