@@ -253,10 +253,9 @@ class _Run:
                 stacklevel=4,
             )
         over = sweeps.parts.over
-        values = sweeps.values.copy()
-        if not np.isfinite(values).all():  # they overflew, and so nothing is proven yet
-            values[:] = 0.0
-        elif sweeps._policy is None:
+        finite = np.where(over | ~np.isfinite(sweeps.values), 0.0, sweeps.values)  # no bound follows from the others
+        values = finite.copy()
+        if sweeps._policy is None:
             starts = sweeps.model.start_states
             values -= values[starts[0]]
         # Shifting rounds, so what is proven is worked out from the very numbers that are returned.
@@ -268,7 +267,7 @@ class _Run:
             gain = middle(lower, upper)
             error = error_within(gain, lower, upper)
         else:
-            values = np.where(over, 0.0, sweeps.values)
+            values = finite
         return Solution(
             values=values,
             policy=policy,
