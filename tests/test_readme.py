@@ -55,7 +55,7 @@ def test_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
 
 
 def test_readme_has_a_script_for_each_use() -> None:
-    assert len(SCRIPTS) == 3
+    assert len(SCRIPTS) == 4
     assert all(len(text.strip().splitlines()) <= 17 for text in SCRIPTS)
     assert any("rlgrid.watch(" in text for text in SCRIPTS)
 
