@@ -74,6 +74,7 @@ ENDURANCE = 1 << 17  # sweeps of a method that was named
 HORIZON_VALUES = 500_000_000  # values of all steps of a horizon together, beyond which memory would not do
 HUGE = 1e300  # values that may become larger than this are followed for
 HUGE_SWEEPS = 4096  # so many sweeps: they may overflow only after 10^14
+OVERFLOWN = "the values overflow: scale the rewards down"
 LEAST_REST = 1e-20  # in place of 1 - gamma, at gamma = 1
 PROOF_SHARE = 0.1  # of a time limit, kept for the last certificate
 
@@ -270,8 +271,8 @@ class _Run:
             elif now - started > 2.0 * CHUNK_SECONDS:
                 chunk = max(1, chunk // 2)
             spread = float(spreads[-1])
-            if not np.isfinite(spread):
-                return self._stop("the values overflow: scale the rewards down", warn=True)
+            if not np.isfinite(spreads).all():  # infinite values do not change any more
+                return self._stop(OVERFLOWN, warn=True)
             settled = self.handed_over and sweeps.settled
             rests = False
             if sweeps.sweeps >= look_at:  # sweeps that move the last digits alone, and no less than before, are over
@@ -297,6 +298,8 @@ class _Run:
                 if stuck and exact is not None:
                     sweeps.values = sweeps._problem.start(exact)
                 if spread <= floor or spread == 0.0 or stuck or rests:
+                    if not np.isfinite(sweeps._problem.finite(sweeps.values)).all():
+                        return self._stop(OVERFLOWN, warn=True)
                     most = (
                         f"more than an error of {error:.3g}" if np.isfinite(error) else "any proof of values so large"
                     )
