@@ -301,7 +301,7 @@ class _Run:
                     if not np.isfinite(sweeps._problem.finite(sweeps.values)).all():
                         return self._stop(OVERFLOWN, warn=True)
                     most = (
-                        f"more than an error of {error:.3g}" if np.isfinite(error) else "any proof of values so large"
+                        f"more than an error of {least:.3g}" if np.isfinite(least) else "any proof of values so large"
                     )
                     return self._stop(f"rounding forbids {most}; the tolerance is {self.tolerance:g}", warn=True)
                 enough = min(enough, spread) / 4.0
