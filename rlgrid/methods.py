@@ -134,7 +134,7 @@ def method_of(name: str, problem: Problem, model: MDP | GridModel, sweep_order: 
 
 
 def _is_large_maze(problem: Problem, model: MDP | GridModel) -> bool:
-    """Whether a grid at gamma = 1 has no groups, and is large enough for sweeps that need no outcomes written out."""
+    """Whether a grid at gamma = 1 has no groups, and is large enough to be swept by its cells, not by its outcomes."""
     return (
         problem.gamma == 1.0
         and problem.offsets.size == 1
