@@ -28,7 +28,8 @@ from gymnasium.vector import SyncVectorEnv, VectorEnv
 from gymnasium.wrappers import TimeLimit
 from numpy.typing import ArrayLike, NDArray
 
-from rlgrid.envs.gridworld import GridWorld, Scene
+from rlgrid.envs.gridworld import GridWorld
+from rlgrid.envs.scene import Scene
 from rlgrid.envs.vector import GridWorldVector
 from rlgrid.mdp import MDP, Outcome
 
@@ -410,7 +411,7 @@ class Parts(NamedTuple):
     model: MDP
     scene: Scene
     observation_of: NDArray[np.int64] | None = None
-    action_masks: NDArray[Any] | None = None
+    action_mask_of: NDArray[Any] | None = None
     kind: Callable[..., GridWorld] = GridWorld
 
 
@@ -455,13 +456,13 @@ def _parts_of_jacks(**arguments: Any) -> Parts:
     limit = model.num_actions // 2
     moves = tuple(f"{n:+d} to the second" if n else "none moved" for n in range(-limit, limit + 1))
     scene = LabelScene(model, moves, "{} cars at the first location, {} at the second")
-    return Parts(model, scene, action_masks=jacks_moves(model))
+    return Parts(model, scene, action_mask_of=jacks_moves(model))
 
 
 def _parts_of_gambler(**arguments: Any) -> Parts:
     model = gamblers_problem(**arguments)
     stakes = tuple(f"stake {a}" for a in range(model.num_actions))
-    return Parts(model, LabelScene(model, stakes, "capital {}"), action_masks=gamblers_stakes(model))
+    return Parts(model, LabelScene(model, stakes, "capital {}"), action_mask_of=gamblers_stakes(model))
 
 
 _WORLDS: dict[str, tuple[str, Callable[..., Parts]]] = {
@@ -521,7 +522,7 @@ def make(
         theme=theme,
         cell_size=cell_size,
         observation_of=parts.observation_of,
-        action_masks=parts.action_masks,
+        action_mask_of=parts.action_mask_of,
         scene=parts.scene,
     )
 
@@ -552,7 +553,7 @@ def make_vector(
             model=parts.model,
             max_episode_steps=max_episode_steps,
             observation_of=parts.observation_of,
-            action_masks=parts.action_masks,
+            action_mask_of=parts.action_mask_of,
             scene=parts.scene,
             **pictures,
         )

@@ -11,14 +11,10 @@ the model and shows ``observation_of[state]``. The step cap is a `TimeLimit` aro
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, SupportsFloat
-from weakref import WeakKeyDictionary
 
 import gymnasium as gym
 import numpy as np
@@ -26,120 +22,15 @@ from gymnasium import spaces
 from gymnasium.wrappers import TimeLimit
 from numpy.typing import ArrayLike, NDArray
 
-from rlgrid.gridmodel import GridModel, Slip
+from rlgrid.envs.models import checked_masks, checked_observations, checked_state, model_of, num_observations
+from rlgrid.envs.outcomes import Outcomes, WideRun, outcomes_of
+from rlgrid.envs.scene import Scene
+from rlgrid.gridmodel import GridModel
 from rlgrid.mdp import MDP, Outcome
 
 if TYPE_CHECKING:
     from rlgrid.display import Display
     from rlgrid.gridmap import GridSpec
-
-_EXPLICIT_STATES = 50_000  # up to so many states a grid's outcomes are read off its explicit form
-_KEPT_STATES = 200_000  # outcomes of at most so many states are kept as Python tuples
-
-_WIDE = 16  # pairs with more outcomes are searched in their arrays: tuples of them would fill the memory
-
-# (cumulative probability up to and with it, next state, reward, terminated, its probability)
-_Outcome = tuple[float, int, float, bool, float]
-
-
-class _WideRun:
-    """The many outcomes of a pair, in the model's own arrays. A loop over it finds nothing; `drawn` finds the one."""
-
-    __slots__ = ("arrays", "cumulative", "first")
-
-    def __init__(self, arrays: Any, first: int, last: int) -> None:
-        self.arrays, self.first = arrays, first
-        self.cumulative = np.cumsum(arrays.probability[first:last])
-
-    def __iter__(self) -> Iterator[_Outcome]:
-        return iter(())
-
-    def drawn(self, u: float) -> _Outcome:
-        """The first outcome whose cumulative probability exceeds ``u``."""
-        k = int(self.cumulative.searchsorted(u, side="right"))
-        at = self.first + (k if k < self.cumulative.size else 0)
-        arrays = self.arrays
-        p, to, reward = arrays.probability.item(at), arrays.next_state.item(at), arrays.reward.item(at)
-        return 1.0, to, reward, arrays.terminated.item(at), p
-
-
-_Row = dict[int, tuple[_Outcome, ...] | _WideRun]
-
-
-class _Outcomes(dict[int, _Row]):
-    """state -> action -> its outcomes as tuples, made when a state is first left. It holds the model's arrays alone."""
-
-    def __init__(self, model: GridModel | MDP) -> None:
-        super().__init__()
-        self.num_actions = int(model.num_actions)
-        self.explicit = isinstance(model, MDP) or model.num_states <= _EXPLICIT_STATES
-        self.arrays: Any = model.to_mdp().arrays if self.explicit else model.arrays
-
-    def __missing__(self, state: int) -> _Row:
-        if state is None:
-            raise gym.error.ResetNeeded("there is no state yet: call reset() before step()")
-        row: _Row = {}
-        for action in range(self.num_actions):
-            if self.explicit:
-                first, last = self._run(state, action)
-                if last - first > _WIDE:
-                    row[action] = _WideRun(self.arrays, first, last)
-                    continue
-            total = 0.0
-            outcomes = []
-            for probability, to, reward, terminated in self._outcomes(state, action):
-                total += probability
-                outcomes.append((total, to, reward, terminated, probability))
-            if outcomes:
-                row[action] = tuple(outcomes)
-        if len(self) >= _KEPT_STATES:
-            self.clear()
-        self[state] = row
-        return row
-
-    def _run(self, state: int, action: int) -> tuple[int, int]:
-        pair = state * self.num_actions + action
-        return int(self.arrays.offsets[pair]), int(self.arrays.offsets[pair + 1])
-
-    def _outcomes(self, state: int, action: int) -> list[Outcome]:
-        arrays = self.arrays
-        if self.explicit:
-            run = slice(*self._run(state, action))
-            columns = (arrays.probability, arrays.next_state, arrays.reward, arrays.terminated)
-            return list(zip(*(column[run].tolist() for column in columns), strict=True))
-        from rlgrid.kernels.model import count, outcome
-
-        found = [outcome(arrays, state, action, k) for k in range(count(arrays, state, action))]
-        return [(float(p), int(to), float(reward), bool(ends)) for p, to, reward, ends in found]
-
-
-# One table for all environments of a model: a thousand of them would make it a thousand times.
-_TABLES: WeakKeyDictionary[GridModel | MDP, _Outcomes] = WeakKeyDictionary()
-
-
-def _outcomes_of(model: GridModel | MDP) -> _Outcomes:
-    found = _TABLES.get(model)
-    if found is None:
-        found = _TABLES[model] = _Outcomes(model)
-    return found
-
-
-class Scene:
-    """How the states of a world that is not a plain grid are shown; a value that can be copied and pickled.
-
-    Attributes:
-        actions: the names of the actions.
-    """
-
-    actions: tuple[str, ...]
-
-    def picture(self, state: int | None) -> tuple[Any, int | None]:
-        """(model that is drawn, its state in which the agent is drawn) for a state; None before the first reset."""
-        raise NotImplementedError
-
-    def text(self, state: int | None) -> str:
-        """The state in words or as a map, lines that end in a newline."""
-        raise NotImplementedError
 
 
 class GridWorld(gym.Env[int, int]):
@@ -154,7 +45,7 @@ class GridWorld(gym.Env[int, int]):
         cell_size: pixels of a cell in the pictures; chosen by the size of the world if None.
         observation_of: int [S], what is seen of each state, 0 to O - 1, of a world that is only partly observed. All
             of it if None.
-        action_masks: bool or int8 [S, A], for people who want them in the info of `reset` and `step` as
+        action_mask_of: bool or int8 [S, A], for people who want them in the info of `reset` and `step` as
             ``"action_mask"`` (int8 [A], 1 where the action changes something); advice that forbids nothing.
         scene: how states are shown where the model is not a grid.
         changes: what is to be different from the map: ``gamma``, ``slip`` (a probability of slipping to each side, a
@@ -163,7 +54,7 @@ class GridWorld(gym.Env[int, int]):
     Attributes:
         model: the very model that is sampled.
         state: the present state, seen or not; it may be set. None before the first reset.
-        observation_of, action_masks: int64 [S] and int8 [S, A], read-only, or None.
+        observation_of, action_mask_of: int64 [S] and int8 [S, A], read-only, or None.
 
     `step` returns ``{"prob": p}``, the probability of what happened, as toy_text does.
 
@@ -183,7 +74,7 @@ class GridWorld(gym.Env[int, int]):
         theme: str = "dark",
         cell_size: int | None = None,
         observation_of: ArrayLike | None = None,
-        action_masks: ArrayLike | None = None,
+        action_mask_of: ArrayLike | None = None,
         scene: Scene | None = None,
         **changes: Any,
     ) -> None:
@@ -199,7 +90,7 @@ class GridWorld(gym.Env[int, int]):
         # A map with more than a plain grid gives a model that knows how its states are shown.
         self.scene: Any = self.model if scene is None and hasattr(self.model, "picture") else scene
         self.observation_of = checked_observations(self.model, observation_of)
-        self.action_masks = checked_masks(self.model, action_masks)
+        self.action_mask_of = checked_masks(self.model, action_mask_of)
         # Gymnasium's annotation says int, but a Discrete space is one of NumPy's integers.
         self.observation_space: Any = spaces.Discrete(num_observations(self.model, self.observation_of))
         self.action_space: Any = spaces.Discrete(self.model.num_actions)
@@ -210,8 +101,8 @@ class GridWorld(gym.Env[int, int]):
 
     def _prepare(self) -> None:
         """What is made from the model, and made anew in a copy."""
-        self._shows_all = self.observation_of is None and self.action_masks is None
-        self._outcomes: _Outcomes | None = None
+        self._shows_all = self.observation_of is None and self.action_mask_of is None
+        self._outcomes: Outcomes | None = None
         total = 0.0
         starts = []
         for state, probability in zip(
@@ -276,7 +167,7 @@ class GridWorld(gym.Env[int, int]):
             if total > u:
                 break
         else:
-            last = outcomes.drawn(u) if isinstance(outcomes, _WideRun) else outcomes[0]
+            last = outcomes.drawn(u) if isinstance(outcomes, WideRun) else outcomes[0]
             _, state, reward, terminated, probability = last
         self._state = state
         self._last_action = action
@@ -293,14 +184,14 @@ class GridWorld(gym.Env[int, int]):
 
     def _info(self, probability: float) -> dict[str, Any]:
         info: dict[str, Any] = {"prob": probability}
-        if self.action_masks is not None:
-            info["action_mask"] = self.action_masks[self._state].copy()
+        if self.action_mask_of is not None:
+            info["action_mask"] = self.action_mask_of[self._state].copy()
         return info
 
     def _slowly(self, action: Any) -> Any:
         """The outcomes of an action at a first step, for an unusual number, or the reason why there are none."""
         if self._outcomes is None:
-            self._outcomes = _outcomes_of(self.model)
+            self._outcomes = outcomes_of(self.model)
         row = self._outcomes[self._state]
         self.np_random  # noqa: B018 - a generator is there from now on, also where the state was set without a reset
         count = self.model.num_actions
@@ -315,6 +206,26 @@ class GridWorld(gym.Env[int, int]):
                 f"action {number} is not available in state {self._state}; available are {', '.join(map(str, row))}"
             )
         return row[number]
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Which actions make sense in the present state, by the name that sb3-contrib's MaskablePPO asks for.
+
+        Returns:
+            bool [A], the caller's own: True where `action_mask_of` has a 1 and the model has the action; all True for
+            a world that has neither masks nor actions that are missing somewhere.
+
+        Raises:
+            ResetNeeded: before the first reset.
+        """
+        if self._state is None:
+            raise gym.error.ResetNeeded("there is no state yet: call reset() before action_masks()")
+        available = self.model.available
+        masks: NDArray[np.bool_] = np.ones(self.model.num_actions, np.bool_)
+        if available is not None:
+            masks &= available[self._state]
+        if self.action_mask_of is not None:
+            masks &= self.action_mask_of[self._state].astype(np.bool_)
+        return masks
 
     # --- tables -----------------------------------------------------------------------------------------------------
 
@@ -398,204 +309,6 @@ class GridWorld(gym.Env[int, int]):
 
     def __repr__(self) -> str:
         return f"GridWorld({self.model!r})"
-
-
-# --- ways to a model ------------------------------------------------------------------------------------------------
-
-
-def model_of(
-    map: str | os.PathLike[str] | GridSpec | None, model: GridModel | MDP | None, changes: Mapping[str, Any]
-) -> GridModel | MDP:
-    """The model that the arguments of an environment mean; callers have refused both at once."""
-    if model is None:
-        return load_map("four_rooms" if map is None else map, changes)
-    if not isinstance(model, GridModel | MDP):
-        hint = "a map, by its name, its path or as a GridSpec, is given as map"
-        if isinstance(model, gym.Env):
-            hint = "MDP.from_gymnasium makes one of an environment that has a table P"
-        raise TypeError(f"model must be a GridModel or an MDP, not {model!r}: {hint}")
-    return change_model(model, changes) if changes else model
-
-
-def checked_state(model: GridModel | MDP, state: Any) -> int:
-    """A state of the model as a Python integer."""
-    if type(state) is int and 0 <= state < model.num_states:
-        return state
-    array = np.asarray(state)
-    number = array.item() if array.size == 1 and array.dtype.kind in "iuf" else -1
-    if not 0 <= number < model.num_states or number != int(number):
-        raise ValueError(f"state {state!r} is not one of the states 0 to {model.num_states - 1}")
-    return int(number)
-
-
-def checked_observations(model: GridModel | MDP, given: ArrayLike | None) -> NDArray[np.int64] | None:
-    """What is seen of each state, int64 [S] and read-only, or None.
-
-    Raises:
-        ValueError, TypeError: for what is not one whole number of at least 0 for each state.
-    """
-    if given is None:
-        return None
-    array = np.asarray(given)
-    if array.shape != (model.num_states,):
-        raise ValueError(f"observation_of must have shape ({model.num_states},), one a state, not {array.shape}")
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"observation_of must hold whole numbers, not {array.dtype}")
-    if array.min() < 0:
-        raise ValueError(f"observation_of[{array.argmin()}] is {array.min()}: observations count from 0")
-    seen = array.astype(np.int64)
-    seen.setflags(write=False)
-    return seen
-
-
-def num_observations(model: GridModel | MDP, observation_of: NDArray[np.int64] | None) -> int:
-    """How many observations there are: one more than the greatest."""
-    return int(model.num_states if observation_of is None else observation_of.max() + 1)
-
-
-def checked_masks(model: GridModel | MDP, given: ArrayLike | None) -> NDArray[np.int8] | None:
-    """Masks of actions, int8 [S, A] and read-only, or None.
-
-    Raises:
-        ValueError: for what is not 0 or 1 for each state and action.
-    """
-    if given is None:
-        return None
-    array = np.asarray(given)
-    if array.shape != (model.num_states, model.num_actions) or not np.isin(array, (0, 1)).all():
-        raise ValueError(f"action_masks must be 0 or 1 for each of [{model.num_states}, {model.num_actions}]")
-    masks = array.astype(np.int8)
-    masks.setflags(write=False)
-    return masks
-
-
-def load_map(map: str | os.PathLike[str] | GridSpec, changes: Mapping[str, Any] | None = None) -> GridModel | MDP:
-    """The model of a map file, of a built-in map by its name, or of a GridSpec, with ``changes`` (`change_model`).
-
-    Models do not change, so environments of equal maps with equal changes share one.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if there is no such built-in map, with the nearest name; or MapError, if the map is wrong.
-        TypeError: if ``map`` is none of these, or a change is unknown.
-    """
-    spec = _load_spec(map)
-    try:
-        return _compiled(spec, tuple((changes or {}).items()))
-    except TypeError:  # a change that has no hash, such as a list of winds (or one that is wrong, which says so again)
-        model = spec.compile()
-        return change_model(model, changes) if changes else model
-
-
-@lru_cache(maxsize=16)
-def _compiled(spec: GridSpec, changes: tuple[tuple[str, Any], ...]) -> GridModel | MDP:
-    model = spec.compile()
-    return change_model(model, dict(changes)) if changes else model
-
-
-@lru_cache(maxsize=32)
-def _builtin(name: str) -> GridSpec:
-    from rlgrid.gridmap import GridSpec
-
-    return GridSpec.builtin(name)
-
-
-def _load_spec(map: str | os.PathLike[str] | GridSpec) -> GridSpec:
-    from rlgrid.gridmap import GridSpec
-
-    if isinstance(map, GridSpec):
-        return map
-    if not isinstance(map, str | os.PathLike):
-        raise TypeError(f"map must be a path, the name of a built-in map or a GridSpec, not {map!r}")
-    text = os.fspath(map)
-    path = Path(text)
-    if isinstance(map, os.PathLike) or path.suffix or len(path.parts) > 1:
-        if path.is_file():
-            return GridSpec.load(path)
-        beside = [other.name for other in path.parent.glob("*.toml")] if path.parent.is_dir() else []
-        near = [str(path.with_name(name)) for name in difflib.get_close_matches(path.name, beside, 1, 0.5)]
-        near += [repr(name) for name in difflib.get_close_matches(path.stem, GridSpec.builtin_names(), 1, 0.6)]
-        hint = f"; did you mean {' or the built-in map '.join(near)}?" if near else ""
-        raise FileNotFoundError(f"there is no map file {text!r}{hint}")
-    names = list(GridSpec.builtin_names())
-    if text not in names:
-        near = difflib.get_close_matches(text.lower().replace("-", "_").replace(" ", "_"), names, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
-        raise ValueError(f"there is no built-in map {text!r}: {hint} (a map file's path ends in .toml)")
-    return _builtin(text)
-
-
-# The arguments of GridModel that can be changed, and what else an environment takes.
-_CHANGES = ("gamma", "slip", "actions", "column_wind", "row_wind", "gust", "step_reward", "bump_reward", "start")
-_OTHERS = ("map", "model", "render_mode", "theme", "cell_size", "observation_of", "action_masks", "scene")
-
-
-def change_model(model: GridModel | MDP, changes: Mapping[str, Any]) -> GridModel:
-    """A copy of a grid with some of GridModel's arguments changed.
-
-    ``slip`` may be a number, the same to each side, or a mapping of Slip's fields; forward is what they leave.
-
-    Raises:
-        TypeError: for an unknown argument, with the nearest known one, or if the model is not a grid.
-        ValueError: naming the argument that is wrong.
-    """
-    for name in changes:
-        if name not in _CHANGES:
-            near = difflib.get_close_matches(name, (*_CHANGES, *_OTHERS), n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            if name == "max_episode_steps":
-                hint = "gymnasium.make takes it, or wrap the environment in gymnasium.wrappers.TimeLimit; "
-            raise TypeError(f"GridWorld has no argument {name!r}: {hint}it has {', '.join((*_OTHERS, *_CHANGES))}")
-    if not isinstance(model, GridModel):
-        raise TypeError(f"{next(iter(changes))!r} cannot be changed: only a grid can, not {model!r}")
-    rest = {name: _checked_change(name, value) for name, value in changes.items() if name != "slip"}
-    slip = changes.get("slip")
-    if isinstance(slip, bool) or not (slip is None or isinstance(slip, int | float | np.number | Slip | Mapping)):
-        raise TypeError(f"slip must be a probability for each side, a Slip or a mapping of its fields, not {slip!r}")
-    if isinstance(slip, int | float | np.number):
-        if not 0.0 <= slip <= 0.5:
-            raise ValueError(
-                f"slip = {slip:g} is the probability of slipping to each of two sides: it must be from 0 to 0.5"
-            )
-        model = model.with_slip_each_side(float(slip))
-    elif slip is not None:
-        rest["slip"] = _slip_of(slip)
-    return model.with_changes(**rest) if rest else model
-
-
-def _slip_of(slip: Slip | Mapping[str, Any]) -> Slip:
-    """As in a map file, where forward may be left out."""
-    from rlgrid import mapvalues
-    from rlgrid.maperrors import Wrong
-
-    try:
-        return mapvalues.slip(slip, ("slip",))
-    except Wrong as wrong:
-        raise ValueError(wrong.message) from None
-
-
-def _checked_change(name: str, value: Any) -> Any:
-    """The value, if it is of a kind that GridModel can check further."""
-    if name in ("gamma", "step_reward") or (name == "bump_reward" and value is not None):
-        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-            raise TypeError(f"{name} must be a number, not {value!r}")
-    elif name == "start":
-        many = isinstance(value, Mapping) and value and all(_is_whole(s) and _is_real(p) for s, p in value.items())
-        if not _is_whole(value) and not many:
-            raise TypeError(f"start must be a state or {{state: probability}}, as {{14: 0.5, 15: 0.5}}, not {value!r}")
-    elif name == "gust" and value is not None:
-        pairs = value.items() if isinstance(value, Mapping) else [("", "")]
-        if not all(_is_whole(offset) and _is_real(p) for offset, p in pairs):
-            raise TypeError(f"gust must be {{offset: probability}}, as {{-1: 0.5, 1: 0.5}}, not {value!r}")
-    return value
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-def _is_real(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
 def from_map(**arguments: Any) -> gym.Env[int, int]:

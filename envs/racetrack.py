@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from rlgrid.envs.gridworld import Scene
+from rlgrid.envs.scene import Scene
 from rlgrid.gridmodel import GridModel, TileKind
 from rlgrid.mdp import MDP
 

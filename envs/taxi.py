@@ -28,7 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.envs.classics import explicit
-from rlgrid.envs.gridworld import GridWorld, Scene
+from rlgrid.envs.gridworld import GridWorld
+from rlgrid.envs.scene import Scene
 from rlgrid.gridmodel import GridModel, TileKind
 from rlgrid.mdp import MDP, Outcome
 

@@ -21,7 +21,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
-from rlgrid.envs.gridworld import Scene, checked_masks, checked_observations, checked_state, model_of, num_observations
+from rlgrid.envs.models import checked_masks, checked_observations, checked_state, model_of, num_observations
+from rlgrid.envs.scene import Scene
 from rlgrid.gridmodel import GridModel
 from rlgrid.mdp import MDP
 
@@ -37,7 +38,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
 
     Args:
         num_envs: how many copies.
-        map, model, theme, cell_size, observation_of, action_masks, scene, changes: as for `GridWorld`.
+        map, model, theme, cell_size, observation_of, action_mask_of, scene, changes: as for `GridWorld`.
         max_episode_steps: the step cap; the model's if None, and none if -1.
         render_mode: None or "rgb_array".
 
@@ -62,7 +63,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         theme: str = "dark",
         cell_size: int | None = None,
         observation_of: ArrayLike | None = None,
-        action_masks: ArrayLike | None = None,
+        action_mask_of: ArrayLike | None = None,
         scene: Scene | None = None,
         **changes: Any,
     ) -> None:
@@ -82,7 +83,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         self._limit = np.iinfo(np.int64).max if limit is None or limit == -1 else limit
         self.scene: Any = self.model if scene is None and hasattr(self.model, "picture") else scene
         self.observation_of = checked_observations(self.model, observation_of)
-        self.action_masks = checked_masks(self.model, action_masks)
+        self.action_mask_of = checked_masks(self.model, action_mask_of)
         self.single_observation_space = spaces.Discrete(num_observations(self.model, self.observation_of))
         self.single_action_space = spaces.Discrete(self.model.num_actions)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
@@ -228,8 +229,8 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
 
     def _info(self, probability: NDArray[np.float64], told: NDArray[np.bool_]) -> dict[str, Any]:
         info: dict[str, Any] = {"prob": probability, "_prob": told}
-        if self.action_masks is not None:
-            masks = self.action_masks[self.states]
+        if self.action_mask_of is not None:
+            masks = self.action_mask_of[self.states]
             masks[~told] = 0
             info |= {"action_mask": masks, "_action_mask": told.copy()}
         return info

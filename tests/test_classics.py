@@ -541,7 +541,7 @@ def test_runs_of_many_outcomes_are_searched_in_the_arrays(monkeypatch: pytest.Mo
     wide.reset(seed=4)
     plain.reset(seed=4)
     steps = [wide.step(k % 11) for k in range(500)]
-    monkeypatch.setattr("rlgrid.envs.gridworld._WIDE", 1000)
+    monkeypatch.setattr("rlgrid.envs.outcomes._WIDE", 1000)
     assert steps == [plain.step(k % 11) for k in range(500)]
     assert [type(x) for x in steps[0]] == [int, float, bool, bool, dict]
 
@@ -595,8 +595,8 @@ def test_observations_and_masks_are_checked() -> None:
         GridWorld(model=model, observation_of=np.zeros(5))
     with pytest.raises(ValueError, match=r"observation_of\[2\] is -1"):
         GridWorld(model=model, observation_of=[0, 0, -1, 0, 0])
-    with pytest.raises(ValueError, match=r"action_masks must be 0 or 1 for each of \[5, 2\]"):
-        GridWorld(model=model, action_masks=np.full((5, 2), 3))
+    with pytest.raises(ValueError, match=r"action_mask_of must be 0 or 1 for each of \[5, 2\]"):
+        GridWorld(model=model, action_mask_of=np.full((5, 2), 3))
     with pytest.raises(ValueError, match=r"no world 'chian'.*chain"):
         classics.make("chian")
 

@@ -195,8 +195,8 @@ def test_large_worlds_are_stepped_without_their_table(monkeypatch: pytest.Monkey
     small, large = GridWorld(model=model), GridWorld(model=model.with_changes())
     small.reset(seed=2)
     small.step(0)
-    monkeypatch.setattr("rlgrid.envs.gridworld._EXPLICIT_STATES", 10)
-    monkeypatch.setattr("rlgrid.envs.gridworld._KEPT_STATES", 5)
+    monkeypatch.setattr("rlgrid.envs.outcomes._EXPLICIT_STATES", 10)
+    monkeypatch.setattr("rlgrid.envs.outcomes._KEPT_STATES", 5)
     large.reset(seed=2)
     large.step(0)
     assert large._outcomes is not None
@@ -511,6 +511,31 @@ def test_a_saved_state_is_gone_back_to() -> None:
     env.set_state(fresh)  # type: ignore[attr-defined]
     with pytest.raises(gym.error.ResetNeeded):
         env.step(0)
+
+
+def test_masks_of_actions_by_sb3s_name() -> None:
+    """Of the model's available actions, of given masks, of both; all where a world has neither."""
+    env = GridWorld(model=corridor())
+    with pytest.raises(gym.error.ResetNeeded):
+        env.action_masks()
+    env.reset(seed=0)
+    assert env.action_masks().tolist() == [True] * 4
+    P = np.zeros((2, 3, 2))
+    P[:, :, 1] = 1
+    available = [[True, True, False], [True, True, True]]
+    lacking = MDP.from_arrays(P, np.zeros(2), 0.9, start=0, available=available)
+    for masks, expected in ((None, [True, True, False]), ([[0, 1, 1], [0, 0, 0]], [False, True, False])):
+        env = GridWorld(model=lacking, action_mask_of=masks)
+        env.reset(seed=0)
+        given = env.action_masks()
+        assert given.dtype == np.bool_
+        assert given.tolist() == expected
+        given[:] = False  # the caller's own
+        assert env.action_masks().tolist() == expected
+    taxi: Any = gym.make("rlgrid/Taxi-v4").unwrapped
+    for seed in range(5):
+        _, info = taxi.reset(seed=seed)
+        assert taxi.action_masks().tolist() == info["action_mask"].astype(bool).tolist()
 
 
 def test_info_is_the_callers_own() -> None:

@@ -1,0 +1,215 @@
+"""Ways to a model: by a map's name or path, by a `GridSpec`, with changes; and checks of what goes with a model."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rlgrid.gridmodel import GridModel, Slip
+from rlgrid.mdp import MDP
+
+if TYPE_CHECKING:
+    from rlgrid.gridmap import GridSpec
+
+
+def model_of(
+    map: str | os.PathLike[str] | GridSpec | None, model: GridModel | MDP | None, changes: Mapping[str, Any]
+) -> GridModel | MDP:
+    """The model that the arguments of an environment mean; callers have refused both at once."""
+    if model is None:
+        return load_map("four_rooms" if map is None else map, changes)
+    if not isinstance(model, GridModel | MDP):
+        hint = "a map, by its name, its path or as a GridSpec, is given as map"
+        if isinstance(model, gym.Env):
+            hint = "MDP.from_gymnasium makes one of an environment that has a table P"
+        raise TypeError(f"model must be a GridModel or an MDP, not {model!r}: {hint}")
+    return change_model(model, changes) if changes else model
+
+
+def checked_state(model: GridModel | MDP, state: Any) -> int:
+    """A state of the model as a Python integer."""
+    if type(state) is int and 0 <= state < model.num_states:
+        return state
+    array = np.asarray(state)
+    number = array.item() if array.size == 1 and array.dtype.kind in "iuf" else -1
+    if not 0 <= number < model.num_states or number != int(number):
+        raise ValueError(f"state {state!r} is not one of the states 0 to {model.num_states - 1}")
+    return int(number)
+
+
+def checked_observations(model: GridModel | MDP, given: ArrayLike | None) -> NDArray[np.int64] | None:
+    """What is seen of each state, int64 [S] and read-only, or None.
+
+    Raises:
+        ValueError, TypeError: for what is not one whole number of at least 0 for each state.
+    """
+    if given is None:
+        return None
+    array = np.asarray(given)
+    if array.shape != (model.num_states,):
+        raise ValueError(f"observation_of must have shape ({model.num_states},), one a state, not {array.shape}")
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"observation_of must hold whole numbers, not {array.dtype}")
+    if array.min() < 0:
+        raise ValueError(f"observation_of[{array.argmin()}] is {array.min()}: observations count from 0")
+    seen = array.astype(np.int64)
+    seen.setflags(write=False)
+    return seen
+
+
+def num_observations(model: GridModel | MDP, observation_of: NDArray[np.int64] | None) -> int:
+    """How many observations there are: one more than the greatest."""
+    return int(model.num_states if observation_of is None else observation_of.max() + 1)
+
+
+def checked_masks(model: GridModel | MDP, given: ArrayLike | None) -> NDArray[np.int8] | None:
+    """Masks of actions, int8 [S, A] and read-only, or None.
+
+    Raises:
+        ValueError: for what is not 0 or 1 for each state and action.
+    """
+    if given is None:
+        return None
+    array = np.asarray(given)
+    if array.shape != (model.num_states, model.num_actions) or not np.isin(array, (0, 1)).all():
+        raise ValueError(f"action_mask_of must be 0 or 1 for each of [{model.num_states}, {model.num_actions}]")
+    masks = array.astype(np.int8)
+    masks.setflags(write=False)
+    return masks
+
+
+def load_map(map: str | os.PathLike[str] | GridSpec, changes: Mapping[str, Any] | None = None) -> GridModel | MDP:
+    """The model of a map file, of a built-in map by its name, or of a GridSpec, with ``changes`` (`change_model`).
+
+    Models do not change, so environments of equal maps with equal changes share one.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if there is no such built-in map, with the nearest name; or MapError, if the map is wrong.
+        TypeError: if ``map`` is none of these, or a change is unknown.
+    """
+    spec = _load_spec(map)
+    try:
+        return _compiled(spec, tuple((changes or {}).items()))
+    except TypeError:  # a change that has no hash, such as a list of winds (or one that is wrong, which says so again)
+        model = spec.compile()
+        return change_model(model, changes) if changes else model
+
+
+@lru_cache(maxsize=16)
+def _compiled(spec: GridSpec, changes: tuple[tuple[str, Any], ...]) -> GridModel | MDP:
+    model = spec.compile()
+    return change_model(model, dict(changes)) if changes else model
+
+
+@lru_cache(maxsize=32)
+def _builtin(name: str) -> GridSpec:
+    from rlgrid.gridmap import GridSpec
+
+    return GridSpec.builtin(name)
+
+
+def _load_spec(map: str | os.PathLike[str] | GridSpec) -> GridSpec:
+    from rlgrid.gridmap import GridSpec
+
+    if isinstance(map, GridSpec):
+        return map
+    if not isinstance(map, str | os.PathLike):
+        raise TypeError(f"map must be a path, the name of a built-in map or a GridSpec, not {map!r}")
+    text = os.fspath(map)
+    path = Path(text)
+    if isinstance(map, os.PathLike) or path.suffix or len(path.parts) > 1:
+        if path.is_file():
+            return GridSpec.load(path)
+        beside = [other.name for other in path.parent.glob("*.toml")] if path.parent.is_dir() else []
+        near = [str(path.with_name(name)) for name in difflib.get_close_matches(path.name, beside, 1, 0.5)]
+        near += [repr(name) for name in difflib.get_close_matches(path.stem, GridSpec.builtin_names(), 1, 0.6)]
+        hint = f"; did you mean {' or the built-in map '.join(near)}?" if near else ""
+        raise FileNotFoundError(f"there is no map file {text!r}{hint}")
+    names = list(GridSpec.builtin_names())
+    if text not in names:
+        near = difflib.get_close_matches(text.lower().replace("-", "_").replace(" ", "_"), names, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+        raise ValueError(f"there is no built-in map {text!r}: {hint} (a map file's path ends in .toml)")
+    return _builtin(text)
+
+
+# The arguments of GridModel that can be changed, and what else an environment takes.
+_CHANGES = ("gamma", "slip", "actions", "column_wind", "row_wind", "gust", "step_reward", "bump_reward", "start")
+_OTHERS = ("map", "model", "render_mode", "theme", "cell_size", "observation_of", "action_mask_of", "scene")
+
+
+def change_model(model: GridModel | MDP, changes: Mapping[str, Any]) -> GridModel:
+    """A copy of a grid with some of GridModel's arguments changed.
+
+    ``slip`` may be a number, the same to each side, or a mapping of Slip's fields; forward is what they leave.
+
+    Raises:
+        TypeError: for an unknown argument, with the nearest known one, or if the model is not a grid.
+        ValueError: naming the argument that is wrong.
+    """
+    for name in changes:
+        if name not in _CHANGES:
+            near = difflib.get_close_matches(name, (*_CHANGES, *_OTHERS), n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            if name == "max_episode_steps":
+                hint = "gymnasium.make takes it, or wrap the environment in gymnasium.wrappers.TimeLimit; "
+            raise TypeError(f"GridWorld has no argument {name!r}: {hint}it has {', '.join((*_OTHERS, *_CHANGES))}")
+    if not isinstance(model, GridModel):
+        raise TypeError(f"{next(iter(changes))!r} cannot be changed: only a grid can, not {model!r}")
+    rest = {name: _checked_change(name, value) for name, value in changes.items() if name != "slip"}
+    slip = changes.get("slip")
+    if isinstance(slip, bool) or not (slip is None or isinstance(slip, int | float | np.number | Slip | Mapping)):
+        raise TypeError(f"slip must be a probability for each side, a Slip or a mapping of its fields, not {slip!r}")
+    if isinstance(slip, int | float | np.number):
+        if not 0.0 <= slip <= 0.5:
+            raise ValueError(
+                f"slip = {slip:g} is the probability of slipping to each of two sides: it must be from 0 to 0.5"
+            )
+        model = model.with_slip_each_side(float(slip))
+    elif slip is not None:
+        rest["slip"] = _slip_of(slip)
+    return model.with_changes(**rest) if rest else model
+
+
+def _slip_of(slip: Slip | Mapping[str, Any]) -> Slip:
+    """As in a map file, where forward may be left out."""
+    from rlgrid import mapvalues
+    from rlgrid.maperrors import Wrong
+
+    try:
+        return mapvalues.slip(slip, ("slip",))
+    except Wrong as wrong:
+        raise ValueError(wrong.message) from None
+
+
+def _checked_change(name: str, value: Any) -> Any:
+    """The value, if it is of a kind that GridModel can check further."""
+    if name in ("gamma", "step_reward") or (name == "bump_reward" and value is not None):
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            raise TypeError(f"{name} must be a number, not {value!r}")
+    elif name == "start":
+        many = isinstance(value, Mapping) and value and all(_is_whole(s) and _is_real(p) for s, p in value.items())
+        if not _is_whole(value) and not many:
+            raise TypeError(f"start must be a state or {{state: probability}}, as {{14: 0.5, 15: 0.5}}, not {value!r}")
+    elif name == "gust" and value is not None:
+        pairs = value.items() if isinstance(value, Mapping) else [("", "")]
+        if not all(_is_whole(offset) and _is_real(p) for offset, p in pairs):
+            raise TypeError(f"gust must be {{offset: probability}}, as {{-1: 0.5, 1: 0.5}}, not {value!r}")
+    return value
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
