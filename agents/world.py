@@ -81,7 +81,8 @@ class World:
 
     Attributes:
         env, inner: the outermost and the innermost environment.
-        model: the model that ``inner`` samples from, whatever is wrapped around it; None for a foreign environment.
+        model: the model that ``inner`` samples from, whatever is wrapped around it, the first one where its map
+            changes; None for a foreign environment.
         transparent: every wrapper leaves dynamics and rewards alone.
         same_names: an observation is the model's state of that number, and an action its action.
         compilable: the model may be stepped in a kernel in place of ``env.step``.
@@ -97,11 +98,12 @@ class World:
         while isinstance(layer, gym.Wrapper):
             self.wrappers.append(layer)
             layer = layer.env
-        self.model: MDP | GridModel | None = inner.model if samples_its_model(inner) else None
+        self.model: MDP | GridModel | None = inner.first_model if samples_its_model(inner) else None
         self._limits: list[Any] = [wrapper for wrapper in self.wrappers if type(wrapper) is TimeLimit]
         self._recorders: list[Any] = [wrapper for wrapper in self.wrappers if type(wrapper) is RecordEpisodeStatistics]
         # Where a state is only partly seen, an observation is no state of the model, as behind a wrapper that renames.
-        seen = self.model is None or inner.observation_of is None
+        # Nor is it one of the present model where the map changes.
+        seen = self.model is None or (inner.observation_of is None and inner.is_static)
         self.transparent = seen and all(type(wrapper) in TRANSPARENT for wrapper in self.wrappers)
         self.same_names = seen and all(keeps_names(wrapper) for wrapper in self.wrappers)
         self.compilable = self.model is not None and not self.why_not_compilable()
@@ -131,6 +133,8 @@ class World:
             return f"{type(self.inner).__name__} is not a GridWorld that samples from its model"
         if self.inner.observation_of is not None:
             return "its states are only partly observed"
+        if not self.inner.is_static:
+            return "its map changes"
         opaque = [type(wrapper).__name__ for wrapper in self.wrappers if type(wrapper) not in TRANSPARENT]
         if opaque:
             return f"the wrapper {opaque[0]} may change dynamics or rewards"
@@ -208,8 +212,7 @@ class World:
         if self.model is None:
             return None
         return {
-            "state": int(self.inner.state),
-            "generator": self.generator.bit_generator.state,
+            "world": self.inner.get_state(),
             "elapsed": [None if limit._elapsed_steps is None else int(limit._elapsed_steps) for limit in self._limits],
             "statistics": [
                 {
@@ -232,12 +235,10 @@ class World:
         """
         if len(snapshot["elapsed"]) != len(self._limits) or len(snapshot["statistics"]) != len(self._recorders):
             raise ValueError("the environment has other wrappers than the one that was saved")
-        state = int(snapshot["state"])
-        if self.model is None or not 0 <= state < self.model.num_states:
-            raise ValueError(f"the saved state {state} is not one of the environment's")
+        if self.model is None:
+            raise ValueError("the environment is not a GridWorld that samples from its model")
         self.env.reset()  # wrappers learn that an episode is under way
-        self.generator.bit_generator.state = snapshot["generator"]
-        self.inner.state = state
+        self.inner.set_state(snapshot["world"])
         for limit, elapsed in zip(self._limits, snapshot["elapsed"], strict=True):
             limit._elapsed_steps = None if elapsed is None else int(elapsed)
         for recorder, saved in zip(self._recorders, snapshot["statistics"], strict=True):

@@ -22,7 +22,8 @@ from gymnasium import spaces
 from gymnasium.wrappers import TimeLimit
 from numpy.typing import ArrayLike, NDArray
 
-from rlgrid.envs.models import checked_masks, checked_observations, checked_state, model_of, num_observations
+from rlgrid.envs.changing import beside_walls
+from rlgrid.envs.models import checked_masks, checked_observations, checked_state, num_observations, schedule_of
 from rlgrid.envs.outcomes import Outcomes, WideRun, outcomes_of
 from rlgrid.envs.scene import Scene
 from rlgrid.gridmodel import GridModel
@@ -51,8 +52,12 @@ class GridWorld(gym.Env[int, int]):
         changes: what is to be different from the map: ``gamma``, ``slip`` (a probability of slipping to each side, a
             Slip, or a mapping of its fields), ``step_reward`` and the other arguments of GridModel.
 
+    A map that changes at certain steps has a clock; `rlgrid.envs.changing` says what a change does.
+
     Attributes:
-        model: the very model that is sampled.
+        model: the very model that is sampled; where the map changes, the one from which the next step will be drawn.
+        first_model: the model at the beginning. is_static: whether there is no other one, ever.
+        clock: how many steps were made since ``reset(seed=...)``; None where no map changes by it.
         state: the present state, seen or not; it may be set. None before the first reset.
         observation_of, action_mask_of: int64 [S] and int8 [S, A], read-only, or None.
 
@@ -83,12 +88,14 @@ class GridWorld(gym.Env[int, int]):
             raise ValueError(f"render_mode must be None or one of {modes}, not {render_mode!r}")
         if map is not None and model is not None:
             raise TypeError("GridWorld takes a map or a model, not both")
-        self.model = model_of(map, model, changes)
+        self._schedule = schedule_of(map, model, changes)
+        self.first_model = self._schedule.models[0]
+        self.is_static = self._schedule.is_static
         self.render_mode = render_mode
         self.theme = theme
         self.cell_size = cell_size
-        # A map with more than a plain grid gives a model that knows how its states are shown.
-        self.scene: Any = self.model if scene is None and hasattr(self.model, "picture") else scene
+        self._given_scene = scene
+        self.model = self.first_model
         self.observation_of = checked_observations(self.model, observation_of)
         self.action_mask_of = checked_masks(self.model, action_mask_of)
         # Gymnasium's annotation says int, but a Discrete space is one of NumPy's integers.
@@ -96,12 +103,20 @@ class GridWorld(gym.Env[int, int]):
         self.action_space: Any = spaces.Discrete(self.model.num_actions)
         self._state: Any = None  # an int after the first reset
         self._last_action: int | None = None
+        self._clock = 0
         self._display: Display | None = None
+        self._shows_all = self.is_static and self.observation_of is None and self.action_mask_of is None
+        self._use(self.first_model)
+
+    def _use(self, model: GridModel | MDP) -> None:
+        """Sample from this model from now on."""
+        self.model = model
+        # A map with more than a plain grid gives a model that knows how its states are shown.
+        self.scene: Any = model if self._given_scene is None and hasattr(model, "picture") else self._given_scene
         self._prepare()
 
     def _prepare(self) -> None:
-        """What is made from the model, and made anew in a copy."""
-        self._shows_all = self.observation_of is None and self.action_mask_of is None
+        """What is made from the model."""
         self._outcomes: Outcomes | None = None
         total = 0.0
         starts = []
@@ -129,16 +144,18 @@ class GridWorld(gym.Env[int, int]):
         """Begin an episode in a state drawn from the start distribution.
 
         Args:
-            seed: of the generator, as in Gymnasium.
+            seed: of the generator, as in Gymnasium; with one the clock of a map that changes begins again.
             options: ``{"state": s}`` begins in state s instead; a number is drawn all the same.
 
         Returns:
             The state (what is seen of it), and ``{"prob": 1.0}``.
         """
-        super().reset(seed=seed)
         unknown = set(options or ()) - {"state"}
         if unknown:
             raise ValueError(f"reset knows the option 'state' alone, not {sorted(unknown)[0]!r}")
+        super().reset(seed=seed)
+        if seed is not None and not self.is_static:
+            self._set_clock(0)
         u = self.np_random.random()
         state = self._starts[0][1]
         for total, start in self._starts:
@@ -171,11 +188,34 @@ class GridWorld(gym.Env[int, int]):
             _, state, reward, terminated, probability = last
         self._state = state
         self._last_action = action
+        if self._shows_all and self.render_mode != "human":
+            return state, reward, terminated, False, {"prob": probability}
+        if not self.is_static:
+            self._tick(terminated)
         if self.render_mode == "human":
             self.render()
-        if self._shows_all:
-            return state, reward, terminated, False, {"prob": probability}
         return self._seen(), reward, terminated, False, self._info(probability)
+
+    @property
+    def clock(self) -> int | None:
+        """How many steps were made since ``reset(seed=...)``, over all episodes; None where no map changes by it."""
+        return None if self._schedule.is_static else self._clock
+
+    def _set_clock(self, clock: int) -> None:
+        self._clock = clock
+        model = self._schedule.at(clock)
+        if model is not self.model:
+            self._use(model)
+
+    def _tick(self, terminated: bool) -> None:
+        """A step of the clock, and the new map if one begins there (`rlgrid.envs.changing` says how)."""
+        self._clock += 1
+        phase = self._schedule.phases.get(self._clock)
+        if phase is not None:
+            model: Any = self._schedule.models[phase]
+            self._use(model)
+            if not terminated:
+                self._state = beside_walls(model, self._state)
 
     def _seen(self) -> int:
         """The observation of the present state."""
@@ -240,16 +280,43 @@ class GridWorld(gym.Env[int, int]):
         return self.model.start
 
     def get_state(self) -> dict[str, Any]:
-        """The state and the generator's state, from which `set_state` goes on exactly."""
-        return {"state": self._state, "generator": self.np_random.bit_generator.state}
+        """Everything from which `set_state` goes on exactly, as plain data that JSON can keep.
+
+        Returns:
+            ``"state"`` and ``"last_action"``, int or None; ``"generator"``, the state of the generator as NumPy gives
+            it; and where the map changes by the clock ``"clock"``.
+        """
+        last = None if self._last_action is None else int(np.asarray(self._last_action).reshape(()))
+        saved = {"state": self._state, "last_action": last, "generator": self.np_random.bit_generator.state}
+        if self.clock is not None:
+            saved["clock"] = self._clock
+        return saved
 
     def set_state(self, saved: Mapping[str, Any]) -> None:
-        """Go back to what `get_state` gave."""
-        self.np_random.bit_generator.state = saved["generator"]
-        if saved["state"] is None:
-            self._state, self._last_action = None, None
-        else:
-            self.state = saved["state"]
+        """Go back to what `get_state` gave, of this environment or of another one of the same world.
+
+        Nothing is changed if anything is wrong with it.
+
+        Raises:
+            ValueError, TypeError: naming what is wrong.
+        """
+        expected = set(self.get_state())
+        if not isinstance(saved, Mapping):
+            raise TypeError(f"a saved state is a mapping with {', '.join(sorted(expected))}, not {saved!r}")
+        for name in sorted(expected - set(saved)):
+            raise ValueError(f"the saved state has no {name!r}: it is another world's, or not what get_state gave")
+        for name in sorted(set(saved) - expected, key=str):
+            raise ValueError(f"the saved state has {name!r}, which is nothing of this world's: it is another one's")
+        state = None if saved["state"] is None else checked_state(self.model, saved["state"])
+        last = (
+            None if saved["last_action"] is None else _checked_whole(saved, "last_action", self.model.num_actions - 1)
+        )
+        clock = _checked_whole(saved, "clock", sys.maxsize) if "clock" in saved else 0
+        self.np_random.bit_generator.state = _checked_generator(self.np_random, saved["generator"])
+        self._np_random_seed = -1  # Gymnasium's sign for a generator that no seed of its own has made
+        if self.clock is not None:
+            self._set_clock(clock)
+        self._state, self._last_action = state, last
 
     # --- pictures ---------------------------------------------------------------------------------------------------
 
@@ -309,6 +376,24 @@ class GridWorld(gym.Env[int, int]):
 
     def __repr__(self) -> str:
         return f"GridWorld({self.model!r})"
+
+
+def _checked_whole(saved: Mapping[str, Any], name: str, most: int) -> int:
+    value = saved[name]
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value <= most:
+        raise ValueError(f"the saved {name} must be a whole number from 0 to {most}, not {value!r}")
+    return int(value)
+
+
+def _checked_generator(generator: np.random.Generator, saved: Any) -> Any:
+    """The state of a bit generator, if it is one of a generator of this kind."""
+    kind: Any = type(generator.bit_generator)
+    trial = kind()
+    try:
+        trial.state = saved
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise ValueError(f"the saved generator is no state of a {kind.__name__}, NumPy says: {error!r}") from None
+    return trial.state
 
 
 def from_map(**arguments: Any) -> gym.Env[int, int]:

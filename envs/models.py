@@ -13,6 +13,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rlgrid.envs.changing import Schedule
 from rlgrid.gridmodel import GridModel, Slip
 from rlgrid.mdp import MDP
 
@@ -20,18 +21,25 @@ if TYPE_CHECKING:
     from rlgrid.gridmap import GridSpec
 
 
-def model_of(
+def schedule_of(
     map: str | os.PathLike[str] | GridSpec | None, model: GridModel | MDP | None, changes: Mapping[str, Any]
-) -> GridModel | MDP:
-    """The model that the arguments of an environment mean; callers have refused both at once."""
+) -> Schedule:
+    """The models that the arguments of an environment mean; callers have refused a map and a model at once."""
     if model is None:
-        return load_map("four_rooms" if map is None else map, changes)
+        return load_schedule("four_rooms" if map is None else map, changes)
     if not isinstance(model, GridModel | MDP):
         hint = "a map, by its name, its path or as a GridSpec, is given as map"
         if isinstance(model, gym.Env):
             hint = "MDP.from_gymnasium makes one of an environment that has a table P"
         raise TypeError(f"model must be a GridModel or an MDP, not {model!r}: {hint}")
-    return change_model(model, changes) if changes else model
+    return Schedule((0,), (change_model(model, changes) if changes else model,))
+
+
+def model_of(
+    map: str | os.PathLike[str] | GridSpec | None, model: GridModel | MDP | None, changes: Mapping[str, Any]
+) -> GridModel | MDP:
+    """The first model of `schedule_of`."""
+    return schedule_of(map, model, changes).models[0]
 
 
 def checked_state(model: GridModel | MDP, state: Any) -> int:
@@ -87,9 +95,14 @@ def checked_masks(model: GridModel | MDP, given: ArrayLike | None) -> NDArray[np
 
 
 def load_map(map: str | os.PathLike[str] | GridSpec, changes: Mapping[str, Any] | None = None) -> GridModel | MDP:
-    """The model of a map file, of a built-in map by its name, or of a GridSpec, with ``changes`` (`change_model`).
+    """The first model of `load_schedule`."""
+    return load_schedule(map, changes).models[0]
 
-    Models do not change, so environments of equal maps with equal changes share one.
+
+def load_schedule(map: str | os.PathLike[str] | GridSpec, changes: Mapping[str, Any] | None = None) -> Schedule:
+    """The models of a map file, of a built-in map by its name, or of a GridSpec, with ``changes`` (`change_model`).
+
+    Models do not change, so environments of equal maps with equal changes share them.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -97,17 +110,26 @@ def load_map(map: str | os.PathLike[str] | GridSpec, changes: Mapping[str, Any] 
         TypeError: if ``map`` is none of these, or a change is unknown.
     """
     spec = _load_spec(map)
+    given = tuple((changes or {}).items())
     try:
-        return _compiled(spec, tuple((changes or {}).items()))
+        return _shared(spec, given)
     except TypeError:  # a change that has no hash, such as a list of winds (or one that is wrong, which says so again)
-        model = spec.compile()
-        return change_model(model, changes) if changes else model
+        return _compiled(spec, given)
 
 
-@lru_cache(maxsize=16)
-def _compiled(spec: GridSpec, changes: tuple[tuple[str, Any], ...]) -> GridModel | MDP:
-    model = spec.compile()
-    return change_model(model, dict(changes)) if changes else model
+def _compiled(spec: GridSpec, changes: tuple[tuple[str, Any], ...]) -> Schedule:
+    begins = (0, *(change.at for change in spec.changes))
+    models = []
+    for step in begins:
+        model = spec.compile(at=step)
+        try:
+            models.append(change_model(model, dict(changes)) if changes else model)
+        except ValueError as error:
+            raise (ValueError(f"from step {step} on: {error}") if step else error) from None
+    return Schedule(begins, tuple(models))
+
+
+_shared = lru_cache(maxsize=16)(_compiled)
 
 
 @lru_cache(maxsize=32)

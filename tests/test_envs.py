@@ -513,6 +513,46 @@ def test_a_saved_state_is_gone_back_to() -> None:
         env.step(0)
 
 
+def test_a_saved_state_has_the_last_action_and_no_seed() -> None:
+    env = GridWorld(map="frozen_lake_4x4", slip=0.0, render_mode="ansi")
+    env.reset(seed=0)
+    env.step(np.int64(1))
+    saved, shown = env.get_state(), env.render()
+    env.step(2)
+    env.set_state(saved)
+    assert env.render() == shown
+    assert env.np_random_seed == -1
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "words"),
+    [
+        ("abc", TypeError, "a mapping with generator, last_action, state, not 'abc'"),
+        ({"state": ...}, ValueError, "has no 'state'"),
+        ({"generator": ...}, ValueError, "has no 'generator'"),
+        ({"clock": 3}, ValueError, "has 'clock', which is nothing of this world's"),
+        ({"state": 4}, ValueError, "state 4 is not one of the states 0 to 3"),
+        ({"state": "0"}, ValueError, "state '0' is not one"),
+        ({"last_action": 4}, ValueError, "last_action must be a whole number from 0 to 3, not 4"),
+        ({"last_action": True}, ValueError, "last_action must be"),
+        ({"generator": None}, ValueError, "generator is no state of a PCG64"),
+        ({"generator": {"bit_generator": "PCG64"}}, ValueError, "generator is no state of a PCG64.*state"),
+        ({"generator": np.random.MT19937(0).state}, ValueError, "generator is no state of a PCG64"),
+    ],
+)
+def test_a_wrong_saved_state_changes_nothing(changed: Any, error: type[Exception], words: str) -> None:
+    env = GridWorld(model=corridor())
+    env.reset(seed=3)
+    env.step(1)
+    before = env.get_state()
+    wrong = changed
+    if isinstance(changed, dict):
+        wrong = {name: value for name, value in {**before, **changed}.items() if value is not ...}
+    with pytest.raises(error, match=words):
+        env.set_state(wrong)
+    assert env.get_state() == before
+
+
 def test_masks_of_actions_by_sb3s_name() -> None:
     """Of the model's available actions, of given masks, of both; all where a world has neither."""
     env = GridWorld(model=corridor())
