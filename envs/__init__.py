@@ -80,15 +80,28 @@ CLASSICS: dict[str, Classic] = {
 """id -> a world that is not a plain grid, in the order of menus."""
 
 
+def _toy_text(name: str, **arguments: Any) -> dict[str, Any]:
+    place = f"rlgrid.envs.toy_text:{name}"
+    return {"entry_point": place, "vector_entry_point": f"{place}Vector", "kwargs": arguments}
+
+
+# Those that take the arguments of Gymnasium's twin, and are registered with Gymnasium's own.
+_TOY_TEXT: dict[str, dict[str, Any]] = {
+    "rlgrid/FrozenLake-v1": _toy_text("FrozenLake", map_name="4x4"),
+    "rlgrid/FrozenLake8x8-v1": _toy_text("FrozenLake", map_name="8x8"),
+    "rlgrid/CliffWalking-v1": _toy_text("CliffWalking"),
+    "rlgrid/CliffWalkingSlippery-v1": _toy_text("CliffWalking", is_slippery=True),
+}
+
+
 def _register() -> None:
     vector = "rlgrid.envs.vector:GridWorldVector"
     gym.register("rlgrid/GridWorld-v0", entry_point="rlgrid.envs.gridworld:from_map", vector_entry_point=vector)
+    grid = {"entry_point": "rlgrid.envs.gridworld:GridWorld", "vector_entry_point": vector}
     for name, (map_name, _, limit, threshold) in _TABLE.items():
         gym.register(
             name,
-            entry_point="rlgrid.envs.gridworld:GridWorld",
-            vector_entry_point=vector,
-            kwargs={"map": map_name},
+            **_TOY_TEXT.get(name, {**grid, "kwargs": {"map": map_name}}),
             max_episode_steps=limit,
             reward_threshold=threshold,
         )

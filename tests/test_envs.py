@@ -405,8 +405,8 @@ def test_unknown_arguments_of_our_worlds_are_named_alone() -> None:
     from rlgrid.envs.registry import make
 
     for name in ("rlgrid/FrozenLake-v1", "four_rooms", "rlgrid/GridWorld-v0"):
-        with pytest.raises(TypeError, match=r"^GridWorld has no argument 'map_name': .*start$"):
-            make(name, map_name="4x4")
+        with pytest.raises(TypeError, match=r"^GridWorld has no argument 'mapname': .*start$"):
+            make(name, mapname="4x4")
     with pytest.raises(FileNotFoundError, match=r"'none\.toml'"):
         make("rlgrid/GridWorld-v0", map="none.toml")
 
