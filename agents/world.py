@@ -102,8 +102,10 @@ class World:
         self._limits: list[Any] = [wrapper for wrapper in self.wrappers if type(wrapper) is TimeLimit]
         self._recorders: list[Any] = [wrapper for wrapper in self.wrappers if type(wrapper) is RecordEpisodeStatistics]
         # Where a state is only partly seen, an observation is no state of the model, as behind a wrapper that renames.
-        # Nor is it one of the present model where the map changes.
-        seen = self.model is None or (inner.observation_of is None and inner.is_static)
+        # Nor is it one of the present model where the map changes, nor where it is not a number at all.
+        seen = self.model is None or (
+            inner.observer.kind == "index" and inner.observation_of is None and inner.is_static
+        )
         self.transparent = seen and all(type(wrapper) in TRANSPARENT for wrapper in self.wrappers)
         self.same_names = seen and all(keeps_names(wrapper) for wrapper in self.wrappers)
         self.compilable = self.model is not None and not self.why_not_compilable()
@@ -133,6 +135,8 @@ class World:
             return f"{type(self.inner).__name__} is not a GridWorld that samples from its model"
         if self.inner.observation_of is not None:
             return "its states are only partly observed"
+        if self.inner.observer.kind != "index":
+            return "its observations are not the numbers of states"
         if not self.inner.is_static:
             return "its map changes"
         opaque = [type(wrapper).__name__ for wrapper in self.wrappers if type(wrapper) not in TRANSPARENT]

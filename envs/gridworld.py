@@ -4,9 +4,10 @@ It draws from the very model that the solvers sweep over: one uniform number a s
 and the first outcome whose cumulative probability exceeds it, as Gymnasium's toy_text does. So the generator of an
 environment with the same model as one of theirs stays in step with it, seed for seed.
 
-Observations are states 0 to S - 1 and actions 0 to A - 1. A world that is only partly observed keeps its whole state in
-the model and shows ``observation_of[state]``. The step cap is a `TimeLimit` around the environment: what
-``gymnasium.make`` was asked for as ``max_episode_steps`` (-1: none), else what is registered, else the map's.
+Actions are 0 to A - 1. Observations are states 0 to S - 1, or what `rlgrid.envs.observations` makes of them. A world
+that is only partly observed keeps its whole state in the model and shows ``observation_of[state]``. The step cap is a
+`TimeLimit` around the environment: what ``gymnasium.make`` was asked for as ``max_episode_steps`` (-1: none), else what
+is registered, else the map's.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from gymnasium.wrappers import TimeLimit
 from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.envs.changing import beside_walls
-from rlgrid.envs.models import checked_masks, checked_observations, checked_state, num_observations, schedule_of
+from rlgrid.envs.models import checked_masks, checked_observations, checked_state, schedule_of
+from rlgrid.envs.observations import observer
 from rlgrid.envs.outcomes import Outcomes, WideRun, outcomes_of
 from rlgrid.envs.scene import Scene
 from rlgrid.gridmodel import GridModel
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from rlgrid.gridmap import GridSpec
 
 
-class GridWorld(gym.Env[int, int]):
+class GridWorld(gym.Env[Any, int]):
     """A gridworld, or any other finite model, as a Gymnasium environment.
 
     Args:
@@ -44,8 +46,11 @@ class GridWorld(gym.Env[int, int]):
         render_mode: None, "human" (a window), "rgb_array" (uint8 [H, W, 3]) or "ansi" (text).
         theme: "dark" or "light", of the pictures.
         cell_size: pixels of a cell in the pictures; chosen by the size of the world if None.
+        observation: what is seen of a state: its number ("index"), or another of the kinds of
+            `rlgrid.envs.observations`.
         observation_of: int [S], what is seen of each state, 0 to O - 1, of a world that is only partly observed. All
             of it if None.
+        view_size, see_through_walls: of the observation "view".
         action_mask_of: bool or int8 [S, A], for people who want them in the info of `reset` and `step` as
             ``"action_mask"`` (int8 [A], 1 where the action changes something); advice that forbids nothing.
         scene: how states are shown where the model is not a grid.
@@ -59,7 +64,9 @@ class GridWorld(gym.Env[int, int]):
         first_model: the model at the beginning. is_static: whether there is no other one, ever.
         clock: how many steps were made since ``reset(seed=...)``; None where no map changes by it.
         state: the present state, seen or not; it may be set. None before the first reset.
-        observation_of, action_mask_of: int64 [S] and int8 [S, A], read-only, or None.
+        observer: what is seen of the states of ``model`` (`rlgrid.envs.observations.Observer`).
+        observation_of: int64 [S], read-only, the number of what is seen of each state; None where no two look the same.
+        action_mask_of: int8 [S, A], read-only, or None.
 
     `step` returns ``{"prob": p}``, the probability of what happened, as toy_text does.
 
@@ -78,7 +85,10 @@ class GridWorld(gym.Env[int, int]):
         *,
         theme: str = "dark",
         cell_size: int | None = None,
+        observation: str = "index",
         observation_of: ArrayLike | None = None,
+        view_size: int = 7,
+        see_through_walls: bool = False,
         action_mask_of: ArrayLike | None = None,
         scene: Scene | None = None,
         **changes: Any,
@@ -95,24 +105,43 @@ class GridWorld(gym.Env[int, int]):
         self.theme = theme
         self.cell_size = cell_size
         self._given_scene = scene
-        self.model = self.first_model
-        self.observation_of = checked_observations(self.model, observation_of)
-        self.action_mask_of = checked_masks(self.model, action_mask_of)
-        # Gymnasium's annotation says int, but a Discrete space is one of NumPy's integers.
-        self.observation_space: Any = spaces.Discrete(num_observations(self.model, self.observation_of))
-        self.action_space: Any = spaces.Discrete(self.model.num_actions)
+        self._seeing: dict[str, Any] = {
+            "kind": observation,
+            "observation_of": checked_observations(self.first_model, observation_of),
+            "view_size": view_size,
+            "see_through_walls": see_through_walls,
+            "cell_size": cell_size,
+            "theme": theme,
+        }
+        self.action_mask_of = checked_masks(self.first_model, action_mask_of)
         self._state: Any = None  # an int after the first reset
         self._last_action: int | None = None
         self._clock = 0
         self._display: Display | None = None
-        self._shows_all = self.is_static and self.observation_of is None and self.action_mask_of is None
         self._use(self.first_model)
+        self.observation_space = self.observer.space
+        # Gymnasium's annotation says int, but a Discrete space is one of NumPy's integers.
+        self.action_space: Any = spaces.Discrete(self.model.num_actions)
+        shows_states = self.observer.kind == "index" and self.observation_of is None
+        self._shows_all = shows_states and self.is_static and self.action_mask_of is None
+        for step, later in zip(self._schedule.begins[1:], self._schedule.models[1:], strict=True):
+            self._use(later)
+            if self.observer.space != self.observation_space:
+                raise ValueError(
+                    f"the map from step {step} on has other observations of kind {observation!r} than the first one: "
+                    f"{self.observer.space}, not {self.observation_space}"
+                )
+        if not self._schedule.is_static:
+            self._use(self.first_model)
 
     def _use(self, model: GridModel | MDP) -> None:
         """Sample from this model from now on."""
         self.model = model
         # A map with more than a plain grid gives a model that knows how its states are shown.
-        self.scene: Any = model if self._given_scene is None and hasattr(model, "picture") else self._given_scene
+        shown: Any = model if self._given_scene is None and hasattr(model, "picture") else self._given_scene
+        self.scene = shown
+        self.observer = observer(model, scene=shown, **self._seeing)
+        self.observation_of = self.observer.observation_of
         self._prepare()
 
     def _prepare(self) -> None:
@@ -140,7 +169,7 @@ class GridWorld(gym.Env[int, int]):
         self._state = checked_state(self.model, state)
         self._last_action = None
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode in a state drawn from the start distribution.
 
         Args:
@@ -148,7 +177,7 @@ class GridWorld(gym.Env[int, int]):
             options: ``{"state": s}`` begins in state s instead; a number is drawn all the same.
 
         Returns:
-            The state (what is seen of it), and ``{"prob": 1.0}``.
+            What is seen of the state, and ``{"prob": 1.0}``.
         """
         unknown = set(options or ()) - {"state"}
         if unknown:
@@ -168,7 +197,7 @@ class GridWorld(gym.Env[int, int]):
         # As a float: Gymnasium's vector environments take the type of the first copy's number for all.
         return self._seen(), self._info(1.0)
 
-    def step(self, action: int) -> tuple[int, SupportsFloat, bool, bool, dict[str, Any]]:
+    def step(self, action: int) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         """Take an action: (what is seen of the state, reward, terminated, truncated, info); truncated is always False.
 
         Raises:
@@ -217,10 +246,9 @@ class GridWorld(gym.Env[int, int]):
             if not terminated:
                 self._state = beside_walls(model, self._state)
 
-    def _seen(self) -> int:
+    def _seen(self) -> Any:
         """The observation of the present state."""
-        state: int = self._state
-        return state if self.observation_of is None else int(self.observation_of[state])
+        return self.observer.one(self._state)
 
     def _info(self, probability: float) -> dict[str, Any]:
         info: dict[str, Any] = {"prob": probability}
@@ -396,7 +424,7 @@ def _checked_generator(generator: np.random.Generator, saved: Any) -> Any:
     return trial.state
 
 
-def from_map(**arguments: Any) -> gym.Env[int, int]:
+def from_map(**arguments: Any) -> gym.Env[Any, int]:
     """A `GridWorld` under the map's own step cap: what ``gymnasium.make("rlgrid/GridWorld-v0", map=...)`` calls.
 
     A cap that ``make`` was asked for, as an argument or by a spec that was saved, wins: then the map's is left out,

@@ -166,7 +166,19 @@ def _load_spec(map: str | os.PathLike[str] | GridSpec) -> GridSpec:
 
 # The arguments of GridModel that can be changed, and what else an environment takes.
 _CHANGES = ("gamma", "slip", "actions", "column_wind", "row_wind", "gust", "step_reward", "bump_reward", "start")
-_OTHERS = ("map", "model", "render_mode", "theme", "cell_size", "observation_of", "action_mask_of", "scene")
+_OTHERS = (
+    "map",
+    "model",
+    "render_mode",
+    "theme",
+    "cell_size",
+    "observation",
+    "observation_of",
+    "view_size",
+    "see_through_walls",
+    "action_mask_of",
+    "scene",
+)
 
 
 def change_model(model: GridModel | MDP, changes: Mapping[str, Any]) -> GridModel:

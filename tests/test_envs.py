@@ -513,6 +513,26 @@ def test_a_saved_state_is_gone_back_to() -> None:
         env.step(0)
 
 
+def test_observations_are_the_observers() -> None:
+    """Of states and of what is seen of them; `tests/test_observations.py` says what each kind shows."""
+    seen = [0, 0, 2, 1]
+    env = GridWorld(model=corridor(), observation="one_hot", observation_of=seen)
+    assert env.observation_space == gym.spaces.Box(0.0, 1.0, (3,), np.float32)
+    check_env(env, skip_render_check=True)
+    for state, number in enumerate(seen):
+        observation, _ = env.reset(seed=0, options={"state": state})
+        assert env.observation_space.contains(observation)
+        assert observation.tolist() == np.eye(3)[number].tolist()
+    assert env.observation_of is not None
+    assert env.observation_of.tolist() == seen
+    assert env.observer.kind == "one_hot"
+    made = gym.make("rlgrid/GridWorld-v0", map="blocking_maze", observation="one_hot")
+    assert made.reset(seed=0)[0].argmax() == 48
+    assert made.step(1)[0].argmax() == 49
+    with pytest.raises(ValueError, match="did you mean 'one_hot'"):
+        GridWorld(model=corridor(), observation="one-hot")
+
+
 def test_a_saved_state_has_the_last_action_and_no_seed() -> None:
     env = GridWorld(map="frozen_lake_4x4", slip=0.0, render_mode="ansi")
     env.reset(seed=0)
