@@ -24,12 +24,12 @@ from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import SyncVectorEnv, VectorEnv
-from gymnasium.wrappers import TimeLimit
+from gymnasium.vector import AutoresetMode
 from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.envs.gridworld import GridWorld
 from rlgrid.envs.scene import Scene
+from rlgrid.envs.tables import Draws
 from rlgrid.envs.vector import GridWorldVector
 from rlgrid.mdp import MDP, Outcome
 
@@ -413,6 +413,7 @@ class Parts(NamedTuple):
     observation_of: NDArray[np.int64] | None = None
     action_mask_of: NDArray[Any] | None = None
     kind: Callable[..., GridWorld] = GridWorld
+    draws: Draws | None = None  # where a step draws more than one number
 
 
 def _parts_of_racetrack(**arguments: Any) -> Parts:
@@ -424,16 +425,16 @@ def _parts_of_racetrack(**arguments: Any) -> Parts:
 
 
 def _parts_of_taxi(**arguments: Any) -> Parts:
-    from rlgrid.envs.taxi import FickleTaxi, TaxiScene, action_masks, observations, taxi
+    from rlgrid.envs.taxi import FickleTaxi, TaxiScene, action_masks, fickle_draws, observations, taxi
 
     model = taxi(**arguments)
     fickle = arguments.get("fickle_passenger", False)
-    seen: NDArray[np.int64] | None = None
-    kind: Callable[..., GridWorld] = GridWorld
-    if fickle:
-        seen = observations(model)
-        kind = partial(FickleTaxi, fickle_probability=arguments.get("fickle_probability", 0.3))
-    return Parts(model, TaxiScene(), seen, action_masks(model), kind)
+    masks = action_masks(model)
+    if not fickle:
+        return Parts(model, TaxiScene(), None, masks)
+    probability = arguments.get("fickle_probability", 0.3)
+    kind = partial(FickleTaxi, fickle_probability=probability)
+    return Parts(model, TaxiScene(), observations(model), masks, kind, fickle_draws(model, probability))
 
 
 def _parts_of_t_maze(**arguments: Any) -> Parts:
@@ -537,29 +538,31 @@ def make_vector(
     max_episode_steps: int | None = None,
     render_mode: str | None = None,
     *,
+    autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+    copy: bool = True,
+    observation: str = "index",
+    view_size: int = 7,
+    see_through_walls: bool = False,
     theme: str = "dark",
     cell_size: int | None = None,
     **arguments: Any,
-) -> VectorEnv[Any, Any, Any]:
-    """Many copies of a world: what ``gymnasium.make_vec`` calls. One compiled loop steps them.
-
-    A world that draws more than one number a step (Taxi with a fickle passenger) is stepped copy by copy.
-    """
+) -> GridWorldVector:
+    """Many copies of a world: what ``gymnasium.make_vec`` calls. One compiled loop steps them."""
     parts = parts_of(world, arguments)
-    pictures: dict[str, Any] = {"render_mode": render_mode, "theme": theme, "cell_size": cell_size}
-    if parts.kind is GridWorld:
-        return GridWorldVector(
-            num_envs,
-            model=parts.model,
-            max_episode_steps=max_episode_steps,
-            observation_of=parts.observation_of,
-            action_mask_of=parts.action_mask_of,
-            scene=parts.scene,
-            **pictures,
-        )
-
-    def one() -> gym.Env[Any, Any]:
-        env = make(world, **pictures, **arguments)
-        return env if max_episode_steps in (None, -1) else TimeLimit(env, max_episode_steps)
-
-    return SyncVectorEnv([one] * num_envs)
+    return GridWorldVector(
+        num_envs,
+        model=parts.model,
+        max_episode_steps=max_episode_steps,
+        render_mode=render_mode,
+        autoreset_mode=autoreset_mode,
+        copy=copy,
+        observation=observation,
+        view_size=view_size,
+        see_through_walls=see_through_walls,
+        theme=theme,
+        cell_size=cell_size,
+        observation_of=parts.observation_of,
+        action_mask_of=parts.action_mask_of,
+        scene=parts.scene,
+        draws=parts.draws,
+    )

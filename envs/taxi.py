@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from rlgrid.envs.classics import explicit
 from rlgrid.envs.gridworld import GridWorld
 from rlgrid.envs.scene import Scene
+from rlgrid.envs.tables import Draws
 from rlgrid.gridmodel import GridModel, TileKind
 from rlgrid.mdp import MDP, Outcome
 
@@ -170,6 +171,30 @@ def action_masks(model: MDP) -> NDArray[np.int8]:
     return masks
 
 
+def fickle_starts(model: MDP) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """(the states of the first draw of a start, ascending; their probabilities), before the passenger is drawn."""
+    states = np.unique(model.start_states % _STATES)
+    return states, np.full(states.size, 1.0 / states.size)
+
+
+def fickle_draws(model: MDP, fickle_probability: float) -> Draws:
+    """The order of draws of a fickle passenger's taxi: the ways of a step are those of the first 500 states."""
+    pairs = np.arange(model.num_states * model.num_actions)
+    settled = pairs % (_STATES * model.num_actions)
+    offsets = model.offsets
+    width = int((offsets[settled + 1] - offsets[settled]).max())
+    probability = np.zeros((pairs.size, width))
+    outcomes = np.zeros((pairs.size, width), np.int64)
+    for pair, of in zip(pairs.tolist(), settled.tolist(), strict=True):
+        for k, i in enumerate(range(int(offsets[of]), int(offsets[of + 1]))):
+            state, to = of // model.num_actions, int(model.next_state[i])
+            probability[pair, k] = model.probability[i]
+            fickle = pair != of and changes_mind(state, to)
+            outcomes[pair, k] = len(other_destinations(state, to)) if fickle else 1
+    second = np.array([float(fickle_probability), float(_STATES)])
+    return Draws(probability, outcomes, *fickle_starts(model), second)
+
+
 class FickleTaxi(GridWorld):
     """Taxi with a fickle passenger, whose draws come in Gymnasium's order: where the taxi goes, then what changes.
 
@@ -190,9 +215,8 @@ class FickleTaxi(GridWorld):
 
     def _prepare(self) -> None:
         super()._prepare()
-        states = sorted({state % _STATES for _, state in self._starts})
-        cumulative = np.cumsum(np.full(len(states), 1.0 / len(states)))
-        self._starts = list(zip(cumulative.tolist(), states, strict=True))
+        states, probability = fickle_starts(self.model.to_mdp())
+        self._starts = list(zip(np.cumsum(probability).tolist(), states.tolist(), strict=True))
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """As `GridWorld.reset`, with a second draw; a state of the options says itself whether a change is to come."""

@@ -2,35 +2,59 @@
 
 What ``gymnasium.make_vec("rlgrid/FourRooms-v0", num_envs=1024)`` makes. It gives, number for number, what Gymnasium's
 SyncVectorEnv over as many `GridWorld` environments gives: copy i of a vector that is seeded with s draws from the
-generator that s + i seeds, episodes begin again at the step after their last (next-step autoreset), and the step cap
-truncates. `reset` takes the same options. What differs: "human" and "ansi" pictures are for single environments, and
-the first reset must be of all copies.
+generator that s + i seeds, the step cap truncates, and `reset` takes the same options. What differs: "human" and
+"ansi" pictures are for single environments, and the first reset must be of all copies.
+
+How an episode begins after one has ended is the ``autoreset_mode``, which goes to ``make_vec`` as a keyword argument
+(its ``vector_kwargs`` are for Gymnasium's own vectors): at the next step, whose action is not used (the default); in
+the same step, whose info then holds the last observations and infos as ``"final_obs"`` and ``"final_info"``; or when
+the caller resets those copies with ``options={"reset_mask": ...}``.
+
+With ``copy=False`` the observations, rewards, flags and infos that `reset` and `step` return are the environment's own
+arrays, and the next call writes over them: whoever keeps one must copy it, and none may be written to.
 """
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space
+from gymnasium.vector.utils import batch_space, create_empty_array
 from numpy.typing import ArrayLike, NDArray
 
-from rlgrid.envs.models import checked_masks, checked_observations, checked_state, model_of, num_observations
+from rlgrid.envs.copies import Copies
+from rlgrid.envs.models import checked_masks, checked_state, model_of
+from rlgrid.envs.observations import Observer, observer
 from rlgrid.envs.scene import Scene
+from rlgrid.envs.streams import generator_of, seeded, seeds_of, stream_of
+from rlgrid.envs.tables import Draws, Model
 from rlgrid.gridmodel import GridModel
 from rlgrid.mdp import MDP
 
 if TYPE_CHECKING:
     from rlgrid.gridmap import GridSpec
 
-_WORD = (1 << 64) - 1
-_MOST_PAIRS = 1_000_000  # of state and action, for which a table of outcomes is made
+_MODES = (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED)  # as the kernels number them
+_SAME_STEP = 1
+
+
+class _Results(NamedTuple):
+    """What a step gives every copy, each [num_envs]."""
+
+    rewards: NDArray[np.float64]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    probability: NDArray[np.float64]
+
+    @classmethod
+    def empty(cls, count: int) -> _Results:
+        return cls(np.empty(count), np.empty(count, np.bool_), np.empty(count, np.bool_), np.empty(count))
 
 
 class GridWorldVector(VectorEnv[Any, Any, Any]):
@@ -39,12 +63,17 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
     Args:
         num_envs: how many copies.
         map, model, theme, cell_size, observation_of, action_mask_of, scene, changes: as for `GridWorld`.
+        observation, view_size, see_through_walls: as for `GridWorld`; `rlgrid.envs.observations` says what they mean.
         max_episode_steps: the step cap; the model's if None, and none if -1.
         render_mode: None or "rgb_array".
+        autoreset_mode: an `AutoresetMode`, or its value: "NextStep", "SameStep" or "Disabled".
+        copy: False where the caller takes the environment's own arrays, which are used again at the next call.
+        draws: the order of draws of a world that draws more than one number a step.
 
     Attributes:
-        model: the model that is sampled.
-        states: int64 [num_envs], the present states, seen or not; a view, to be read.
+        model: the model that is sampled; the first one where the map changes.
+        states: int64 [num_envs], the present states, seen or not; to be read.
+        observation_of, action_mask_of: as `GridWorld`'s.
 
     Raises:
         ValueError, TypeError: naming the argument that is wrong.
@@ -60,11 +89,17 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         max_episode_steps: int | None = None,
         render_mode: str | None = None,
         *,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        copy: bool = True,
+        observation: str = "index",
+        view_size: int = 7,
+        see_through_walls: bool = False,
         theme: str = "dark",
         cell_size: int | None = None,
         observation_of: ArrayLike | None = None,
         action_mask_of: ArrayLike | None = None,
         scene: Scene | None = None,
+        draws: Draws | None = None,
         **changes: Any,
     ) -> None:
         if not isinstance(num_envs, int | np.integer) or isinstance(num_envs, bool) or num_envs < 1:
@@ -73,56 +108,54 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
             raise ValueError(f'render_mode of many environments must be None or "rgb_array", not {render_mode!r}')
         if map is not None and model is not None:
             raise TypeError("GridWorldVector takes a map or a model, not both")
-        self.model = model_of(map, model, changes)
+        if not isinstance(copy, bool | np.bool_):
+            raise TypeError(f"copy must be True or False, not {copy!r}")
         self.num_envs = int(num_envs)
+        self.autoreset_mode = _mode_of(autoreset_mode)
+        self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.render_mode = render_mode
+        self.copy = bool(copy)
         self.theme, self.cell_size = theme, cell_size
+        self.model = model_of(map, model, changes)
+        self._copies = Copies(self.num_envs, [self.model], draws)
         limit = self.model.max_episode_steps if max_episode_steps is None else max_episode_steps
         if limit is not None and (not isinstance(limit, int | np.integer) or (limit < 1 and limit != -1)):
             raise ValueError(f"max_episode_steps must be a whole number, at least 1 (or -1: no cap), not {limit!r}")
-        self._limit = np.iinfo(np.int64).max if limit is None or limit == -1 else limit
-        self.scene: Any = self.model if scene is None and hasattr(self.model, "picture") else scene
-        self.observation_of = checked_observations(self.model, observation_of)
+        self._limit = np.iinfo(np.int64).max if limit is None or limit == -1 else int(limit)
         self.action_mask_of = checked_masks(self.model, action_mask_of)
-        self.single_observation_space = spaces.Discrete(num_observations(self.model, self.observation_of))
+        self._scene = scene
+        self._seeing: dict[str, Any] = {
+            "kind": observation,
+            "observation_of": observation_of,
+            "view_size": view_size,
+            "see_through_walls": see_through_walls,
+            "cell_size": cell_size,
+            "theme": theme,
+        }
+        self._observers: dict[int, tuple[Model, Observer]] = {}  # number of a model: it, and how it is seen
+        self.observation_of = self._observer(0).observation_of
+        self.single_observation_space = self._observer(0).space
         self.single_action_space = spaces.Discrete(self.model.num_actions)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
+
         self.states = np.full(self.num_envs, -1, np.int64)
         self._elapsed = np.zeros(self.num_envs, np.int64)
         self._ended = np.zeros(self.num_envs, np.bool_)
-        self._streams: NDArray[np.uint64] | None = None  # [num_envs, 4]
+        self._streams: NDArray[np.uint64] | None = None  # [num_envs, 6]
+        self._seeds: list[int] = []
+        self._last = (np.zeros(self.num_envs, np.int64), np.zeros(self.num_envs))  # states and probabilities
+        # What `copy=False` hands out.
+        self._own = _Results.empty(self.num_envs)
+        self._own_observations: Any = None
+        self._own_told = np.ones(self.num_envs, np.bool_)
 
-    @cached_property
-    def _table(self) -> tuple[tuple[NDArray[Any], ...], tuple[NDArray[Any], ...]] | None:
-        """Outcomes and starts as `step_table` takes them; None for a model of too many."""
-        if self.model.num_states * self.model.num_actions > _MOST_PAIRS:
-            return None
-        mdp = self.model.to_mdp()
-        sizes = np.diff(mdp.offsets)
-        width = int(sizes.max())
-        if width * sizes.size > 16 * _MOST_PAIRS:
-            return None
-        place = np.arange(width + 1)
-        there = place < sizes[:, None]
-        index = mdp.offsets[:-1, None] + np.where(there, place, 0)
-        index = np.minimum(index, mdp.next_state.size - 1)  # a pair without outcomes, which is never drawn from
-        cumulative = np.cumsum(np.where(there, mdp.probability[index], 0.0), axis=1)[:, :width]
-        cumulative[~there[:, :width]] = np.inf
-        outcomes = (
-            np.ascontiguousarray(cumulative),
-            mdp.next_state[index].astype(np.int64),
-            mdp.reward[index],
-            mdp.terminated[index],
-            mdp.probability[index],
-        )
-        starts = np.append(self.model.start_states, self.model.start_states[0])
-        return outcomes, (np.cumsum(self.model.start_probability), starts)
+    # --- the simulator ----------------------------------------------------------------------------------------------
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[NDArray[np.int64], dict[str, Any]]:
-        """Begin an episode in every copy: states int64 [num_envs], and the info of toy_text.
+    ) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode in every copy: observations, and the info of toy_text.
 
         Args:
             seed: of the first copy, the next having the next number; or one for each copy.
@@ -131,33 +164,32 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
 
         Raises:
             ResetNeeded: if the first reset leaves copies out.
-            ValueError: for an unknown option, or one that is wrong.
+            ValueError, TypeError: for an unknown option, or an argument that is wrong.
         """
+        chosen, state = self._options(options or {})
+        seeds = seeds_of(seed, self.num_envs)
+        if self._streams is None:
+            of_seeds = [seeded(one) for one in seeds]
+            self._streams = np.array([stream for stream, _ in of_seeds], np.uint64)
+            self._seeds = [one for _, one in of_seeds]
+        else:
+            for i in np.flatnonzero(chosen).tolist():
+                if seeds[i] is not None:
+                    self._streams[i], self._seeds[i] = seeded(seeds[i])
+        self._begin(chosen, np.array([one is not None for one in seeds]))
+        if state is not None:
+            self.states[chosen] = state
+        return self._seen(), self._info(chosen.astype(np.float64), chosen)
+
+    def _begin(self, chosen: NDArray[np.bool_], reseeded: NDArray[np.bool_]) -> None:
+        """Begin episodes in some copies, bool [num_envs]."""
         from rlgrid.kernels.batch import reset_batch
 
-        begun, state = self._options(options or {})
-        seeds: list[int | None]
-        if seed is None or isinstance(seed, int | np.integer):
-            seeds = [None if seed is None else int(seed) + i for i in range(self.num_envs)]
-        else:
-            seeds = [None if one is None else int(one) for one in seed]
-            if len(seeds) != self.num_envs:
-                raise ValueError(f"there are {len(seeds)} seeds for {self.num_envs} environments: give one for each")
-        if self._streams is None:
-            self._streams = np.array([_stream(one) for one in seeds], np.uint64)
-        else:
-            for i, one in enumerate(seeds):
-                if one is not None and begun[i]:
-                    self._streams[i] = _stream(one)
-        chosen = np.flatnonzero(begun)
-        streams, states = self._streams[chosen], self.states[chosen]
-        elapsed, ended = np.empty_like(states), np.empty(states.size, np.bool_)
-        reset_batch(self.model.arrays, streams, states, elapsed, ended)
-        self._streams[chosen], self._elapsed[chosen], self._ended[chosen] = streams, elapsed, ended
-        self.states[chosen] = states if state is None else state
-        return self._seen(), self._info(begun.astype(np.float64), begun)
+        assert self._streams is not None
+        self._copies.begin(chosen, reseeded, self._streams)
+        self._copies.run(reset_batch, per_copy=(chosen, self._streams, self.states, self._elapsed, self._ended))
 
-    def _options(self, options: dict[str, Any]) -> tuple[NDArray[np.bool_], int | None]:
+    def _options(self, options: Mapping[str, Any]) -> tuple[NDArray[np.bool_], int | None]:
         """(which copies are reset, the state in which they begin)."""
         unknown = set(options) - {"state", "reset_mask"}
         if unknown:
@@ -174,66 +206,133 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
 
     def step(
         self, actions: Any
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+    ) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """One step of every copy.
 
         Args:
             actions: whole numbers [num_envs].
 
         Returns:
-            states int64, rewards float64, terminated bool and truncated bool, each [num_envs], and ``{"prob": p}``
-            with the probability float64 [num_envs] of what happened. A copy whose episode ended at the step before
-            begins a new one: reward 0, whatever the action.
+            observations, rewards float64, terminated bool and truncated bool, each [num_envs], and ``{"prob": p}``
+            with the probability float64 [num_envs] of what happened. A copy that begins an episode at this step has
+            reward 0 and p = 1.
 
         Raises:
-            ResetNeeded: before the first reset.
-            ValueError: naming the copy whose action is wrong.
+            ResetNeeded: before the first reset, and where an episode has ended and the autoreset mode begins no other.
+            ValueError: naming the copy whose action is wrong; then no copy has moved.
         """
-        from rlgrid.kernels.batch import step_batch, step_table
+        from rlgrid.kernels.batch import DISABLED, step_batch, wrong_action
 
         if self._streams is None:
             raise gym.error.ResetNeeded("there are no states yet: call reset() before step()")
-        chosen = self._checked(actions)
-        rewards, probability = np.empty(self.num_envs), np.empty(self.num_envs)
-        terminated, truncated = np.empty(self.num_envs, np.bool_), np.empty(self.num_envs, np.bool_)
-        before = (self._streams, chosen, self.states, self._elapsed, self._ended)
-        after = (rewards, terminated, truncated, probability)
-        if self._table is None:
-            step_batch(self.model.arrays, self._limit, *before, *after)
-        else:
-            step_table(*self._table, self.model.num_actions, self._limit, *before, *after)
-        return self._seen(), rewards, terminated, truncated, self._info(probability, np.ones(self.num_envs, np.bool_))
-
-    def _checked(self, actions: Any) -> NDArray[np.int64]:
         given = np.asarray(actions)
         if given.shape != (self.num_envs,) or given.dtype.kind not in "iu":
             raise ValueError(f"actions must be {self.num_envs} whole numbers, not {given.dtype} {given.shape}")
-        chosen = np.ascontiguousarray(given, np.int64)
-        wrong = np.flatnonzero((chosen < 0) | (chosen >= self.model.num_actions))
-        if wrong.size:
-            raise ValueError(
-                f"environment {wrong[0]}: action {given[wrong[0]]} is not one of the actions 0 to "
-                f"{self.model.num_actions - 1}"
+        taken = np.ascontiguousarray(given, np.int64)
+        copies, mode, ended = self._copies, _MODES.index(self.autoreset_mode), self._ended
+        wrong = wrong_action(self.model.num_actions, copies.available, mode, taken, copies.which, self.states, ended)
+        if wrong >= 0:
+            self._refuse(wrong, given[wrong])
+        into = _Results.empty(self.num_envs) if self.copy else self._own
+        moved = copies.moves
+        if moved:
+            idle = ended.copy()
+            if idle.any():
+                copies.begin(idle, np.zeros(self.num_envs, np.bool_), self._streams)
+        # Where models change, the last observation of an episode is seen before the next episode's model is there.
+        per_copy = (taken, self._streams, self.states, self._elapsed, ended, *into, *self._last)
+        copies.run(step_batch, self._limit, DISABLED if moved and mode == _SAME_STEP else mode, per_copy=per_copy)
+        if moved:
+            copies.stepped(~idle, self.states, into.terminated)
+        final = self._ends(into) if mode == _SAME_STEP else {}
+        told = np.ones(self.num_envs, np.bool_) if self.copy else self._own_told
+        info = self._info(into.probability, told) | final
+        return self._seen(), into.rewards, into.terminated, into.truncated, info
+
+    def _ends(self, into: _Results) -> dict[str, Any]:
+        """What the infos of a step in same-step mode tell of the episodes that ended; the next ones have begun."""
+        finished = into.terminated | into.truncated
+        if not finished.any():
+            return {}
+        states, probability = self._last
+        if self._copies.moves:
+            states[:], probability[:] = self.states, into.probability
+        observations = np.full(self.num_envs, None, object)
+        for i in np.flatnonzero(finished).tolist():
+            observations[i] = self._observer(int(self._copies.which[i])).one(int(states[i]))
+        final = self._info(np.where(finished, probability, 0.0), finished, states)
+        if self._copies.moves:
+            self._begin(finished, np.zeros(self.num_envs, np.bool_))
+            into.probability[finished] = 1.0
+        masks = {"_final_obs": finished.copy(), "_final_info": finished.copy()}
+        return {"final_obs": observations, "final_info": final, **masks}
+
+    def _refuse(self, i: int, action: Any) -> None:
+        """Say why copy ``i`` cannot take its action."""
+        count, state = self.model.num_actions, self.states[i]
+        if self._ended[i] and self.autoreset_mode is not AutoresetMode.NEXT_STEP:
+            raise gym.error.ResetNeeded(
+                f"environment {i}: its episode has ended, and this autoreset mode begins no other: call "
+                'reset(options={"reset_mask": terminated | truncated}) first'
             )
-        available = self.model.available
-        if available is not None:
-            wrong = np.flatnonzero(~available[self.states, chosen] & ~self._ended)
-            if wrong.size:
-                state = self.states[wrong[0]]
-                raise ValueError(f"environment {wrong[0]}: action {chosen[wrong[0]]} is not available in state {state}")
-        return chosen
+        if not 0 <= action < count:
+            raise ValueError(f"environment {i}: action {action} is not one of the actions 0 to {count - 1}")
+        raise ValueError(f"environment {i}: action {action} is not available in state {state}")
 
-    def _seen(self) -> NDArray[np.int64]:
-        """The observations, an array of the caller's own."""
-        return self.states.copy() if self.observation_of is None else self.observation_of[self.states]
+    # --- what is seen -----------------------------------------------------------------------------------------------
 
-    def _info(self, probability: NDArray[np.float64], told: NDArray[np.bool_]) -> dict[str, Any]:
+    def _observer(self, number: int) -> Observer:
+        """How the states of a model are seen, by the number of the model."""
+        model = self._copies.models[number]
+        kept = self._observers.get(number)
+        if kept is None or kept[0] is not model:
+            scene = self._scene_of(model)
+            kept = self._observers[number] = (model, observer(model, scene=scene, **self._seeing))
+        return kept[1]
+
+    def _scene_of(self, model: Model) -> Any:
+        # A map with more than a plain grid gives a model that knows how its states are shown.
+        return model if self._scene is None and hasattr(model, "picture") else self._scene
+
+    def _seen(self) -> Any:
+        """The observations of the present states."""
+        if not self.copy and self._own_observations is None:
+            self._own_observations = create_empty_array(self.single_observation_space, self.num_envs)
+        out: Any = self._own_observations
+        if not self._copies.moves:
+            return self._observer(0).many(self.states, out)
+        if self.copy:
+            out = create_empty_array(self.single_observation_space, self.num_envs)
+        for k in np.unique(self._copies.which).tolist():
+            some = self._copies.which == k
+            out[some] = self._observer(k).many(self.states[some])
+        return out
+
+    def _info(
+        self, probability: NDArray[np.float64], told: NDArray[np.bool_], states: NDArray[np.int64] | None = None
+    ) -> dict[str, Any]:
+        """The infos of the copies that are told of, in states (the present ones if None)."""
         info: dict[str, Any] = {"prob": probability, "_prob": told}
         if self.action_mask_of is not None:
-            masks = self.action_mask_of[self.states]
+            masks = self.action_mask_of[self.states if states is None else states]
             masks[~told] = 0
             info |= {"action_mask": masks, "_action_mask": told.copy()}
         return info
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """bool [num_envs, A]: what `GridWorld.action_masks` gives of each copy.
+
+        Raises:
+            ResetNeeded: before the first reset.
+        """
+        if self._streams is None:
+            raise gym.error.ResetNeeded("there are no states yet: call reset() before action_masks()")
+        masks = np.ones((self.num_envs, self.model.num_actions), np.bool_)
+        if self._copies.available is not None:
+            masks &= self._copies.available[self._copies.which, self.states]
+        if self.action_mask_of is not None:
+            masks &= self.action_mask_of[self.states] != 0
+        return masks
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """A frame uint8 [H, W, 3] of each copy."""
@@ -242,17 +341,71 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
             return None
         from rlgrid.picture import draw
 
-        shown: list[tuple[Any, int | None]] = []
-        for state in (None if state < 0 else state for state in self.states.tolist()):
-            shown.append((self.model, state) if self.scene is None else self.scene.picture(state))
-        return tuple(draw(model, agent=agent, cell_size=self.cell_size, theme=self.theme) for model, agent in shown)
+        frames = []
+        for number, state in zip(self._copies.which.tolist(), self.states.tolist(), strict=True):
+            model, agent = self._copies.models[number], None if state < 0 else state
+            scene = self._scene_of(model)
+            drawn, agent = (model, agent) if scene is None else scene.picture(agent)
+            frames.append(draw(drawn, agent=agent, cell_size=self.cell_size, theme=self.theme))
+        return tuple(frames)
+
+    # --- copies -----------------------------------------------------------------------------------------------------
+
+    @property
+    def np_random(self) -> Any:
+        """The generators of the copies, as they stand: numbers drawn from them are not taken from the environments'."""
+        return () if self._streams is None else tuple(generator_of(stream) for stream in self._streams)
+
+    @np_random.setter
+    def np_random(self, value: Any) -> None:
+        raise AttributeError("the generators of many environments are not set: reset(seed=...) seeds them")
+
+    @property
+    def np_random_seed(self) -> Any:
+        """The numbers that seeded the copies."""
+        return tuple(self._seeds)
+
+    def get_state(self) -> dict[str, Any]:
+        """All that the future depends on, from which `set_state` goes on exactly, as plain data that JSON can keep.
+
+        Returns:
+            ``"states"``, ``"elapsed"`` (steps of the episode) and ``"ended"``, lists of a number or flag a copy;
+            ``"generators"``, the states of the copies' generators as NumPy gives them, and ``"seeds"``, both empty
+            before the first reset; and what says in which models the copies are, where those change.
+        """
+        return {
+            "states": self.states.tolist(),
+            "elapsed": self._elapsed.tolist(),
+            "ended": self._ended.tolist(),
+            "generators": [generator.bit_generator.state for generator in self.np_random],
+            "seeds": list(self._seeds),
+            **self._copies.get_state(),
+        }
+
+    def set_state(self, saved: Mapping[str, Any]) -> None:
+        """Go back to what `get_state` gave, of this environment or of an equal one.
+
+        Raises:
+            ValueError: if it is of another number of copies.
+        """
+        if len(saved["states"]) != self.num_envs:
+            raise ValueError(f"the saved state is of {len(saved['states'])} environments, not {self.num_envs}")
+        self.states[:], self._elapsed[:], self._ended[:] = saved["states"], saved["elapsed"], saved["ended"]
+        streams = [stream_of(state) for state in saved["generators"]]
+        self._streams = np.array(streams, np.uint64) if streams else None
+        self._seeds = list(saved["seeds"])
+        self._copies.set_state(saved)
 
     def __repr__(self) -> str:
         return f"GridWorldVector({self.num_envs}, {self.model!r})"
 
 
-def _stream(seed: int | None) -> list[int]:
-    """The stream of the generator that Gymnasium seeds with a number: halves of its state and of its increment."""
-    words = np.random.PCG64(np.random.SeedSequence(seed)).state["state"]
-    state, increment = int(words["state"]), int(words["inc"])
-    return [state >> 64, state & _WORD, increment >> 64, increment & _WORD]
+def _mode_of(given: AutoresetMode | str) -> AutoresetMode:
+    if isinstance(given, AutoresetMode):
+        return given
+    names = {name: mode for mode in AutoresetMode for name in (mode.value, mode.name)}
+    if given not in names:
+        near = difflib.get_close_matches(str(given), names, 1, 0.4)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(mode.value for mode in AutoresetMode)}"
+        raise ValueError(f"autoreset_mode must be an AutoresetMode or its value, not {given!r}: {hint}")
+    return names[given]

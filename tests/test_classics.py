@@ -16,7 +16,6 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
-from gymnasium.vector import SyncVectorEnv
 from numpy.typing import NDArray
 from scipy.stats import poisson
 
@@ -26,7 +25,6 @@ from rlgrid.envs import CLASSICS, classics
 from rlgrid.envs.gridworld import GridWorld
 from rlgrid.envs.racetrack import INCREMENTS, TRACKS, racetrack, visited
 from rlgrid.envs.taxi import taxi
-from rlgrid.envs.vector import GridWorldVector
 
 IDS = list(CLASSICS)
 FICKLE = {"is_rainy": True, "fickle_passenger": True}
@@ -428,51 +426,6 @@ def test_every_step_is_an_outcome_of_the_model(world: str) -> None:
         assert truncated is False
         if terminated:
             env.reset()
-
-
-def same(one: tuple[Any, ...], other: tuple[Any, ...]) -> None:
-    """Two results of reset or step, arrays and infos, are equal."""
-    for mine, theirs in zip(one[:-1], other[:-1], strict=True):
-        assert np.array_equal(mine, theirs)
-        assert mine.dtype == theirs.dtype
-    assert one[-1].keys() == other[-1].keys()
-    for name in one[-1]:
-        assert np.array_equal(one[-1][name], other[-1][name])
-        assert one[-1][name].dtype == other[-1][name].dtype
-
-
-@pytest.mark.parametrize("table", [True, False])
-@pytest.mark.parametrize("world", IDS)
-def test_vectors_are_gymnasiums_of_single_environments(
-    world: str, table: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not table:
-        monkeypatch.setattr("rlgrid.envs.vector._MOST_PAIRS", 0)
-    ours: Any = gym.make_vec(world, num_envs=5, max_episode_steps=30)
-    theirs = gym.make_vec(world, num_envs=5, vectorization_mode="sync", max_episode_steps=30)
-    assert isinstance(ours, GridWorldVector)
-    assert ours.observation_space == theirs.observation_space
-    assert ours.action_space == theirs.action_space
-    same(ours.reset(seed=17), theirs.reset(seed=17))
-    actions = np.random.default_rng(1).integers(ours.single_action_space.n, size=(90, 5))
-    for chosen in actions:
-        same(ours.step(chosen), theirs.step(chosen))
-    mask = np.array([True, False, True, False, False])
-    found = [envs.reset(options={"reset_mask": mask.copy()}) for envs in (ours, theirs)]
-    same(*found)
-
-
-def test_a_vector_of_a_fickle_passenger_is_stepped_copy_by_copy() -> None:
-    ours = gym.make_vec("rlgrid/Taxi-v4", num_envs=3, **FICKLE)
-    theirs = gym.make_vec("rlgrid/Taxi-v4", num_envs=3, vectorization_mode="sync", **FICKLE)
-    assert isinstance(ours, SyncVectorEnv)
-    same(ours.reset(seed=1), theirs.reset(seed=1))
-    truncated = 0
-    for chosen in np.random.default_rng(1).integers(6, size=(250, 3)):
-        result = ours.step(chosen)
-        same(result, theirs.step(chosen))
-        truncated += int(result[3].sum())
-    assert truncated
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])

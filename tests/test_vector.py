@@ -1,55 +1,214 @@
-"""Many environments at once: the same numbers as one by one."""
+"""Many environments at once: the same numbers as one by one, which is what Gymnasium's SyncVectorEnv makes of them."""
 
 import copy
+import json
+import pickle
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.vector import AutoresetMode
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from rlgrid.envs import WORLDS
+from rlgrid.envs import CLASSICS, WORLDS
 from rlgrid.envs.vector import GridWorldVector
 from rlgrid.gridmap import GridSpec
+from rlgrid.kernels import batch, pcg64
 from rlgrid.mdp import MDP
 
-
-def same(one: tuple[Any, ...], other: tuple[Any, ...]) -> None:
-    """Two results of reset or step, arrays and infos, are equal."""
-    for mine, theirs in zip(one[:-1], other[:-1], strict=True):
-        assert np.array_equal(mine, theirs)
-        assert mine.dtype == theirs.dtype
-    assert one[-1].keys() == other[-1].keys()
-    for name in one[-1]:
-        assert np.array_equal(one[-1][name], other[-1][name])
+IDS = [*WORLDS, *CLASSICS]
+FICKLE = {"fickle_passenger": True, "is_rainy": True, "fickle_probability": 0.6}
+MODES = list(AutoresetMode)
 
 
-@pytest.mark.parametrize("table", [True, False])
-@pytest.mark.parametrize("world", WORLDS)
-def test_it_is_gymnasiums_vector_of_single_environments(
-    world: str, table: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Through ends, truncations and new starts: SyncVectorEnv over GridWorld gives the same."""
-    if not table:
-        monkeypatch.setattr("rlgrid.envs.vector._MOST_PAIRS", 0)
-    ours = gym.make_vec(world, num_envs=7, max_episode_steps=40)
-    theirs = gym.make_vec(world, num_envs=7, vectorization_mode="sync", max_episode_steps=40)
+def same(one: Any, other: Any) -> None:
+    """Two results of reset or step are equal: types, shapes, numbers, infos with what they hold."""
+    assert type(one) is type(other)
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for name in one:
+            same(one[name], other[name])
+    elif isinstance(one, tuple) or (isinstance(one, np.ndarray) and one.dtype == object):
+        assert len(one) == len(other)
+        for mine, theirs in zip(one, other, strict=True):
+            same(mine, theirs)
+    elif isinstance(one, np.ndarray):
+        assert one.dtype == other.dtype
+        assert np.array_equal(one, other)
+    else:
+        assert one == other
+
+
+def pair(world: str, num_envs: int, mode: AutoresetMode, **arguments: Any) -> tuple[Any, Any]:
+    """Our vector, and Gymnasium's of our single environments."""
+    ours = gym.make_vec(world, num_envs, autoreset_mode=mode, **arguments)
+    given = {"autoreset_mode": mode}
+    theirs = gym.make_vec(world, num_envs, vectorization_mode="sync", vector_kwargs=given, **arguments)
     assert isinstance(ours, GridWorldVector)
-    assert (ours._table is not None) == table
+    assert isinstance(theirs, SyncVectorEnv)
     assert ours.observation_space == theirs.observation_space
+    assert ours.single_observation_space == theirs.single_observation_space
     assert ours.action_space == theirs.action_space
-    assert ours.metadata["autoreset_mode"] == theirs.metadata["autoreset_mode"] == AutoresetMode.NEXT_STEP
-    same(ours.reset(seed=17), theirs.reset(seed=17))
-    actions = np.random.default_rng(1).integers(ours.single_action_space.n, size=(150, 7))
+    assert ours.metadata["autoreset_mode"] is theirs.metadata["autoreset_mode"] is mode
+    return ours, theirs
+
+
+def walk(ours: Any, theirs: Any, steps: int, seed: int = 1) -> int:
+    """Both take the same random steps, with the resets that their mode leaves to the caller; how many episodes end."""
     ends = 0
-    for chosen in actions:
-        mine = ours.step(chosen)
-        same(mine, theirs.step(chosen))
-        ends += int((mine[2] | mine[3]).sum())
-    assert ends >= 7
+    rng = np.random.default_rng(seed)
+    for _ in range(steps):
+        actions = rng.integers(ours.single_action_space.n, size=ours.num_envs)
+        result = ours.step(actions)
+        same(result, theirs.step(actions))
+        over = result[2] | result[3]
+        ends += int(over.sum())
+        if over.any() and ours.metadata["autoreset_mode"] is AutoresetMode.DISABLED:
+            # SyncVectorEnv takes the mask out of the options that it is given.
+            same(*(envs.reset(options={"reset_mask": over.copy()}) for envs in (ours, theirs)))
+    return ends
+
+
+def in_step(ours: Any, theirs: Any) -> None:
+    """Every copy's generator is where the single environment's is, a half number that is left over included."""
+    assert ours.np_random_seed == theirs.np_random_seed
+    for mine, single in zip(ours.np_random, theirs.envs, strict=True):
+        assert mine.bit_generator.state == single.unwrapped.np_random.bit_generator.state
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("world", IDS)
+def test_it_is_gymnasiums_vector_of_single_environments(world: str, mode: AutoresetMode) -> None:
+    """Through ends, truncations, new starts and seeds, in every mode."""
+    ours, theirs = pair(world, 5, mode, max_episode_steps=9)
+    same(ours.reset(seed=17), theirs.reset(seed=17))
+    assert walk(ours, theirs, 30) >= 5
     same(ours.reset(), theirs.reset())
-    same(ours.reset(seed=[3, 1, 4, 1, 5, 9, 2]), theirs.reset(seed=[3, 1, 4, 1, 5, 9, 2]))
-    same(ours.step(actions[0]), theirs.step(actions[0]))
+    assert walk(ours, theirs, 4, seed=2) >= 0
+    same(ours.reset(seed=[3, None, 4, 1, 5]), theirs.reset(seed=[3, None, 4, 1, 5]))
+    walk(ours, theirs, 3)
+    in_step(ours, theirs)
+
+
+@pytest.mark.parametrize("world", ["rlgrid/FrozenLake-v1", "rlgrid/JacksCarRental-v0", "rlgrid/TMaze-v0"])
+def test_models_too_large_for_tables_are_sampled_from_their_own_arrays(
+    world: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlgrid.envs.tables._MOST_PAIRS", 0)
+    for mode in MODES:
+        ours, theirs = pair(world, 4, mode, max_episode_steps=9)
+        assert not isinstance(ours._copies.world, batch.Tables)
+        same(ours.reset(seed=17), theirs.reset(seed=17))
+        assert walk(ours, theirs, 25) >= 4
+        in_step(ours, theirs)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_fickle_passenger_draws_as_one_by_one(mode: AutoresetMode) -> None:
+    """Two draws a start; after some steps a whole number, from half an output of the generator."""
+    ours, theirs = pair("rlgrid/Taxi-v4", 3, mode, **FICKLE)
+    # The passenger waits where the taxi is: 0 is red's stand, 2 a destination, 500 says that a change is to come.
+    options = {"state": 500 + 2}
+    same(*(envs.reset(seed=5, options=dict(options)) for envs in (ours, theirs)))
+    changed = 0
+    for _ in range(40):
+        for actions in ([4, 4, 4], [0, 2, 0], [0, 0, 2]):
+            before = ours.states.copy()
+            result = ours.step(actions)
+            same(result, theirs.step(np.array(actions)))
+            changed += int(((before >= 500) & (ours.states < 500)).sum())
+        same(*(envs.reset(options=dict(options)) for envs in (ours, theirs)))
+        in_step(ours, theirs)
+    assert changed >= 40
+    assert {generator.bit_generator.state["has_uint32"] for generator in ours.np_random} <= {0, 1}
+    same(ours.reset(seed=1), theirs.reset(seed=1))
+    walk(ours, theirs, 250)
+    in_step(ours, theirs)
+
+
+def test_whole_numbers_are_numpys() -> None:
+    """Between uniforms, of small and of large ranges, in which products are thrown away."""
+    generator = np.random.Generator(np.random.PCG64(3))
+    words = generator.bit_generator.state["state"]
+    at, increment = words["state"], words["inc"]
+    low = 2**64 - 1
+    stream = np.array([at >> 64, at & low, increment >> 64, increment & low, 0, 0], np.uint64)
+    for turn in range(2000):
+        n = (1, 2, 3, 7, 2**31 + 1, 3 * 2**30, 2**32 - 2, 1000)[turn % 8]
+        assert pcg64.bounded(stream, n) == generator.integers(n)
+        assert pcg64.bounded(stream, 3) == generator.choice(3)
+        if turn % 3 == 0:
+            assert pcg64.uniform(stream) == generator.random()
+    state = generator.bit_generator.state
+    assert state["state"]["state"] == int(stream[0]) << 64 | int(stream[1])
+    assert (state["has_uint32"], state["uinteger"]) == (int(stream[4]), int(stream[5]))
+
+
+def test_a_wide_row_is_searched_as_a_narrow_one_is() -> None:
+    rng = np.random.default_rng(0)
+    for width in (1, 2, 16, 17, 18, 31, 100):
+        row = np.cumsum(rng.random((1, width)) * (rng.random((1, width)) < 0.7), axis=1)
+        row /= max(row[0, -1], 1.0) + 0.01
+        for u in (*rng.random(50), *row[0]):
+            places = np.flatnonzero(row[0] > u)
+            assert batch._place(row, 0, u) == (places[0] if places.size else width)
+
+
+def test_a_mode_is_named_by_itself_or_its_value_and_kept_in_the_spec() -> None:
+    for mode in MODES:
+        for given in (mode, mode.value, mode.name):
+            envs: Any = gym.make_vec("rlgrid/FourRooms-v0", 2, autoreset_mode=given)
+            assert envs.metadata["autoreset_mode"] is envs.autoreset_mode is mode
+            again: Any = gym.make_vec(envs.spec)
+            assert again.metadata["autoreset_mode"] is mode
+    assert GridWorldVector.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
+    for world in ("rlgrid/FourRooms-v0", "rlgrid/Taxi-v4"):
+        with pytest.raises(ValueError, match="did you mean 'SameStep'"):
+            gym.make_vec(world, 2, autoreset_mode="samestep")
+    with pytest.raises(TypeError, match="copy must be True or False"):
+        gym.make_vec("rlgrid/FourRooms-v0", 2, copy=2)
+    saved = gym.make_vec("rlgrid/FourRooms-v0", 2, autoreset_mode="SameStep").spec
+    assert saved is not None
+    assert json.loads(saved.to_json())["kwargs"]["autoreset_mode"] == "SameStep"
+
+
+def test_where_nothing_resets_an_ended_episode_must_be_reset() -> None:
+    envs = gym.make_vec("rlgrid/FrozenLake-v1", 3, autoreset_mode="Disabled", max_episode_steps=2)
+    envs.reset(seed=0)
+    envs.step([0, 0, 0])
+    assert envs.step([0, 0, 0])[3].all()
+    with pytest.raises(gym.error.ResetNeeded, match="environment 0: its episode has ended"):
+        envs.step([0, 0, 0])
+    envs.reset(options={"reset_mask": np.array([True, True, False])})
+    before = envs.unwrapped.get_state()  # type: ignore[attr-defined]
+    with pytest.raises(gym.error.ResetNeeded, match="environment 2"):
+        envs.step([0, 0, 0])
+    assert envs.unwrapped.get_state() == before  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("world", "arguments"),
+    [("rlgrid/Taxi-v4", FICKLE), ("rlgrid/TMaze-v0", {}), ("rlgrid/FourRooms-v0", {"observation": "one_hot"})],
+)
+def test_without_copies_the_same_arrays_come_again(world: str, arguments: dict[str, Any], mode: AutoresetMode) -> None:
+    given = {"num_envs": 4, "autoreset_mode": mode, "max_episode_steps": 6, **arguments}
+    own, ours = gym.make_vec(world, copy=False, **given), gym.make_vec(world, **given)
+    same(own.reset(seed=2), ours.reset(seed=2))
+    kept = None
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        actions = rng.integers(2, size=4)
+        mine, result = own.step(actions), ours.step(actions)
+        same(mine, result)
+        assert kept is None or all(a is b for a, b in zip(kept[:4], mine[:4], strict=True))
+        kept = mine
+        if mode is AutoresetMode.DISABLED and (result[2] | result[3]).any():
+            over = result[2] | result[3]
+            same(own.reset(options={"reset_mask": over}), ours.reset(options={"reset_mask": over}))
+    own.unwrapped.states[:] = 3  # type: ignore[attr-defined] - what was handed out is not the states themselves
+    assert kept is not None
+    assert not np.shares_memory(kept[0], own.unwrapped.states)  # type: ignore[attr-defined]
 
 
 def test_the_step_cap_is_the_maps_the_registrys_or_the_callers() -> None:
@@ -126,13 +285,49 @@ def test_results_are_the_callers_own() -> None:
     assert kept[0].min() >= 0
 
 
-def test_copies_go_on_alike() -> None:
-    envs = GridWorldVector(5, map="frozen_lake_4x4")
-    envs.reset(seed=1)
-    envs.step(np.ones(5, np.int64))
-    twin = copy.deepcopy(envs)
-    for action in (0, 1, 2, 3):
-        same(envs.step(np.full(5, action)), twin.step(np.full(5, action)))
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda envs: pickle.loads(pickle.dumps(envs))])
+@pytest.mark.parametrize("mode", MODES)
+def test_copies_go_on_alike(copied: Any, mode: AutoresetMode) -> None:
+    for own in (True, False):
+        envs: Any = gym.make_vec("rlgrid/Taxi-v4", 3, autoreset_mode=mode, copy=own, max_episode_steps=50, **FICKLE)
+        envs.reset(seed=1)
+        envs.step([0, 1, 2])
+        twin = copied(envs)
+        for action in (0, 1, 2, 3, 4, 5):
+            same(envs.step(np.full(3, action)), twin.step(np.full(3, action)))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_saved_state_is_gone_back_to(mode: AutoresetMode) -> None:
+    envs: Any = gym.make_vec("rlgrid/Taxi-v4", 3, autoreset_mode=mode, max_episode_steps=7, **FICKLE)
+    other = copy.deepcopy(envs)
+    assert other.get_state()["generators"] == []
+    begun = envs.get_state()
+    envs.reset(seed=4)
+    for _ in range(6):
+        envs.step([0, 1, 2])
+    saved = json.loads(json.dumps(envs.get_state()))
+    walked = [envs.step([2, 2, 2])]
+    other.set_state(saved)
+    same(other.step([2, 2, 2]), walked[0])
+    assert other.get_state() == envs.get_state()
+    assert other.np_random_seed == (4, 5, 6)
+    envs.set_state(begun)
+    with pytest.raises(gym.error.ResetNeeded, match="reset"):
+        envs.step([0, 0, 0])
+    with pytest.raises(ValueError, match="of 3 environments, not 2"):
+        gym.make_vec("rlgrid/Taxi-v4", 2).unwrapped.set_state(saved)  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match="seeds them"):
+        envs.np_random = np.random.default_rng(0)
+
+
+def test_masks_of_actions_are_those_of_single_environments() -> None:
+    ours, theirs = pair("rlgrid/Taxi-v4", 4, AutoresetMode.NEXT_STEP, **FICKLE)
+    with pytest.raises(gym.error.ResetNeeded, match="action_masks"):
+        ours.action_masks()
+    same(ours.reset(seed=3), theirs.reset(seed=3))
+    walk(ours, theirs, 5)
+    assert np.array_equal(ours.action_masks(), np.array(theirs.call("action_masks")))
 
 
 @pytest.mark.parametrize(
@@ -142,6 +337,7 @@ def test_copies_go_on_alike() -> None:
         ([0.0, 1.0, 2.0], "3 whole numbers"),
         ([0, 1, 4], "environment 2: action 4"),
         ([0, -1, 3], "environment 1: action -1"),
+        (np.array([0, 1, 2**63], np.uint64), "environment 2: action 9223372036854775808"),
     ],
 )
 def test_wrong_actions_are_named(actions: list[Any], words: str) -> None:
@@ -159,6 +355,7 @@ def test_an_action_that_a_state_lacks_is_named() -> None:
     envs.reset(seed=0)
     with pytest.raises(ValueError, match="environment 1: action 1 is not available in state 0"):
         envs.step([0, 1])
+    assert envs.action_masks().tolist() == [[True, False]] * 2
     assert envs.step([0, 0])[0].tolist() == [1, 1]
     assert envs.step([1, 1])[0].tolist() == [1, 1]
 
@@ -169,6 +366,10 @@ def test_wrong_uses_are_named() -> None:
         envs.step([0, 0, 0])
     with pytest.raises(ValueError, match="2 seeds for 3"):
         envs.reset(seed=[1, 2])
+    with pytest.raises(ValueError, match="at least 0, not -1"):
+        envs.reset(seed=[1, -1, 2])
+    with pytest.raises(TypeError, match=r"whole number or None, not 0\.5"):
+        envs.reset(seed=[1, 0.5, 2])  # type: ignore[list-item]
     with pytest.raises(ValueError, match="'stat'"):
         envs.reset(options={"stat": 3})
     with pytest.raises(ValueError, match="states 0 to 168"):

@@ -1,0 +1,80 @@
+"""Which model each copy of a vector is in: the one of all, or the one that is in force at the copy's own clock.
+
+`Copies` holds the models, the number of the one that each copy is in, and what the compiled loops read
+(`rlgrid.kernels.batch`): tables of all models, or the models' own arrays where tables would take too much memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgrid.envs.tables import Draws, Model, fits_tables, tables_of, two_draws_of
+
+
+class Copies:
+    """Copies that are all in one model, for ever.
+
+    Attributes:
+        models: the models that copies are in, of equally many states and actions.
+        which: int64 [num_envs], the number of the model of each copy.
+        moves: True where that can change.
+    """
+
+    moves = False
+
+    def __init__(self, num_envs: int, models: Sequence[Model], draws: Draws | None = None) -> None:
+        self.models = list(models)
+        self.which = np.zeros(num_envs, np.int64)
+        self._draws = draws
+
+    @cached_property
+    def world(self) -> Any:
+        """What the compiled loops read of all models at once; None where they read one model after the other."""
+        if self._draws is not None:
+            return two_draws_of(self.models[0], self._draws)
+        if fits_tables(self.models):
+            return tables_of(self.models)
+        return self.models[0].arrays if len(self.models) == 1 else None
+
+    @cached_property
+    def available(self) -> NDArray[np.bool_] | None:
+        """bool [M, S, A], or None where every action is available everywhere."""
+        if all(model.available is None for model in self.models):
+            return None
+        shape = self.models[0].num_states, self.models[0].num_actions
+        every = [np.ones(shape, np.bool_) if model.available is None else model.available for model in self.models]
+        return np.array(every)
+
+    def begin(self, chosen: NDArray[np.bool_], seeded: NDArray[np.bool_], streams: NDArray[np.uint64]) -> None:
+        """Episodes are about to begin in the chosen copies (bool [num_envs]), of which some were given a seed."""
+
+    def stepped(self, chosen: NDArray[np.bool_], states: NDArray[np.int64], terminated: NDArray[np.bool_]) -> None:
+        """The chosen copies have made a step; those that a change of their map moves are moved in ``states``."""
+
+    def run(self, kernel: Callable[..., Any], *arguments: Any, per_copy: Sequence[NDArray[Any]]) -> None:
+        """``kernel(world, *arguments, which, *per_copy)`` for all copies at once, or for those of a model at a time."""
+        if self.world is not None:
+            kernel(self.world, *arguments, self.which, *per_copy)
+            return
+        for k in np.unique(self.which):
+            some = np.flatnonzero(self.which == k)
+            parts = [array[some] for array in per_copy]
+            kernel(self.models[k].arrays, *arguments, np.zeros(some.size, np.int64), *parts)
+            for array, part in zip(per_copy, parts, strict=True):
+                array[some] = part
+
+    def get_state(self) -> dict[str, Any]:
+        """What `set_state` needs to go on."""
+        return {}
+
+    def set_state(self, saved: Mapping[str, Any]) -> None:
+        """Go back to what `get_state` gave."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tables are quickly made again.
+        return {name: value for name, value in self.__dict__.items() if name not in ("world", "available")}
