@@ -1,7 +1,7 @@
 """Which model each copy of a vector is in: the one of all, or the one that is in force at the copy's own clock.
 
-`Copies` holds the models, the number of the one that each copy is in, and what the compiled loops read
-(`rlgrid.kernels.batch`): tables of all models, or the models' own arrays where tables would take too much memory.
+`Copies` and `ScheduledCopies` hold the models, the number of the one that each copy is in, and what the compiled loops
+read (`rlgrid.kernels.batch`): tables of all models, or the models' own arrays where tables would take too much memory.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rlgrid.envs.changing import Schedule, beside_walls
 from rlgrid.envs.tables import Draws, Model, fits_tables, tables_of, two_draws_of
 
 
@@ -78,3 +79,35 @@ class Copies:
     def __getstate__(self) -> dict[str, Any]:
         # Tables are quickly made again.
         return {name: value for name, value in self.__dict__.items() if name not in ("world", "available")}
+
+
+class ScheduledCopies(Copies):
+    """Copies of a world whose map changes at certain steps: each has a clock of its own (`rlgrid.envs.changing`)."""
+
+    moves = True
+
+    def __init__(self, num_envs: int, schedule: Schedule) -> None:
+        super().__init__(num_envs, schedule.models)
+        self._begins = np.array(schedule.begins)
+        self.clocks = np.zeros(num_envs, np.int64)
+
+    def begin(self, chosen: NDArray[np.bool_], seeded: NDArray[np.bool_], streams: NDArray[np.uint64]) -> None:
+        self.clocks[chosen & seeded] = 0
+        self._place()
+
+    def stepped(self, chosen: NDArray[np.bool_], states: NDArray[np.int64], terminated: NDArray[np.bool_]) -> None:
+        before = self.which.copy()
+        self.clocks += chosen
+        self._place()
+        for i in np.flatnonzero((self.which != before) & ~terminated).tolist():
+            states[i] = beside_walls(self.models[self.which[i]], int(states[i]))
+
+    def _place(self) -> None:
+        self.which[:] = np.searchsorted(self._begins, self.clocks, side="right") - 1
+
+    def get_state(self) -> dict[str, Any]:
+        return {"clocks": self.clocks.tolist()}
+
+    def set_state(self, saved: Mapping[str, Any]) -> None:
+        self.clocks[:] = saved["clocks"]
+        self._place()

@@ -28,8 +28,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, create_empty_array
 from numpy.typing import ArrayLike, NDArray
 
-from rlgrid.envs.copies import Copies
-from rlgrid.envs.models import checked_masks, checked_state, model_of
+from rlgrid.envs.copies import Copies, ScheduledCopies
+from rlgrid.envs.models import checked_masks, checked_state, schedule_of
 from rlgrid.envs.observations import Observer, observer
 from rlgrid.envs.scene import Scene
 from rlgrid.envs.streams import generator_of, seeded, seeds_of, stream_of
@@ -116,8 +116,12 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         self.render_mode = render_mode
         self.copy = bool(copy)
         self.theme, self.cell_size = theme, cell_size
-        self.model = model_of(map, model, changes)
-        self._copies = Copies(self.num_envs, [self.model], draws)
+        schedule = schedule_of(map, model, changes)
+        self.model = schedule.models[0]
+        if schedule.is_static:
+            self._copies = Copies(self.num_envs, [self.model], draws)
+        else:
+            self._copies = ScheduledCopies(self.num_envs, schedule)
         limit = self.model.max_episode_steps if max_episode_steps is None else max_episode_steps
         if limit is not None and (not isinstance(limit, int | np.integer) or (limit < 1 and limit != -1)):
             raise ValueError(f"max_episode_steps must be a whole number, at least 1 (or -1: no cap), not {limit!r}")

@@ -126,6 +126,51 @@ def test_a_fickle_passenger_draws_as_one_by_one(mode: AutoresetMode) -> None:
     in_step(ours, theirs)
 
 
+# Walls come over the agent, and the start and the goal move.
+RESTLESS = GridSpec(
+    ["S...", "..#.", "...G"],
+    slip={"left": 0.2, "right": 0.1},
+    step_reward=-0.25,
+    changes=[
+        {"at": 5, "map": ["S#..", "....", "#..G"]},
+        {"at": 6, "map": ["####", "S..#", "#.G#"]},
+        {"at": 20, "map": ["...S", ".##.", "G.##"]},
+        {"at": 21, "map": ["G..S", "####", "####"]},
+        {"at": 40, "map": ["S.G.", ".#..", "...."]},
+    ],
+)
+
+
+@pytest.mark.parametrize("tables", [True, False])
+@pytest.mark.parametrize("mode", MODES)
+def test_every_copy_of_a_world_that_changes_has_a_clock_of_its_own(
+    mode: AutoresetMode, tables: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not tables:
+        monkeypatch.setattr("rlgrid.envs.tables._MOST_PAIRS", 0)
+    for observation in ("index", "one_hot"):
+        given = {"map": RESTLESS, "max_episode_steps": 7, "observation": observation}
+        ours, theirs = pair("rlgrid/GridWorld-v0", 6, mode, **given)
+        same(ours.reset(seed=2), theirs.reset(seed=2))
+        assert walk(ours, theirs, 15) >= 6
+        seeds = [1, None, 3, None, None, 5]  # clocks begin anew where there is a seed
+        same(ours.reset(seed=seeds), theirs.reset(seed=seeds))
+        walk(ours, theirs, 4)
+        mask = np.array([True, True, False, False, True, True])
+        same(*(envs.reset(seed=seeds, options={"reset_mask": mask.copy()}) for envs in (ours, theirs)))
+        walk(ours, theirs, 3)
+        same(ours.reset(), theirs.reset())
+        saved = json.loads(json.dumps(ours.get_state()))
+        other = pickle.loads(pickle.dumps(ours))
+        walk(ours, theirs, 40)
+        assert ours._copies.clocks.tolist() == [single.unwrapped.clock for single in theirs.envs]
+        in_step(ours, theirs)
+        now = ours.get_state()
+        ours.set_state(saved)
+        walk(ours, other, 40)
+        assert ours.get_state() == now == other.get_state()
+
+
 def test_whole_numbers_are_numpys() -> None:
     """Between uniforms, of small and of large ranges, in which products are thrown away."""
     generator = np.random.Generator(np.random.PCG64(3))
