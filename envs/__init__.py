@@ -7,31 +7,68 @@ from typing import Any, NamedTuple
 
 import gymnasium as gym
 
-# id: (built-in map, title, step cap of the map, reward threshold).
-# No policy's mean return (not discounted, under the step cap) exceeds the exact optimum, the value of a problem of
-# finite horizon; so a threshold lies at the optimum where the world is deterministic and just below it elsewhere.
-# The frozen lakes keep Gymnasium's, whose optima are 0.74419 and 0.91322.
-_TABLE: dict[str, tuple[str, str, int | None, float]] = {
-    "rlgrid/FourRooms-v0": ("four_rooms", "Four rooms", 500, 0.99),  # 1 - 2.7e-15
-    "rlgrid/FrozenLake-v1": ("frozen_lake_4x4", "Frozen lake, 4 x 4", 100, 0.70),
-    "rlgrid/FrozenLake8x8-v1": ("frozen_lake_8x8", "Frozen lake, 8 x 8", 200, 0.85),
-    "rlgrid/CliffWalking-v1": ("cliff_walking", "Cliff walking", None, -13.0),
-    "rlgrid/CliffWalkingSlippery-v1": ("cliff_walking_slippery", "Cliff walking, slippery", None, -65.0),  # -64.709
-    "rlgrid/WindyGridworld-v0": ("windy_gridworld", "Windy gridworld", 1000, -15.0),
-    "rlgrid/WindyGridworldKings-v0": ("windy_gridworld_kings", "Windy gridworld, king's moves", 1000, -7.0),
-    "rlgrid/WindyGridworldStochastic-v0": (
-        "windy_gridworld_stochastic",
-        "Windy gridworld, king's moves and gusts",
-        1000,
-        -11.0,
-    ),
-    "rlgrid/DynaMaze-v0": ("dyna_maze", "Dyna maze", 5000, 1.0),
-    "rlgrid/RussellNorvig4x3-v0": ("russell_norvig_4x3", "Russell & Norvig, 4 x 3", 100, 0.70),  # 0.705308
-    "rlgrid/SuttonBarto4x4-v0": ("sutton_barto_4x4", "Sutton & Barto, 4 x 4", 100, -2.0),
-    "rlgrid/SuttonBarto5x5-v0": ("sutton_barto_5x5", "Sutton & Barto, 5 x 5", 100, 198.0),
-}
 
-WORLDS: dict[str, tuple[str, str]] = {name: (map_name, title) for name, (map_name, title, _, _) in _TABLE.items()}
+class MapWorld(NamedTuple):
+    """A world that is a built-in map: an id's entry in `MAPS`."""
+
+    map: str  # the name by which `GridSpec.builtin` knows it
+    title: str
+    max_episode_steps: int | None
+    # No policy's mean return (not discounted, under the step cap) exceeds the exact optimum, the value of a problem of
+    # finite horizon; so a threshold lies at the optimum where the world is deterministic and just below it elsewhere.
+    reward_threshold: float
+    optimum: float  # the value of the start under an optimal policy, J*, at the map's own gamma (of its first map)
+
+    @property
+    def citation(self) -> str:
+        """The source, as the map file names it."""
+        from rlgrid.gridmap import GridSpec
+
+        return GridSpec.builtin(self.map).citation
+
+
+MAPS: dict[str, MapWorld] = {
+    "rlgrid/FourRooms-v0": MapWorld("four_rooms", "Four rooms", 500, 0.99, 0.713927907045),  # 1 - 2.7e-15
+    # The small frozen lakes keep Gymnasium's thresholds; their optima are 0.74419 and 0.91322.
+    "rlgrid/FrozenLake-v1": MapWorld("frozen_lake_4x4", "Frozen lake, 4 x 4", 100, 0.70, 0.542025932000),
+    "rlgrid/FrozenLake8x8-v1": MapWorld("frozen_lake_8x8", "Frozen lake, 8 x 8", 200, 0.85, 0.414640361800),
+    "rlgrid/FrozenLake16x16-v0": MapWorld(
+        "frozen_lake_16x16", "Frozen lake, 16 x 16, random", 400, 0.60, 0.0810866273383
+    ),  # 0.60634
+    "rlgrid/CliffWalking-v1": MapWorld("cliff_walking", "Cliff walking", None, -13.0, -13.0),
+    "rlgrid/CliffWalkingSlippery-v1": MapWorld(
+        "cliff_walking_slippery", "Cliff walking, slippery", None, -65.0, -64.7091759100
+    ),
+    "rlgrid/CliffWalkingWindy-v0": MapWorld("cliff_walking_windy", "Cliff walking, windy", 1000, -17.3, -17.222),
+    "rlgrid/CliffGrid-v0": MapWorld("cliff_grid", "Cliff grid", 100, 9.9, 4.37497449744),  # 10 - 5e-13
+    "rlgrid/BridgeGrid-v0": MapWorld("bridge_grid", "Bridge grid", 100, -19.5, -17.28),  # -19.2
+    "rlgrid/DiscountGrid-v0": MapWorld("discount_grid", "Discount grid", 100, 9.6, 2.92891023001),  # 9.72603
+    "rlgrid/WindyGridworld-v0": MapWorld("windy_gridworld", "Windy gridworld", 1000, -15.0, -15.0),
+    "rlgrid/WindyGridworldKings-v0": MapWorld(
+        "windy_gridworld_kings", "Windy gridworld, king's moves", 1000, -7.0, -7.0
+    ),
+    "rlgrid/WindyGridworldStochastic-v0": MapWorld(
+        "windy_gridworld_stochastic", "Windy gridworld, king's moves and gusts", 1000, -11.0, -10.9646090535
+    ),
+    "rlgrid/DynaMaze-v0": MapWorld("dyna_maze", "Dyna maze", 5000, 1.0, 0.95**13),
+    "rlgrid/KeyDoor-v0": MapWorld("key_door", "Key and door", 500, 1.0, 0.95**17),
+    "rlgrid/KeysAndSwitch-v0": MapWorld(
+        "keys_and_switch", "Keys and a switch", 1000, 0.99, 0.590001669097
+    ),  # 1 - 4e-14
+    "rlgrid/DeepSeaTreasure-v0": MapWorld("deep_sea_treasure", "Deep sea treasure", 1000, 105.0, 105.0),
+    "rlgrid/Teleports-v0": MapWorld("teleports", "Teleports", 500, 0.99, 0.834552599893),  # 1 - 8e-15
+    "rlgrid/ThinWalls-v0": MapWorld("thin_walls", "Thin walls", 1000, -31.0, -30.2583414316),
+    "rlgrid/PuddleWorld-v0": MapWorld("puddle_world", "Puddle world", 1000, -21.5, -21.4508736935),
+    "rlgrid/WilsonMaze-v0": MapWorld("wilson_maze", "Wilson's maze, 21 x 21", 2000, 1.0, 0.99**83),
+    "rlgrid/RussellNorvig4x3-v0": MapWorld(
+        "russell_norvig_4x3", "Russell & Norvig, 4 x 3", 100, 0.70, 0.705308219178
+    ),  # with the cap as without it, to 12 digits
+    "rlgrid/SuttonBarto4x4-v0": MapWorld("sutton_barto_4x4", "Sutton & Barto, 4 x 4", 100, -2.0, -2.0),
+    "rlgrid/SuttonBarto5x5-v0": MapWorld("sutton_barto_5x5", "Sutton & Barto, 5 x 5", 100, 198.0, 17.3286165417),
+}
+"""id -> a world that is a built-in map, in the order of menus."""
+
+WORLDS: dict[str, tuple[str, str]] = {name: (world.map, world.title) for name, world in MAPS.items()}
 """id -> (name of the built-in map, title), in the order of menus."""
 
 
@@ -43,21 +80,28 @@ class Classic(NamedTuple):
     citation: str
     settings: dict[str, Any]  # arguments that differ from the model's own defaults
     max_episode_steps: int | None
-    reward_threshold: float  # as in the table of maps
+    reward_threshold: float  # as for `MapWorld`
+    optimum: float  # J*, at the model's own gamma
 
 
 CLASSICS: dict[str, Classic] = {
     "rlgrid/JacksCarRental-v0": Classic(
-        "jacks_car_rental", "Jack's car rental", "Sutton & Barto (2018), Example 4.2", {}, 100, 5000.0
+        "jacks_car_rental", "Jack's car rental", "Sutton & Barto (2018), Example 4.2", {}, 100, 5000.0, 574.948323985
     ),
     "rlgrid/GamblersProblem-v0": Classic(
-        "gamblers_problem", "Gambler's problem", "Sutton & Barto (2018), Example 4.3", {}, 1000, 0.39
+        "gamblers_problem", "Gambler's problem", "Sutton & Barto (2018), Example 4.3", {}, 1000, 0.39, 0.399063595022
     ),
     "rlgrid/RiverSwim-v0": Classic(
-        "river_swim", "RiverSwim", "Strehl & Littman (2008); Osband, Russo & Van Roy (2013)", {}, 20, 3.39
+        "river_swim",
+        "RiverSwim",
+        "Strehl & Littman (2008); Osband, Russo & Van Roy (2013)",
+        {},
+        20,
+        3.39,
+        37.8547011401,
     ),
     "rlgrid/DeepSea-v0": Classic(
-        "deep_sea", "Deep sea", "Osband, Van Roy, Russo & Wen (2019); bsuite", {}, None, 0.989
+        "deep_sea", "Deep sea", "Osband, Van Roy, Russo & Wen (2019); bsuite", {}, None, 0.989, 0.99
     ),
     "rlgrid/DeepSeaStochastic-v0": Classic(
         "deep_sea",
@@ -66,16 +110,25 @@ CLASSICS: dict[str, Classic] = {
         {"stochastic": True},
         None,
         0.38,
+        0.9**9 - 0.01 * (1 - 0.9**10),
     ),
-    "rlgrid/Chain-v0": Classic("chain", "Chain", "Dearden, Friedman & Russell (1998); Strens (2000)", {}, 1000, 3650.0),
-    "rlgrid/TMaze-v0": Classic("t_maze", "T-maze, partly observed", "Bakker (2001)", {}, 1000, 3.9),
+    "rlgrid/Chain-v0": Classic(
+        "chain", "Chain", "Dearden, Friedman & Russell (1998); Strens (2000)", {}, 1000, 3650.0, 354.768100557
+    ),
+    "rlgrid/TMaze-v0": Classic("t_maze", "T-maze, partly observed", "Bakker (2001)", {}, 1000, 3.9, 4 * 0.98**10),
     "rlgrid/Racetrack-v0": Classic(
-        "racetrack", "Racetrack, left", "Sutton & Barto (2018), Exercise 5.12", {}, 1000, -12.0
+        "racetrack", "Racetrack, left", "Sutton & Barto (2018), Exercise 5.12", {}, 1000, -12.0, -11.8329741302
     ),
     "rlgrid/RacetrackRight-v0": Classic(
-        "racetrack", "Racetrack, right", "Sutton & Barto (2018), Exercise 5.12", {"track": "right"}, 1000, -9.0
+        "racetrack",
+        "Racetrack, right",
+        "Sutton & Barto (2018), Exercise 5.12",
+        {"track": "right"},
+        1000,
+        -9.0,
+        -8.90809396980,
     ),
-    "rlgrid/Taxi-v4": Classic("taxi", "Taxi", "Dietterich (2000); Gymnasium's Taxi-v4", {}, 200, 7.9),
+    "rlgrid/Taxi-v4": Classic("taxi", "Taxi", "Dietterich (2000); Gymnasium's Taxi-v4", {}, 200, 7.9, 7.93),
 }
 """id -> a world that is not a plain grid, in the order of menus."""
 
@@ -98,12 +151,12 @@ def _register() -> None:
     vector = "rlgrid.envs.vector:GridWorldVector"
     gym.register("rlgrid/GridWorld-v0", entry_point="rlgrid.envs.gridworld:from_map", vector_entry_point=vector)
     grid = {"entry_point": "rlgrid.envs.gridworld:GridWorld", "vector_entry_point": vector}
-    for name, (map_name, _, limit, threshold) in _TABLE.items():
+    for name, world in MAPS.items():
         gym.register(
             name,
-            **_TOY_TEXT.get(name, {**grid, "kwargs": {"map": map_name}}),
-            max_episode_steps=limit,
-            reward_threshold=threshold,
+            **_TOY_TEXT.get(name, {**grid, "kwargs": {"map": world.map}}),
+            max_episode_steps=world.max_episode_steps,
+            reward_threshold=world.reward_threshold,
         )
     for name, classic in CLASSICS.items():
         gym.register(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,10 +124,15 @@ def _compiled(spec: GridSpec, changes: tuple[tuple[str, Any], ...]) -> Schedule:
     for step in begins:
         model = spec.compile(at=step)
         try:
-            models.append(change_model(model, dict(changes)) if changes else model)
+            models.append(_changed(spec, model, step, dict(changes)) if changes else model)
         except ValueError as error:
             raise (ValueError(f"from step {step} on: {error}") if step else error) from None
     return Schedule(begins, tuple(models))
+
+
+def _changed(spec: GridSpec, model: GridModel | MDP, step: int, changes: dict[str, Any]) -> GridModel | MDP:
+    """`change_model` of a map's model in a step; a map that is more than a plain grid is compiled anew."""
+    return change_model(model, changes) if isinstance(model, GridModel) else change_spec(spec, changes).compile(at=step)
 
 
 _shared = lru_cache(maxsize=16)(_compiled)
@@ -181,6 +187,17 @@ _OTHERS = (
 )
 
 
+def refuse_unknown(changes: Mapping[str, Any]) -> None:
+    """Refuse what is no argument of an environment."""
+    for name in changes:
+        if name not in _CHANGES:
+            near = difflib.get_close_matches(name, (*_CHANGES, *_OTHERS), n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            if name == "max_episode_steps":
+                hint = "gymnasium.make takes it, or wrap the environment in gymnasium.wrappers.TimeLimit; "
+            raise TypeError(f"GridWorld has no argument {name!r}: {hint}it has {', '.join((*_OTHERS, *_CHANGES))}")
+
+
 def change_model(model: GridModel | MDP, changes: Mapping[str, Any]) -> GridModel:
     """A copy of a grid with some of GridModel's arguments changed.
 
@@ -190,17 +207,43 @@ def change_model(model: GridModel | MDP, changes: Mapping[str, Any]) -> GridMode
         TypeError: for an unknown argument, with the nearest known one, or if the model is not a grid.
         ValueError: naming the argument that is wrong.
     """
-    for name in changes:
-        if name not in _CHANGES:
-            near = difflib.get_close_matches(name, (*_CHANGES, *_OTHERS), n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            if name == "max_episode_steps":
-                hint = "gymnasium.make takes it, or wrap the environment in gymnasium.wrappers.TimeLimit; "
-            raise TypeError(f"GridWorld has no argument {name!r}: {hint}it has {', '.join((*_OTHERS, *_CHANGES))}")
+    refuse_unknown(changes)
     if not isinstance(model, GridModel):
         raise TypeError(f"{next(iter(changes))!r} cannot be changed: only a grid can, not {model!r}")
     rest = {name: _checked_change(name, value) for name, value in changes.items() if name != "slip"}
-    slip = changes.get("slip")
+    slip = _checked_slip(changes.get("slip"))
+    if isinstance(slip, float):
+        model = model.with_slip_each_side(slip)
+    elif slip is not None:
+        rest["slip"] = slip
+    return model.with_changes(**rest) if rest else model
+
+
+def change_spec(spec: GridSpec, changes: Mapping[str, Any]) -> GridSpec:
+    """`change_model` for a map with keys, doors, switches or walls between cells, whose states are found from it.
+
+    Raises:
+        TypeError: as `change_model`, and for ``start``, which is a matter of such a map.
+        ValueError: naming the argument that is wrong.
+    """
+    refuse_unknown(changes)
+    if "start" in changes:
+        raise TypeError("'start' cannot be changed in a world of items or of walls between cells: its map tells it")
+    rest: dict[str, Any] = {}
+    for name, value in changes.items():
+        if name != "slip":
+            rest["moves" if name == "actions" else name] = _checked_change(name, value)
+    slip = _checked_slip(changes.get("slip"))
+    if isinstance(slip, float):
+        rest["slip"] = Slip.sideways(left=slip, right=slip)
+        rest["legend"] = {character: replace(tile, slip=None) for character, tile in spec.legend.items()}
+    elif slip is not None:
+        rest["slip"] = slip
+    return spec.with_changes(**rest)
+
+
+def _checked_slip(slip: Any) -> float | Slip | None:
+    """A probability for each side, as a float, or a Slip."""
     if isinstance(slip, bool) or not (slip is None or isinstance(slip, int | float | np.number | Slip | Mapping)):
         raise TypeError(f"slip must be a probability for each side, a Slip or a mapping of its fields, not {slip!r}")
     if isinstance(slip, int | float | np.number):
@@ -208,10 +251,8 @@ def change_model(model: GridModel | MDP, changes: Mapping[str, Any]) -> GridMode
             raise ValueError(
                 f"slip = {slip:g} is the probability of slipping to each of two sides: it must be from 0 to 0.5"
             )
-        model = model.with_slip_each_side(float(slip))
-    elif slip is not None:
-        rest["slip"] = _slip_of(slip)
-    return model.with_changes(**rest) if rest else model
+        return float(slip)
+    return None if slip is None else _slip_of(slip)
 
 
 def _slip_of(slip: Slip | Mapping[str, Any]) -> Slip:

@@ -98,38 +98,25 @@ def name_of(world: str) -> str:
 
 
 def envs(options: argparse.Namespace) -> int:
-    from rlgrid.envs import CLASSICS, WORLDS
+    from rlgrid.envs import CLASSICS, MAPS
 
     rows: list[dict[str, Any]] = []
-    for world, (map_name, title) in WORLDS.items():
-        spec = rlgrid.GridSpec.builtin(map_name)
-        model = spec.compile()
+    for world, entry in (MAPS | CLASSICS).items():
+        named = MAPS[world].map if world in MAPS else None
+        model = model_of(world, {}, None) if named is None else rlgrid.GridSpec.builtin(named).compile()
         rows.append(
             {
                 "id": world,
-                "map": map_name,
-                "title": title,
-                "shape": list(model.shape or ()),
+                "map": named,
+                "title": entry.title,
+                "shape": list(model.shape) if named and model.shape else None,
                 "num_states": model.num_states,
                 "num_actions": model.num_actions,
                 "gamma": model.gamma,
-                "max_episode_steps": model.max_episode_steps,
-                "citation": spec.citation,
-            }
-        )
-    for world, classic in CLASSICS.items():
-        model = model_of(world, {}, None)
-        rows.append(
-            {
-                "id": world,
-                "map": None,
-                "title": classic.title,
-                "shape": None,
-                "num_states": model.num_states,
-                "num_actions": model.num_actions,
-                "gamma": model.gamma,
-                "max_episode_steps": classic.max_episode_steps,
-                "citation": classic.citation,
+                "optimum": entry.optimum,
+                "max_episode_steps": entry.max_episode_steps,
+                "reward_threshold": entry.reward_threshold,
+                "citation": entry.citation,
             }
         )
     if options.json:
@@ -140,15 +127,17 @@ def envs(options: argparse.Namespace) -> int:
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("id", no_wrap=True)
-    for title in ("size", "actions", "gamma", "step cap"):
+    for title in ("size", "actions", "gamma", "J*", "step cap"):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("source")
+    table.add_column("title and source")
     for row in rows:
         size = f"{row['num_states']:,} states" if row["shape"] is None else "{} x {}".format(*row["shape"])
         cap = row["max_episode_steps"]
-        numbers = (str(row["num_actions"]), f"{row['gamma']:g}", "-" if cap is None else f"{cap:,}")
-        table.add_row(row["id"], size, *numbers, row["citation"] or row["title"])
+        numbers = (str(row["num_actions"]), f"{row['gamma']:g}", f"{row['optimum']:.6g}")
+        told = f"{row['title']}: {row['citation']}"
+        table.add_row(row["id"], size, *numbers, "-" if cap is None else f"{cap:,}", told)
     print_table(table)
+    say("J* is the value of the start under an optimal policy. docs/worlds.md shows and defines the worlds.")
     say("Any map file is a world too: rlgrid solve my_world.toml. docs/maps.md tells how to write one.")
     return 0
 
