@@ -23,7 +23,8 @@ from gymnasium import spaces
 from gymnasium.wrappers import TimeLimit
 from numpy.typing import ArrayLike, NDArray
 
-from rlgrid.envs.changing import beside_walls
+from rlgrid.envs.changing import Schedule, beside_walls
+from rlgrid.envs.generated import drawn_seed, maker_of
 from rlgrid.envs.models import checked_masks, checked_observations, checked_state, schedule_of
 from rlgrid.envs.observations import observer
 from rlgrid.envs.outcomes import Outcomes, WideRun, outcomes_of
@@ -54,6 +55,10 @@ class GridWorld(gym.Env[Any, int]):
         action_mask_of: bool or int8 [S, A], for people who want them in the info of `reset` and `step` as
             ``"action_mask"`` (int8 [A], 1 where the action changes something); advice that forbids nothing.
         scene: how states are shown where the model is not a grid.
+        generator, rows, columns: a generator of maps by its name (`rlgrid.generators.GENERATORS`) instead of a map,
+            and the shape of its maps. Its options are arguments too: ``ends``, ``braid``, ``p`` and so on.
+        map_seed: the seed of the generator's map; 0 if None.
+        new_map_each_reset: whether each reset makes another map (`rlgrid.envs.generated` says how).
         changes: what is to be different from the map: ``gamma``, ``slip`` (a probability of slipping to each side, a
             Slip, or a mapping of its fields), ``step_reward`` and the other arguments of GridModel.
 
@@ -61,6 +66,7 @@ class GridWorld(gym.Env[Any, int]):
 
     Attributes:
         model: the very model that is sampled; where the map changes, the one from which the next step will be drawn.
+        map_seed: the seed of the present map, where a generator made it.
         first_model: the model at the beginning. is_static: whether there is no other one, ever.
         clock: how many steps were made since ``reset(seed=...)``; None where no map changes by it.
         state: the present state, seen or not; it may be set. None before the first reset.
@@ -91,16 +97,28 @@ class GridWorld(gym.Env[Any, int]):
         see_through_walls: bool = False,
         action_mask_of: ArrayLike | None = None,
         scene: Scene | None = None,
+        generator: str | None = None,
+        rows: int | None = None,
+        columns: int | None = None,
+        map_seed: int | None = None,
+        new_map_each_reset: bool = False,
         **changes: Any,
     ) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             modes = ", ".join(self.metadata["render_modes"])
             raise ValueError(f"render_mode must be None or one of {modes}, not {render_mode!r}")
-        if map is not None and model is not None:
-            raise TypeError("GridWorld takes a map or a model, not both")
-        self._schedule = schedule_of(map, model, changes)
+        given = [name for name, one in (("map", map), ("model", model), ("generator", generator)) if one is not None]
+        if len(given) > 1:
+            raise TypeError(f"GridWorld takes a map, a model or a generator, not both {given[0]} and {given[1]}")
+        self._maker = maker_of(generator, rows, columns, map_seed, new_map_each_reset, changes)
+        if self._maker is None:
+            self._schedule = schedule_of(map, model, changes)
+        else:
+            self._schedule = Schedule((0,), (self._maker.shared_model(),))
+        self._draws_maps = new_map_each_reset
+        self.map_seed = None if self._maker is None else self._maker.seed
         self.first_model = self._schedule.models[0]
-        self.is_static = self._schedule.is_static
+        self.is_static = self._schedule.is_static and not new_map_each_reset
         self.render_mode = render_mode
         self.theme = theme
         self.cell_size = cell_size
@@ -179,22 +197,27 @@ class GridWorld(gym.Env[Any, int]):
         Returns:
             What is seen of the state, and ``{"prob": 1.0}``.
         """
-        unknown = set(options or ()) - {"state"}
-        if unknown:
-            raise ValueError(f"reset knows the option 'state' alone, not {sorted(unknown)[0]!r}")
+        if options:
+            for name in options:
+                if name != "state":
+                    raise ValueError(f"reset knows the option 'state' alone, not {name!r}")
+            asked = checked_state(self.model, options["state"])
         super().reset(seed=seed)
-        if seed is not None and not self.is_static:
-            self._set_clock(0)
+        if not self.is_static:
+            self._begin_map(seed)
         u = self.np_random.random()
         state = self._starts[0][1]
         for total, start in self._starts:
             if total > u:
                 state = start
                 break
-        self.state = options["state"] if options else state
+        self._state = asked if options else state
+        self._last_action = None
+        # As a float: Gymnasium's vector environments take the type of the first copy's number for all.
+        if self._shows_all and self.render_mode != "human":
+            return self._state, {"prob": 1.0}
         if self.render_mode == "human":
             self.render()
-        # As a float: Gymnasium's vector environments take the type of the first copy's number for all.
         return self._seen(), self._info(1.0)
 
     def step(self, action: int) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
@@ -229,6 +252,20 @@ class GridWorld(gym.Env[Any, int]):
     def clock(self) -> int | None:
         """How many steps were made since ``reset(seed=...)``, over all episodes; None where no map changes by it."""
         return None if self._schedule.is_static else self._clock
+
+    def _begin_map(self, seed: int | None) -> None:
+        """The map of the episode that a reset begins, drawn if it is a new one each time."""
+        if self._draws_maps:
+            self._set_map(drawn_seed(self.np_random.random()))
+        elif seed is not None:
+            self._set_clock(0)
+
+    def _set_map(self, seed: int) -> None:
+        """The map of a seed."""
+        if seed != self.map_seed:
+            assert self._maker is not None
+            self._use(self._maker.model(seed))
+            self.map_seed = seed
 
     def _set_clock(self, clock: int) -> None:
         self._clock = clock
@@ -312,12 +349,14 @@ class GridWorld(gym.Env[Any, int]):
 
         Returns:
             ``"state"`` and ``"last_action"``, int or None; ``"generator"``, the state of the generator as NumPy gives
-            it; and where the map changes by the clock ``"clock"``.
+            it; ``"clock"`` where the map changes by it, and ``"map_seed"`` where each reset makes a new one.
         """
         last = None if self._last_action is None else int(np.asarray(self._last_action).reshape(()))
         saved = {"state": self._state, "last_action": last, "generator": self.np_random.bit_generator.state}
         if self.clock is not None:
             saved["clock"] = self._clock
+        if self._draws_maps:
+            saved["map_seed"] = self.map_seed
         return saved
 
     def set_state(self, saved: Mapping[str, Any]) -> None:
@@ -340,10 +379,13 @@ class GridWorld(gym.Env[Any, int]):
             None if saved["last_action"] is None else _checked_whole(saved, "last_action", self.model.num_actions - 1)
         )
         clock = _checked_whole(saved, "clock", sys.maxsize) if "clock" in saved else 0
+        map_seed = _checked_whole(saved, "map_seed", sys.maxsize) if "map_seed" in saved else 0
         self.np_random.bit_generator.state = _checked_generator(self.np_random, saved["generator"])
         self._np_random_seed = -1  # Gymnasium's sign for a generator that no seed of its own has made
         if self.clock is not None:
             self._set_clock(clock)
+        if self._draws_maps:
+            self._set_map(map_seed)
         self._state, self._last_action = state, last
 
     # --- pictures ---------------------------------------------------------------------------------------------------

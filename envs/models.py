@@ -184,18 +184,28 @@ _OTHERS = (
     "see_through_walls",
     "action_mask_of",
     "scene",
+    "generator",
+    "rows",
+    "columns",
+    "map_seed",
+    "new_map_each_reset",
 )
 
 
-def refuse_unknown(changes: Mapping[str, Any]) -> None:
-    """Refuse what is no argument of an environment."""
+def refuse_unknown(changes: Mapping[str, Any], options: tuple[str, ...] = ()) -> None:
+    """Refuse what is no argument of an environment; ``options`` are those of a generator.
+
+    Raises:
+        TypeError: naming the argument, with the nearest known one.
+    """
+    known = (*_OTHERS, *_CHANGES, *options)
     for name in changes:
         if name not in _CHANGES:
-            near = difflib.get_close_matches(name, (*_CHANGES, *_OTHERS), n=1, cutoff=0.5)
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}? " if near else ""
             if name == "max_episode_steps":
                 hint = "gymnasium.make takes it, or wrap the environment in gymnasium.wrappers.TimeLimit; "
-            raise TypeError(f"GridWorld has no argument {name!r}: {hint}it has {', '.join((*_OTHERS, *_CHANGES))}")
+            raise TypeError(f"GridWorld has no argument {name!r}: {hint}it has {', '.join(known)}")
 
 
 def change_model(model: GridModel | MDP, changes: Mapping[str, Any]) -> GridModel:

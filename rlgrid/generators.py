@@ -24,6 +24,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -142,25 +143,20 @@ def generate_model(
     seed = _seed(seed)
     tiles = generate_tiles(name, height, width, seed=seed, ends=ends, **options)
     used = np.flatnonzero(np.bincount(tiles.ravel(), minlength=GOAL + 1))
-    # A spec of a row with every kind of tile knows what each is. It is solvable, start beside goal.
-    characters = _characters(name)
-    sample = _spec(name, ["SG" + characters[:START]], height, width, seed)
-    grid = sample.compile()
-    assert isinstance(grid, GridModel)
-    kinds = {kind.character: kind for kind in grid.kinds}
-    wanted = [kinds[characters[code]] for code in used]
+    characters, sample = _characters(name), _sample(name)
+    kinds = {kind.character: kind for kind in sample.kinds}
     number = np.zeros(GOAL + 1, np.uint8)
     number[used] = np.arange(used.size)
     return GridModel(
         number[tiles],
-        wanted,
+        [kinds[characters[code]] for code in used],
         gamma=sample.gamma,
-        actions=sample.moves,
+        actions=sample.actions,
         slip=sample.slip,
         step_reward=sample.step_reward,
         start=int((tiles == START).argmax()),
         max_episode_steps=sample.max_episode_steps,
-        name=sample.name,
+        name=_name(name, height, width, seed),
         citation=sample.citation,
     )
 
@@ -173,11 +169,7 @@ def generate_tiles(
     Raises:
         ValueError, TypeError: naming the argument or the option that is wrong.
     """
-    if name not in tuple(GENERATORS):
-        near = difflib.get_close_matches(str(name), GENERATORS, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(GENERATORS)}"
-        raise ValueError(f"no generator is named {name!r}: {hint}")
-    generator = GENERATORS[name]
+    generator = generator_named(name)
     _check_size(height, width)
     ends = generator.ends if ends is None else ends
     if ends not in ENDS:
@@ -192,6 +184,19 @@ def generate_tiles(
     tiles = generator.make(int(height), int(width), random, **options)
     _place(tiles, ends, random)
     return tiles
+
+
+def generator_named(name: str) -> MapGenerator:
+    """The generator of this name.
+
+    Raises:
+        ValueError: if there is none, with the nearest name.
+    """
+    if name not in tuple(GENERATORS):
+        near = difflib.get_close_matches(str(name), GENERATORS, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(GENERATORS)}"
+        raise ValueError(f"no generator is named {name!r}: {hint}")
+    return GENERATORS[name]
 
 
 def random_frozen_lake(size: int = 8, p: float = 0.8, seed: int | None = None, *, is_slippery: bool = True) -> GridSpec:
@@ -236,11 +241,24 @@ def _characters(name: str) -> str:
     return f"{GENERATORS[name].floor}#HSG"
 
 
+def _name(name: str, height: int, width: int, seed: int) -> str:
+    return f"{name}_{height}x{width}_{seed}"
+
+
+@lru_cache(maxsize=len(GENERATORS))
+def _sample(name: str) -> GridModel:
+    """A row with every kind of tile, which knows what each is. It is solvable, start beside goal."""
+    row = "SG" + _characters(name)[:START]
+    grid = _spec(name, [row], 1, len(row), 0).compile()
+    assert isinstance(grid, GridModel)
+    return grid
+
+
 def _spec(name: str, rows: list[str], height: int, width: int, seed: int) -> GridSpec:
     generator = GENERATORS[name]
     return GridSpec(
         rows,
-        name=f"{name}_{height}x{width}_{seed}",
+        name=_name(name, height, width, seed),
         title=f"{generator.title}, {height} x {width}, seed {seed}",
         citation=generator.citation,
         **generator.settings,

@@ -1,4 +1,4 @@
-"""Worlds whose map changes at certain steps, held against a slow simulation of their maps, one step at a time."""
+"""Worlds whose map changes: at certain steps, held against a slow simulation of their maps, or at each reset."""
 
 import copy
 import json
@@ -344,3 +344,149 @@ def test_a_stopped_run_goes_on_from_its_clock(tmp_path: Path) -> None:
     again.resume()
     assert env.clock == 3000
     assert np.array_equal(whole.q_values, again.q_values)
+
+
+# --- a new map at each reset ------------------------------------------------------------------------------------------
+
+KINDS: dict[str, dict[str, Any]] = {
+    "wilson": {"rows": 9, "columns": 11, "braid": 0.3},
+    "caves": {"rows": 12, "columns": 15, "ends": "random"},
+    "frozen_lake": {"rows": 6, "columns": 6, "p": 0.7},
+}
+
+
+@pytest.mark.parametrize("generator", KINDS)
+def test_each_reset_makes_the_map_of_its_first_number(generator: str) -> None:
+    """Of one stream of numbers: a map's, a start's, one for each step; and every map can be solved."""
+    size = (KINDS[generator]["rows"], KINDS[generator]["columns"])
+    options = {name: value for name, value in KINDS[generator].items() if name not in ("rows", "columns")}
+    env = GridWorld(generator=generator, new_map_each_reset=True, **KINDS[generator])
+    assert not env.is_static
+    assert env.clock is None
+    spaces, seeds = (env.observation_space, env.action_space), []
+    for seed in (3, None, None, 3, None, 4):
+        state, info = env.reset(seed=seed)
+        if seed is not None:
+            plain, _ = gym.utils.seeding.np_random(seed)
+        seeds.append(int(plain.random() * 2**31))
+        plain.random()  # of the start
+        expected = rlgrid.generate_model(generator, *size, seed=seeds[-1], **options)
+        assert env.map_seed == seeds[-1]
+        assert env.P == expected.P
+        assert (state, info) == (int(expected.start_states[0]), {"prob": 1.0})
+        assert rlgrid.difficulty(env.model).shortest_path < np.inf
+        for action in np.random.default_rng(seeds[-1]).integers(4, size=25).tolist():
+            outcomes = expected.P[state][action]
+            chosen = int(np.flatnonzero(np.cumsum([p for p, *_ in outcomes]) > plain.random())[0])
+            p, state, reward, terminated = outcomes[chosen]
+            assert env.step(action) == (state, reward, terminated, False, {"prob": p})
+            if terminated:
+                break
+        assert (env.observation_space, env.action_space) == spaces
+    assert seeds[0:2] == seeds[3:5]
+    assert len(set(seeds)) == 4
+
+
+def test_everything_follows_the_new_map() -> None:
+    env = GridWorld(
+        generator="wilson", new_map_each_reset=True, render_mode="rgb_array", cell_size=8, rows=9, columns=9
+    )
+    first = env.model
+    frames = []
+    for seed in range(3):
+        env.reset(seed=seed)
+        assert env.model.name == f"wilson_9x9_{env.map_seed}"
+        frames.append(env.render())
+        assert np.array_equal(frames[-1], rlgrid.draw(env.model, agent=env.state, cell_size=8))
+        assert env.initial_state_distrib[env.state] == 1.0
+    assert len({frame.tobytes() for frame in frames}) == 3
+    assert env.first_model is first
+
+
+def test_changes_hold_in_every_new_map() -> None:
+    env = GridWorld(generator="frozen_lake", new_map_each_reset=True, rows=5, columns=5, slip=0.0, gamma=0.5)
+    for _ in range(3):
+        env.reset()
+        assert env.model.gamma == 0.5
+        assert {len(outcomes) for row in env.P.values() for outcomes in row.values()} == {1}
+
+
+def test_copies_saved_states_and_specs_have_the_map() -> None:
+    made = gym.make("rlgrid/GridWorld-v0", generator="caves", rows=9, columns=9, new_map_each_reset=True)
+    assert made.spec is not None
+    env: Any = made.unwrapped
+    other: Any = gym.make(gym.envs.registration.EnvSpec.from_json(made.spec.to_json())).unwrapped
+    env.reset(seed=7)
+    env.reset()
+    env.step(1)
+    saved = json.loads(json.dumps(env.get_state()))
+    twins = [copy.deepcopy(env), pickle.loads(pickle.dumps(env)), other]
+    other.set_state(saved)
+
+    def walk(env: Any) -> list[Any]:
+        steps = [env.step(k % 4) for k in range(30)]
+        return [*steps, env.reset(), env.P, *(env.step(k % 4) for k in range(30))]
+
+    expected = walk(env)
+    assert all(walk(twin) == expected for twin in twins)
+    env.set_state(saved)
+    assert walk(env) == expected
+    with pytest.raises(ValueError, match="the saved map_seed must be"):
+        env.set_state({**saved, "map_seed": -1})
+
+
+def test_gymnasiums_checker_is_content_with_new_maps() -> None:
+    check_env(GridWorld(generator="eller", rows=7, columns=7, new_map_each_reset=True), skip_render_check=True)
+
+
+def test_one_map_of_a_generator() -> None:
+    for seed, given in ((0, {}), (5, {"map_seed": 5})):
+        env = GridWorld(generator="prim", rows=9, columns=7, loops=0.1, **given)
+        assert env.is_static
+        assert env.P == rlgrid.generate_model("prim", 9, 7, seed=seed, loops=0.1).P
+        before = env.model
+        for again in (1, 2):
+            env.reset(seed=again)
+            assert env.model is before
+        assert GridWorld(generator="prim", rows=9, columns=7, loops=0.1, **given).model is before
+    assert rlgrid.agents.QLearning(env).compiled
+
+
+def test_agents_learn_on_new_maps_step_by_step() -> None:
+    env = GridWorld(generator="frozen_lake", rows=4, columns=4, new_map_each_reset=True)
+    agent = rlgrid.agents.QLearning(env, seed=0)
+    assert not agent.compiled
+    agent.learn(300)
+    assert env.map_seed != 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"generator": "wilsn", "rows": 5, "columns": 5}, ValueError, "did you mean 'wilson'"),
+        ({"generator": "wilson", "rows": 5}, TypeError, "columns is missing"),
+        ({"generator": "wilson", "rows": 5, "columns": 5.5}, TypeError, "columns must be a whole number"),
+        ({"generator": "wilson", "rows": 0, "columns": 5}, ValueError, "rows = 0"),
+        ({"generator": "wilson", "rows": 5, "columns": 5, "map_seed": -1}, ValueError, "map_seed = -1"),
+        (
+            {"generator": "wilson", "rows": 5, "columns": 5, "brade": 1},
+            TypeError,
+            "no argument 'brade': did you mean 'braid'",
+        ),
+        ({"generator": "wilson", "rows": 5, "columns": 5, "braid": 2}, ValueError, "braid"),
+        ({"generator": "wilson", "rows": 5, "columns": 5, "p": 0.5}, TypeError, "no argument 'p'"),
+        ({"generator": "wilson", "rows": 5, "columns": 5, "gamma": 2.0}, ValueError, "gamma"),
+        ({"generator": "wilson", "rows": 5, "columns": 5, "new_map_each_reset": 1}, TypeError, "True or False, not 1"),
+        (
+            {"generator": "wilson", "rows": 5, "columns": 5, "new_map_each_reset": True, "start": 6},
+            TypeError,
+            "start cannot be changed",
+        ),
+        ({"generator": "wilson", "map": "four_rooms"}, TypeError, "not both map and generator"),
+        ({"rows": 5}, TypeError, "rows goes with a generator"),
+        ({"map": "four_rooms", "new_map_each_reset": True}, TypeError, "new_map_each_reset goes with a generator"),
+    ],
+)
+def test_wrong_arguments_of_generators_are_named(arguments: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        GridWorld(**arguments)
