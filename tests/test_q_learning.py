@@ -13,7 +13,7 @@ from small_worlds import LAKE, Offset, masked_mdp, same, state_of, world
 
 import rlgrid
 from rlgrid.agents import QLearning, ValueIteration, evaluate_policy
-from rlgrid.agents.q_learning import parse_learning_rate
+from rlgrid.agents.tabular import parse_learning_rate
 from rlgrid.agents.world import put_back, sampling_arrays, stream_of
 from rlgrid.kernels.model import sample
 from rlgrid.kernels.padded import draw
@@ -429,7 +429,7 @@ def test_environments_that_break_their_word_are_named() -> None:
 def test_q_values_that_overflow_stop_the_run_and_name_step_and_state(compiled: bool) -> None:
     loop = MDP.from_arrays(np.ones((1, 1, 1)), [1e308], gamma=1.0)
     agent = QLearning(world(loop, limit=None), learning_rate=1.0, gamma=1.0, seed=0, compiled=compiled)
-    with pytest.raises(FloatingPointError, match="step 2: the q-value of state 0 would no longer be finite"):
+    with pytest.raises(FloatingPointError, match="step 2: in state 0 a q-value would no longer be finite"):
         agent.learn(100)
     assert agent.num_timesteps == 2
     assert agent.q_table.tolist() == [[1e308]]  # the last value that was one

@@ -1,0 +1,321 @@
+"""What every agent that learns a table shares; an agent adds its rule.
+
+A rule is a NamedTuple of arrays and numbers in `rlgrid.kernels`, by whose type the kernel finds the functions that act
+and learn (`rlgrid.kernels.control`). In a `GridWorld` the loop, environment included, is one kernel; elsewhere the
+same functions are called for each `env.step`. Both paths draw the same numbers in the same order.
+
+Behaviour is epsilon-greedy by default, ties between greedy actions broken at random; epsilon falls linearly over the
+first part of the run, as in Stable-Baselines3. Where an outcome is terminated nothing follows it; a truncated episode
+keeps the value of the state in which it was cut off.
+
+A subclass provides `_rule()`; where the rule keeps something between two steps, `_memory()`, the arrays that hold it
+(they are saved, so that a run goes on the same from the middle of an episode), and `_clear_memory()` for a new episode.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.spaces import Discrete
+from numpy.typing import NDArray
+
+from rlgrid.agents.base import Agent, check_number, row_of, rows_of
+from rlgrid.agents.checkpoint import CheckpointError
+from rlgrid.agents.world import has_stream, put_back, sampling_arrays, stream_of
+
+if TYPE_CHECKING:
+    from rlgrid.kernels.exploration import Settings
+
+MOST_STEPS = 65_536  # of one call of the kernel: so long is the list that takes its episodes
+
+_NUMBER = r"(\d+\.?\d*(?:e[+-]?\d+)?)"
+_LINEAR = re.compile(rf"(?:lin|linear)_{_NUMBER}", re.I)
+_COUNT = re.compile(rf"{_NUMBER}/N(?:\^{_NUMBER})?", re.I)
+
+
+def parse_learning_rate(given: float | str) -> tuple[str, float, float]:
+    """(kind, alpha, omega) of a learning rate: kind is "constant", "linear" or "count".
+
+    Raises:
+        TypeError, ValueError: naming what may be written.
+    """
+    if isinstance(given, str):
+        linear, count = _LINEAR.fullmatch(given.strip()), _COUNT.fullmatch(given.strip())
+        if linear:
+            return "linear", check_number("learning_rate", float(linear[1]), 0.0, 1.0, open_low=True), 1.0
+        if count:
+            alpha = check_number("learning_rate", float(count[1]), 0.0, 1.0, open_low=True)
+            omega = check_number("the power of N in learning_rate", float(count[2] or 1.0), 0.0, 1.0, open_low=True)
+            return "count", alpha, omega
+        raise ValueError(
+            f"learning_rate {given!r} is not understood: write a number in (0, 1], 'lin_0.5' (falls from 0.5 to 0 over "
+            "the run), '1/N' or '1/N^0.8' (N counts the visits of the pair)"
+        )
+    if callable(given):
+        raise TypeError(
+            "learning_rate cannot be a function: it would be called for every step. "
+            "Write a number, 'lin_0.5' (falls linearly to 0), '1/N' or '1/N^0.8'"
+        )
+    return "constant", check_number("learning_rate", given, 0.0, 1.0, open_low=True), 1.0
+
+
+class TabularAgent(Agent):
+    """An agent that learns a table of q-values.
+
+    Args:
+        env: a Gymnasium environment with Discrete observations and actions.
+        learning_rate: alpha in (0, 1]; "lin_0.5" falls linearly from 0.5 to 0 at the end of the run; "1/N" and
+            "1/N^0.8" divide by (a power of) the number of times that the pair was taken.
+        gamma: the discount factor; None takes the model's, 0.99 where there is none.
+        exploration_fraction: the share of the run over which epsilon falls from its initial to its final value.
+        exploration_initial_eps, exploration_final_eps: the probability of a random action at both ends. The names
+            are Stable-Baselines3's; the defaults (half of the run, 1 to 0.05) suit short runs in small worlds.
+        initial_q: what every q-value starts from; above what is attainable it makes the agent explore (optimism).
+            Final states are worth 0 from the start where the model is known.
+        seed, compiled: see `Agent`.
+
+    Attributes:
+        q_table: float64 [S, A], -inf where a state lacks an action.
+        counts: int64 [S, A], how often each action was taken in each state.
+        td_error: float64 [S], the last temporal-difference error of each state.
+
+    Raises:
+        ValueError, TypeError: naming the argument or the space that does not fit.
+        FloatingPointError: from learning, when a q-value would no longer be finite; names step and state.
+    """
+
+    def __init__(
+        self,
+        env: gym.Env[Any, Any],
+        learning_rate: float | str = 0.1,
+        gamma: float | None = None,
+        exploration_fraction: float = 0.5,
+        exploration_initial_eps: float = 1.0,
+        exploration_final_eps: float = 0.05,
+        initial_q: float = 0.0,
+        *,
+        seed: int | None = None,
+        compiled: bool | None = None,
+    ) -> None:
+        super().__init__(env, gamma=gamma, seed=seed, compiled=compiled)
+        space = env.observation_space
+        if not isinstance(space, Discrete):
+            raise ValueError(
+                f"{type(self).__name__} keeps a table and so needs Discrete observations, not {space}: DQN takes them"
+            )
+        assert isinstance(env.action_space, Discrete)
+        kind, self._alpha, self._omega = parse_learning_rate(learning_rate)
+        self._kind = ("constant", "", "linear", "count").index(kind)  # as numbered by the kernel
+        self.learning_rate = learning_rate if isinstance(learning_rate, str) else float(learning_rate)
+        self.exploration_fraction = check_number("exploration_fraction", exploration_fraction, 0.0, 1.0)
+        self.exploration_initial_eps = check_number("exploration_initial_eps", exploration_initial_eps, 0.0, 1.0)
+        self.exploration_final_eps = check_number("exploration_final_eps", exploration_final_eps, 0.0, 1.0)
+        limit = float(np.finfo(np.float64).max)
+        self.initial_q = check_number("initial_q", initial_q, -limit, limit)
+        self._space = space
+        self._first_state, self._first_action = int(space.start), int(env.action_space.start)
+        shape = (int(space.n), int(env.action_space.n))
+        self.q_table = np.full(shape, self.initial_q)
+        self.counts = np.zeros(shape, np.int64)
+        self.td_error = np.zeros(shape[0])
+        self._masked = False
+        if self.model is not None:
+            self.q_table[self.model.absorbing] = 0.0
+            if self.model.available is not None:
+                self.q_table[~self.model.available] = -np.inf
+                self._masked = True
+        self._sampling: Any = None  # the model as the kernel takes it
+
+    # --- learning ---------------------------------------------------------------------------------------------------
+
+    def _kernels(self) -> tuple[Any, Any, Any]:
+        """The kernels of the rule: run, act, learn."""
+        raise NotImplementedError
+
+    def _rule(self) -> Any:
+        """The NamedTuple of arrays that the rule keeps; None where it keeps nothing."""
+        return None
+
+    def _memory(self) -> dict[str, NDArray[Any]]:
+        """What the rule keeps between two steps, by name."""
+        return {}
+
+    def _clear_memory(self) -> None:
+        """Forget what belongs to the episode under way: a new one begins."""
+
+    def _numbers(self) -> Settings:
+        from rlgrid.kernels.exploration import Settings
+
+        total = float(self.total_timesteps or self.default_total_timesteps or 1)
+        return Settings(
+            gamma=self.gamma,
+            alpha_kind=self._kind,
+            alpha=self._alpha,
+            omega=self._omega,
+            total=total,
+            epsilon_initial=self.exploration_initial_eps,
+            epsilon_final=self.exploration_final_eps,
+            epsilon_horizon=self.exploration_fraction * total,
+            masked=self._masked,
+        )
+
+    def _reset_env(self) -> None:
+        super()._reset_env()
+        self._clear_memory()
+
+    def _advance_compiled(self, max_steps: int) -> int:
+        if not has_stream(self._world.generator):
+            return self._advance_python(max_steps)  # the same bits, from a generator that kernels do not know
+        from rlgrid.kernels.control import Place, Tables
+
+        if self._sampling is None:
+            assert self.model is not None
+            self._sampling = sampling_arrays(self.model)
+        run, settings, varied = self._kernels()[0], self._numbers(), None
+        tables = Tables(self.q_table, self.counts, self.td_error)
+        returns, lengths = np.empty(min(max_steps, MOST_STEPS)), np.empty(min(max_steps, MOST_STEPS), np.int64)
+        done = 0
+        while done < max_steps:
+            generator, stream = self._world.generator, stream_of(self._generator)
+            world = stream_of(generator)
+            place = Place(
+                t=self.num_timesteps,
+                s=int(self._observation),
+                elapsed=self._episode_length,
+                limit=self._world.max_episode_steps,
+                total=self._episode_return,
+            )
+            most = min(max_steps - done, MOST_STEPS)
+            steps, state, elapsed, total, ended, overflown = run(
+                self._sampling,
+                world,
+                stream,
+                self._rule(),
+                settings,
+                varied,
+                tables,
+                place,
+                most,
+                returns,
+                lengths,
+            )
+            put_back(generator, world)
+            put_back(self._generator, stream)
+            self._commit_chunk(steps, state, elapsed, total, returns[:ended], lengths[:ended])
+            done += steps
+            if overflown >= 0:
+                self._overflow(overflown)
+            if self._interrupted:
+                break
+        return done
+
+    def _advance_python(self, max_steps: int) -> int:
+        _, act, learn = self._kernels()
+        shared = (self._rule(), self._numbers(), None, self.q_table, self.counts, self.td_error)
+        stream = stream_of(self._generator)
+        done = 0
+        try:
+            while done < max_steps and not self._interrupted:
+                t, s = self.num_timesteps, self._index(self._observation)
+                a = act(*shared, t, s, stream)
+                observation, reward, terminated, truncated = self._step_env(a + self._first_action)
+                to, ended = self._index(observation), terminated or truncated
+                finite = learn(*shared, t, s, a, reward, to, terminated, ended, stream)
+                self._end_step(observation, ended)
+                done += 1
+                if not finite:
+                    self._overflow(s)
+        finally:
+            put_back(self._generator, stream)
+        return done
+
+    def _index(self, observation: Any) -> int:
+        return row_of(observation, self._space)
+
+    def _overflow(self, row: int) -> NoReturn:
+        raise FloatingPointError(
+            f"step {self.num_timesteps}: in state {row + self._first_state} a q-value would no longer be finite. "
+            "Scale the rewards down, or lower gamma or learning_rate"
+        )
+
+    # --- what was learnt --------------------------------------------------------------------------------------------
+
+    @property
+    def epsilon(self) -> float:
+        """The present probability of exploring."""
+        from rlgrid.kernels.exploration import epsilon_at
+
+        return float(epsilon_at(self._numbers(), self.num_timesteps))
+
+    @property
+    def q_values(self) -> NDArray[np.float64]:
+        """float64 [S, A], a copy of the table."""
+        return self.q_table.copy()
+
+    @property
+    def visits(self) -> NDArray[np.int64]:
+        """int64 [S]: how often each state was acted in."""
+        total: NDArray[np.int64] = self.counts.sum(axis=1)
+        return total
+
+    def metrics(self) -> dict[str, float]:
+        """Base metrics, epsilon, and the mean absolute last TD error over the states that were visited."""
+        shown = super().metrics() | {"epsilon": self.epsilon}
+        seen = self.visits > 0
+        if seen.any():
+            shown["td_error"] = float(np.abs(self.td_error[seen]).mean())
+        return shown
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
+    ) -> tuple[Any, Any]:
+        """The action for an observation, or int64 [n] for a batch.
+
+        Deterministic is the greedy action of the lowest index; otherwise epsilon-greedy as in learning at present,
+        drawn from a stream of its own.
+
+        Raises:
+            ValueError: if an observation is not one of the environment's states.
+        """
+        states = rows_of(observation, self._space)
+        if deterministic:
+            actions = self.q_table[states].argmax(axis=-1)
+        else:
+            actions = np.empty(states.shape, np.int64)
+            epsilon = self.epsilon
+            for place, s in np.ndenumerate(states):
+                row = self.q_table[s]
+                explore = self._predict_generator.random() < epsilon
+                choice = np.flatnonzero(row > -np.inf if explore else row == row.max())
+                actions[place] = choice[int(self._predict_generator.random() * choice.size)]
+        actions = actions + self._first_action
+        return (int(actions) if states.ndim == 0 else actions), state
+
+    # --- on disk ----------------------------------------------------------------------------------------------------
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "learning_rate": self.learning_rate,
+            "gamma": self.gamma,
+            "exploration_fraction": self.exploration_fraction,
+            "exploration_initial_eps": self.exploration_initial_eps,
+            "exploration_final_eps": self.exploration_final_eps,
+            "initial_q": self.initial_q,
+        }
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        return {"q": self.q_table, "counts": self.counts, "td_error": self.td_error} | self._memory()
+
+    def _set_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
+        for name, own in self._arrays().items():
+            given = arrays[name]
+            if given.shape != own.shape or given.dtype != own.dtype:
+                raise CheckpointError(
+                    f"{name} is {given.dtype} {given.shape} in the file, and {own.dtype} {own.shape} in this world"
+                )
+            if name == "q" and (np.isnan(given).any() or ((given == -np.inf) != (own == -np.inf)).any()):
+                raise CheckpointError("the q-values in the file are not numbers for the actions that this world has")
+            own[...] = given
