@@ -1,26 +1,54 @@
 """What an agent sees of a state: `Observer`, by the name of the kind of observation.
 
-Kinds:
-    "index": the number of the state, or of what is seen of it (``observation_of``) in a world that is partly observed.
-    "one_hot": float32 [O], 1 at that number and 0 elsewhere.
+    index         the number of the state, or of what is seen of it in a world that is partly observed
+    one_hot       float32 [O], 1 at that number and 0 elsewhere
+    coordinates   float32 [K], the numbers that the state is made of: row and column, cars, position and items, ...
+    planes        uint8 [C, H, W], the map as image planes (`rlgrid.envs.planes`)
+    rgb           uint8 [H, W, 3], the picture (`rlgrid.envs.rgb`)
+    view          uint8 [C, V, V], what can be seen in a window around the agent (`rlgrid.envs.planes`)
 
-An environment asks its observer for each observation: `Observer.one` of a state, `Observer.many` of many at once.
+An observation is a function of the state, and nothing else: of the state alone where the world is seen whole, and of
+``observation_of[state]`` where it is only partly observed, so that no kind tells what a world hides. Where a kind
+would, the part of it that tells is left out (a coordinate), or the kind is refused (a picture of where one is). A kind
+may hide more than that: an egocentric window does. `Observer.observation_of` is the function as numbers, O(o|s).
 """
 
 from __future__ import annotations
 
 import difflib
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
 
 from rlgrid.envs.models import checked_observations, num_observations
-from rlgrid.envs.scene import Scene
 from rlgrid.gridmodel import GridModel
+from rlgrid.itemworld import ItemWorld
 from rlgrid.mdp import MDP
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+    from rlgrid.envs.scene import Scene
+
+KINDS = ("index", "one_hot", "coordinates", "planes", "rgb", "view")
+"""The kinds of observation."""
+
+_MOST_BYTES = 1 << 27  # of one observation
+
+
+class Unfit(ValueError):
+    """A kind of observation does not fit a world; the message says why, as a sentence about the world."""
+
+
+def checked_size(kind: str, shape: tuple[int, ...], itemsize: int = 1) -> tuple[int, ...]:
+    """The shape of an observation, if it is not too large to be made at every step."""
+    size = itemsize * int(np.prod(shape, dtype=np.float64))
+    if size > _MOST_BYTES:
+        raise Unfit(f"one observation would take {size:,} bytes, and {_MOST_BYTES:,} is the most")
+    return shape
 
 
 class Observer:
@@ -29,8 +57,6 @@ class Observer:
     Attributes:
         kind: the name of the kind of observation.
         space: of one observation.
-        observation_of: int64 [S], the number of what is seen of each state, 0 to O - 1: the observation function
-            O(o|s) of a partly observed world, which here is deterministic. None where no two states look the same.
     """
 
     kind: str
@@ -41,32 +67,76 @@ class Observer:
 
     @property
     def observation_of(self) -> NDArray[np.int64] | None:
+        """int64 [S], read-only: the number of what is seen of each state, 0 to O - 1; equal where it is equal.
+
+        None where no two states look the same. Worked out when it is first asked for.
+        """
         raise NotImplementedError
 
     @property
     def num_observations(self) -> int:
         """How many different observations there are: O."""
-        return self.num_states if self.observation_of is None else int(self.observation_of.max()) + 1
+        numbers = self.observation_of
+        return self.num_states if numbers is None else int(numbers.max()) + 1
+
+    def observation_matrix(self) -> sparse.csr_array:
+        """The observation function O(o|s) of the POMDP: float64 [S, O], sparse, with a single 1 in each row."""
+        from scipy import sparse
+
+        numbers = np.arange(self.num_states) if self.observation_of is None else self.observation_of
+        parts = np.ones(self.num_states), numbers, np.arange(self.num_states + 1)
+        return sparse.csr_array(parts, shape=(self.num_states, self.num_observations))
 
     def one(self, state: int) -> Any:
         """The observation of a state, an object of the caller's own."""
-        raise NotImplementedError
+        return self.many(np.array([state]))[0]
 
     def many(self, states: NDArray[np.int64], out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The observations of states int64 [N] as one array [N, ...], in ``out`` if given."""
+        """The observations of states int64 [N] as one array [N, ...] of the space's type; in ``out`` if given.
+
+        Raises:
+            ValueError: if ``out`` is not such an array, contiguous.
+        """
+        shape = (states.size, *self._shape)
+        if out is None:
+            out = np.empty(shape, self.space.dtype)
+        elif out.shape != shape or out.dtype != self.space.dtype or not out.flags.c_contiguous:
+            raise ValueError(f"out must be a contiguous {self.space.dtype} {shape}, not {out.dtype} {out.shape}")
+        self._write(states, out)
+        return out
+
+    def _write(self, states: NDArray[np.int64], out: NDArray[Any]) -> None:
+        """The observations of states int64 [N] into an array [N, ...]."""
         raise NotImplementedError
 
-    def observation_matrix(self) -> sparse.csr_array:
-        """O(o|s) as a sparse float64 [S, O]; each row has a single 1."""
+    def check_hides(self, seen: NDArray[np.int64] | None) -> None:
+        """Refuse to tell states apart that ``seen`` does not.
+
+        Raises:
+            Unfit: naming two such states.
+        """
+        if seen is None:
+            return
+        _, first, which = np.unique(seen, return_index=True, return_inverse=True)
         numbers = np.arange(self.num_states) if self.observation_of is None else self.observation_of
-        shape = (self.num_states, self.num_observations)
-        return sparse.csr_array((np.ones(self.num_states), numbers, np.arange(self.num_states + 1)), shape)
+        wrong = np.flatnonzero(numbers != numbers[first][which])
+        if wrong.size:
+            raise Unfit(
+                f"it is partly observed, states {first[which[wrong[0]]]} and {wrong[0]} are seen alike, and here they "
+                "would differ"
+            )
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        shape = self.space.shape
+        assert shape is not None
+        return shape
 
     def __repr__(self) -> str:
         return f"<observations {self.kind!r}: {self.space}>"
 
 
-class _Index(Observer):
+class IndexObserver(Observer):
     """The number of the state, or of what is seen of it."""
 
     kind = "index"
@@ -83,17 +153,11 @@ class _Index(Observer):
     def one(self, state: int) -> int:
         return state if self._seen is None else int(self._seen[state])
 
-    def many(self, states: NDArray[np.int64], out: NDArray[Any] | None = None) -> NDArray[Any]:
-        if out is None:
-            return states.copy() if self._seen is None else self._seen[states]
-        if self._seen is None:
-            out[...] = states
-        else:
-            np.take(self._seen, states, out=out, mode="clip")  # "raise" would make a copy first
-        return out
+    def _write(self, states: NDArray[np.int64], out: NDArray[Any]) -> None:
+        out[...] = states if self._seen is None else self._seen[states]
 
 
-class _OneHot(Observer):
+class OneHotObserver(Observer):
     """A vector that is 1 at the number of what is seen, and 0 elsewhere."""
 
     kind = "one_hot"
@@ -101,32 +165,155 @@ class _OneHot(Observer):
     def __init__(self, model: GridModel | MDP, seen: NDArray[np.int64] | None) -> None:
         super().__init__(model)
         self._seen = seen
-        self._length = num_observations(model, seen)
-        self.space = spaces.Box(0.0, 1.0, (self._length,), np.float32)
+        shape = checked_size(self.kind, (num_observations(model, seen),), 4)
+        self.space = spaces.Box(0.0, 1.0, shape, np.float32)
 
     @property
     def observation_of(self) -> NDArray[np.int64] | None:
         return self._seen
 
     def one(self, state: int) -> NDArray[np.float32]:
-        vector = np.zeros(self._length, np.float32)
+        vector = np.zeros(self._shape, np.float32)
         vector[state if self._seen is None else self._seen[state]] = 1.0
         return vector
 
-    def many(self, states: NDArray[np.int64], out: NDArray[Any] | None = None) -> NDArray[Any]:
-        numbers = states if self._seen is None else self._seen[states]
-        if out is None:
-            out = np.zeros((states.size, self._length), np.float32)
+    def _write(self, states: NDArray[np.int64], out: NDArray[Any]) -> None:
+        out[...] = 0.0
+        out[np.arange(states.size), states if self._seen is None else self._seen[states]] = 1.0
+
+
+class CoordinatesObserver(Observer):
+    """The numbers that a state is made of, as float32 [K], within the least and the greatest that each can be.
+
+    Of a map they are row and column, and behind them for each item 1 where it is on and 0 where it is off
+    (`ItemWorld.items`). Of a world whose states have labels they are the numbers of the label: cars at two locations,
+    row, column and velocity, and so on. A state that is over and whose label is no numbers (the finish of a racetrack)
+    has one less than the least in every place. In a partly observed world only those are left that what is seen tells.
+    """
+
+    kind = "coordinates"
+
+    def __init__(self, model: GridModel | MDP, seen: NDArray[np.int64] | None) -> None:
+        super().__init__(model)
+        self._seen = seen
+        self._parts = _parts_of(model)
+        every = np.arange(self.num_states)
+        if seen is None and not isinstance(self._parts, _Table):
+            lows, highs = self._parts.bounds()
         else:
-            out[...] = 0.0
-        out[np.arange(states.size), numbers] = 1.0
-        return out
+            table = self._parts(every)
+            if seen is not None:
+                _, first, which = np.unique(seen, return_index=True, return_inverse=True)
+                told = (table == table[first][which]).all(axis=0)
+                table = table[:, told]
+                self._parts = _Table(table)
+            self._check_tells(table)
+            lows, highs = table.min(axis=0), table.max(axis=0)
+        # A number that never changes would make a space without an inside.
+        self.space = spaces.Box(lows, np.where(lows < highs, highs, lows + 1.0).astype(np.float32), dtype=np.float32)
+
+    def _check_tells(self, table: NDArray[np.float32]) -> None:
+        """States that are seen as different have different coordinates."""
+        if table.shape[1]:
+            _, first, which = np.unique(table, axis=0, return_index=True, return_inverse=True)
+            alike = first[which.ravel()]
+        else:
+            alike = np.zeros(self.num_states, np.int64)
+        numbers = np.arange(self.num_states) if self._seen is None else self._seen
+        wrong = np.flatnonzero(numbers != numbers[alike])
+        if wrong.size:
+            what = "labels" if self._seen is None else "labels, as far as they are seen,"
+            raise Unfit(f"the numbers in its {what} do not tell states {alike[wrong[0]]} and {wrong[0]} apart")
+
+    @property
+    def observation_of(self) -> NDArray[np.int64] | None:
+        return self._seen
+
+    def _write(self, states: NDArray[np.int64], out: NDArray[Any]) -> None:
+        out[...] = self._parts(states)
 
 
-_KINDS = {"index": _Index, "one_hot": _OneHot}
+# --- the numbers that states are made of ----------------------------------------------------------------------------
 
-KINDS = tuple(_KINDS)
-"""The kinds of observation."""
+
+class _Table:
+    """Numbers that are written out: float32 [S, K]."""
+
+    def __init__(self, table: NDArray[np.float32]) -> None:
+        self.table = table
+
+    def __call__(self, states: NDArray[np.int64]) -> NDArray[np.float32]:
+        return self.table[states]
+
+
+class _Cells:
+    """Row and column of a cell."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.shape = shape
+
+    def bounds(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return np.zeros(2, np.float32), np.array(self.shape, np.float32) - 1
+
+    def __call__(self, states: NDArray[np.int64]) -> NDArray[np.float32]:
+        return np.stack(np.divmod(states, self.shape[1]), axis=1).astype(np.float32)
+
+
+class _CellsAndItems:
+    """Row and column of a cell, and whether each item is on."""
+
+    def __init__(self, model: ItemWorld) -> None:
+        self.model = model
+        self.cells = _Cells(model.map_shape)
+        configurations = np.array([model.configuration(n) for n in range(model.configurations)], np.uint64)
+        self.on = ((configurations[:, None] >> np.arange(len(model.items), dtype=np.uint64)) & np.uint64(1)) != 0
+
+    def bounds(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        lows, highs = self.cells.bounds()
+        count = len(self.model.items)
+        return np.append(lows, np.zeros(count, np.float32)), np.append(highs, np.ones(count, np.float32))
+
+    def __call__(self, states: NDArray[np.int64]) -> NDArray[np.float32]:
+        where = self.cells(self.model.cells[states])
+        return np.concatenate([where, self.on[self.model.numbers[states]]], axis=1, dtype=np.float32)
+
+
+def _parts_of(model: GridModel | MDP) -> _Table | _Cells | _CellsAndItems:
+    if isinstance(model, ItemWorld):
+        return _CellsAndItems(model)
+    labels = getattr(model, "states", None)
+    if labels is not None:
+        return _Table(_numbers_in(labels, model.absorbing))
+    if model.shape is None:
+        raise Unfit("its states have neither cells nor labels")
+    return _Cells(model.shape)
+
+
+def _numbers_in(labels: list[Any], over: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """float32 [S, K]: the first K parts of each label, as many as are numbers in every one."""
+    found = [_leading_numbers(label) for label in labels]
+    without = [state for state, numbers in enumerate(found) if not numbers]
+    for state in without:
+        if not over[state]:
+            raise Unfit(f"the label of state {state}, {labels[state]!r}, does not begin with a number")
+    if len(without) == len(found):
+        raise Unfit("its labels are no numbers")
+    count = min(len(numbers) for numbers in found if numbers)
+    table = np.array([numbers[:count] if numbers else [np.nan] * count for numbers in found], np.float64)
+    table[without] = np.nanmin(table, axis=0) - 1.0
+    return table.astype(np.float32)
+
+
+def _leading_numbers(label: Any) -> list[float]:
+    numbers: list[float] = []
+    for part in label if isinstance(label, tuple) else (label,):
+        if not isinstance(part, int | float | np.integer | np.floating) or not np.isfinite(np.float32(part)):
+            break
+        numbers.append(float(part))
+    return numbers
+
+
+# --- by name --------------------------------------------------------------------------------------------------------
 
 
 def observer(
@@ -137,8 +324,9 @@ def observer(
     scene: Scene | None = None,
     view_size: int = 7,
     see_through_walls: bool = False,
-    cell_size: int | None = None,
+    cell_size: float | None = None,
     theme: str = "dark",
+    thin_walls: bool | None = None,
 ) -> Observer:
     """What is seen of the states of a model.
 
@@ -146,15 +334,59 @@ def observer(
         model: of the world.
         kind: of observation, one of `KINDS`.
         observation_of: int [S], what is seen of each state, of a world that is only partly observed.
-        scene: how states are shown where the model is not a grid.
-        view_size, see_through_walls: of the kind "view".
-        cell_size, theme: of the kind "rgb".
+        scene: how states are shown where the model is not a grid, for "rgb".
+        view_size: cells of a side of the window of "view", an odd number.
+        see_through_walls: whether walls do not stop the sight of "view".
+        cell_size, theme: of the pictures of "rgb"; 8 pixels or so where ``cell_size`` is None.
+        thin_walls: whether "planes" and "view" have planes for walls between cells; where the model has some if None.
+            For the models of a map that changes, which must have the same space.
 
     Raises:
-        ValueError, TypeError: naming the argument that is wrong.
+        ValueError, TypeError: naming the argument that is wrong, or the kinds that fit the world.
     """
-    if kind not in _KINDS:
+    seen = checked_observations(model, observation_of)
+
+    def rgb() -> Observer:
+        from rlgrid.envs.rgb import RGBObserver
+
+        return RGBObserver(model, seen, scene=scene, cell_size=cell_size, theme=theme)
+
+    def planes() -> Observer:
+        from rlgrid.envs.planes import PlanesObserver
+
+        return PlanesObserver(model, seen, thin_walls=thin_walls)
+
+    def view() -> Observer:
+        from rlgrid.envs.planes import ViewObserver
+
+        return ViewObserver(
+            model, seen, view_size=view_size, see_through_walls=see_through_walls, thin_walls=thin_walls
+        )
+
+    makers: dict[str, Callable[[], Observer]] = {
+        "index": lambda: IndexObserver(model, seen),
+        "one_hot": lambda: OneHotObserver(model, seen),
+        "coordinates": lambda: CoordinatesObserver(model, seen),
+        "planes": planes,
+        "rgb": rgb,
+        "view": view,
+    }
+    if kind not in makers:
         near = difflib.get_close_matches(str(kind), KINDS, 1, 0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(KINDS)}"
         raise ValueError(f"there is no observation {kind!r}: {hint}")
-    return _KINDS[kind](model, checked_observations(model, observation_of))
+    try:
+        return makers[kind]()
+    except Unfit as unfit:
+        fitting = [other for other in KINDS if other != kind and _fits(makers[other])]
+        raise ValueError(
+            f"the observation {kind!r} does not fit this world: {unfit}. What fits: {', '.join(fitting)}"
+        ) from None
+
+
+def _fits(make: Callable[[], Observer]) -> bool:
+    try:
+        make()
+    except ValueError:
+        return False
+    return True

@@ -210,6 +210,29 @@ class ItemWorld(MDP):
 
     # --- states -----------------------------------------------------------------------------------------------------
 
+    @property
+    def bits(self) -> Items:
+        """What of the map changes; an item's name is on where its bit of the configuration is 1."""
+        return self._bits
+
+    @property
+    def cells(self) -> NDArray[np.int64]:
+        """int64 [S]: the cell of each state, row * columns + column."""
+        return self._found.cells
+
+    @cached_property
+    def numbers(self) -> NDArray[np.int32]:
+        """int32 [S]: the number of each state's configuration, in the order of `configuration`."""
+        return np.repeat(np.arange(self.configurations, dtype=np.int32), np.diff(self._found.first))
+
+    def configuration(self, number: int) -> int:
+        """The items of the configuration of a number, as bits."""
+        return self._found.configurations[number]
+
+    def grid_in(self, configuration: int) -> GridModel:
+        """The grid in a configuration: closed doors are walls, what was taken is gone."""
+        return self._grid_of(self._bits.closed(configuration), tuple(self._bits.gone(configuration)))
+
     def cell_of(self, state: int) -> tuple[int, int]:
         """(row, column) of a state."""
         return divmod(int(self._found.cells[state]), self.map_shape[1])
@@ -252,23 +275,20 @@ class ItemWorld(MDP):
 
     # --- pictures ---------------------------------------------------------------------------------------------------
 
-    def _grid(self, configuration: int) -> GridModel:
-        return self._grid_of(self._bits.closed(configuration), tuple(self._bits.gone(configuration)))
-
     def picture(self, state: int | None) -> tuple[GridModel, int | None]:
         """(the grid that is drawn for a state, the cell of the agent): open doors are floor, what was taken is gone."""
         configuration = 0 if state is None else self._configuration_of(state)
         if configuration not in self._panels:
             if len(self._panels) >= _PANELS:
                 self._panels.clear()
-            self._panels[configuration] = _drawn(self._grid(configuration), self.thin_walls)
+            self._panels[configuration] = _drawn(self.grid_in(configuration), self.thin_walls)
         return self._panels[configuration], None if state is None else int(self._found.cells[state])
 
     def text(self, state: int | None) -> str:
         """The map as text, with brackets around the agent's cell, under the names of what is on."""
         if state is None:
-            return _as_text(self._grid(0), self.thin_walls, None)
-        grid = self._grid(self._configuration_of(state))
+            return _as_text(self.grid_in(0), self.thin_walls, None)
+        grid = self.grid_in(self._configuration_of(state))
         on = ", ".join(self.items_of(state)) or "nothing"
         row, column = self.cell_of(state)
         return f"row {row}, column {column}, {on} on\n{_as_text(grid, self.thin_walls, int(self._found.cells[state]))}"
@@ -285,7 +305,7 @@ class ItemWorld(MDP):
         across = int(np.ceil(np.sqrt(self.configurations * (height + 1) / (width + 1))))
         across = max(1, min(across, self.configurations))
         down = -(-self.configurations // across)
-        plain = self._grid(0)
+        plain = self.grid_in(0)
         # Cells have other numbers here, and nobody moves: teleports are drawn alone.
         kinds = [replace(kind, enter_to=None, leave_to=None) for kind in plain.kinds]
         kinds.append(TileKind("border", wall=True, glyph="wall"))
@@ -295,7 +315,7 @@ class ItemWorld(MDP):
         cells = np.empty(self.num_states, np.int64)
         for number, configuration in enumerate(self._found.configurations):
             row, column = (number // across) * (height + 1), (number % across) * (width + 1)
-            tiles[row : row + height, column : column + width] = self._grid(configuration).tiles
+            tiles[row : row + height, column : column + width] = self.grid_in(configuration).tiles
             if self.thin_walls is not None:
                 thin[row : row + height, column : column + width] = self.thin_walls.reshape(height, width)
             own = self._cells(number)

@@ -206,6 +206,12 @@ def draw(
     return frame
 
 
+def draw_agent(frame: Frame, model: Any, state: int, cell_size: float, theme: str | Theme = "dark") -> None:
+    """Draw the agent into a picture that `draw` has made of the model with this ``cell_size`` and theme."""
+    _, _, view = _frame_size(model, cell_size, None, None)
+    _agent(frame, view, divmod(state, view.columns), theme_of(theme))
+
+
 @dataclass
 class _Tables:
     """What `draw` was given over the states, checked."""
