@@ -51,6 +51,9 @@ MAPS: dict[str, MapWorld] = {
         "windy_gridworld_stochastic", "Windy gridworld, king's moves and gusts", 1000, -11.0, -10.9646090535
     ),
     "rlgrid/DynaMaze-v0": MapWorld("dyna_maze", "Dyna maze", 5000, 1.0, 0.95**13),
+    # Both maps of each pay 1, in the end, to whoever takes the shortest way; the optimum is that of the first.
+    "rlgrid/BlockingMaze-v0": MapWorld("blocking_maze", "Blocking maze", 5000, 1.0, 0.95**9),
+    "rlgrid/ShortcutMaze-v0": MapWorld("shortcut_maze", "Shortcut maze", 5000, 1.0, 0.95**15),
     "rlgrid/KeyDoor-v0": MapWorld("key_door", "Key and door", 500, 1.0, 0.95**17),
     "rlgrid/KeysAndSwitch-v0": MapWorld(
         "keys_and_switch", "Keys and a switch", 1000, 0.99, 0.590001669097

@@ -201,6 +201,22 @@ def test_every_pair_of_taxi_in_rain(arguments: dict[str, Any]) -> None:
     assert frequencies(env.model, by_one(env, 100)).worst() > LEVEL
 
 
+@pytest.mark.parametrize("world", ["rlgrid/BlockingMaze-v0", "rlgrid/ShortcutMaze-v0"])
+def test_every_pair_of_both_maps_of_a_world_that_changes(world: str) -> None:
+    env: Any = gym.make(world).unwrapped
+    spec = GridSpec.builtin(MAPS[world].map)
+    (change,) = spec.changes
+    env.reset(seed=5)
+    assert frequencies(spec.compile(), by_one(env, 4)).freedom.size == 0
+    while env.clock < change.at:
+        env.reset()
+        env.step(1)
+    assert frequencies(spec.compile(at=change.at), by_one(env, 4)).freedom.size == 0
+    env.reset(seed=5)
+    with pytest.raises(AssertionError, match="no outcome of the model"):
+        frequencies(spec.compile(at=change.at), by_one(env, 4))
+
+
 # --- the test itself --------------------------------------------------------------------------------------------------
 
 
