@@ -133,10 +133,10 @@ class World:
         """The reason why agents take the Python loop here; empty where they need not."""
         if self.model is None:
             return f"{type(self.inner).__name__} is not a GridWorld that samples from its model"
-        if self.inner.observation_of is not None:
-            return "its states are only partly observed"
         if self.inner.observer.kind != "index":
             return "its observations are not the numbers of states"
+        if self.inner.observation_of is not None:
+            return "its states are only partly observed"
         if not self.inner.is_static:
             return "its map changes"
         opaque = [type(wrapper).__name__ for wrapper in self.wrappers if type(wrapper) not in TRANSPARENT]

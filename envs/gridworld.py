@@ -71,7 +71,6 @@ class GridWorld(gym.Env[Any, int]):
         clock: how many steps were made since ``reset(seed=...)``; None where no map changes by it.
         state: the present state, seen or not; it may be set. None before the first reset.
         observer: what is seen of the states of ``model`` (`rlgrid.envs.observations.Observer`).
-        observation_of: int64 [S], read-only, the number of what is seen of each state; None where no two look the same.
         action_mask_of: int8 [S, A], read-only, or None.
 
     `step` returns ``{"prob": p}``, the probability of what happened, as toy_text does.
@@ -159,7 +158,6 @@ class GridWorld(gym.Env[Any, int]):
         shown: Any = model if self._given_scene is None and hasattr(model, "picture") else self._given_scene
         self.scene = shown
         self.observer = observer(model, scene=shown, **self._seeing)
-        self.observation_of = self.observer.observation_of
         self._prepare()
 
     def _prepare(self) -> None:
@@ -333,6 +331,11 @@ class GridWorld(gym.Env[Any, int]):
         return masks
 
     # --- tables -----------------------------------------------------------------------------------------------------
+
+    @property
+    def observation_of(self) -> NDArray[np.int64] | None:
+        """int64 [S], read-only: the number of what is seen of each state; None where no two states look the same."""
+        return self.observer.observation_of
 
     @property
     def P(self) -> dict[int, dict[int, list[Outcome]]]:
