@@ -497,7 +497,7 @@ def parts_of(world: str, arguments: dict[str, Any]) -> Parts:
     known = list(inspect.signature(getattr(import_module(f"rlgrid.envs.{module}"), function)).parameters)
     for name in arguments:
         if name not in known:
-            every = [*known, "render_mode", "theme", "cell_size"]
+            every = [*known, "render_mode", "observation", "view_size", "see_through_walls", "theme", "cell_size"]
             near = difflib.get_close_matches(name, every, 1, 0.5)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise TypeError(f"{world} has no argument {name!r}: {hint}it has {', '.join(every)}")
@@ -511,15 +511,21 @@ def make(
     world: str,
     render_mode: str | None = None,
     *,
+    observation: str = "index",
+    view_size: int = 7,
+    see_through_walls: bool = False,
     theme: str = "dark",
     cell_size: int | None = None,
     **arguments: Any,
-) -> gym.Env[int, int]:
+) -> gym.Env[Any, int]:
     """The environment of a world by its name, with the arguments of its model: what ``gymnasium.make`` calls."""
     parts = parts_of(world, arguments)
     return parts.kind(
         model=parts.model,
         render_mode=render_mode,
+        observation=observation,
+        view_size=view_size,
+        see_through_walls=see_through_walls,
         theme=theme,
         cell_size=cell_size,
         observation_of=parts.observation_of,
