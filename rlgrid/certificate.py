@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.parallel import in_pieces
-from rlgrid.problem import Problem, largest, magnitude
+from rlgrid.problem import Problem, largest
 from rlgrid.undiscounted_certificate import undiscounted_bounds
 
 Floats = NDArray[np.float64]
@@ -127,11 +127,13 @@ def certify(
 
 
 def _discounted(problem: Problem, v: Floats, enough: float) -> Certificate:
+    from rlgrid.kernels.certificate import changes, moved_outwards
+
     size = largest(v)
     images: tuple[Floats, Floats] | None = None
     if problem.explicit:
         policy, w, w_policy = problem.greedy_images(v, enough)
-        rise, fall = float((w - v).max()), float((w_policy - v).min())
+        rise, fall = changes(v, w, w_policy)
         images = w_policy, w
     else:
         policy, rise, fall = problem.greedy(v, size, enough)
@@ -142,7 +144,6 @@ def _discounted(problem: Problem, v: Floats, enough: float) -> Certificate:
     def shifted(sign: float, moved: float, policy: Ints | None) -> Floats:
         """v + sign * c with the least c that passes the test, after one sweep; infinite if none was found."""
         stencil = problem.stencil
-        w = np.empty_like(v)
         for widen, share in ((0.0, 0.0), (1.0, 1.25), (1.0, 3.0), (2.0, 8.0), (16.0, 64.0), (1024.0, 4096.0)):
             scale = 1.01 * (reach + widen * moved / rest)
             for _ in range(2):  # what the margin adds to the scale adds to the margin
@@ -152,6 +153,7 @@ def _discounted(problem: Problem, v: Floats, enough: float) -> Certificate:
             if problem.overflows(scale) or (widen == 0.0 and moved > 0.0):
                 continue
             if stencil is not None:
+                w = np.empty_like(v)
                 plus = sign * problem.largest_rounding(scale)
                 low, high = stencil.sweep(problem.gamma, v, w, shift, plus, policy)
                 passes = (high if sign > 0.0 else -low) <= 0.0
@@ -159,14 +161,14 @@ def _discounted(problem: Problem, v: Floats, enough: float) -> Certificate:
                 # |v| + |shift|, and that within the scale.
             else:
                 bound = v + shift
-                error = problem.rounding(scale)
-                w = problem.sweep(bound, error) if policy is None else problem.sweep_policy(policy, bound, error)
-                passes = bool((sign * w <= sign * bound).all())
-                passes = passes and max(magnitude(bound), largest(w)) <= scale
+                if shift == 0.0 and images is not None:
+                    w = images[0 if sign < 0.0 else 1].copy()
+                else:
+                    w = problem.sweep(bound) if policy is None else problem.sweep_policy(policy, bound)
+                passes = moved_outwards(problem.rounding(scale), scale, sign > 0.0, bound, w)
             if passes:
                 return w
-        w[:] = sign * np.inf
-        return w
+        return np.full_like(v, sign * np.inf)
 
     def finer(sign: float, coarse: Floats, policy: Ints | None) -> Floats:
         """The same with the test in differences of values, where that proves more."""

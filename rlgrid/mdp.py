@@ -11,6 +11,7 @@ The stored probabilities of a run sum to 1 within 1e-9 and mean p_i / sum(p), th
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cached_property
 from importlib import import_module
@@ -54,14 +55,15 @@ def check_start(start: ArrayLike | None, num_states: int) -> NDArray[np.float64]
     distribution = np.array(start, dtype=np.float64)
     if distribution.shape != (num_states,):
         raise ValueError(f"start must have shape ({num_states},), one probability a state, not {distribution.shape}")
+    total = distribution.sum()
+    if distribution.min() >= 0 and abs(total - 1.0) <= PROBABILITY_TOLERANCE:
+        return distribution
     wrong = np.flatnonzero(~np.isfinite(distribution) | (distribution < 0))
     if wrong.size:
         raise ValueError(
             f"start probability of state {wrong[0]} is {distribution[wrong[0]]}: it must be >= 0 and finite"
         )
-    if abs(distribution.sum() - 1.0) > PROBABILITY_TOLERANCE:
-        raise ValueError(f"the start probabilities sum to {distribution.sum():.12g}: they must sum to 1")
-    return distribution
+    raise ValueError(f"the start probabilities sum to {total:.12g}: they must sum to 1")
 
 
 def check_cap(max_episode_steps: int | None) -> int | None:
@@ -508,8 +510,25 @@ class MDP:
         return cls._from_table(table, gamma=gamma, start=start, shape=cells)
 
     @classmethod
-    def _from_table(cls, table: Any, **settings: Any) -> MDP:
+    def _from_table(
+        cls,
+        table: Any,
+        gamma: float,
+        start: ArrayLike,
+        states: Sequence[Hashable] | None = None,
+        shape: tuple[int, int] | None = None,
+    ) -> MDP:
         num_states = len(table)
+        if "rlgrid.kernels" in sys.modules:  # to load compiled code takes longer than a table of some size
+            from rlgrid.transitions import from_table
+
+            read = from_table(table)
+            if read is not None:
+                mdp = cls.__new__(cls)
+                mdp.num_states, mdp.num_actions = num_states, read[0]
+                known = survey(num_states, read[0], read[1], PROBABILITY_TOLERANCE)
+                mdp._hold(*read[1], gamma, start, states, shape=shape, known=known if known.sound else None)
+                return mdp
         if set(table) != set(range(num_states)):
             raise ValueError(f"the states of P must be the integers 0 to {num_states - 1}")
         rows = [table[s] for s in range(num_states)]
@@ -525,7 +544,8 @@ class MDP:
         runs = [row.get(a, ()) for row in rows for a in range(num_actions)]
         columns = _columns(runs, num_actions)
         offsets = np.concatenate([[0], np.cumsum([len(run) for run in runs])])
-        return cls(num_states, num_actions, offsets, columns[1], columns[0], columns[2], columns[3], **settings)
+        outcomes = offsets, columns[1], columns[0], columns[2], columns[3]
+        return cls(num_states, num_actions, *outcomes, gamma=gamma, start=start, states=states, shape=shape)
 
     @classmethod
     def from_function(

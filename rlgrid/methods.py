@@ -257,10 +257,11 @@ class OrderedGaussSeidel:
         self.guesses = False
         self._by_distance = by_distance
         self._window = np.zeros(2, np.int64)
-        self._starts = np.zeros(1, np.int64)
+        self._starts = np.zeros(1, np.int64)  # where the levels begin; none as yet
+        self._changes = np.zeros(0)
 
     def run(self, values: Floats, limit: int, enough: float) -> Floats:
-        from rlgrid.kernels.reduced import level_starts, march, run_in_place
+        from rlgrid.kernels.reduced import level_starts, run_marching
 
         history = np.zeros(limit)
         arrays = self.form.arrays
@@ -269,16 +270,11 @@ class OrderedGaussSeidel:
         if guesses and self._by_distance:
             self._starts = level_starts(*arrays[:3])
             self._changes = np.full(self._starts.size - 1, np.inf)
-        made = 0
-        while made < limit and self._window[0] < self._starts.size - 1:
-            spread = march(*arrays, self._starts, SETTLED * enough, self._window, self._changes, self.form.nodes, v)
-            history[made] = max(spread, np.nextafter(enough, np.inf))  # only a sweep over all states can tell
-            made += 1
-        if made < limit:
-            made += run_in_place(*arrays, v, False, self.sweeps + made, limit - made, enough, history[made:])
+        levels = self._starts, self._window, self._changes, SETTLED * enough
+        made = int(run_marching(*arrays, v, *levels, enough, history))
         self.form.scatter(v, values)
-        self.sweeps += int(made)
-        self.backups += int(made) * self.form.pairs
+        self.sweeps += made
+        self.backups += made * self.form.pairs
         return history[:made]
 
 

@@ -371,12 +371,13 @@ class Problem:
 
     def rounding(self, scale: float) -> Floats:
         """float64 [S]: how far a computed backup may be from the exact one where |v| <= scale."""
-        from rlgrid.kernels.rounding import explicit_rounding, grid_rounding
-
         if self.explicit:
-            with np.errstate(over="ignore"):  # a bound that is no number of floats is infinite
-                bound: Floats = explicit_rounding(*self.survey[1:4], scale)
+            from rlgrid.kernels.certificate import explicit_rounding
+
+            bound: Floats = explicit_rounding(*self.survey[1:4], scale)
             return bound
+        from rlgrid.kernels.rounding import grid_rounding
+
         grid = self.arrays
         kinds: Floats = np.where(grid.wall | grid.terminal, 0.0, grid_rounding(grid, scale)[1])
         error: Floats = kinds[grid.tiles]
@@ -384,9 +385,13 @@ class Problem:
 
     def largest_rounding(self, scale: float) -> float:
         """The greatest of `rounding`; of a grid without an array [S]."""
+        if self.explicit:
+            from rlgrid.kernels.certificate import largest_rounding
+
+            return float(largest_rounding(*self.survey[1:4], scale))
         from rlgrid.kernels.rounding import grid_rounding
 
-        return float(self.rounding(scale).max()) if self.explicit else grid_rounding(self.arrays, scale)[1]
+        return float(grid_rounding(self.arrays, scale)[1])
 
     def _over_states(self, kernel: Any, *given: Any) -> None:
         """kernel(*given, first, last) over the states of an explicit model, by all cores."""
@@ -442,21 +447,21 @@ _PROBLEMS: WeakKeyDictionary[Any, dict[float, Problem]] = WeakKeyDictionary()
 
 def magnitude(v: Floats) -> float:
     """The largest |v| among finite values, 0 if there is none."""
-    if v.size < SMALLEST_PIECE:
-        finite = np.abs(v[np.isfinite(v)])
-        return float(finite.max()) if finite.size else 0.0
     return _largest(v)[0]
 
 
 def largest(v: Floats) -> float:
     """The largest |v|; inf where one is infinite or not a number."""
-    if v.size < SMALLEST_PIECE:
-        return float(np.abs(v).max()) if np.isfinite(v).all() else float("inf")
     return _largest(v)[1]
 
 
 def _largest(v: Floats) -> tuple[float, float]:
     """The largest |v| among finite values, and among all."""
+    if v.size < SMALLEST_PIECE:
+        from rlgrid.kernels.certificate import largest_numbers
+
+        finite, every = largest_numbers(np.ascontiguousarray(v).reshape(-1))
+        return float(finite), float(every)
     from rlgrid.kernels.stencil import largest_bits
 
     bits = np.ascontiguousarray(v).reshape(-1).view(np.int64)

@@ -7,7 +7,7 @@ methods need not know of gamma at all. See `rlgrid.kernels.reduced` for the arra
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,46 +32,17 @@ class Reduced:
     Attributes:
         number: int64 [S], the node of each state, -1 for hopeless ones.
         nodes: n. pairs: P.
-        first_pair: int64 [n + 1]. pair_of: int64 [P], the pair s * A + a of the model, -1 for staying in a group.
-        offsets: int64 [P + 1]. to: int32 [N]. weight: float64 [N]. reward, leak: float64 [P].
+        first_pair: int64 [n + 1]. offsets: int64 [P + 1]. to: int32 [N]. weight: float64 [N].
+        reward, leak: float64 [P].
+        ends: bool [n], where an episode may end at once (or, at gamma = 1, stay for ever).
     """
 
     starts: Ints  # [C + 1], where the components begin in a form that is `by_component`
 
-    def __init__(self, problem: Problem, m: ExplicitArrays, number: Ints, nodes: int) -> None:
-        from rlgrid.kernels.reduced import reduce_counts, reduce_fill
-
-        self._explicit = m
-        self.problem, self.number, self.nodes = problem, number, nodes
-        used = np.flatnonzero(number >= 0)
-        states = used[np.argsort(number[used], kind="stable")]
-        starts = np.searchsorted(number[states], np.arange(nodes + 1))
-        stays = np.zeros(nodes, np.bool_)
-        if problem.offsets.size > 1:
-            stays[number[problem.members]] = True
-        common = (states, starts, number, stays, m.num_actions, m.offsets, m.next_state, m.probability)
-        self.pairs, outcomes = reduce_counts(*common, m.terminated, problem.gamma)
-        self.first_pair = np.empty(nodes + 1, np.int64)
-        self.pair_of = np.empty(self.pairs, np.int64)
-        self.offsets = np.empty(self.pairs + 1, np.int64)
-        self.to, self.weight = np.empty(outcomes, np.int32), np.empty(outcomes)
-        self.reward, self.leak = np.empty(self.pairs), np.empty(self.pairs)
-        reduce_fill(
-            *common,
-            m.reward,
-            m.terminated,
-            problem.gamma,
-            self.first_pair,
-            self.pair_of,
-            self.offsets,
-            self.to,
-            self.weight,
-            self.reward,
-            self.leak,
-        )
-        self.ends = np.zeros(nodes, np.bool_)  # [n] where an episode may end at once (or, at gamma = 1, stay for ever)
-        self.ends[number[_ending(m)]] = True
-        self.ends |= stays
+    def __init__(self, problem: Problem, number: Ints, form: tuple[NDArray[Any], ...]) -> None:
+        self.problem, self.number = problem, number
+        self.first_pair, self.offsets, self.to, self.weight, self.reward, self.leak, self.ends = form
+        self.nodes, self.pairs = self.ends.size, self.reward.size
         self._edges: tuple[Ints, NDArray[np.int32], Floats] | None = None
 
     @classmethod
@@ -83,29 +54,16 @@ class Reduced:
         ``by_component`` puts strongly connected components one after the other, those that others lead to first, in
         that order inside; `starts` says where each begins.
         """
-        number = np.arange(problem.num_states)
-        if problem.offsets.size > 1:
-            number[problem.members] = np.repeat(problem.members[problem.offsets[:-1]], np.diff(problem.offsets))
-        if problem.hopeless is not None:
-            number[problem.hopeless] = -1
-        place = np.arange(problem.num_states)
-        if not isinstance(order, str):
-            place[order] = np.arange(order.size)
-        elif order == "backward":
-            place = place[::-1]
-        alive = np.flatnonzero(number >= 0)
-        first = np.full(problem.num_states, problem.num_states)
-        np.minimum.at(first, number[alive], place[alive])
-        leaders = np.flatnonzero(first < problem.num_states)
-        rank = np.empty(problem.num_states, np.int64)
-        rank[leaders[np.argsort(first[leaders], kind="stable")]] = np.arange(leaders.size)
-        number[alive] = rank[number[alive]]
-        form = cls(problem, m, number, leaders.size)
-        if isinstance(order, str) and order == "distance":
-            form = form._renumbered(form._outwards())
-        if by_component:
-            from rlgrid.kernels.reduced import components
+        from rlgrid.kernels.reduced import by_distance, components, reduced
 
+        number, states, starts, stays = _nodes(problem, order)
+        given = states, starts, number, stays, *m[1:7], problem.gamma
+        if isinstance(order, str) and order == "distance":
+            arrays, place = by_distance(*given)
+            form = cls(problem, _placed(number, place), arrays)
+        else:
+            form = cls(problem, number, reduced(*given))
+        if by_component:
             label = components(form.first_pair, form.offsets, form.to)
             inside = np.argsort(label, kind="stable")
             form = form._renumbered(inside)
@@ -113,18 +71,10 @@ class Reduced:
         return form
 
     def _renumbered(self, order: Ints) -> Reduced:
-        place = np.full(self.nodes + 1, -1)  # number -1 finds the last entry
-        place[order] = np.arange(self.nodes)
-        return Reduced(self.problem, self._explicit, place[self.number], self.nodes)
+        from rlgrid.kernels.reduced import renumbered
 
-    def _outwards(self) -> Ints:
-        from rlgrid.kernels.reduced import outwards
-
-        # What an action pays a step, whether or not its own loop was solved for, is in proportion to reward / leak.
-        pays = self.reward if self.problem.undiscounted is not None else self.reward / self.leak
-        best = np.maximum.reduceat(pays, self.first_pair[:-1]) if self.nodes else np.zeros(0)
-        starts, tails, _ = self.edges
-        return cast(Ints, outwards(self.first_pair, self.ends, starts, tails, np.argsort(-best, kind="stable")))
+        arrays, place = renumbered(*self.arrays, self.ends, order)
+        return Reduced(self.problem, _placed(self.number, place), arrays)
 
     @property
     def edges(self) -> tuple[Ints, NDArray[np.int32], Floats]:
@@ -155,13 +105,7 @@ class Reduced:
         """float64 [n]: values to begin with, from the order alone."""
         from rlgrid.kernels.reduced import guess
 
-        low = -np.inf
-        if self.problem.undiscounted is None and self.nodes:
-            # a policy that never loses more than -low (1 - gamma) a step is worth low at least
-            low = float(np.maximum.reduceat(self.reward / self.leak, self.first_pair[:-1]).min())
-        v = np.empty(self.nodes)
-        guess(self.first_pair, self.offsets, self.to, self.weight, self.reward, self.leak, low, v)
-        return v
+        return cast(Floats, guess(*self.arrays, self.problem.undiscounted is None))
 
     def scatter(self, v: Floats, values: Floats) -> None:
         """Write the values of nodes into those of their states."""
@@ -183,10 +127,39 @@ def explicit_arrays(problem: Problem, model: MDP | GridModel) -> ExplicitArrays:
     return written_out(model).arrays
 
 
-def _ending(m: ExplicitArrays) -> Ints:
-    """The states with an outcome that ends the episode."""
-    ended = np.flatnonzero(m.terminated & (m.probability > 0))
-    return np.unique((np.searchsorted(m.offsets, ended, side="right") - 1) // m.num_actions)
+def _nodes(problem: Problem, order: str | Ints) -> tuple[Ints, Ints, Ints, Bools]:
+    """(number [S], states, starts [n + 1], stays [n]) of the nodes of a problem as kernels take them."""
+    S = problem.num_states
+    states = place = np.arange(S)
+    if not isinstance(order, str):
+        states, place = order, np.empty(S, np.int64)
+        place[order] = np.arange(S)
+    elif order == "backward":
+        states = place = place[::-1].copy()
+    if problem.offsets.size == 1 and problem.hopeless is None:  # a node for each state
+        return place, states, np.arange(S + 1), np.zeros(S, np.bool_)
+    number = np.arange(S)
+    if problem.offsets.size > 1:
+        number[problem.members] = np.repeat(problem.members[problem.offsets[:-1]], np.diff(problem.offsets))
+    if problem.hopeless is not None:
+        number[problem.hopeless] = -1
+    alive = np.flatnonzero(number >= 0)
+    first = np.full(S, S)
+    np.minimum.at(first, number[alive], place[alive])
+    leaders = np.flatnonzero(first < S)
+    rank = np.empty(S, np.int64)
+    rank[leaders[np.argsort(first[leaders], kind="stable")]] = np.arange(leaders.size)
+    number[alive] = rank[number[alive]]
+    states = alive[np.argsort(number[alive], kind="stable")]
+    starts = np.searchsorted(number[states], np.arange(leaders.size + 1))
+    stays = np.zeros(leaders.size, np.bool_)
+    stays[number[problem.members]] = True
+    return number, states, starts, stays
+
+
+def _placed(number: Ints, place: Ints) -> Ints:
+    """The nodes of the states when each has another place; -1 stays."""
+    return np.append(place, -1)[number] if place.size < number.size else place[number]
 
 
 def check_order(order: str | ArrayLike, num_states: int) -> str | Ints:

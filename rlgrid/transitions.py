@@ -1,18 +1,19 @@
-"""Outcome runs of large explicit models out of transition matrices, by compiled passes over blocks of states.
+"""Outcome runs of explicit models out of transition matrices and of dicts, by compiled passes.
 
-Two passes: how many outcomes each pair has, then the outcomes themselves. Blocks of a few thousand states are written
-for all actions before the next, so that a run of a state lies in the cache until it is complete.
+Two passes: how many outcomes each pair has, then the outcomes themselves. Of matrices, blocks of a few thousand states
+are written for all actions before the next, so that a run of a state lies in the cache until it is complete.
 """
 
 from __future__ import annotations
 
+import marshal
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.compressed import offsets_of
+from rlgrid.compressed import index_type, offsets_of
 from rlgrid.parallel import in_pieces
 
 BLOCK = 1 << 15  # outcomes written for one action, then for the next
@@ -78,6 +79,31 @@ def from_dense(
     in_pieces(lambda first, last: fill_dense(P, ends, allowed, *table, *runs, first, last), S, smallest)
     _look_up(rewards, runs, ends, A)
     return runs
+
+
+def from_table(table: Any) -> tuple[int, Runs] | None:
+    """(actions, runs) of a dict {state: {action: [(probability, next state, reward, terminated), ...]}}.
+
+    None where it is not of plain dicts, lists, tuples and numbers throughout, which takes slower ways to read and
+    better ones to complain.
+    """
+    from rlgrid.kernels.tables import LONGEST, measure_table, read_table
+
+    try:
+        written = marshal.dumps(table, 2)
+    except ValueError:  # something in it is of another type
+        return None
+    data = np.frombuffer(written + bytes(LONGEST), np.uint8)
+    rows = np.empty(len(table), np.int64)
+    num_actions, total = measure_table(data, rows)
+    if num_actions < 1:
+        return None
+    offsets = np.empty(len(table) * num_actions + 1, index_type(total))
+    runs = Runs(offsets, np.empty(total, np.int32), np.empty(total), np.empty(total), np.empty(total, np.bool_))
+    read_table(data, rows, num_actions, *runs)
+    for array in runs:
+        array.setflags(write=False)
+    return num_actions, runs
 
 
 def _rows(matrix: Any) -> Rows:

@@ -1,10 +1,13 @@
 """Models built and checked by compiled code are the models that the plain path builds, and complain as well."""
 
+from collections import defaultdict, deque
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from rlgrid import MDP, mdp
+import rlgrid.kernels  # noqa: F401 - tables are read by compiled code where there is any
+from rlgrid import MDP, mdp, transitions
 
 
 def matrices_of(P):
@@ -134,3 +137,83 @@ def test_offsets_are_narrow_and_the_arrays_of_a_caller_stay_his_own():
     assert model.next_state[0] == 0
     assert mdp.index_type(2**31 - 1) == np.int32
     assert mdp.index_type(2**31) == np.int64
+
+
+def random_table(rng, states=12, actions=4):
+    """A table with gaps, whole numbers among the floats, and lists where tuples are usual."""
+    table = {}
+    for s in rng.permutation(states).tolist():
+        row = {a: [] for a in range(actions) if a == s % actions or rng.random() < 0.6}
+        for run in row.values():
+            size = int(rng.integers(1, 5))
+            share = rng.integers(1, 9, size)
+            for p in (share / share.sum()).tolist() if size > 1 else [1]:
+                reward = int(rng.integers(-(2**31), 2**31)) if rng.random() < 0.3 else float(rng.normal())
+                outcome = p, int(rng.integers(states)), reward, bool(rng.random() < 0.3)
+                run.append(list(outcome) if rng.random() < 0.2 else outcome)
+        table[s] = {a: tuple(run) if rng.random() < 0.2 else run for a, run in row.items()}
+    return table
+
+
+def read_plainly(monkeypatch, table):
+    with monkeypatch.context() as patch:
+        patch.setattr(transitions, "from_table", lambda _: None)
+        return MDP.from_gymnasium(table, 0.9, start=0)
+
+
+def test_tables_are_read_by_compiled_code_as_by_the_plain_path(monkeypatch):
+    rng = np.random.default_rng(31)
+    for _ in range(60):
+        table = random_table(rng, int(rng.integers(1, 20)), int(rng.integers(1, 6)))
+        assert transitions.from_table(table) is not None
+        same(MDP.from_gymnasium(table, 0.9, start=0), read_plainly(monkeypatch, table))
+
+
+STAY = (1.0, 0, 0.0, True)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {0: {1: [STAY], 0: [STAY]}},  # in disorder
+        {0: {np.int64(0): [STAY]}},
+        {0: {0: [(np.float64(1.0), 0, 0.0, True)]}},
+        {0: {0: [(1.0, np.int64(0), 0.0, True)]}},
+        {0: {0: [(1.0, 0, 2**40, True)]}},
+        {0: {0: [(True, 0, 0.0, True)]}},
+        {0: {0: [(1.0, 0, 0.0, np.bool_(True))]}},
+        {0: defaultdict(list, {0: [STAY]})},
+        {0: {0: deque([STAY])}},
+    ],
+)
+def test_unusual_tables_are_read_by_the_plain_path(monkeypatch, table):
+    assert transitions.from_table(table) is None
+    same(MDP.from_gymnasium(table, 0.9, start=0), read_plainly(monkeypatch, table))
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({}, "at least one state"),
+        ({0: {}}, "at least one state and one action"),
+        ({1: {0: [STAY]}}, "states of P must be the integers 0 to 0"),
+        ({0: {0: [STAY]}, 2: {0: [STAY]}}, "states of P must be the integers 0 to 1"),
+        ({0: {-1: [STAY]}}, "state 0: action -1 is not an integer"),
+        ({0: {True: [STAY]}}, "state 0: action True is not an integer"),
+        ({0: {0: [(1.0, 0, 0.0)]}}, "state 0, action 0: .* is not .probability"),
+        ({0: {0: [(1.0, True, 0.0, True)]}}, "state 0, action 0: next state True is not an integer"),
+        ({0: {0: [(1.0, 0.0, 0.0, True)]}}, "state 0, action 0: next state 0.0 is not an integer"),
+        ({0: {0: [(1.0, 2**32, 0.0, True)]}}, "state 0, action 0: next state 4294967296 is not one of"),
+        ({0: {0: [(1.0, 1, 0.0, True)]}}, "state 0, action 0: next state 1 is not one of the states"),
+        ({0: {0: [(1.0, 0, None, True)]}}, "state 0, action 0: probability 1.0 and reward None must be numbers"),
+        ({0: {0: [(1.0, 0, 0.0, 1)]}}, "state 0, action 0: terminated 1 is neither"),
+        ({0: {0: [(0.5, 0, 0.0, True)]}}, "state 0, action 0: the probabilities sum to 0.5"),
+        ({0: {0: [(1.0, 0, float("nan"), True)]}}, "state 0, action 0: reward nan is not finite"),
+        ({0: {0: []}}, "state 0 has no available action"),
+    ],
+)
+def test_both_ways_to_read_a_table_name_the_culprit(monkeypatch, table, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        MDP.from_gymnasium(table, 0.9, start=0)
+    with pytest.raises((ValueError, TypeError), match=message):
+        read_plainly(monkeypatch, table)

@@ -401,3 +401,48 @@ def test_images_where_values_are_infinite():
     image_below(*arrays, 1.0, np.array([1, -1]), v, least, 0, 2)
     assert -2.0 - 1e-14 <= least[0] <= -2.0
     assert least[1] == math.inf
+
+
+# --- certificates ---------------------------------------------------------------------------------------------------
+
+
+def test_the_rounding_of_a_backup_is_that_of_the_formula():
+    from rlgrid.kernels.certificate import explicit_rounding, largest_rounding
+
+    most = np.array([1, 3, 2, 7, 0], np.int32)
+    size = np.array([0.0, 2.5, 0.0, 1e300, 0.0])
+    on = np.array([False, True, True, True, False])
+    for scale in (0.0, 1e-200, 3.0, 1e300):
+        found = explicit_rounding(most, size, on, scale)
+        for s in range(most.size):
+            total = Fraction(size[s]) + (Fraction(scale) if on[s] else 0)
+            least = (2 * int(most[s]) + 6) * Fraction(2) ** -53 * total
+            assert found[s] == 0.0 if total == 0 else least <= Fraction(found[s]) <= 1.03 * least + Fraction(1.1e-300)
+        assert largest_rounding(most, size, on, scale) == found.max()
+
+
+def test_one_pass_finds_what_numpy_finds_in_many():
+    from rlgrid.kernels.certificate import changes, largest_numbers, moved_outwards
+
+    rng = np.random.default_rng(32)
+    for trial in range(200):
+        v, w, w_policy = rng.normal(size=(3, 9))
+        odd = [np.nan, np.inf, -np.inf, None][trial % 4]
+        if odd is not None:
+            v[rng.integers(9)] = w[rng.integers(9)] = odd
+        with np.errstate(invalid="ignore"):
+            finite = np.abs(v[np.isfinite(v)])
+            every = np.abs(v).max() if not np.isnan(v).any() else np.inf
+            rise, fall = (w - v).max(), (w_policy - v).min()
+        assert largest_numbers(v) == (finite.max(), every)
+        sound = np.isfinite(w - v).all() if odd is None else False
+        assert changes(v, w, w_policy) == ((rise, fall) if sound else (np.inf, -np.inf))
+        error = rng.random(9) * 2.0
+        for upwards in (True, False):
+            bound = v + rng.random() * (9.0 if upwards else -9.0)
+            image, scale = w.copy(), 10.0 * rng.random()
+            expected = w + error if upwards else w - error
+            passes = (expected <= bound if upwards else expected >= bound).all()
+            passes = passes and np.abs(expected).max() <= scale and np.abs(bound).max() <= scale
+            assert moved_outwards(error, scale, upwards, bound, image) == passes
+            np.testing.assert_array_equal(image, expected)

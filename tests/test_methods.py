@@ -24,6 +24,25 @@ def reduced(model, gamma, order="forward", **how):
     return Reduced.of(problem, explicit_arrays(problem, model), order, **how)
 
 
+def pairs_in_order(form):
+    """The (s, a) that each pair of a reduced form stands for, None for staying: by nodes, states and actions."""
+    problem = form.problem
+    m = problem.arrays
+    found = []
+    for i in range(form.nodes):
+        for s in np.flatnonzero(form.number == i).tolist():
+            for a in range(m.num_actions):
+                run = range(*m.offsets[[s * m.num_actions + a, s * m.num_actions + a + 1]])
+                possible = [k for k in run if m.probability[k] > 0.0]
+                here = [not m.terminated[k] and form.number[m.next_state[k]] == i for k in possible]
+                if possible and not (all(here) and problem.gamma == 1.0):
+                    found.append((s, a))
+        if i in form.number[problem.members]:
+            found.append(None)
+    assert len(found) == form.pairs
+    return found
+
+
 def solvable(rng, gamma):
     """A random model and its exact optimum; at gamma = 1 one that is not refused."""
     while True:
@@ -47,17 +66,18 @@ def test_the_reduced_form_solves_own_loops(gamma):
         model, _ = solvable(rng, gamma)
         form = reduced(model, gamma, rng.permutation(model.num_states))
         exact = naive.exact_model(model)
+        stands_for = pairs_in_order(form)
         seen = 0
         for i in range(form.nodes):
             for j in range(form.first_pair[i], form.first_pair[i + 1]):
                 to = form.to[form.offsets[j] : form.offsets[j + 1]]
                 weight = form.weight[form.offsets[j] : form.offsets[j + 1]]
                 assert i not in to
-                if form.pair_of[j] < 0:
+                if stands_for[j] is None:
                     assert (form.reward[j], form.leak[j], to.size) == (0.0, 1.0, 0)
                     continue
                 seen += 1
-                s, a = divmod(int(form.pair_of[j]), model.num_actions)
+                s, a = stands_for[j]
                 assert form.number[s] == i
                 here = sum(p for p, t, _, ends in exact[s][a] if not ends and form.number[t] == i)
                 once = 1 - Fraction(gamma) * here
@@ -70,6 +90,22 @@ def test_the_reduced_form_solves_own_loops(gamma):
                 np.testing.assert_allclose(np.bincount(to, weight, form.nodes), wanted, atol=1e-14)
         if gamma < 1.0:
             assert seen == sum(len(run) > 0 for row in exact for run in row)
+
+
+def test_an_order_found_is_the_order_given():
+    """The forms by distance and by component are those of the same order of states, given as a permutation."""
+    rng = np.random.default_rng(13)
+    unreached = 0
+    for _ in range(60):
+        model, _ = solvable(rng, 0.9)
+        for how in ({"by_component": False}, {"by_component": True}):
+            found = reduced(model, 0.9, "distance", **how)
+            given = reduced(model, 0.9, np.argsort(found.number))
+            for mine, theirs in zip((*found.arrays, found.ends), (*given.arrays, given.ends), strict=True):
+                assert mine.dtype == theirs.dtype
+                np.testing.assert_array_equal(mine, theirs)
+        unreached += not found.ends.any()
+    assert unreached  # some begin where most is paid
 
 
 def test_values_go_to_nodes_and_come_back():
@@ -535,7 +571,8 @@ def test_paths_and_cycles_are_followed_exactly():
         choice = np.array([rng.integers(form.first_pair[i], form.first_pair[i + 1]) for i in range(form.nodes)])
         v = np.zeros(form.nodes)
         assert follow_paths(form.offsets, form.to, form.weight, form.reward, form.leak, choice, v)
-        policy = form.pair_of[choice] % model.num_actions
+        stands_for = pairs_in_order(form)
+        policy = [stands_for[j][1] for j in choice]
         exact = naive.policy_value(naive.exact_model(model), policy, 0.9)
         np.testing.assert_allclose(v, [float(x) for x in exact], atol=1e-12)
     endless = MDP.from_gymnasium({0: {0: [(1.0, 1, -1.0, False)]}, 1: {0: [(1.0, 0, -1.0, False)]}}, 0.9, 0)

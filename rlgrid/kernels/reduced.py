@@ -12,7 +12,8 @@ without a subtraction. A backup is computed as
 so that where values are equal all around no rounding moves them, however long an episode lasts. Because nodes lie in
 the order of the sweep, a sweep reads memory from one end to the other.
 
-    reduce_counts, reduce_fill          build the form
+    reduced, by_distance                build the form, in a given order or in the order in which news travels
+    renumbered                          the same nodes in another order
     sweep, residuals                    one sweep in place; how much it would change each node
     improve, sweep_chosen               a policy made greedy in place; a sweep of that policy alone
     predecessors, outwards              edges backwards; breadth first from where episodes end
@@ -31,7 +32,7 @@ from rlgrid.kernels.ordered import NEARLY
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def reduce_counts(states, starts, number, stays, num_actions, offsets, next_state, probability, terminated, gamma):
+def _counts(states, starts, number, stays, num_actions, offsets, next_state, probability, terminated, gamma):
     """(pairs, outcomes) of the reduced form.
 
     Args:
@@ -60,7 +61,7 @@ def reduce_counts(states, starts, number, stays, num_actions, offsets, next_stat
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def reduce_fill(
+def _fill(
     states,
     starts,
     number,
@@ -73,14 +74,13 @@ def reduce_fill(
     terminated,
     gamma,
     first_pair,
-    pair_of,
     to_offsets,
     to,
     weight,
     reward,
     leak,
 ):
-    """Fill the reduced form; pair_of[j] is the pair s * A + a of the model, -1 for staying."""
+    """Fill the reduced form: of each node the pairs of its states, in their order, and then the one to stay."""
     j = 0
     n = 0
     first_pair[0] = 0
@@ -112,16 +112,126 @@ def reduce_fill(
                         n += 1
                 reward[j] = total / divisor
                 leak[j] = (ends + (1.0 - gamma) * (elsewhere + here)) / divisor
-                pair_of[j] = pair
                 j += 1
                 to_offsets[j] = n
         if stays[i]:
             reward[j] = 0.0
             leak[j] = 1.0
-            pair_of[j] = -1
             j += 1
             to_offsets[j] = n
         first_pair[i + 1] = j
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def reduced(states, starts, number, stays, num_actions, offsets, next_state, probability, reward, terminated, gamma):
+    """The reduced form (first_pair, offsets, to, weight, reward, leak, ends) of the nodes that `_counts` describes.
+
+    ends [n]: where an episode may end at once (or, at gamma = 1, stay for ever).
+    """
+    n = starts.size - 1
+    pairs, outcomes = _counts(
+        states, starts, number, stays, num_actions, offsets, next_state, probability, terminated, gamma
+    )
+    first_pair = np.empty(n + 1, np.int64)
+    to_offsets = np.empty(pairs + 1, np.int64)
+    to = np.empty(outcomes, np.int32)
+    weight = np.empty(outcomes)
+    pays = np.empty(pairs)
+    leak = np.empty(pairs)
+    _fill(
+        states,
+        starts,
+        number,
+        stays,
+        num_actions,
+        offsets,
+        next_state,
+        probability,
+        reward,
+        terminated,
+        gamma,
+        first_pair,
+        to_offsets,
+        to,
+        weight,
+        pays,
+        leak,
+    )
+    ends = stays.copy()
+    for i in range(n):
+        for m in range(starts[i], starts[i + 1]):
+            for k in range(offsets[states[m] * num_actions], offsets[(states[m] + 1) * num_actions]):
+                ends[i] |= terminated[k] and probability[k] > 0.0
+    return first_pair, to_offsets, to, weight, pays, leak, ends
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def renumbered(first_pair, offsets, to, weight, reward, leak, ends, order):
+    """(the form with its nodes in another ``order`` [n], the place of each node in it [n])."""
+    n = order.size
+    place = np.empty(n, np.int64)
+    for i in range(n):
+        place[order[i]] = i
+    new_first = np.empty_like(first_pair)
+    new_offsets = np.empty_like(offsets)
+    new_to = np.empty_like(to)
+    new_weight = np.empty_like(weight)
+    new_reward = np.empty_like(reward)
+    new_leak = np.empty_like(leak)
+    new_ends = np.empty_like(ends)
+    new_first[0] = 0
+    new_offsets[0] = 0
+    j = 0
+    k = 0
+    for i in range(n):
+        node = order[i]
+        new_ends[i] = ends[node]
+        for pair in range(first_pair[node], first_pair[node + 1]):
+            new_reward[j] = reward[pair]
+            new_leak[j] = leak[pair]
+            for outcome in range(offsets[pair], offsets[pair + 1]):
+                new_to[k] = place[to[outcome]]
+                new_weight[k] = weight[outcome]
+                k += 1
+            j += 1
+            new_offsets[j] = k
+        new_first[i + 1] = j
+    return (new_first, new_offsets, new_to, new_weight, new_reward, new_leak, new_ends), place
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def by_distance(
+    states, starts, number, stays, num_actions, offsets, next_state, probability, reward, terminated, gamma
+):
+    """(`reduced` in the order of `outwards`, the place of each node in it [n]).
+
+    What is left begins at the nodes that pay most a step, whether or not an action's own loop was solved for.
+    """
+    form = reduced(
+        states, starts, number, stays, num_actions, offsets, next_state, probability, reward, terminated, gamma
+    )
+    first_pair, to_offsets, to, _, pays, leak, ends = form
+    n = ends.size
+    begins = np.zeros(n + 2, np.int64)  # edges backwards, one for each outcome
+    for i in range(n):
+        for k in range(to_offsets[first_pair[i]], to_offsets[first_pair[i + 1]]):
+            begins[to[k] + 2] += 1
+    for i in range(n):
+        begins[i + 2] += begins[i + 1]
+    tails = np.empty(to.size, np.int32)
+    for i in range(n):
+        for k in range(to_offsets[first_pair[i]], to_offsets[first_pair[i + 1]]):
+            tails[begins[to[k] + 1]] = i
+            begins[to[k] + 1] += 1
+    order = outwards(first_pair, ends, begins, tails, np.empty(0, np.int64))
+    if order.size < n:
+        loss = np.empty(n)
+        for i in range(n):
+            loss[i] = math.inf
+            for j in range(first_pair[i], first_pair[i + 1]):
+                loss[i] = min(loss[i], -pays[j] / leak[j] if gamma < 1.0 else -pays[j])
+        order = outwards(first_pair, ends, begins, tails, np.argsort(loss, kind="mergesort"))
+    return renumbered(*form, order)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -258,7 +368,8 @@ def predecessors(first_pair, offsets, to, weight):
 def outwards(first_pair, ends, starts, tails, by_reward):
     """int64 [n]: the nodes in the order in which news travels: breadth first along edges backwards.
 
-    It begins at the nodes where an episode may end; what is left begins at nodes in the order ``by_reward``.
+    It begins at the nodes where an episode may end; what is left begins at nodes in the order ``by_reward``, or is left
+    out where that is empty.
     """
     n = first_pair.size - 1
     order = np.empty(n, np.int64)
@@ -280,10 +391,10 @@ def outwards(first_pair, ends, starts, tails, by_reward):
                     found[tails[k]] = True
                     order[tail] = tails[k]
                     tail += 1
-        while place < n and found[by_reward[place]]:
+        while place < by_reward.size and found[by_reward[place]]:
             place += 1
-        if place == n:
-            return order
+        if place == by_reward.size:
+            return order[:tail].copy()
         found[by_reward[place]] = True
         order[tail] = by_reward[place]
         tail += 1
@@ -590,13 +701,23 @@ def bicgstab(starts, to, weight, right, x, enough, limit):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def guess(first_pair, offsets, to, weight, reward, leak, low, v):
-    """Values to begin with, each from those of the nodes before it: v [n] is filled.
+def guess(first_pair, offsets, to, weight, reward, leak, discounted):
+    """float64 [n]: values to begin with, each from those of the nodes before it.
 
-    What a pair leads to later in the order is counted as if it came back, if at least half of the pair is known (or
-    low is -inf), and as ``low`` otherwise. In the order of distance, along which values come, that is often near.
+    What a pair leads to later in the order is counted as if it came back if at least half of the pair is known or
+    without discounting, and otherwise as what is worth least: a policy that never loses more than -low (1 - gamma) a
+    step is worth low at least. In the order of distance, along which values come, that is often near.
     """
-    for i in range(first_pair.size - 1):
+    n = first_pair.size - 1
+    v = np.empty(n)
+    low = math.inf if discounted else -math.inf
+    if discounted:
+        for i in range(n):
+            best = -math.inf
+            for j in range(first_pair[i], first_pair[i + 1]):
+                best = max(best, reward[j] / leak[j])
+            low = min(low, best)
+    for i in range(n):
         best = low
         for j in range(first_pair[i], first_pair[i + 1]):
             total = reward[j]
@@ -613,6 +734,7 @@ def guess(first_pair, offsets, to, weight, reward, leak, low, v):
             elif low > -math.inf:
                 best = max(best, total + unknown * low)
         v[i] = best if best > -math.inf else 0.0
+    return v
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -665,3 +787,22 @@ def march(first_pair, offsets, to, weight, reward, leak, starts, settled, window
                 break
             window[0] += 1
     return spread
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def run_marching(first_pair, offsets, to, weight, reward, leak, v, starts, window, changes, settled, enough, history):
+    """Windows of levels (`march`) until all have settled, then sweeps over all nodes (`run_in_place`).
+
+    As many as there is room for in ``history``; returns how many were made.
+    """
+    made = 0
+    while made < history.size and window[0] < starts.size - 1:
+        spread = march(
+            first_pair, offsets, to, weight, reward, leak, starts, settled, window, changes, first_pair.size - 1, v
+        )
+        history[made] = max(spread, np.nextafter(enough, math.inf))  # only a sweep over all nodes can tell
+        made += 1
+    if made < history.size:
+        rest = history[made:]
+        made += run_in_place(first_pair, offsets, to, weight, reward, leak, v, False, 0, rest.size, enough, rest)
+    return made

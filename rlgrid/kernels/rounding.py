@@ -1,6 +1,7 @@
 """How far a computed backup may lie from the true one: what certificates add and subtract.
 
-    explicit_rounding, grid_rounding   bounds of |computed - exact| of any backup of `rlgrid.kernels.sweeps`, by state
+    grid_rounding                      a bound of |computed - exact| of any backup of `rlgrid.kernels.sweeps` on a grid
+                                       (that of explicit models: `rlgrid.kernels.certificate.explicit_rounding`)
     image_above, image_below           bounds of T v and T_pi v, rounding included, worked out in differences of values
     grid_image                         the same on a grid, without its outcomes written out
 
@@ -19,23 +20,6 @@ from rlgrid.kernels.sweeps import grid_arrivals, grid_leave
 UNIT_ROUNDOFF = 2.0**-53
 UNDERFLOW = 1e-300  # far above what all products of one backup can lose by underflow together
 LARGEST = float(np.finfo(np.float64).max)
-
-
-def explicit_rounding(most, size, continues, scale):
-    """For each state a bound on |computed - exact| of any of its backups, where |v| <= scale.
-
-    ``most`` outcomes of a pair, the largest |r| (``size``) and whether any outcome ``continues`` are those of the state
-    (`rlgrid.compressed.survey`).
-
-    With n outcomes, u = 2^-53 and the standard model fl(x op y) = (x op y)(1 + d), |d| <= u, each term p (r + gamma v)
-    of the sum passes at most n + 2 roundings, the sum of the p at most n - 1, the quotient one more: the computed
-    quotient is off by at most g(2n + 2) sum (p / P)(|r| + gamma |v|), g(k) = k u / (1 - k u) (Higham 2002, ch. 3).
-    Adding or subtracting the bound itself rounds once more. So (2n + 6) u (max|r| + scale), with 2 percent on top for
-    the denominator of g and the rounding of this very formula, is enough for n < 10^13. Where every number is 0 so is
-    the error; elsewhere UNDERFLOW covers products too small for a normal float.
-    """
-    total = size + np.where(continues, scale, 0.0)
-    return np.where(total > 0.0, 1.02 * (2.0 * most + 6.0) * UNIT_ROUNDOFF * total + UNDERFLOW, 0.0)
 
 
 def grid_rounding(grid, scale):
