@@ -224,12 +224,15 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         Raises:
             ResetNeeded: before the first reset, and where an episode has ended and the autoreset mode begins no other.
             ValueError: naming the copy whose action is wrong; then no copy has moved.
+            TypeError: for a single action.
         """
         from rlgrid.kernels.batch import DISABLED, step_batch, wrong_action
 
         if self._streams is None:
             raise gym.error.ResetNeeded("there are no states yet: call reset() before step()")
         given = np.asarray(actions)
+        if given.ndim == 0:
+            raise TypeError(f"actions must be {self.num_envs} whole numbers, one a copy, not {actions!r}")
         if given.shape != (self.num_envs,) or given.dtype.kind not in "iu":
             raise ValueError(f"actions must be {self.num_envs} whole numbers, not {given.dtype} {given.shape}")
         taken = np.ascontiguousarray(given, np.int64)
