@@ -3,8 +3,8 @@
 Copy i draws from streams[i] (`rlgrid.kernels.pcg64`, uint64 [6]) exactly what a single environment would draw. A world
 is read through two functions, chosen by the type of ``world`` when a kernel is compiled:
 
-    begin(world, which, stream)         the state in which an episode begins
-    draw(world, which, s, a, stream)    what a step does: (next state, reward, terminated, probability)
+    begin(world, which, chosen, streams, states)    the states in which episodes begin
+    draw(world, which, actions, streams, ...)       what the steps of copies do
 
 It is the struct of arrays of a model (`rlgrid.kernels.model`), or `Tables`, which take a small part of its time and can
 hold several models of equally many states and actions (copy i is in model which[i]), or `TwoDraws`.
@@ -55,10 +55,10 @@ class TwoDraws(NamedTuple):
     second: Any  # float64 [2]: with the probability [0] the second draw of a start adds [1] to the state
 
 
-# --- what a copy draws ----------------------------------------------------------------------------------------------
+# --- what is drawn --------------------------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _place(cumulative, row, u):
     """The first place of a row whose entry exceeds u; K if there is none."""
     width = cumulative.shape[1]
@@ -77,67 +77,105 @@ def _place(cumulative, row, u):
     return low
 
 
-@njit(cache=True, nogil=True)
-def _begin_tables(world, which, stream):
-    return world.start_states[which, _place(world.start_cumulative, which, uniform(stream))]
+# A struct that is handed on in a loop costs more than all that the loop does: arrays are taken out of it before.
 
 
 @njit(cache=True, nogil=True)
-def _draw_tables(world, which, s, a, stream):
-    row = (which * world.num_states + s) * world.num_actions + a
-    k = _place(world.cumulative, row, uniform(stream))
-    return world.next_state[row, k], world.reward[row, k], world.terminated[row, k], world.probability[row, k]
+def _begin_tables(world, which, chosen, streams, states):
+    cumulative, start_states = world.start_cumulative, world.start_states
+    for i in range(states.size):
+        if chosen[i]:
+            states[i] = start_states[which[i], _place(cumulative, which[i], uniform(streams[i]))]
 
 
 @njit(cache=True, nogil=True)
-def _begin_two(world, which, stream):
-    state = _begin_tables(world.ways, which, stream)
-    return state + np.int64(world.second[1]) if uniform(stream) < world.second[0] else state
+def _begin_two(world, which, chosen, streams, states):
+    _begin_tables(world.ways, which, chosen, streams, states)
+    second, more = world.second[0], np.int64(world.second[1])
+    for i in range(states.size):
+        if chosen[i] and uniform(streams[i]) < second:
+            states[i] += more
 
 
 @njit(cache=True, nogil=True)
-def _draw_two(world, which, s, a, stream):
-    ways = world.ways
-    row = s * ways.num_actions + a
-    way = _place(ways.cumulative, row, uniform(stream))
-    k = world.first[row, way] + bounded(stream, world.count[row, way])
-    return ways.next_state[row, k], ways.reward[row, k], ways.terminated[row, k], ways.probability[row, way]
+def _begin_model(world, which, chosen, streams, states):
+    for i in range(states.size):
+        if chosen[i]:
+            states[i] = sample_start(world, uniform(streams[i]))
 
 
 @njit(cache=True, nogil=True)
-def _begin_model(world, which, stream):
-    return sample_start(world, uniform(stream))
+def _draw_tables(world, which, actions, streams, states, ended, to, rewards, terminated, probability):
+    num_states, num_actions, cumulative = world.num_states, world.num_actions, world.cumulative
+    p, next_state, reward, ends = world.probability, world.next_state, world.reward, world.terminated
+    for i in range(states.size):
+        if not ended[i]:
+            row = (which[i] * num_states + states[i]) * num_actions + actions[i]
+            k = _place(cumulative, row, uniform(streams[i]))
+            to[i] = next_state[row, k]
+            rewards[i] = reward[row, k]
+            terminated[i] = ends[row, k]
+            probability[i] = p[row, k]
 
 
 @njit(cache=True, nogil=True)
-def _draw_model(world, which, s, a, stream):
-    return sample(world, s, a, uniform(stream))
+def _draw_two(world, which, actions, streams, states, ended, to, rewards, terminated, probability):
+    num_actions, cumulative, p = world.ways.num_actions, world.ways.cumulative, world.ways.probability
+    next_state, reward, ends = world.ways.next_state, world.ways.reward, world.ways.terminated
+    first, count = world.first, world.count
+    for i in range(states.size):
+        if not ended[i]:
+            stream = streams[i]
+            row = states[i] * num_actions + actions[i]
+            way = _place(cumulative, row, uniform(stream))
+            k = first[row, way] + bounded(stream, count[row, way])
+            to[i] = next_state[row, k]
+            rewards[i] = reward[row, k]
+            terminated[i] = ends[row, k]
+            probability[i] = p[row, way]
+
+
+@njit(cache=True, nogil=True)
+def _draw_model(world, which, actions, streams, states, ended, to, rewards, terminated, probability):
+    for i in range(states.size):
+        if not ended[i]:
+            drawn = sample(world, np.int64(states[i]), np.int64(actions[i]), uniform(streams[i]))
+            to[i], rewards[i], terminated[i], probability[i] = drawn
 
 
 _BEGIN = {Tables: _begin_tables, TwoDraws: _begin_two}
 _DRAW = {Tables: _draw_tables, TwoDraws: _draw_two}
 
 
-def begin(world, which, stream):
-    """A start state."""
-    return _BEGIN.get(type(world), _begin_model)(world, which, stream)
+def begin(world, which, chosen, streams, states):
+    """Begin an episode in the chosen copies, bool [N]: write its state."""
+    _BEGIN.get(type(world), _begin_model)(world, which, chosen, streams, states)
 
 
-def draw(world, which, s, a, stream):
-    """An outcome of the pair (s, a): (next state, reward, terminated, probability)."""
-    return _DRAW.get(type(world), _draw_model)(world, which, s, a, stream)
+def draw(world, which, actions, streams, states, ended, to, rewards, terminated, probability):
+    """An outcome of the pair of every copy whose episode has not ended; ``to`` are the next states."""
+    one = _DRAW.get(type(world), _draw_model)
+    one(world, which, actions, streams, states, ended, to, rewards, terminated, probability)
 
 
 @overload(begin)
-def _begin(world, which, stream):
-    chosen = _BEGIN.get(world.instance_class, _begin_model)
-    return lambda world, which, stream: chosen(world, which, stream)  # noqa: PLW0108 - numba matches arguments' names
+def _begin(world, which, chosen, streams, states):
+    one = _BEGIN.get(world.instance_class, _begin_model)
+
+    def call(world, which, chosen, streams, states):
+        one(world, which, chosen, streams, states)
+
+    return call
 
 
 @overload(draw)
-def _draw(world, which, s, a, stream):
-    chosen = _DRAW.get(world.instance_class, _draw_model)
-    return lambda world, which, s, a, stream: chosen(world, which, s, a, stream)  # noqa: PLW0108
+def _draw(world, which, actions, streams, states, ended, to, rewards, terminated, probability):
+    one = _DRAW.get(world.instance_class, _draw_model)
+
+    def call(world, which, actions, streams, states, ended, to, rewards, terminated, probability):
+        one(world, which, actions, streams, states, ended, to, rewards, terminated, probability)
+
+    return call
 
 
 # --- all copies -----------------------------------------------------------------------------------------------------
@@ -145,10 +183,10 @@ def _draw(world, which, s, a, stream):
 
 @njit(cache=True, nogil=True)
 def reset_batch(world, which, chosen, streams, states, elapsed, ended):
-    """Begin an episode in the copies of ``chosen`` (bool [N])."""
+    """Begin an episode in the chosen copies, bool [N]."""
+    begin(world, which, chosen, streams, states)
     for i in range(states.size):
         if chosen[i]:
-            states[i] = begin(world, which[i], streams[i])
             elapsed[i] = 0
             ended[i] = False
 
@@ -193,37 +231,24 @@ def step_batch(
 ):
     """One step of every copy; an episode is truncated after ``limit`` steps.
 
-    Writes what every copy was given, and in `SAME_STEP` the state (last) and the probability with which an episode
-    ended. Returns how many episodes ended.
+    Writes what every copy is given, and the state (last) and the probability to which the step led: in `SAME_STEP` those
+    of an episode that ended.
     """
-    finished = 0
-    for i in range(states.size):
-        stream = streams[i]
-        if ended[i]:
-            states[i] = begin(world, which[i], stream)
-            elapsed[i] = 0
-            ended[i] = False
-            rewards[i] = 0.0
-            terminated[i] = False
-            truncated[i] = False
-            probability[i] = 1.0
-            continue
-        to, reward, ends, p = draw(world, which[i], states[i], np.int64(actions[i]), stream)
-        elapsed[i] += 1
-        cut = elapsed[i] >= limit
-        rewards[i] = reward
-        terminated[i] = ends
-        truncated[i] = cut
-        if ends or cut:
-            finished += 1
-            if mode == SAME_STEP:
-                last[i] = to
-                last_probability[i] = p
-                to = begin(world, which[i], stream)
-                p = 1.0
+    draw(world, which, actions, streams, states, ended, last, rewards, terminated, last_probability)
+    begin(world, which, ended, streams, states)
+    for i in range(states.size):  # without branches, which episodes' ends would make hard to foresee
+        begun = ended[i]
+        elapsed[i] = 0 if begun else elapsed[i] + 1
+        states[i] = states[i] if begun else last[i]
+        rewards[i] = 0.0 if begun else rewards[i]
+        probability[i] = 1.0 if begun else last_probability[i]
+        terminated[i] = terminated[i] & (not begun)
+        truncated[i] = elapsed[i] >= limit
+        ended[i] = terminated[i] | truncated[i]
+    if mode == SAME_STEP:
+        begin(world, which, ended, streams, states)
+        for i in range(states.size):
+            if ended[i]:
                 elapsed[i] = 0
-            else:
-                ended[i] = True
-        states[i] = to
-        probability[i] = p
-    return finished
+                ended[i] = False
+                probability[i] = 1.0
