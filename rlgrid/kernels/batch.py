@@ -231,8 +231,8 @@ def step_batch(
 ):
     """One step of every copy; an episode is truncated after ``limit`` steps.
 
-    Writes what every copy is given, and the state (last) and the probability to which the step led: in `SAME_STEP` those
-    of an episode that ended.
+    Writes what every copy is given, and the state (last) to which its step led, with its probability: in `SAME_STEP`
+    those of an episode that ended are in no other place.
     """
     draw(world, which, actions, streams, states, ended, last, rewards, terminated, last_probability)
     begin(world, which, ended, streams, states)
