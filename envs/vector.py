@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 _MODES = (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED)  # as the kernels number them
 _SAME_STEP = 1
+_KEPT_BYTES = 1 << 26  # of pictures of maps
 
 
 class _Results(NamedTuple):
@@ -135,6 +136,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
             "see_through_walls": see_through_walls,
             "cell_size": cell_size,
             "theme": theme,
+            "thin_walls": schedule.thin_walls,
         }
         self._observers: dict[int, tuple[Model, Observer]] = {}  # number of a model: it, and how it is seen
         self.observation_of = self._observer(0).observation_of
@@ -149,6 +151,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         self._streams: NDArray[np.uint64] | None = None  # [num_envs, 6]
         self._seeds: list[int] = []
         self._last = (np.zeros(self.num_envs, np.int64), np.zeros(self.num_envs))  # states and probabilities
+        self._maps: dict[Any, NDArray[np.uint8]] = {}  # a model: its picture without the agent
         # What `copy=False` hands out.
         self._own = _Results.empty(self.num_envs)
         self._own_observations: Any = None
@@ -342,18 +345,25 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         return masks
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
-        """A frame uint8 [H, W, 3] of each copy."""
+        """A frame uint8 [H, W, 3] of each copy: each map is drawn once, and every agent into a copy of its own."""
         if self.render_mode is None:
             gym.logger.warn('render() was called without a render mode: pass render_mode="rgb_array" to make_vec()')
             return None
-        from rlgrid.picture import draw
+        from rlgrid.picture import draw, draw_agent
 
         frames = []
         for number, state in zip(self._copies.which.tolist(), self.states.tolist(), strict=True):
             model, agent = self._copies.models[number], None if state < 0 else state
             scene = self._scene_of(model)
             drawn, agent = (model, agent) if scene is None else scene.picture(agent)
-            frames.append(draw(drawn, agent=agent, cell_size=self.cell_size, theme=self.theme))
+            if drawn not in self._maps:
+                if sum(frame.nbytes for frame in self._maps.values()) > _KEPT_BYTES:
+                    self._maps.clear()
+                self._maps[drawn] = draw(drawn, cell_size=self.cell_size, theme=self.theme)
+            frame = self._maps[drawn].copy()
+            if agent is not None:
+                draw_agent(frame, drawn, agent, self.cell_size, self.theme)
+            frames.append(frame)
         return tuple(frames)
 
     # --- copies -----------------------------------------------------------------------------------------------------
@@ -402,6 +412,9 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         self._streams = np.array(streams, np.uint64) if streams else None
         self._seeds = list(saved["seeds"])
         self._copies.set_state(saved)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_maps": {}}  # quickly drawn again
 
     def __repr__(self) -> str:
         return f"GridWorldVector({self.num_envs}, {self.model!r})"

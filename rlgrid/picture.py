@@ -206,7 +206,7 @@ def draw(
     return frame
 
 
-def draw_agent(frame: Frame, model: Any, state: int, cell_size: float, theme: str | Theme = "dark") -> None:
+def draw_agent(frame: Frame, model: Any, state: int, cell_size: float | None, theme: str | Theme = "dark") -> None:
     """Draw the agent into a picture that `draw` has made of the model with this ``cell_size`` and theme."""
     _, _, view = _frame_size(model, cell_size, None, None)
     _agent(frame, view, divmod(state, view.columns), theme_of(theme))

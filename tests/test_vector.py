@@ -449,3 +449,23 @@ def test_frames_of_every_copy() -> None:
     assert not np.array_equal(frames[0], frames[1])
     with pytest.warns(UserWarning, match="rgb_array"):
         assert GridWorldVector(2).render() is None
+
+
+@pytest.mark.parametrize("world", IDS)
+def test_frames_are_those_of_single_environments(world: str) -> None:
+    ours, theirs = pair(world, 3, AutoresetMode.NEXT_STEP, render_mode="rgb_array", cell_size=10)
+    same(ours.reset(seed=3), theirs.reset(seed=3))
+    for actions in ([1, 0, 1], [0, 0, 1]):
+        same(ours.step(actions), theirs.step(np.array(actions)))
+        same(ours.render(), theirs.render())
+    ours.render()[0][:] = 7  # frames are the caller's own
+    same(ours.render(), theirs.render())
+
+
+def test_frames_of_a_world_that_changes() -> None:
+    ours, theirs = pair("rlgrid/GridWorld-v0", 4, AutoresetMode.SAME_STEP, map=RESTLESS, render_mode="rgb_array")
+    same(ours.reset(seed=3), theirs.reset(seed=3))
+    for _ in range(12):
+        walk(ours, theirs, 2)
+        same(ours.render(), theirs.render())
+        same(ours.reset(seed=[None, 1, None, None]), theirs.reset(seed=[None, 1, None, None]))
