@@ -54,6 +54,13 @@ class Schedule:
         """True where there is one model alone."""
         return len(self.models) == 1
 
+    @property
+    def thin_walls(self) -> bool | None:
+        """Whether walls stand between cells in some map, for `rlgrid.envs.observations.observer`; None for one map."""
+        from rlgrid.itemworld import WalledWorld
+
+        return None if self.is_static else any(isinstance(model, WalledWorld) for model in self.models)
+
     def at(self, clock: int) -> GridModel | MDP:
         """The model from which step ``clock`` is drawn."""
         return self.models[int(np.searchsorted(self.begins, clock, side="right")) - 1]

@@ -129,6 +129,7 @@ class GridWorld(gym.Env[Any, int]):
             "see_through_walls": see_through_walls,
             "cell_size": cell_size,
             "theme": theme,
+            "thin_walls": self._schedule.thin_walls,
         }
         self.action_mask_of = checked_masks(self.first_model, action_mask_of)
         self._state: Any = None  # an int after the first reset
@@ -141,15 +142,6 @@ class GridWorld(gym.Env[Any, int]):
         self.action_space: Any = spaces.Discrete(self.model.num_actions)
         shows_states = self.observer.kind == "index" and self.observation_of is None
         self._shows_all = shows_states and self.is_static and self.action_mask_of is None
-        for step, later in zip(self._schedule.begins[1:], self._schedule.models[1:], strict=True):
-            self._use(later)
-            if self.observer.space != self.observation_space:
-                raise ValueError(
-                    f"the map from step {step} on has other observations of kind {observation!r} than the first one: "
-                    f"{self.observer.space}, not {self.observation_space}"
-                )
-        if not self._schedule.is_static:
-            self._use(self.first_model)
 
     def _use(self, model: GridModel | MDP) -> None:
         """Sample from this model from now on."""

@@ -36,13 +36,6 @@ def schedule_of(
     return Schedule((0,), (change_model(model, changes) if changes else model,))
 
 
-def model_of(
-    map: str | os.PathLike[str] | GridSpec | None, model: GridModel | MDP | None, changes: Mapping[str, Any]
-) -> GridModel | MDP:
-    """The first model of `schedule_of`."""
-    return schedule_of(map, model, changes).models[0]
-
-
 def checked_state(model: GridModel | MDP, state: Any) -> int:
     """A state of the model as a Python integer."""
     if type(state) is int and 0 <= state < model.num_states:

@@ -13,6 +13,7 @@ from gymnasium.utils.env_checker import check_env
 
 import rlgrid
 from rlgrid.envs.gridworld import GridWorld
+from rlgrid.envs.observations import KINDS, observer
 from rlgrid.gridmap import GridSpec
 
 MAZES = {"blocking_maze": (1000, 10, 16), "shortcut_maze": (3000, 16, 10)}  # the change, the ways before and after
@@ -30,6 +31,12 @@ RESTLESS = GridSpec(
         {"at": 90, "map": ["S.G.", ".#..", "...."]},
     ],
 )
+
+GENERATED: dict[str, dict[str, Any]] = {
+    "wilson": {"rows": 9, "columns": 11, "braid": 0.3},
+    "caves": {"rows": 12, "columns": 15, "ends": "random"},
+    "frozen_lake": {"rows": 6, "columns": 6, "p": 0.7},
+}
 
 
 class Slow(gym.Env[int, int]):
@@ -239,6 +246,45 @@ def test_walls_between_cells_change_and_are_drawn() -> None:
     assert [env.step(1)[0] for _ in range(2)] == [1, 1]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_seen_is_of_the_present_map(kind: str) -> None:
+    """Also where only some of the maps have walls between cells; and all of it has the shape of the space."""
+    rows = ["S.G", "..."]
+    changes = [{"at": 3, "map": rows, "walls": [[[0, 1], [0, 2]]]}, {"at": 8, "map": [".SG", "..."], "walls": []}]
+    spec = GridSpec(rows, changes=changes)
+    env = GridWorld(map=spec, observation=kind, view_size=3)
+    check_env(env, skip_render_check=True)
+    thin = kind in ("planes", "view")
+    for _ in range(2):
+        observation, _ = env.reset(seed=0)
+        for action in (1, 0, 0, 1, 2, 0, 3, 1, 1, 1):
+            now = observer(spec.compile(at=env.clock or 0), kind, view_size=3, thin_walls=True if thin else None)
+            assert env.observation_space == now.space
+            assert env.observation_space.contains(observation)
+            assert np.array_equal(observation, now.one(env.state))
+            observation, _, terminated, _, _ = env.step(action)
+            if terminated:
+                observation, _ = env.reset()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("generator", GENERATED)
+def test_what_is_seen_is_of_the_new_map(kind: str, generator: str) -> None:
+    arguments = GENERATED[generator]
+    env = GridWorld(generator=generator, new_map_each_reset=True, observation=kind, **arguments)
+    space = env.observation_space
+    seen = set()
+    for seed in range(12):
+        observation, _ = env.reset(seed=seed)
+        assert space.contains(observation)
+        assert np.array_equal(observation, observer(env.model, kind).one(env.state))
+        observation = env.step(seed % 4)[0]
+        assert space.contains(observation)
+        seen.add(np.asarray(observation).tobytes())
+    assert env.observation_space == env.observer.space == space
+    assert len(seen) > 1
+
+
 def test_changes_of_the_world_hold_in_every_map() -> None:
     env = GridWorld(map=RESTLESS, gamma=0.5, slip=0.0)
     env.reset(seed=0)
@@ -348,19 +394,13 @@ def test_a_stopped_run_goes_on_from_its_clock(tmp_path: Path) -> None:
 
 # --- a new map at each reset ------------------------------------------------------------------------------------------
 
-KINDS: dict[str, dict[str, Any]] = {
-    "wilson": {"rows": 9, "columns": 11, "braid": 0.3},
-    "caves": {"rows": 12, "columns": 15, "ends": "random"},
-    "frozen_lake": {"rows": 6, "columns": 6, "p": 0.7},
-}
 
-
-@pytest.mark.parametrize("generator", KINDS)
+@pytest.mark.parametrize("generator", GENERATED)
 def test_each_reset_makes_the_map_of_its_first_number(generator: str) -> None:
     """Of one stream of numbers: a map's, a start's, one for each step; and every map can be solved."""
-    size = (KINDS[generator]["rows"], KINDS[generator]["columns"])
-    options = {name: value for name, value in KINDS[generator].items() if name not in ("rows", "columns")}
-    env = GridWorld(generator=generator, new_map_each_reset=True, **KINDS[generator])
+    size = (GENERATED[generator]["rows"], GENERATED[generator]["columns"])
+    options = {name: value for name, value in GENERATED[generator].items() if name not in ("rows", "columns")}
+    env = GridWorld(generator=generator, new_map_each_reset=True, **GENERATED[generator])
     assert not env.is_static
     assert env.clock is None
     spaces, seeds = (env.observation_space, env.action_space), []
