@@ -150,6 +150,15 @@ _TOY_TEXT: dict[str, dict[str, Any]] = {
 }
 
 
+ONE_HOT = ("rlgrid/FourRooms-v0", "rlgrid/FrozenLake-v1", "rlgrid/CliffWalking-v1", "rlgrid/Taxi-v4")
+"""Worlds that have an id with one-hot observations too, for programs that take an id and no arguments."""
+
+
+def one_hot_id(name: str) -> str:
+    """The id of a world with one-hot observations: rlgrid/FourRoomsOneHot-v0 of rlgrid/FourRooms-v0."""
+    return name.replace("-v", "OneHot-v")
+
+
 def _register() -> None:
     vector = "rlgrid.envs.vector:GridWorldVector"
     gym.register("rlgrid/GridWorld-v0", entry_point="rlgrid.envs.gridworld:from_map", vector_entry_point=vector)
@@ -169,6 +178,16 @@ def _register() -> None:
             kwargs={"world": classic.world, **classic.settings},
             max_episode_steps=classic.max_episode_steps,
             reward_threshold=classic.reward_threshold,
+        )
+    for name in ONE_HOT:
+        spec = gym.spec(name)
+        gym.register(
+            one_hot_id(name),
+            entry_point=spec.entry_point,
+            vector_entry_point=spec.vector_entry_point,
+            kwargs={**spec.kwargs, "observation": "one_hot"},
+            max_episode_steps=spec.max_episode_steps,
+            reward_threshold=spec.reward_threshold,
         )
 
 
