@@ -75,6 +75,41 @@ WORLDS: dict[str, tuple[str, str]] = {name: (world.map, world.title) for name, w
 """id -> (name of the built-in map, title), in the order of menus."""
 
 
+class GeneratedWorld(NamedTuple):
+    """A world that is another map at each reset: an id's entry in `GENERATED`."""
+
+    name: str  # by which `rlgrid.envs.registry.resolve` knows it
+    title: str
+    citation: str
+    settings: dict[str, Any]  # arguments of `rlgrid.envs.gridworld.GridWorld`
+    max_episode_steps: int
+    reward_threshold: float  # as for `MapWorld`, of those who see the map
+    optimum: float  # the mean of J* over all maps, each as likely as the generator makes it
+
+
+GENERATED: dict[str, GeneratedWorld] = {
+    "rlgrid/RandomMaze-v0": GeneratedWorld(
+        "random_maze",
+        "Random mazes, 9 x 9",
+        "Wilson (1996), Generating random spanning trees more quickly than the cover time, STOC 28",
+        {"generator": "wilson", "rows": 9, "columns": 9, "new_map_each_reset": True},
+        500,
+        1.0,
+        0.826037691145,
+    ),
+    "rlgrid/RandomFrozenLake-v0": GeneratedWorld(
+        "random_frozen_lake",
+        "Random frozen lakes, 4 x 4",
+        "Gymnasium, toy_text frozen_lake, generate_random_map (Towers et al. 2024, arXiv:2407.17032)",
+        {"generator": "frozen_lake", "rows": 4, "columns": 4, "new_map_each_reset": True},
+        100,
+        0.85,  # 0.90290
+        0.708810560110,
+    ),
+}
+"""id -> a world that is another map at each reset, in the order of menus."""
+
+
 class Classic(NamedTuple):
     """A world that is not a plain grid: an id's entry in `CLASSICS`."""
 
@@ -162,13 +197,21 @@ def one_hot_id(name: str) -> str:
 def _register() -> None:
     vector = "rlgrid.envs.vector:GridWorldVector"
     gym.register("rlgrid/GridWorld-v0", entry_point="rlgrid.envs.gridworld:from_map", vector_entry_point=vector)
-    grid = {"entry_point": "rlgrid.envs.gridworld:GridWorld", "vector_entry_point": vector}
+    grid: dict[str, Any] = {"entry_point": "rlgrid.envs.gridworld:GridWorld", "vector_entry_point": vector}
     for name, world in MAPS.items():
         gym.register(
             name,
             **_TOY_TEXT.get(name, {**grid, "kwargs": {"map": world.map}}),
             max_episode_steps=world.max_episode_steps,
             reward_threshold=world.reward_threshold,
+        )
+    for name, random in GENERATED.items():
+        gym.register(
+            name,
+            **grid,
+            kwargs=random.settings,
+            max_episode_steps=random.max_episode_steps,
+            reward_threshold=random.reward_threshold,
         )
     for name, classic in CLASSICS.items():
         gym.register(

@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import registry
 
-from rlgrid.envs import CLASSICS, WORLDS
+from rlgrid.envs import CLASSICS, GENERATED, MAPS
 
 
 def resolve(name: str) -> tuple[str, dict[str, Any]]:
@@ -31,11 +31,12 @@ def resolve(name: str) -> tuple[str, dict[str, Any]]:
         return f"rlgrid/{name}", {}
     # Of the ids of one classic the first is its plain form.
     by_map = {classic.world: world for world, classic in reversed(CLASSICS.items())}
-    by_map |= {map_name: world for world, (map_name, _) in WORLDS.items()}
+    by_map |= {random.name: world for world, random in GENERATED.items()}
+    by_map |= {entry.map: world for world, entry in MAPS.items()}
     if name in by_map:
         return by_map[name], {}
     # Of equally near names ours come first.
-    plain = {world.partition("/")[2].lower(): world for world in (*WORLDS, *CLASSICS)}
+    plain = {world.partition("/")[2].lower(): world for world in (*MAPS, *GENERATED, *CLASSICS)}
     known = {key.lower(): key for key in registry} | {map_name: map_name for map_name in by_map} | plain
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
     hint = f"did you mean {known[near[0]]}?" if near else "`rlgrid envs` lists the worlds"

@@ -98,10 +98,10 @@ def name_of(world: str) -> str:
 
 
 def envs(options: argparse.Namespace) -> int:
-    from rlgrid.envs import CLASSICS, MAPS
+    from rlgrid.envs import CLASSICS, GENERATED, MAPS
 
     rows: list[dict[str, Any]] = []
-    for world, entry in (MAPS | CLASSICS).items():
+    for world, entry in (MAPS | GENERATED | CLASSICS).items():
         named = MAPS[world].map if world in MAPS else None
         model = model_of(world, {}, None) if named is None else rlgrid.GridSpec.builtin(named).compile()
         rows.append(

@@ -137,7 +137,7 @@ def test_traceback_shows_where(tmp_path: Path) -> None:
 
 def test_envs_lists_every_world(capsys: pytest.CaptureFixture[str]) -> None:
     rows = answer(capsys, "envs")
-    assert [row["id"] for row in rows] == [*rlgrid.envs.WORLDS, *rlgrid.envs.CLASSICS]
+    assert [row["id"] for row in rows] == [*rlgrid.envs.MAPS, *rlgrid.envs.GENERATED, *rlgrid.envs.CLASSICS]
     cliff = next(row for row in rows if row["id"] == "rlgrid/CliffWalking-v1")
     assert (cliff["shape"], cliff["num_states"], cliff["num_actions"]) == ([4, 12], 48, 4)
     assert main(["envs"]) == 0

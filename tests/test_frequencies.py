@@ -14,14 +14,14 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
-from rlgrid.envs import CLASSICS, MAPS
+from rlgrid.envs import CLASSICS, GENERATED, MAPS
 from rlgrid.envs.gridworld import GridWorld
 from rlgrid.envs.vector import GridWorldVector
 from rlgrid.gridmap import GridSpec
 from rlgrid.mdp import MDP
 
 IDS = [*MAPS, *CLASSICS]
-LEVEL = 1e-3 / len(IDS)  # of a false alarm, for one world
+LEVEL = 1e-3 / (len(IDS) + len(GENERATED))  # of a false alarm, for one world
 LEAST = 10.0  # smaller expected counts are pooled
 SAMPLES = 1000  # of each pair
 MANY = {"rlgrid/JacksCarRental-v0": 2000}  # whose pairs have 441 outcomes
@@ -191,6 +191,15 @@ def test_every_pair_of_a_small_world(world: str) -> None:
     env: Any = gym.make(world).unwrapped
     env.reset(seed=7)
     assert frequencies(env.model, by_one(env, 40)).worst() > LEVEL
+
+
+@pytest.mark.parametrize("world", GENERATED)
+def test_every_pair_of_a_random_map(world: str) -> None:
+    env: Any = gym.make(world).unwrapped
+    env.reset(seed=11)
+    for _ in range(2):
+        env.reset()
+        assert frequencies(env.model, by_one(env, 60)).worst() > LEVEL
 
 
 @pytest.mark.slow

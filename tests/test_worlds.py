@@ -1,6 +1,7 @@
 """The worlds that are maps: against their sources, published numbers, and plain loops on the definitions."""
 
 import math
+from collections import Counter
 from fractions import Fraction
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 import rlgrid
 from rlgrid import GridSpec
-from rlgrid.envs import CLASSICS, MAPS
+from rlgrid.envs import CLASSICS, GENERATED, MAPS
 from rlgrid.envs.racetrack import TRACKS
 from rlgrid.envs.registry import resolve
 
@@ -48,6 +49,19 @@ def test_all_are_found_by_their_short_names() -> None:
         assert resolve(name.partition("/")[2])[0] in (name, name.partition("/")[2])  # Gymnasium's own comes first
     with pytest.raises(ValueError, match=r"did you mean puddle_world\?|did you mean rlgrid/PuddleWorld-v0\?"):
         resolve("puddleworld")
+
+
+def test_worlds_of_random_maps_are_registered_as_told() -> None:
+    for name, entry in GENERATED.items():
+        spec = gym.spec(name)
+        assert (spec.max_episode_steps, spec.reward_threshold) == (entry.max_episode_steps, entry.reward_threshold)
+        assert resolve(entry.name) == (name, {})
+        env: Any = gym.make(name)
+        env.reset(seed=0)
+        first = env.unwrapped.model
+        env.reset()
+        assert env.unwrapped.model.P != first.P
+        assert env.unwrapped.model.num_states == entry.settings["rows"] * entry.settings["columns"]
 
 
 # --- worlds with published values -------------------------------------------------------------------------------------
@@ -273,6 +287,91 @@ def test_random_maps_are_those_of_their_seeds() -> None:
     assert ours.rows == lake.rows
     assert ours.compile().P == lake.compile().P
     assert ours.max_episode_steps == lake.max_episode_steps
+
+
+def spanning_trees(side: int) -> Counter[int]:
+    """How many spanning trees of a square lattice have each diameter: all of them, edge by edge, taken or left."""
+    edges = [(cell, cell + 1) for cell in range(side * side) if (cell + 1) % side]
+    edges += [(cell, cell + side) for cell in range(side * (side - 1))]
+    found: Counter[int] = Counter()
+
+    def farthest(beside: list[list[int]], cell: int) -> tuple[int, int]:
+        steps, order = {cell: 0}, [cell]
+        for one in order:
+            for other in beside[one]:
+                if other not in steps:
+                    steps[other] = steps[one] + 1
+                    order.append(other)
+        return order[-1], steps[order[-1]]
+
+    def grow(taken: list[tuple[int, int]], left: int, group: list[int]) -> None:
+        if len(taken) == side * side - 1:
+            beside: list[list[int]] = [[] for _ in group]
+            for a, b in taken:
+                beside[a].append(b)
+                beside[b].append(a)
+            found[farthest(beside, farthest(beside, 0)[0])[1]] += 1
+        elif len(edges) - left >= side * side - 1 - len(taken):
+            a, b = edges[left]
+            if group[a] != group[b]:
+                grow([*taken, edges[left]], left + 1, [group[a] if one == group[b] else one for one in group])
+            grow(taken, left + 1, group)
+
+    grow([], 0, list(range(side * side)))
+    return found
+
+
+@pytest.mark.slow
+def test_random_mazes_over_all_mazes() -> None:
+    """A maze of 9 x 9 is a spanning tree of 4 x 4 rooms, two steps apart, all as likely; its ends are the farthest."""
+    trees = spanning_trees(4)
+    assert trees.total() == 100_352  # of the 4 x 4 lattice, by Kirchhoff's theorem
+    best = sum(count * 0.99 ** (2 * diameter - 1) for diameter, count in trees.items()) / trees.total()
+    world = GENERATED["rlgrid/RandomMaze-v0"]
+    assert world.optimum == pytest.approx(best, abs=1e-12)
+    drawn = Counter(
+        round(rlgrid.difficulty(rlgrid.generate("wilson", 9, 9, seed=seed)).shortest_path) for seed in range(2000)
+    )
+    expected = {2 * diameter: 2000 * count / trees.total() for diameter, count in trees.items()}
+    assert drawn.keys() <= expected.keys()
+    # Chi-square with 8 degrees of freedom exceeds 37 once in 10^5 times.
+    assert sum((drawn[steps] - n) ** 2 / n for steps, n in expected.items()) < 37
+
+
+@pytest.mark.slow
+def test_random_frozen_lakes_over_all_lakes() -> None:
+    """The 3,828 lakes of 4 x 4 cells that have a way, each with the chance with which it is drawn."""
+    cells, side = 16, 4
+    ice = np.ones((2**14, cells), np.bool_)
+    ice[:, 1:15] = (np.arange(2**14)[:, None] >> np.arange(14)) & 1
+    row, column = np.divmod(np.arange(cells), side)
+    sides = [(row - 1, column), (row, column + 1), (row + 1, column), (row, column - 1)]
+    to = np.stack([r.clip(0, 3) * side + c.clip(0, 3) for r, c in sides], axis=1)  # [16, 4]
+    reached = np.zeros_like(ice)
+    reached[:, 0] = True
+    for _ in range(cells):
+        reached |= reached[:, to].any(axis=2) & ice
+    ice = ice[reached[:, 15]]
+    assert len(ice) == 3828
+    chance = np.where(ice[:, 1:15], 0.8, 0.2).prod(axis=1)
+    chance /= chance.sum()
+    on = ice & (np.arange(cells) != 15)
+
+    def backup(values: NDArray[np.float64], gamma: float) -> NDArray[np.float64]:
+        led = np.where(to == 15, 1.0, gamma * values[:, to])
+        return np.where(on, ((led + np.roll(led, 1, axis=2) + np.roll(led, -1, axis=2)) / 3).max(axis=2), 0.0)
+
+    world = GENERATED["rlgrid/RandomFrozenLake-v0"]
+    values = np.zeros(ice.shape)
+    for _ in range(world.max_episode_steps):
+        values = backup(values, 1.0)
+    capped = float(chance @ values[:, 0])
+    assert capped == pytest.approx(0.90290016, abs=1e-8)
+    assert capped - 0.07 <= world.reward_threshold <= capped
+    values = np.zeros(ice.shape)
+    for _ in range(1400):
+        values = backup(values, 0.99)
+    assert world.optimum == pytest.approx(float(chance @ values[:, 0]), abs=1e-11)
 
 
 def test_changes_of_worlds_that_are_more_than_a_grid() -> None:
