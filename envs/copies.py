@@ -1,7 +1,7 @@
-"""Which model each copy of a vector is in: the one of all, or the one that is in force at the copy's own clock.
+"""Which model each copy of a vector is in: that of all, that which is in force at its own clock, or one of its own.
 
-`Copies` and `ScheduledCopies` hold the models, the number of the one that each copy is in, and what the compiled loops
-read (`rlgrid.kernels.batch`): tables of all models, or the models' own arrays where tables would take too much memory.
+`Copies` and the classes made of it hold the models, the number of the one that each copy is in, and what the compiled
+loops read (`rlgrid.kernels.batch`): tables of all models, or the models' own arrays where tables would be too large.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.envs.changing import Schedule, beside_walls
-from rlgrid.envs.tables import Draws, Model, fits_tables, tables_of, two_draws_of
+from rlgrid.envs.generated import MapMaker, drawn_seed
+from rlgrid.envs.tables import Draws, Model, fits_tables, replaced, tables_of, two_draws_of
 
 
 class Copies:
@@ -111,3 +112,36 @@ class ScheduledCopies(Copies):
     def set_state(self, saved: Mapping[str, Any]) -> None:
         self.clocks[:] = saved["clocks"]
         self._place()
+
+
+class GeneratedCopies(Copies):
+    """Copies of a world of which each reset makes a new map: each has a model of its own (`rlgrid.envs.generated`)."""
+
+    moves = True
+
+    def __init__(self, num_envs: int, maker: MapMaker) -> None:
+        super().__init__(num_envs, [maker.shared_model()] * num_envs)
+        self.which[:] = np.arange(num_envs)
+        self.seeds = [maker.seed] * num_envs
+        self._maker = maker
+
+    def begin(self, chosen: NDArray[np.bool_], seeded: NDArray[np.bool_], streams: NDArray[np.uint64]) -> None:
+        from rlgrid.kernels.pcg64 import uniform
+
+        self._make({i: drawn_seed(float(uniform(streams[i]))) for i in np.flatnonzero(chosen).tolist()})
+
+    def _make(self, seeds: Mapping[int, int]) -> None:
+        """New maps for some copies."""
+        for i, seed in seeds.items():
+            self.seeds[i], self.models[i] = seed, self._maker.model(seed)
+        if self.__dict__.get("world") is None or len(seeds) == len(self.models):
+            self.__dict__.pop("world", None)
+            return
+        for i in seeds:
+            self.world = replaced(self.world, i, self.models[i])
+
+    def get_state(self) -> dict[str, Any]:
+        return {"map_seeds": list(self.seeds)}
+
+    def set_state(self, saved: Mapping[str, Any]) -> None:
+        self._make(dict(enumerate(saved["map_seeds"])))

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 Model = GridModel | MDP
 
-_MOST_PAIRS = 1_000_000  # of state and action, for which a table is made
+_MOST_PAIRS = 1_000_000  # of state and action of a model, for which a table is made
+_MOST_PAIRS_OF_ALL = 4_000_000  # of several models
 _MOST_ENTRIES = 16_000_000
 
 
@@ -40,11 +41,11 @@ class Draws(NamedTuple):
 
 def fits_tables(models: Sequence[Model]) -> bool:
     """True where tables of the models take a bearable memory."""
-    pairs = sum(model.num_states * model.num_actions for model in models)
-    if pairs > _MOST_PAIRS:
+    pairs = models[0].num_states * models[0].num_actions
+    if pairs > _MOST_PAIRS or len(models) * pairs > _MOST_PAIRS_OF_ALL:
         return False
     width = max(int(np.diff(model.to_mdp().offsets).max()) for model in models)
-    return width * pairs <= _MOST_ENTRIES
+    return width * pairs * len(models) <= _MOST_ENTRIES
 
 
 def tables_of(models: Sequence[Model]) -> Tables:
@@ -64,6 +65,22 @@ def tables_of(models: Sequence[Model]) -> Tables:
         start_cumulative=_stacked([np.cumsum(model.start_probability)[None] for model in models], np.inf),
         start_states=_stacked([states[None] for states in starts]),
     )
+
+
+def replaced(tables: Tables, number: int, model: Model) -> Tables:
+    """``tables`` with another model in the place of one: the same arrays where its rows are not wider than theirs."""
+    mine = tables_of([model])
+    rows = tables.num_states * tables.num_actions
+    places = {name: slice(number * rows, (number + 1) * rows) for name in tables._fields[2:7]}
+    places |= {name: slice(number, number + 1) for name in tables._fields[7:]}
+    wider: dict[str, Any] = {}
+    for name, place in places.items():
+        old, new = getattr(tables, name), getattr(mine, name)
+        filling = np.inf if "cumulative" in name else None
+        wide = _widened(old, new.shape[1], filling)
+        wide[place] = _widened(new, wide.shape[1], filling)
+        wider[name] = wide
+    return tables._replace(**wider)
 
 
 def two_draws_of(model: Model, draws: Draws) -> TwoDraws:
@@ -113,13 +130,15 @@ def _cumulated(probability: NDArray[np.float64], there: NDArray[np.bool_]) -> ND
 
 
 def _stacked(arrays: list[NDArray[Any]], filling: float | None = None) -> NDArray[Any]:
-    """Tables one below the other, as wide as the widest: filled with a number, or else with their own first columns."""
+    """Tables one below the other, as wide as the widest."""
     width = max(array.shape[1] for array in arrays)
-    wide = []
-    for array in arrays:
-        more = width - array.shape[1]
-        if filling is None:
-            wide.append(np.concatenate([array, np.repeat(array[:, :1], more, axis=1)], axis=1))
-        else:
-            wide.append(np.pad(array, ((0, 0), (0, more)), constant_values=filling))
-    return np.ascontiguousarray(np.concatenate(wide))
+    return np.ascontiguousarray(np.concatenate([_widened(array, width, filling) for array in arrays]))
+
+
+def _widened(array: NDArray[Any], width: int, filling: float | None) -> NDArray[Any]:
+    """A table of at least so many columns: further ones hold a number, or else what the first one holds."""
+    more = width - array.shape[1]
+    if more <= 0:
+        return array
+    added = array[:, :1] if filling is None else np.full((1, 1), filling)
+    return np.concatenate([array, np.broadcast_to(added, (array.shape[0], more))], axis=1)

@@ -28,7 +28,9 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, create_empty_array
 from numpy.typing import ArrayLike, NDArray
 
-from rlgrid.envs.copies import Copies, ScheduledCopies
+from rlgrid.envs.changing import Schedule
+from rlgrid.envs.copies import Copies, GeneratedCopies, ScheduledCopies
+from rlgrid.envs.generated import maker_of
 from rlgrid.envs.models import checked_masks, checked_state, schedule_of
 from rlgrid.envs.observations import Observer, observer
 from rlgrid.envs.scene import Scene
@@ -65,6 +67,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         num_envs: how many copies.
         map, model, theme, cell_size, observation_of, action_mask_of, scene, changes: as for `GridWorld`.
         observation, view_size, see_through_walls: as for `GridWorld`; `rlgrid.envs.observations` says what they mean.
+        generator, rows, columns, map_seed, new_map_each_reset: as for `GridWorld`.
         max_episode_steps: the step cap; the model's if None, and none if -1.
         render_mode: None or "rgb_array".
         autoreset_mode: an `AutoresetMode`, or its value: "NextStep", "SameStep" or "Disabled".
@@ -72,7 +75,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         draws: the order of draws of a world that draws more than one number a step.
 
     Attributes:
-        model: the model that is sampled; the first one where the map changes.
+        model: the model that is sampled; the first one where the map changes or is made anew.
         states: int64 [num_envs], the present states, seen or not; to be read.
         observation_of, action_mask_of: as `GridWorld`'s.
 
@@ -100,6 +103,11 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         observation_of: ArrayLike | None = None,
         action_mask_of: ArrayLike | None = None,
         scene: Scene | None = None,
+        generator: str | None = None,
+        rows: int | None = None,
+        columns: int | None = None,
+        map_seed: int | None = None,
+        new_map_each_reset: bool = False,
         draws: Draws | None = None,
         **changes: Any,
     ) -> None:
@@ -107,8 +115,11 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
             raise ValueError(f"num_envs must be a whole number, at least 1, not {num_envs!r}")
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f'render_mode of many environments must be None or "rgb_array", not {render_mode!r}')
-        if map is not None and model is not None:
-            raise TypeError("GridWorldVector takes a map or a model, not both")
+        sources = [name for name, one in (("map", map), ("model", model), ("generator", generator)) if one is not None]
+        if len(sources) > 1:
+            raise TypeError(
+                f"GridWorldVector takes a map, a model or a generator, not both {' and '.join(sources[:2])}"
+            )
         if not isinstance(copy, bool | np.bool_):
             raise TypeError(f"copy must be True or False, not {copy!r}")
         self.num_envs = int(num_envs)
@@ -117,11 +128,13 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         self.render_mode = render_mode
         self.copy = bool(copy)
         self.theme, self.cell_size = theme, cell_size
-        schedule = schedule_of(map, model, changes)
+        maker = maker_of(generator, rows, columns, map_seed, new_map_each_reset, changes)
+        schedule = schedule_of(map, model, changes) if maker is None else Schedule((0,), (maker.shared_model(),))
         self.model = schedule.models[0]
-        if schedule.is_static:
-            self._copies = Copies(self.num_envs, [self.model], draws)
-        else:
+        self._copies = Copies(self.num_envs, [self.model], draws)
+        if maker is not None and new_map_each_reset:
+            self._copies = GeneratedCopies(self.num_envs, maker)
+        elif not schedule.is_static:
             self._copies = ScheduledCopies(self.num_envs, schedule)
         limit = self.model.max_episode_steps if max_episode_steps is None else max_episode_steps
         if limit is not None and (not isinstance(limit, int | np.integer) or (limit < 1 and limit != -1)):
@@ -309,7 +322,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         if not self.copy and self._own_observations is None:
             self._own_observations = create_empty_array(self.single_observation_space, self.num_envs)
         out: Any = self._own_observations
-        if not self._copies.moves:
+        if not self._copies.moves or self._observer(0).kind in ("index", "one_hot"):  # which all models share
             return self._observer(0).many(self.states, out)
         if self.copy:
             out = create_empty_array(self.single_observation_space, self.num_envs)

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from rlgrid.envs import CLASSICS, WORLDS
+from rlgrid.envs.tables import replaced, tables_of
 from rlgrid.envs.vector import GridWorldVector
 from rlgrid.gridmap import GridSpec
 from rlgrid.kernels import batch, pcg64
 from rlgrid.mdp import MDP
 
-IDS = [*WORLDS, *CLASSICS]
+IDS = [name for name in gym.registry if name.startswith("rlgrid/")]
 FICKLE = {"fickle_passenger": True, "is_rainy": True, "fickle_probability": 0.6}
 MODES = list(AutoresetMode)
 
@@ -169,6 +169,46 @@ def test_every_copy_of_a_world_that_changes_has_a_clock_of_its_own(
         ours.set_state(saved)
         walk(ours, other, 40)
         assert ours.get_state() == now == other.get_state()
+
+
+@pytest.mark.parametrize("tables", [True, False])
+@pytest.mark.parametrize("mode", MODES)
+def test_every_copy_has_maps_of_its_own_where_each_reset_makes_one(
+    mode: AutoresetMode, tables: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not tables:
+        monkeypatch.setattr("rlgrid.envs.tables._MOST_PAIRS", 0)
+    for observation in ("index", "planes"):
+        given = {"generator": "wilson", "rows": 5, "columns": 7, "new_map_each_reset": True, "slip": 0.1}
+        ours, theirs = pair("rlgrid/GridWorld-v0", 4, mode, max_episode_steps=6, observation=observation, **given)
+        same(ours.reset(seed=2), theirs.reset(seed=2))
+        assert walk(ours, theirs, 16) >= 6
+        assert len({tuple(model.tiles.ravel().tolist()) for model in ours._copies.models}) == 4
+        saved = json.loads(json.dumps(ours.get_state()))
+        other = pickle.loads(pickle.dumps(ours))
+        same(ours.reset(seed=[1, None, 3, None]), theirs.reset(seed=[1, None, 3, None]))
+        mask = np.array([True, True, False, False])
+        same(*(envs.reset(options={"reset_mask": mask.copy()}) for envs in (ours, theirs)))
+        walk(ours, theirs, 10)
+        assert ours._copies.seeds == [single.unwrapped.map_seed for single in theirs.envs]
+        in_step(ours, theirs)
+        ours.set_state(saved)
+        walk(ours, other, 10)
+        assert ours.get_state() == other.get_state()
+
+
+def test_a_wider_map_takes_the_place_of_a_narrow_one() -> None:
+    """And a narrow one that of a wide one, in tables as they would have been made at once."""
+    models = [
+        GridSpec(rows, slip=slip).compile()
+        for rows, slip in ((["S.G"], None), (["SG."], {"left": 0.25, "right": 0.25}))
+    ]
+    for first in (0, 1):
+        one, other = models[first], models[1 - first]
+        made = tables_of([one, one, one])
+        for number in (1, 2, 1):
+            made = replaced(made, number, other if number == 1 else one)
+        same(made._asdict(), tables_of([one, other, one])._asdict())
 
 
 def test_whole_numbers_are_numpys() -> None:
