@@ -319,6 +319,17 @@ def test_menus_by_keys_and_pointer():
     assert app.state.menu is None
 
 
+@pytest.mark.parametrize("size", [(640, 480), *SIZES])
+def test_the_menu_of_worlds_stays_within_the_window(size):
+    app = an_app(size=size, seconds=0.0)
+    press(app, pygame.K_w)
+    app.draw()
+    entries = [control.rect for control in app.scene.controls if control.name.startswith("entry:")]
+    assert len(entries) == len(app.state.menu.entries) > 20
+    assert all(pygame.Rect((0, 0), size).contains(rect) for rect in entries)
+    assert all(not one.colliderect(other) for i, one in enumerate(entries) for other in entries[:i])
+
+
 def test_tab_goes_through_the_agents():
     app = an_app(seconds=0.2)
     seen = []

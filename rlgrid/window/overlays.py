@@ -12,17 +12,21 @@ from rlgrid.window.widgets import Canvas
 
 
 def paint_menu(canvas: Canvas, menu: Menu, anchor: pygame.Rect) -> None:
-    """An open menu below its closed form."""
-    theme = canvas.theme
-    pitch = 28
+    """An open menu below its closed form, in as many columns as it needs to stay within the window."""
+    theme, area = canvas.theme, canvas.rect
+    pitch, top = 28, anchor.bottom + 4
+    entries = len(menu.entries)
+    columns = -(-entries // max(1, (area.bottom - 4 - top - 12) // pitch))
+    rows = -(-entries // columns)
     words = max(text.width(title, bold=True) for _, title in menu.entries)
-    width = max(anchor.width, words + 40)
-    left = min(anchor.left, canvas.rect.width - width - 4)
-    box = pygame.Rect(left, anchor.bottom + 4, width, pitch * len(menu.entries) + 12)
+    each = min(max(anchor.width - 10, words + 30), (area.width - 8) // columns - 10)
+    left = max(4, min(anchor.left, area.width - columns * each - 10 - 4))
+    box = pygame.Rect(left, top, columns * each + 10, pitch * rows + 12)
     shapes.box(canvas.surface, box.move(0, 3).inflate(4, 4), shapes.mix(theme.background, (0, 0, 0), 0.25), 8)
     shapes.box(canvas.surface, box, theme.raised, 6, theme.hairline)
     for number, (_, title) in enumerate(menu.entries):
-        row = pygame.Rect(box.left + 5, box.top + 6 + number * pitch, box.width - 10, pitch)
+        column, place = divmod(number, rows)
+        row = pygame.Rect(box.left + 5 + column * each, box.top + 6 + place * pitch, each, pitch)
         lit = number == menu.lit
         if lit:
             shapes.box(canvas.surface, row, theme.hairline, 4)
