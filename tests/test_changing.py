@@ -427,6 +427,13 @@ def test_each_reset_makes_the_map_of_its_first_number(generator: str) -> None:
     assert len(set(seeds)) == 4
 
 
+def test_new_lakes_are_gymnasiums_random_ones() -> None:
+    env = GridWorld(generator="frozen_lake", rows=6, columns=6, p=0.7, new_map_each_reset=True)
+    for _ in range(5):
+        env.reset()
+        assert env.P == rlgrid.random_frozen_lake(6, 0.7, seed=env.map_seed).compile().P
+
+
 def test_everything_follows_the_new_map() -> None:
     env = GridWorld(
         generator="wilson", new_map_each_reset=True, render_mode="rgb_array", cell_size=8, rows=9, columns=9
