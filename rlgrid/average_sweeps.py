@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
 from rlgrid.average_model import Parts, error_within, middle
+from rlgrid.compressed import sweep
 from rlgrid.parallel import SMALLEST_PIECE, in_pieces
 from rlgrid.policy_evaluation import gain_and_bias
 from rlgrid.problem import magnitude
@@ -79,28 +80,9 @@ class Chain:
 
     def greedy(self, v: Floats) -> Ints:
         """int64 [S + 1]: the first best action under v, up to a rounding; 0 where there is none."""
-        from rlgrid.kernels.compressed import sweep
-
-        m = self.arrays
         policy = np.zeros(v.size, np.int64)
         slack = 4.0 * EPSILON * magnitude(v[self.part >= 0])
-        in_pieces(
-            lambda first, last: sweep(
-                m.num_actions,
-                m.offsets,
-                m.next_state,
-                m.weight,
-                m.reward,
-                1.0,
-                v,
-                self._room,
-                policy,
-                slack,
-                first,
-                last,
-            ),
-            v.size,
-        )
+        sweep(self.arrays, 1.0, v, self._room, policy, slack)
         return policy
 
     def evaluate(self, policy: Ints) -> tuple[Floats, Floats]:

@@ -1,9 +1,9 @@
-"""The compressed form of explicit models (`rlgrid.kernels.compressed`), built by all cores."""
+"""The compressed form of explicit models (`rlgrid.kernels.compressed`), built and swept by all cores."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,13 @@ if TYPE_CHECKING:
     from rlgrid.kernels.compressed import CompressedArrays
     from rlgrid.kernels.model import ExplicitArrays
 
+T = TypeVar("T")
 
 PIECE = 1 << 17  # outcomes that are worth a thread
 BLOCK = 1 << 15  # outcomes that fit into the cache of a core, with all that is known of them
+SWEPT = 1 << 20  # outcomes of a sweep that are worth a thread, beside what waiting for a busy core may cost
+OUTCOME_BYTES, PAIR_BYTES = 12, 4  # that a sweep reads of an outcome, and of the offset of a pair
+FILLING = 0.15  # of what a sweep reads, which filling up rows to one length may add
 
 
 def index_type(total: int) -> np.dtype[Any]:
@@ -85,32 +89,76 @@ def survey(
     return Survey(*arrays, all(sound), sum(pairs), any(ends), all(plain))
 
 
-def compressed(model: ExplicitArrays, known: Survey | None = None) -> CompressedArrays:
+def compressed(model: ExplicitArrays, known: Survey | None = None, *, even: bool = False) -> CompressedArrays:
     """What sweeps need of an explicit model: expected rewards, and the outcomes that go on, weighed.
 
     Where all outcomes go on with probabilities that add up to 1, the model's own arrays are taken, not copied.
+
+    Args:
+        even: fill up rows to the length of the longest where that adds little. Sweeps are faster then, but for values
+            that are all finite only.
     """
     from rlgrid.kernels.compressed import CompressedArrays, compress, count_kept
 
     known = known or survey(model.num_states, model.num_actions, model[2:7])
     pairs = model.num_states * model.num_actions
     offsets, next_state, weight = model.offsets, model.next_state, model.probability
+    width = int(known.most.max())
     if not known.as_it_stands:
         sizes = np.empty(pairs, np.int32)
         given = model.offsets, model.probability, model.terminated
         in_pieces(lambda first, last: count_kept(*given, sizes, first, last), pairs)
+        width = int(sizes.max())
+        if even and _may_be_filled_up(sizes, width):
+            sizes[:] = width
         offsets = offsets_of(sizes)
         next_state, weight = np.empty(offsets[-1], np.int32), np.empty(offsets[-1])
-        old = model.offsets, model.next_state, model.probability, model.terminated
+        old = model.offsets, model.next_state, model.probability, model.terminated, model.num_actions
         new = offsets, next_state, weight
         in_pieces(lambda first, last: compress(*old, *new, first, last), pairs)
+    if next_state.size < pairs * width:
+        width = 0
     return _read_only(
-        CompressedArrays(model.num_states, model.num_actions, offsets, next_state, weight, known.expected)
+        CompressedArrays(model.num_states, model.num_actions, offsets, next_state, weight, known.expected, width)
     )
+
+
+def _may_be_filled_up(sizes: NDArray[np.int32], width: int) -> bool:
+    """Whether a sweep over rows of one length reads at most FILLING more than over rows of these sizes."""
+    as_they_are = OUTCOME_BYTES * int(sizes.sum(dtype=np.int64)) + PAIR_BYTES * sizes.size
+    return OUTCOME_BYTES * width * sizes.size <= (1.0 + FILLING) * as_they_are
+
+
+def sweep(
+    form: CompressedArrays,
+    gamma: float,
+    v: NDArray[np.float64],
+    w: NDArray[np.float64],
+    policy: NDArray[np.int64] | None = None,
+    slack: float = 0.0,
+) -> tuple[float, float]:
+    """w = T v by all cores, with the kernel for rows of that length; the least and the greatest change w - v.
+
+    Args:
+        v, w: float64 [S], not the same.
+        policy: int64 [S], becomes greedy: the first action, unless a later one is better by more than ``slack``, and
+            so on.
+    """
+    from rlgrid.kernels.jacobi import sweep_of
+
+    kernel: Any = sweep_of(form.width)
+    given = form.num_actions, form.width, *form[2:6], gamma, v, w, policy, slack
+    found = over_states(lambda first, last: kernel(*given, first, last), form)
+    return min(float(low) for low, _ in found), max(float(high) for _, high in found)
+
+
+def over_states(piece: Callable[[int, int], T], form: CompressedArrays) -> list[T]:
+    """``piece(first, last)`` over the states of a form, by all cores where there are outcomes enough for them."""
+    return in_pieces(piece, form.num_states, max(1, SWEPT * form.num_states // max(1, form.next_state.size)))
 
 
 def _read_only(form: CompressedArrays) -> CompressedArrays:
     """The same; all forms are read-only like models, for numba compiles kernels for each kind of array."""
-    for array in form[2:]:
+    for array in form[2:6]:
         array.setflags(write=False)
     return form

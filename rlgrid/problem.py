@@ -110,7 +110,7 @@ class Problem:
     def compressed(self) -> CompressedArrays:
         """The compressed form of explicit `arrays` (at gamma = 1 of the kept pairs); built when first asked."""
         if not self._compressed:
-            self._compressed.append(compressed(self.arrays, self.survey))
+            self._compressed.append(compressed(self.arrays, self.survey, even=self.undiscounted is None))
         return self._compressed[0]
 
     def start(self, values: Floats | None = None) -> Floats:

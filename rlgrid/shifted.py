@@ -22,12 +22,12 @@ own start may matter to it).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.compressed import offsets_of
+from rlgrid.compressed import offsets_of, over_states, sweep
 from rlgrid.parallel import in_pieces
 from rlgrid.problem import Problem, magnitude
 
@@ -38,13 +38,14 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-PIECE = 1 << 20  # outcomes of a piece that is worth a thread, beside what waiting for a busy core may cost
 TRIAL, RATE = 6, 0.8  # after so many sweeps the spread must have fallen by this factor a sweep on average
 PATIENCE = 20  # sweeps in which the spread must fall by a hundredth
 ROUNDING = 2.0**-46  # of the values: far above what rounding takes from a difference of two of them
 EVALUATED = 0.03  # the share of the spread to which a policy is evaluated
+PICKED = 450  # outcomes that can be read one after the other in the time that it takes to pick a pair,
+MANY = 1 << 15  # where there are more of them than caches hold
+SAMPLE = 1024  # states of which it is found out how many pairs would be picked, a 16th of them at the most
 
-_NO_POLICY = np.zeros(0, np.int64)
 _NO_VALUES = np.zeros(0)
 
 
@@ -61,6 +62,8 @@ class ShiftedValueIteration:
     """
 
     def __init__(self, problem: Problem, otherwise: Callable[[], Method] | None = None) -> None:
+        from rlgrid.kernels.compressed import CompressedArrays
+
         if not applies(problem):
             raise ValueError("shifted_value_iteration is for explicit models (MDPs, small grids) with gamma < 1")
         self.problem, self.otherwise = problem, otherwise
@@ -70,12 +73,14 @@ class ShiftedValueIteration:
         self._room = np.empty(problem.num_states)
         self._begun: Floats | None = None
         self._other: Method | None = None
-        slots = offsets_of(problem.survey.most)
+        width = self.form.width
+        slots = offsets_of(np.full(problem.num_states, width) if width else problem.survey.most)
         room = int(slots[-1])
         self._kept = slots, np.empty(room, np.int32), np.empty(room), np.empty(problem.num_states)
-        self._chain = tuple(part.view() for part in self._kept)
-        for part in self._chain:  # as read-only as the form itself: one kernel for both
+        chain = tuple(part.view() for part in self._kept)
+        for part in chain:  # as read-only as the form itself: one kernel for both
             part.setflags(write=False)
+        self._chain = CompressedArrays._make((problem.num_states, 1, *chain, width))
         self.guesses = False  # passed on to the other method, for which it is meant
         self._policy = np.zeros(problem.num_states, np.int64)
         self._ends = problem.survey.ends
@@ -133,48 +138,45 @@ class ShiftedValueIteration:
 
     def _sweep_and_keep(self, v: Floats, w: Floats) -> tuple[float, float]:
         """w = T v, and the chain of the greedy policy; the least and the greatest change."""
-        from rlgrid.kernels.compressed import sweep_and_keep
+        from rlgrid.kernels import compressed, jacobi
 
-        _, a, offsets, next_state, weight, reward = self.form
-        gamma, policy, kept, known = self.problem.gamma, self._policy, self._kept, self._known
+        form, gamma = self.form, self.problem.gamma
         high = float(np.subtract(v, self._before, out=w).max())
         self._rise += gamma * (max(high, 0.0) if self._ends else high) + ROUNDING * magnitude(v)
         np.copyto(self._before, v)
-        rise, again, backups = self._rise, self.sweeps > 0, []
+        given = *form[2:6], gamma, v, w, self._policy, *self._kept, *self._known, self._rise, self.sweeps > 0
+        if self._are_many_possible(v):
+            look_at_all: Any = jacobi.sweep_and_keep_of(form.width)
+            ends = over_states(lambda first, last: look_at_all(form.num_actions, form.width, *given, first, last), form)
+            self.backups += self.problem.pairs
+        else:
+            pick: Any = compressed.sweep_and_keep
+            found = over_states(lambda first, last: pick(form.num_actions, *given, first, last), form)
+            self.backups += sum(int(pairs) for *_, pairs in found)
+            ends = [(least, greatest) for least, greatest, _ in found]
+        return min(float(least) for least, _ in ends), max(float(greatest) for _, greatest in ends)
 
-        def piece(first: int, last: int) -> tuple[float, float]:
-            given = a, offsets, next_state, weight, reward, gamma, v, w, policy
-            least, greatest, pairs = sweep_and_keep(*given, *kept, *known, rise, again, first, last)
-            backups.append(int(pairs))
-            return float(least), float(greatest)
+    def _are_many_possible(self, v: Floats) -> bool:
+        """Whether so many pairs may be the best ones that to pick them takes longer than to look at all.
 
-        extremes = self._extremes(piece, next_state.size)
-        self.backups += sum(backups)
-        return extremes
+        The same whatever the threads, since all that is counted belongs to a fixed sample of the states.
+        """
+        from rlgrid.kernels.compressed import count_possible
 
-    def _sweep(self, v: Floats, w: Floats) -> tuple[float, float]:
-        """w = T_pi v of that policy; the least and the greatest change."""
-        from rlgrid.kernels.compressed import sweep
-
-        slots, next_state, weight, reward = self._chain
-        gamma = self.problem.gamma
-
-        def piece(first: int, last: int) -> tuple[float, float]:
-            least, greatest = sweep(1, slots, next_state, weight, reward, gamma, v, w, _NO_POLICY, 0.0, first, last)
-            return float(least), float(greatest)
-
-        return self._extremes(piece, next_state.size)
-
-    def _extremes(self, piece: Callable[[int, int], tuple[float, float]], outcomes: int) -> tuple[float, float]:
-        states = self.form.num_states
-        found = in_pieces(piece, states, max(1, PIECE * states // max(1, outcomes)))
-        return min(least for least, _ in found), max(greatest for _, greatest in found)
+        form, known = self.form, self._known
+        if self.sweeps == 0 or form.next_state.size < MANY:
+            return False
+        step = max(16, form.num_states // SAMPLE)
+        given = form.num_actions, self.problem.gamma, v, *self._chain[2:6], known[0], known[2], self._rise, self._policy
+        found = int(count_possible(*given, step))
+        length = int(form.next_state.size) / (form.num_states * form.num_actions)
+        return found * (PICKED + length) > length * form.num_actions * len(range(0, form.num_states, step))
 
     def _evaluate(self, v: Floats, w: Floats, enough: float) -> tuple[Floats, Floats]:
         """Sweeps of the greedy policy; the values, and room."""
         on = self._goes_on[self._pair()] if self._ends else _NO_VALUES
         for _ in range(self.form.num_actions):
-            low, high = self._sweep(v, w)
+            low, high = sweep(self._chain, self.problem.gamma, v, w)
             self.backups += self.form.num_states
             self._shift(v, w, low, high, on)
             v, w = w, v
@@ -231,11 +233,8 @@ class ShiftedValueIteration:
 
 def _continuing(form: CompressedArrays) -> Floats:
     """float64 [S * A]: the chance of each pair that the episode goes on."""
-    from rlgrid.kernels.compressed import sweep
-
     pairs = form.reward.size
     nothing, one, result = np.zeros(pairs), np.ones(pairs), np.empty(pairs)
     nothing.setflags(write=False)
-    given = 1, form.offsets, form.next_state, form.weight, nothing, 1.0, one, result, _NO_POLICY, 0.0
-    in_pieces(lambda first, last: sweep(*given, first, last), pairs)
+    sweep(form._replace(num_states=pairs, num_actions=1, reward=nothing), 1.0, one, result)
     return result

@@ -8,12 +8,14 @@ import pytest
 
 from rlgrid import MDP, solve, verify
 from rlgrid.compressed import compressed, survey
+from rlgrid.compressed import sweep as sweep_by_all_cores
 from rlgrid.kernels import compressed as kernels
+from rlgrid.kernels.jacobi import sweep_and_keep_of, sweep_of
 from rlgrid.methods import method_of
 from rlgrid.problem import Problem
 from rlgrid.shifted import ShiftedValueIteration
 
-NO_POLICY = np.zeros(0, np.int64)
+WIDTHS = [1, 2, 3, 4, 5, 8]  # of rows: with kernels of their own, and of any length
 
 
 def random_table(seed, S=9, A=3, *, ends=0.15, sums_to_one=False):
@@ -90,6 +92,57 @@ def test_a_model_in_the_form_already_is_not_copied():
     assert not compressed(model_of(0).arrays).weight.flags.writeable
 
 
+def exact_floats(form, v, gamma=0.9):
+    """float64 [S, A]: what each pair is worth."""
+    starts = form.offsets[:-1]
+    sums = [form.weight[i:j] @ v[form.next_state[i:j]] for i, j in zip(starts, form.offsets[1:], strict=True)]
+    return (form.reward + gamma * np.array(sums)).reshape(form.num_states, -1)
+
+
+def naive_sweep(form, v, gamma, slack=0.0):
+    """w = T v row by row, in exact numbers; and a greedy policy by the floats of q."""
+    w, policy = [], []
+    for s in range(form.num_states):
+        q = []
+        for pair in range(s * form.num_actions, (s + 1) * form.num_actions):
+            mine = range(form.offsets[pair], form.offsets[pair + 1])
+            if form.reward[pair] == -np.inf:
+                q.append(-np.inf)
+                continue
+            ahead = sum(Fraction(form.weight[i]) * Fraction(v[form.next_state[i]]) for i in mine)
+            q.append(float(Fraction(form.reward[pair]) + Fraction(gamma) * ahead))
+        chosen = 0
+        for a in range(1, len(q)):
+            if q[a] > q[chosen] + slack:
+                chosen = a
+        w.append(max(q))
+        policy.append(chosen)
+    return np.array(w), np.array(policy)
+
+
+def sweep_by(form, v, gamma, policy=None, slack=0.0, pieces=2, width=None):
+    """w, and what the kernel for rows of that length (the form's own) says of the changes of each piece."""
+    w = np.full(form.num_states, np.nan)
+    width = form.width if width is None else width
+    ends = np.linspace(0, form.num_states, pieces + 1).astype(int).tolist()
+    given = form.num_actions, width, *form[2:6], gamma, v, w, policy, slack
+    return w, [sweep_of(width)(*given, *ends[i : i + 2]) for i in range(pieces)]
+
+
+def model_of_rows(seed, width, spare=0.0, S=12, A=3):
+    """Rows of one length, but for a share of outcomes that end the episode; some pairs are not available."""
+    rng = np.random.default_rng(seed)
+    there = rng.random(S * A) > (0.1 if spare else 0.0)
+    there[::A] = True
+    sizes = np.where(there, width, 0)
+    n = int(sizes.sum())
+    p = rng.random(n) + 0.1
+    p /= np.repeat(np.add.reduceat(p, np.cumsum(sizes)[there] - width), width)
+    over = rng.random(n) < spare
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    return MDP(S, A, offsets, rng.integers(0, S, n), p, rng.normal(0, 1, n), over, gamma=0.9)
+
+
 @pytest.mark.parametrize("width", ["int32", "int64"])
 @pytest.mark.parametrize("seed", range(4))
 def test_sweep_is_the_bellman_operator(seed, width):
@@ -99,21 +152,89 @@ def test_sweep_is_the_bellman_operator(seed, width):
     v = np.random.default_rng(seed).normal(0, 5, model.num_states)
     gamma = 0.875
     exact = exact_q(model, [Fraction(float(x)) for x in v], Fraction(gamma))
-    w, policy = np.full(model.num_states, np.nan), np.full(model.num_states, -1)
-    half = model.num_states // 2
-    found = [
-        kernels.sweep(*form[1:6], gamma, v, w, policy, 0.0, first, last)
-        for first, last in ((0, half), (half, model.num_states))
-    ]
+    policy = np.full(model.num_states, -1)
+    w, found = sweep_by(form, v, gamma, policy)
     best = [max(q for q in row if q is not None) for row in exact]
     np.testing.assert_allclose(w, [float(x) for x in best], 1e-13, 1e-13)
     assert min(low for low, _ in found) == (w - v).min()
     assert max(high for _, high in found) == (w - v).max()
     for s, a in enumerate(policy):
         assert float(best[s] - exact[s][a]) < 1e-12
-    again = np.empty_like(w)
-    kernels.sweep(*form[1:6], gamma, v, again, NO_POLICY, 0.0, 0, model.num_states)
-    np.testing.assert_array_equal(again, w)
+    np.testing.assert_array_equal(sweep_by(form, v, gamma)[0], w)
+
+
+@pytest.mark.parametrize("actions", [1, 3])
+@pytest.mark.parametrize("spare", [0.0, 0.04])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_rows_of_one_length_are_swept_to_the_same_bits(width, spare, actions):
+    filled = 0
+    for seed in range(4):
+        model = model_of_rows(seed, width, spare, A=actions)
+        form, plain = compressed(model.arrays, even=True), compressed(model.arrays)
+        filled += form.next_state.size > plain.next_state.size
+        v = np.random.default_rng(seed).normal(0, 5, model.num_states)
+        for slack in (0.0, 0.3):
+            policy, same = np.full((2, model.num_states), -1)
+            w, ends = sweep_by(form, v, 0.9, policy, slack, pieces=3)
+            expected, greedy = naive_sweep(plain, v, 0.9, slack)
+            np.testing.assert_allclose(w, expected, 1e-13, 1e-13)
+            np.testing.assert_array_equal(policy, greedy)
+            other, other_ends = sweep_by(plain, v, 0.9, same, slack, pieces=3, width=0)
+            np.testing.assert_array_equal(w, other)
+            np.testing.assert_array_equal(policy, same)
+            assert ends == other_ends
+            assert sweep_by(form, v, 0.9, pieces=3)[1] == ends
+        if form.width:
+            assert (np.diff(form.offsets) == form.width).all()
+            assert form.next_state.size == form.width * model.num_states * actions
+        if not spare:
+            assert form.width == width
+            assert form.weight is model.probability
+    assert filled > 0 or not spare or width < 4
+
+
+def test_rows_are_filled_up_where_that_adds_little():
+    few, many = model_of_rows(0, 8, 0.02, S=200), model_of_rows(0, 8, 0.5, S=200)
+    form, plain = compressed(few.arrays, even=True), compressed(few.arrays)
+    assert plain.width == 0
+    assert form.width == 8
+    assert compressed(many.arrays, even=True).width == 0
+    for pair in range(600):
+        mine, kept = (slice(*f.offsets[pair : pair + 2]) for f in (form, plain))
+        size = kept.stop - kept.start
+        np.testing.assert_array_equal(form.next_state[mine][:size], plain.next_state[kept])
+        np.testing.assert_array_equal(form.weight[mine][:size], plain.weight[kept])
+        assert (form.next_state[mine][size:] == pair // 3).all()
+        assert not form.weight[mine][size:].any()
+    np.testing.assert_array_equal(form.reward, plain.reward)
+
+
+def test_a_form_in_which_everything_ends_has_no_rows():
+    model = MDP.from_gymnasium({0: {0: [(1.0, 0, 2.0, True)], 1: [(1.0, 0, 3.0, True)]}}, 0.5, start=0)
+    form = compressed(model.arrays, even=True)
+    assert form.width == 0
+    assert form.next_state.size == 0
+    assert sweep_by(form, np.full(1, 7.0), 0.5, pieces=1)[0][0] == 3.0
+
+
+@pytest.mark.parametrize("spare", [0.0, 0.05, 0.5])
+def test_sweeps_are_the_same_for_any_number_of_threads(monkeypatch, spare):
+    model = model_of_rows(0, 4, spare, S=2_000, A=4)
+    form = compressed(model.arrays, even=True)
+    assert (form.width > 0) == (spare < 0.5)
+    v = np.random.default_rng(1).normal(0, 5, model.num_states)
+    found = []
+    for threads in ("1", "2"):
+        monkeypatch.setenv("RLGRID_NUM_THREADS", threads)
+        monkeypatch.setattr("rlgrid.compressed.SWEPT", 1 << 10)
+        w, policy = np.empty(v.size), np.empty(v.size, np.int64)
+        found.append((w, policy, sweep_by_all_cores(form, 0.9, v, w, policy)))
+        again = np.empty(v.size)
+        assert sweep_by_all_cores(form, 0.9, v, again) == found[-1][2]
+        np.testing.assert_array_equal(again, w)
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    np.testing.assert_array_equal(found[0][1], found[1][1])
+    assert found[0][2] == found[1][2] == ((found[0][0] - v).min(), (found[0][0] - v).max())
 
 
 def test_slack_keeps_the_first_action():
@@ -121,8 +242,9 @@ def test_slack_keeps_the_first_action():
     form = compressed(model.arrays)
     policy = np.zeros(1, np.int64)
     for slack, action in ((0.0, 2), (0.1, 2), (0.5, 0)):
-        kernels.sweep(*form[1:6], 0.5, np.zeros(1), np.empty(1), policy, slack, 0, 1)
-        assert policy[0] == action
+        for width in (form.width, 0):
+            sweep_by(form, np.zeros(1), 0.5, policy, slack, pieces=1, width=width)
+            assert policy[0] == action
 
 
 @pytest.mark.parametrize("ends", [0.0, 0.3])
@@ -168,42 +290,56 @@ def test_a_large_model_with_one_wrong_number_is_refused_by_name(name, value):
         MDP(S, 1, np.arange(S + 1) * 2, **arrays, gamma=0.9)
 
 
+@pytest.mark.parametrize("how", ["picked", "all", "in turns"])
+@pytest.mark.parametrize("width", [0, 3, 5])
 @pytest.mark.parametrize("ends", [0.0, 0.15])
-@pytest.mark.parametrize("seed", range(3))
-def test_a_sweep_without_pairs_that_cannot_win_is_the_same_and_keeps_the_chain_of_its_policy(seed, ends):
-    model = model_of(seed, ends=ends)
-    S = model.num_states
-    form = compressed(model.arrays)
+@pytest.mark.parametrize("seed", range(2))
+def test_a_sweep_that_keeps_the_chain_of_its_policy_is_the_same_sweep(seed, ends, width, how):
+    model = model_of_rows(seed, width, 0.3 * ends, S=30) if width else model_of(seed, ends=ends)
+    S, A = model.num_states, model.num_actions
+    form = compressed(model.arrays, even=True)
     rng = np.random.default_rng(seed)
     slots = np.concatenate([[0], np.cumsum(np.diff(form.offsets).reshape(S, -1).max(axis=1))]).astype(np.int32)
     kept = np.full(slots[-1], -1, np.int32), np.full(slots[-1], np.nan), np.empty(S)
     known = form.reward.copy(), np.empty(S), np.empty(S)
     mine = np.full(S, -1)
-    kernels.rank(model.num_actions, known[0], mine, *known[1:], 0, S)
-    np.testing.assert_array_equal(mine, form.reward.reshape(S, -1).argmax(axis=1))
+    kernels.rank(A, known[0], mine, *known[1:], 0, S)
+    q = form.reward.reshape(S, -1)
+    np.testing.assert_array_equal(mine, q.argmax(axis=1))
+    np.testing.assert_array_equal(known[1], q.max(axis=1))
+    np.testing.assert_array_equal(known[2], np.sort(q, axis=1)[:, -2])
     v = rng.normal(0, 5, S)
     rise = 0.9 * max(v.max(), 0.0) + 1e-9
     looked_at = []
-    for n in range(8):
-        expected, policy = np.empty(S), np.zeros(S, np.int64)
-        kernels.sweep(*form[1:6], 0.9, v, expected, policy, 0.0, 0, S)
-        w = np.empty(S)
-        low, high, pairs = kernels.sweep_and_keep(*form[1:6], 0.9, v, w, mine, slots, *kept, *known, rise, n > 0, 0, S)
-        looked_at.append(pairs)
+    for n in range(9):
+        policy, w = np.zeros(S, np.int64), np.empty(S)
+        expected, _ = sweep_by(form, v, 0.9, policy)
+        given = *form[2:6], 0.9, v, w, mine, slots, *kept, *known, rise, n > 0, 0, S
+        if how == "all" or (how == "in turns" and n % 3 == 1):
+            low, high = sweep_and_keep_of(form.width)(A, form.width, *given)
+        else:
+            possible = n > 0 and kernels.count_possible(A, 0.9, v, slots, *kept, known[0], known[2], rise, mine, 1)
+            low, high, pairs = kernels.sweep_and_keep(A, *given)
+            looked_at.append(pairs)
+            assert pairs <= possible + S or n == 0
         np.testing.assert_array_equal(w, expected)
         np.testing.assert_array_equal(mine, policy)
+        np.testing.assert_array_equal(known[1], w - rise)
+        others = known[0].reshape(S, A).copy()
+        others[np.arange(S), policy] = -np.inf
+        np.testing.assert_array_equal(known[2], others.max(axis=1))
+        assert (known[0].reshape(S, A) + rise >= exact_floats(form, v) - 1e-12).all()  # no pair is worth more
         assert (low, high) == ((w - v).min(), (w - v).max())
-        again = np.empty(S)
-        kernels.sweep(1, slots, *kept, 0.9, v, again, NO_POLICY, 0.0, 0, S)
-        np.testing.assert_array_equal(again, w)
+        chain = form._make((S, 1, slots, *kept, form.width))
+        np.testing.assert_array_equal(sweep_by(chain, v, 0.9)[0], w)
         for s in range(S):
-            pair = s * model.num_actions + policy[s]
+            pair = s * A + policy[s]
             row = kept[1][slots[s] : slots[s + 1]]
             assert row.sum() == pytest.approx(form.weight[form.offsets[pair] : form.offsets[pair + 1]].sum())
         change = rng.normal(0, 2.0**-n, S) + (3.0 if ends == 0.0 else 0.0)
         v = v + change
         rise += 0.9 * (change.max() if ends == 0.0 else max(change.max(), 0.0)) + 1e-9
-    assert looked_at[-1] < 0.7 * model.num_actions * S
+    assert how == "all" or looked_at[-1] < 0.7 * A * S
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.01, 5.0])

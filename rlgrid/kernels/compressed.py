@@ -8,12 +8,12 @@ another way than those of `rlgrid.kernels.sweeps`; a certificate is always made 
 
     survey                        what is asked of a model before anything else, in one pass over its outcomes
     count_kept, compress          build the form (not needed where the model is in it as it stands)
-    sweep                         w = T v from old values (Jacobi), for a range of states; on request a greedy policy
-    rank, sweep_and_keep          the same without pairs that cannot win, and the chain of the greedy policy on the way
+    rank, sweep_and_keep          w = T v without pairs that cannot win, and the chain of the greedy policy on the way
+    count_possible                how many pairs that would be
     greedy_images                 what a certificate begins with: from a model's own arrays, by the very operations
 
-Policies are evaluated by sweeps of their chain, num_actions = 1. Everything takes a range of states or pairs and writes
-only there, so that ranges can be worked on side by side.
+Sweeps over all pairs, and over the chain of a policy (num_actions = 1), are in `rlgrid.kernels.jacobi`. Everything
+takes a range of states or pairs and writes only there, so that ranges can be worked on side by side.
 """
 
 import math
@@ -31,7 +31,10 @@ ONE = 2.0**-50  # a sum of probabilities so near to 1 is 1, rounded
 
 
 class CompressedArrays(NamedTuple):
-    """Pair s * num_actions + a owns the outcomes [offsets[pair], offsets[pair + 1]) that go on."""
+    """Pair s * num_actions + a owns the outcomes [offsets[pair], offsets[pair + 1]) that go on, its row.
+
+    Where nearly all rows are equally long the others may be filled up with steps of weight 0 to the state itself.
+    """
 
     num_states: int
     num_actions: int
@@ -39,6 +42,7 @@ class CompressedArrays(NamedTuple):
     next_state: Any  # int32 [N']
     weight: Any  # float64 [N']: p / sum(p) of the pair
     reward: Any  # float64 [S * A]: expected; -inf where the action is not available
+    width: int = 0  # the length of all rows; 0 where they differ
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -118,8 +122,11 @@ def count_kept(offsets, probability, terminated, sizes, first, last):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def compress(offsets, next_state, probability, terminated, to_offsets, to_next_state, weight, first, last):
-    """Fill next states and weights of the pairs [first, last); to_offsets are known (`count_kept`)."""
+def compress(offsets, next_state, probability, terminated, num_actions, to_offsets, to_next_state, weight, first, last):
+    """Fill next states and weights of the pairs [first, last); to_offsets are known (`count_kept`).
+
+    Rows that have room for more are filled up with steps of weight 0 to the state itself.
+    """
     for pair in range(first, last):
         mass = 0.0
         for i in range(np.uint64(offsets[pair]), np.uint64(offsets[pair + 1])):
@@ -130,79 +137,44 @@ def compress(offsets, next_state, probability, terminated, to_offsets, to_next_s
                 to_next_state[j] = next_state[i]
                 weight[j] = probability[i] / mass
                 j += np.uint64(1)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def sweep(num_actions, offsets, next_state, weight, reward, gamma, v, w, policy, slack, first, last):
-    """w(s) = max_a q(s, a) from v, for the states [first, last); (least, greatest) change w - v among them.
-
-    Args:
-        v, w: float64 [S], not the same.
-        policy: int64 [S] becomes greedy: the first action, unless a later one is better by more than ``slack``, and so
-            on; [0] is none.
-    """
-    low = math.inf
-    high = -math.inf
-    for s in range(first, last):
-        best = -math.inf
-        held = -math.inf
-        chosen = 0
-        for a in range(num_actions):
-            pair = s * num_actions + a
-            i = np.uint64(offsets[pair])  # unsigned: a signed index is compared with 0 at every outcome
-            end = np.uint64(offsets[pair + 1])
-            even = 0.0
-            odd = 0.0  # two sums: additions wait for each other
-            while i + np.uint64(1) < end:
-                even += weight[i] * v[np.uint32(next_state[i])]
-                odd += weight[i + np.uint64(1)] * v[np.uint32(next_state[i + np.uint64(1)])]
-                i += np.uint64(2)
-            if i < end:
-                even += weight[i] * v[np.uint32(next_state[i])]
-            value = reward[pair] + gamma * (even + odd)
-            if a == 0 or value > held + slack:
-                held = value
-                chosen = a
-            best = max(best, value)
-        w[s] = best
-        if policy.size > 0:
-            policy[s] = chosen
-        if best != v[s]:
-            low = min(low, best - v[s])
-            high = max(high, best - v[s])
-        else:
-            low = min(low, 0.0)
-            high = max(high, 0.0)
-    return low, high
+        for k in range(j, np.uint64(to_offsets[pair + 1])):
+            to_next_state[k] = pair // num_actions
+            weight[k] = 0.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def rank(num_actions, known, policy, worth, second, first, last):
     """The first of the best pairs of the states [first, last), its `known`, and the most that any other has."""
     for s in range(first, last):
-        policy[s] = 0
-        worth[s] = known[s * num_actions]
-        second[s] = -math.inf
-        for a in range(1, num_actions):
+        best = -math.inf
+        most = -math.inf
+        chosen = 0
+        for a in range(num_actions):  # no branches: which pair is the best cannot be guessed
             x = known[s * num_actions + a]
-            if x > worth[s]:
-                second[s] = worth[s]
-                worth[s] = x
-                policy[s] = a
-            elif x > second[s]:
-                second[s] = x
+            less = best if x > best else x
+            most = less if less > most else most
+            chosen = a if x > best else chosen
+            best = x if x > best else best
+        policy[s] = chosen
+        worth[s] = best
+        second[s] = most
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _next_value(next_state, weight, v, i, end):
-    """Of the outcomes [i, end), both unsigned: a signed index is compared with 0 at every outcome."""
+    """Of the outcomes [i, end), both unsigned: a signed index is compared with 0 at every outcome.
+
+    Its last loop has no round or one. Under an `if`, as the last use of the arrays, their references would be counted
+    at each call.
+    """
     even = 0.0
     odd = 0.0  # two sums: additions wait for each other
-    while i + np.uint64(1) < end:
+    size = end - i
+    for _ in range(size // np.uint64(2)):
         even += weight[i] * v[np.uint32(next_state[i])]
         odd += weight[i + np.uint64(1)] * v[np.uint32(next_state[i + np.uint64(1)])]
         i += np.uint64(2)
-    if i < end:
+    for _ in range(size % np.uint64(2)):
         even += weight[i] * v[np.uint32(next_state[i])]
     return even + odd
 
@@ -239,7 +211,7 @@ def sweep_and_keep(
     first,
     last,
 ):
-    """`sweep`, and the chain of the greedy policy while its rows are in the cache; pairs that cannot win are passed by.
+    """w = T v, and the chain of the greedy policy while its rows are in the cache; pairs that cannot win are passed by.
 
     Let `rise` grow from sweep to sweep by at least gamma max (v' - v), v and v' what they start from: no q rises by
     more. The pair of a state that won last is looked at first, and others only where what they were worth then and what
@@ -322,6 +294,23 @@ def sweep_and_keep(
             kept_weight[begin] = 0.0
             begin += np.uint64(1)
     return low, high, looked_at
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def count_possible(num_actions, gamma, v, slots, next_state, weight, reward, known, second, rise, policy, step):
+    """How many pairs beside the chain's can be the best ones, among the states 0, step, 2 step ...
+
+    Args:
+        slots, next_state, weight, reward: of the chain. All others: as `sweep_and_keep` takes them.
+    """
+    found = 0
+    for s in range(0, v.size, step):
+        best = reward[s] + gamma * _next_value(next_state, weight, v, np.uint64(slots[s]), np.uint64(slots[s + 1]))
+        if second[s] + rise < best:
+            continue
+        for a in range(num_actions):
+            found += a != policy[s] and not known[s * num_actions + a] + rise < best
+    return found
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
