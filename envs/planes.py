@@ -24,7 +24,8 @@ and where items change the world
     switch_off, switch_on       a switch, as it stands
 
 Planes of 0 and 255 in uint8 are what Stable-Baselines3 takes for an image: its policies divide them by 255.
-`gymnasium.wrappers.RescaleObservation` makes 0 and 1 of them for others.
+For others ``RescaleObservation(DtypeObservation(env, np.float32), 0, 1)`` makes 0 and 1 of them, with the wrappers of
+Gymnasium; without the change of type, all would be 0.
 
 The window. Cell B is seen from the agent's cell A where the straight line from the middle of A to the middle of B is
 free: no wall lies between them whose inside it meets (B may be one itself), it crosses no wall between cells, and where
@@ -58,6 +59,7 @@ MAX_VIEW = 101
 """The most cells of a side of a window."""
 
 _KEPT_CODES = 4_000_000  # of cells that items change, over all configurations
+_KEPT_BYTES = 1 << 24  # of the windows of a world, where they are all kept
 _CHUNK = 4096  # states whose windows are numbered at a time
 
 Codes = NDArray[np.uint32]
@@ -276,6 +278,8 @@ class ViewObserver(Observer):
         self._paths = paths_of_sight(self._side)
         self.space = spaces.Box(0, 255, (len(self.plane_names), self._side, self._side), np.uint8)
         self._numbers: NDArray[np.int64] | None = None
+        self._table: NDArray[np.uint8] | None = None  # [S, C, V, V], of a small world
+        self._looks = 0
         self.check_hides(seen)
 
     @property
@@ -315,19 +319,36 @@ class ViewObserver(Observer):
         return codes
 
     def _write(self, states: NDArray[np.int64], out: NDArray[Any]) -> None:
+        if self._table is None:
+            self._looks += states.size
+            # A table pays once every state could have been looked from; maps may be new at every reset.
+            if self._looks < self.num_states or self.num_states * int(np.prod(self._shape)) > _KEPT_BYTES:
+                self._look(states, out)
+                return
+            self._table = np.empty((self.num_states, *self._shape), np.uint8)
+            self._look(np.arange(self.num_states), self._table)
+        np.take(self._table, states, axis=0, out=out, mode="clip")  # "raise" would take a copy first
+
+    def _look(self, states: NDArray[np.int64], out: NDArray[Any]) -> None:
         spread(self._codes(states), out.reshape(states.size, len(self.plane_names), -1))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_table": None, "_looks": 0}
 
 
 def paths_of_sight(side: int) -> Paths:
     """The steps from the middle of a window to each of its cells: through the cells whose inside the line meets."""
-    half, first = side // 2, [0]
-    rows: list[int] = []
-    columns: list[int] = []
+    half = side // 2
+    first: list[int] = [0]
+    steps: list[tuple[int, int, int]] = []
     for k in range(side * side):
         down, right = k // side - half, k % side - half
         cells = [(0, 0), *visited(abs(down), abs(right))]
         for (r, c), (to_r, to_c) in pairwise(cells):
-            rows.append((to_r - r) * (1 if down > 0 else -1))
-            columns.append((to_c - c) * (1 if right > 0 else -1))
-        first.append(len(rows))
-    return Paths(np.array(first, np.int64), np.array(rows, np.int64), np.array(columns, np.int64))
+            row, column = (to_r, -to_r)[down < 0] + half, (to_c, -to_c)[right < 0] + half
+            vertical = (2 if down > 0 else 0) if to_r > r else -1
+            horizontal = (1 if right > 0 else 3) if to_c > c else -1
+            steps.append((row * side + column, vertical, horizontal))
+        first.append(len(steps))
+    to, vertical_of, horizontal_of = np.array(steps, np.int64).T.copy()
+    return Paths(np.array(first, np.int64), to, vertical_of, horizontal_of)

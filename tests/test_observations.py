@@ -15,7 +15,7 @@ import pytest
 from gymnasium.vector.utils import concatenate, create_empty_array
 
 import rlgrid
-from rlgrid.envs import observations, rgb
+from rlgrid.envs import observations, planes, rgb
 from rlgrid.envs.classics import parts_of
 from rlgrid.envs.observations import KINDS, Observer, observer
 from rlgrid.gridmodel import GridModel, TileKind
@@ -250,14 +250,14 @@ def test_the_t_maze_hides_where_one_is() -> None:
 
 def _cells_of(seen: Any, state: int) -> dict[str, list[tuple[int, int]]]:
     """The cells of each plane that has any."""
-    planes = seen.one(state)
-    assert set(np.unique(planes)) <= {0, 255}
-    found = {name: [tuple(at) for at in np.argwhere(plane).tolist()] for name, plane in _named(seen, planes)}
+    shown = seen.one(state)
+    assert set(np.unique(shown)) <= {0, 255}
+    found = {name: [tuple(at) for at in np.argwhere(plane).tolist()] for name, plane in _named(seen, shown)}
     return {name: cells for name, cells in found.items() if cells}
 
 
-def _named(seen: Any, planes: Any) -> Any:
-    return zip(seen.plane_names, planes, strict=True)
+def _named(seen: Any, shown: Any) -> Any:
+    return zip(seen.plane_names, shown, strict=True)
 
 
 def _map(name: str) -> Any:
@@ -469,7 +469,7 @@ def test_a_window_shows_what_the_lines_of_sight_reach(side: int, thin: bool) -> 
         sight = _Sight(walls, mask)
         for state in range(model.num_states):
             at = divmod(state, walls.shape[1])
-            planes, clear = dict(_named(seen, seen.one(state))), dict(_named(through, through.one(state)))
+            shown, clear = dict(_named(seen, seen.one(state))), dict(_named(through, through.one(state)))
             for r, c in np.ndindex(side, side):
                 cell = at[0] + r - half, at[1] + c - half
                 inside = 0 <= cell[0] < walls.shape[0] and 0 <= cell[1] < walls.shape[1]
@@ -481,7 +481,7 @@ def test_a_window_shows_what_the_lines_of_sight_reach(side: int, thin: bool) -> 
                 assert {name: plane[r, c] for name, plane in clear.items()} == there
                 if not sight.sees(at, cell):
                     there = dict.fromkeys(there, 0) | {"unseen": 255}
-                assert {name: plane[r, c] for name, plane in planes.items()} == there, (seed, at, cell)
+                assert {name: plane[r, c] for name, plane in shown.items()} == there, (seed, at, cell)
 
 
 def test_sight_is_mutual() -> None:
@@ -510,6 +510,19 @@ def test_closed_doors_stop_the_sight_and_open_ones_do_not() -> None:
     assert "closed_door" not in after
     assert (2, 4) not in after["unseen"]
     assert "key" not in after
+
+
+@pytest.mark.parametrize("most", [0, 1 << 24])
+def test_windows_are_the_same_looked_up_or_looked_at(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planes, "_KEPT_BYTES", most)
+    model = _rich()
+    seen: Any = observer(model, "view", view_size=5)
+    states = np.random.default_rng(3).integers(0, model.num_states, model.num_states // 2 + 1)
+    first = seen.many(states)
+    assert seen._table is None
+    np.testing.assert_array_equal(seen.many(states), first)
+    assert (seen._table is None) == (most == 0)
+    np.testing.assert_array_equal(seen.one(int(states[0])), first[0])
 
 
 def test_a_window_in_a_large_world_takes_little_memory() -> None:

@@ -2,7 +2,8 @@
 
 What a cell is comes as bits, one for each plane of an image: those of its kind of tile, of the wind and of the walls
 between cells, or where items change it, of its place in a row of such codes. A window is square, with an odd number of
-cells a side; its cells are numbered row by row, and the paths of sight to them come as lists of steps (`Paths`).
+cells a side; its cells are numbered row by row. All cells that a line of sight from its middle passes lie in it, so
+what can be seen follows from the window's own bits. Directions are 0 up, 1 right, 2 down, 3 left.
 """
 
 from typing import Any, NamedTuple
@@ -26,33 +27,25 @@ class Map(NamedTuple):
     place: Any  # int32 [cells], where in a row of codes the cell is, -1 for the others; or empty
     wall: int  # the bit of a wall, which stops the sight
     wind: int  # the bit of cells where a wind blows
-    borders: int  # the bit of a thin wall above; then follow right, below, left
+    borders: int  # the bit of a thin wall above, those of the other directions following; 0 if there are none
 
 
 class Paths(NamedTuple):
-    """The steps of sight to every cell of a window, in the order of its cells."""
+    """The steps of sight from the middle of a window to each of its cells, in the order of the cells."""
 
     first: Any  # int64 [cells of the window + 1]
-    row: Any  # int64 [steps]: -1, 0 or 1 each
-    column: Any
+    to: Any  # int64 [steps]: the cell that a step leads to
+    vertical: Any  # int64 [steps]: the direction in which it changes the row, -1 if it does not
+    horizontal: Any  # int64 [steps]: the direction in which it changes the column, -1 if it does not
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _thin_between(world, cell, to):
-    """Whether a thin wall stands between two cells that are neighbours in a row or a column."""
-    low, high = min(cell, to), max(cell, to)
-    # In a map of one column the cell below is the next one too.
-    side = RIGHT if high == low + 1 and world.width > 1 else BELOW
-    return world.thin[low] & side != 0
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def code(world, items, cell):
-    """uint32: the bits of a cell of the map, under a row of codes of the cells that items change."""
+def _code(world, items, row, column):
+    """The bits of a cell of the map, under a row of codes of the cells that items change."""
+    cell = row * world.width + column
     if world.place.size and world.place[cell] >= 0:
         return items[world.place[cell]]
     bits = world.code_of[world.tiles[cell]]
-    row, column = cell // world.width, cell % world.width
     if not bits & np.uint32(world.wall) and (world.column_wind[column] != 0 or world.row_wind[row] != 0):
         bits |= np.uint32(world.wind)
     if world.thin.size:
@@ -66,58 +59,37 @@ def code(world, items, cell):
 @njit(cache=True, nogil=True, error_model="numpy")
 def codes_of_map(world, items, out):
     """The bits of all cells, into uint32 [cells]."""
-    for cell in range(out.size):
-        out[cell] = code(world, items, cell)
+    for row in range(world.height):
+        for column in range(world.width):
+            out[row * world.width + column] = _code(world, items, row, column)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _is_wall(world, items, row, column):
-    if row < 0 or row >= world.height or column < 0 or column >= world.width:
-        return True
-    cell = row * world.width + column
-    bits = world.code_of[world.tiles[cell]]
-    if world.place.size and world.place[cell] >= 0:
-        bits = items[world.place[cell]]
-    return bits & np.uint32(world.wall) != 0
+def _is_stopped_around(window, at, by, to_by, beyond, wall, borders):
+    """Whether a step around a corner is stopped, by way of cell ``by`` in direction ``to_by`` and then ``beyond``."""
+    stops = np.uint32(wall) | np.uint32(borders << beyond)
+    return window[at] & np.uint32(borders << to_by) != 0 or window[by] & stops != 0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _stops(world, row, column, to_row, to_column):
-    """Whether a thin wall stands between neighbours; those outside of the map have none."""
-    if not world.thin.size or min(row, column, to_row, to_column) < 0:
-        return False
-    if max(row, to_row) >= world.height or max(column, to_column) >= world.width:
-        return False
-    return _thin_between(world, row * world.width + column, to_row * world.width + to_column)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _around(world, items, row, column, by_row, by_column, to_row, to_column):
-    """Whether the sight is stopped on its way to a diagonal cell by way of a cell beside both."""
-    return (
-        _is_wall(world, items, by_row, by_column)
-        or _stops(world, row, column, by_row, by_column)
-        or _stops(world, by_row, by_column, to_row, to_column)
-    )
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _seen(world, items, paths, row, column, k):
-    """Whether the sight from a cell reaches cell k of the window around it."""
+def _is_seen(window, side, paths, k, wall, borders):
+    """Whether the sight from the middle of a window, given its bits, reaches cell k."""
+    at = side * side // 2
     last = paths.first[k + 1] - 1
     for step in range(paths.first[k], last + 1):
-        down, right = paths.row[step], paths.column[step]
-        to_row, to_column = row + down, column + right
-        if down != 0 and right != 0:
-            if _around(world, items, row, column, to_row, column, to_row, to_column) and _around(
-                world, items, row, column, row, to_column, to_row, to_column
+        to, vertical, horizontal = paths.to[step], paths.vertical[step], paths.horizontal[step]
+        if vertical >= 0 and horizontal >= 0:
+            by_row = at + (vertical - 1) * side
+            by_column = at + 2 - horizontal
+            if _is_stopped_around(window, at, by_row, vertical, horizontal, wall, borders) and _is_stopped_around(
+                window, at, by_column, horizontal, vertical, wall, borders
             ):
                 return False
-        elif _stops(world, row, column, to_row, to_column):
+        elif window[at] & np.uint32(borders << max(vertical, horizontal)):
             return False
-        if step < last and _is_wall(world, items, to_row, to_column):
+        if step < last and window[to] & np.uint32(wall):
             return False
-        row, column = to_row, to_column
+        at = to
     return True
 
 
@@ -129,18 +101,22 @@ def windows(world, rows, which, paths, cells, side, see_through, agent, unseen, 
     ``unseen`` are the bits of the agent's own cell and of what cannot be seen.
     """
     half = side // 2
+    wall, borders = world.wall, world.borders
+    window = np.empty(side * side, np.uint32)
     for i in range(cells.size):
         items = rows[which[i]]
-        row, column = cells[i] // world.width, cells[i] % world.width
+        top, left = cells[i] // world.width - half, cells[i] % world.width - half
+        for r in range(side):
+            for c in range(side):
+                row, column = top + r, left + c
+                if 0 <= row < world.height and 0 <= column < world.width:
+                    window[r * side + c] = _code(world, items, row, column)
+                else:
+                    window[r * side + c] = wall
         for k in range(side * side):
-            r, c = row + k // side - half, column + k % side - half
-            if not see_through and not _seen(world, items, paths, row, column, k):
-                out[i, k] = unseen
-            elif 0 <= r < world.height and 0 <= c < world.width:
-                out[i, k] = code(world, items, r * world.width + c)
-            else:
-                out[i, k] = world.wall
-        out[i, half * side + half] |= np.uint32(agent)
+            shown = see_through or _is_seen(window, side, paths, k, wall, borders)
+            out[i, k] = window[k] if shown else np.uint32(unseen)
+        out[i, side * side // 2] |= np.uint32(agent)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -149,4 +125,4 @@ def spread(codes, out):
     for i in range(codes.shape[0]):
         for plane in range(out.shape[1]):
             for k in range(codes.shape[1]):
-                out[i, plane, k] = 255 * ((codes[i, k] >> np.uint32(plane)) & np.uint32(1))
+                out[i, plane, k] = np.uint8(255) * np.uint8((codes[i, k] >> np.uint32(plane)) & np.uint32(1))
