@@ -110,7 +110,10 @@ class ScheduledCopies(Copies):
         return {"clocks": self.clocks.tolist()}
 
     def set_state(self, saved: Mapping[str, Any]) -> None:
-        self.clocks[:] = saved["clocks"]
+        clocks = np.array(saved["clocks"], np.int64)
+        if clocks.min() < 0:
+            raise ValueError(f"a clock counts steps, and cannot be at {clocks.min()}")
+        self.clocks[:] = clocks
         self._place()
 
 
@@ -144,4 +147,7 @@ class GeneratedCopies(Copies):
         return {"map_seeds": list(self.seeds)}
 
     def set_state(self, saved: Mapping[str, Any]) -> None:
-        self._make(dict(enumerate(saved["map_seeds"])))
+        seeds = dict(enumerate(np.array(saved["map_seeds"], np.int64).tolist()))
+        if min(seeds.values()) < 0:
+            raise ValueError(f"the seed of a map must be at least 0, not {min(seeds.values())}")
+        self._make(seeds)

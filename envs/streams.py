@@ -44,10 +44,20 @@ def seeded(seed: int | None) -> tuple[list[int], int]:
 
 
 def stream_of(state: Mapping[str, Any]) -> list[int]:
-    """The stream of a PCG64 generator in this state (its ``bit_generator.state``)."""
-    at, increment = int(state["state"]["state"]), int(state["state"]["inc"])
+    """The stream of a PCG64 generator in this state (its ``bit_generator.state``).
+
+    Raises:
+        ValueError: if it is none.
+    """
+    trial: Any = np.random.PCG64(0)
+    try:
+        trial.state = state
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise ValueError(f"a saved generator is no state of a PCG64, NumPy says: {error!r}") from None
+    checked = trial.state
+    at, increment = checked["state"]["state"], checked["state"]["inc"]
     words = [at >> 64, at & _WORD, increment >> 64, increment & _WORD]
-    return [*words, int(state["has_uint32"]), int(state["uinteger"])]
+    return [*words, checked["has_uint32"], checked["uinteger"]]
 
 
 def generator_of(stream: NDArray[np.uint64]) -> np.random.Generator:

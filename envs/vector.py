@@ -32,10 +32,11 @@ from rlgrid.envs.changing import Schedule
 from rlgrid.envs.copies import Copies, GeneratedCopies, ScheduledCopies
 from rlgrid.envs.generated import maker_of
 from rlgrid.envs.models import checked_masks, checked_state, schedule_of
-from rlgrid.envs.observations import Observer, observer
+from rlgrid.envs.observations import Observer
 from rlgrid.envs.scene import Scene
 from rlgrid.envs.streams import generator_of, seeded, seeds_of, stream_of
-from rlgrid.envs.tables import Draws, Model
+from rlgrid.envs.tables import Draws
+from rlgrid.envs.views import Views
 from rlgrid.gridmodel import GridModel
 from rlgrid.mdp import MDP
 
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 
 _MODES = (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED)  # as the kernels number them
 _SAME_STEP = 1
-_KEPT_BYTES = 1 << 26  # of pictures of maps
 
 
 class _Results(NamedTuple):
@@ -77,7 +77,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
     Attributes:
         model: the model that is sampled; the first one where the map changes or is made anew.
         states: int64 [num_envs], the present states, seen or not; to be read.
-        observation_of, action_mask_of: as `GridWorld`'s.
+        observer, action_mask_of: as `GridWorld`'s.
 
     Raises:
         ValueError, TypeError: naming the argument that is wrong.
@@ -124,10 +124,10 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
             raise TypeError(f"copy must be True or False, not {copy!r}")
         self.num_envs = int(num_envs)
         self.autoreset_mode = _mode_of(autoreset_mode)
+        self._mode = _MODES.index(self.autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.render_mode = render_mode
         self.copy = bool(copy)
-        self.theme, self.cell_size = theme, cell_size
         maker = maker_of(generator, rows, columns, map_seed, new_map_each_reset, changes)
         schedule = schedule_of(map, model, changes) if maker is None else Schedule((0,), (maker.shared_model(),))
         self.model = schedule.models[0]
@@ -141,8 +141,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
             raise ValueError(f"max_episode_steps must be a whole number, at least 1 (or -1: no cap), not {limit!r}")
         self._limit = np.iinfo(np.int64).max if limit is None or limit == -1 else int(limit)
         self.action_mask_of = checked_masks(self.model, action_mask_of)
-        self._scene = scene
-        self._seeing: dict[str, Any] = {
+        seeing = {
             "kind": observation,
             "observation_of": observation_of,
             "view_size": view_size,
@@ -151,9 +150,8 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
             "theme": theme,
             "thin_walls": schedule.thin_walls,
         }
-        self._observers: dict[int, tuple[Model, Observer]] = {}  # number of a model: it, and how it is seen
-        self.observation_of = self._observer(0).observation_of
-        self.single_observation_space = self._observer(0).space
+        self._views = Views(self._copies, scene, seeing)
+        self.single_observation_space = self._views.observer().space
         self.single_action_space = spaces.Discrete(self.model.num_actions)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
@@ -164,10 +162,9 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         self._streams: NDArray[np.uint64] | None = None  # [num_envs, 6]
         self._seeds: list[int] = []
         self._last = (np.zeros(self.num_envs, np.int64), np.zeros(self.num_envs))  # states and probabilities
-        self._maps: dict[Any, NDArray[np.uint8]] = {}  # a model: its picture without the agent
         # What `copy=False` hands out.
         self._own = _Results.empty(self.num_envs)
-        self._own_observations: Any = None
+        self._own_observations = None if copy else create_empty_array(self.single_observation_space, self.num_envs)
         self._own_told = np.ones(self.num_envs, np.bool_)
 
     # --- the simulator ----------------------------------------------------------------------------------------------
@@ -252,7 +249,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         if given.shape != (self.num_envs,) or given.dtype.kind not in "iu":
             raise ValueError(f"actions must be {self.num_envs} whole numbers, not {given.dtype} {given.shape}")
         taken = np.ascontiguousarray(given, np.int64)
-        copies, mode, ended = self._copies, _MODES.index(self.autoreset_mode), self._ended
+        copies, mode, ended = self._copies, self._mode, self._ended
         wrong = wrong_action(self.model.num_actions, copies.available, mode, taken, copies.which, self.states, ended)
         if wrong >= 0:
             self._refuse(wrong, given[wrong])
@@ -268,7 +265,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         if moved:
             copies.stepped(~idle, self.states, into.terminated)
         final = self._ends(into) if mode == _SAME_STEP else {}
-        told = np.ones(self.num_envs, np.bool_) if self.copy else self._own_told
+        told = self._own_told.copy() if self.copy else self._own_told
         info = self._info(into.probability, told) | final
         return self._seen(), into.rewards, into.terminated, into.truncated, info
 
@@ -280,9 +277,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         states, probability = self._last
         if self._copies.moves:
             states[:], probability[:] = self.states, into.probability
-        observations = np.full(self.num_envs, None, object)
-        for i in np.flatnonzero(finished).tolist():
-            observations[i] = self._observer(int(self._copies.which[i])).one(int(states[i]))
+        observations = self._views.last(states, finished)
         final = self._info(np.where(finished, probability, 0.0), finished, states)
         if self._copies.moves:
             self._begin(finished, np.zeros(self.num_envs, np.bool_))
@@ -304,32 +299,19 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
 
     # --- what is seen -----------------------------------------------------------------------------------------------
 
-    def _observer(self, number: int) -> Observer:
-        """How the states of a model are seen, by the number of the model."""
-        model = self._copies.models[number]
-        kept = self._observers.get(number)
-        if kept is None or kept[0] is not model:
-            scene = self._scene_of(model)
-            kept = self._observers[number] = (model, observer(model, scene=scene, **self._seeing))
-        return kept[1]
+    @property
+    def observer(self) -> Observer:
+        """What is seen of the states of ``model``."""
+        return self._views.observer()
 
-    def _scene_of(self, model: Model) -> Any:
-        # A map with more than a plain grid gives a model that knows how its states are shown.
-        return model if self._scene is None and hasattr(model, "picture") else self._scene
+    @property
+    def observation_of(self) -> NDArray[np.int64] | None:
+        """int64 [S], the number of what is seen of each state, or None where no two states look the same."""
+        return self.observer.observation_of
 
     def _seen(self) -> Any:
         """The observations of the present states."""
-        if not self.copy and self._own_observations is None:
-            self._own_observations = create_empty_array(self.single_observation_space, self.num_envs)
-        out: Any = self._own_observations
-        if not self._copies.moves or self._observer(0).kind in ("index", "one_hot"):  # which all models share
-            return self._observer(0).many(self.states, out)
-        if self.copy:
-            out = create_empty_array(self.single_observation_space, self.num_envs)
-        for k in np.unique(self._copies.which).tolist():
-            some = self._copies.which == k
-            out[some] = self._observer(k).many(self.states[some])
-        return out
+        return self._views.observations(self.states, self._own_observations)
 
     def _info(
         self, probability: NDArray[np.float64], told: NDArray[np.bool_], states: NDArray[np.int64] | None = None
@@ -362,22 +344,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         if self.render_mode is None:
             gym.logger.warn('render() was called without a render mode: pass render_mode="rgb_array" to make_vec()')
             return None
-        from rlgrid.picture import draw, draw_agent
-
-        frames = []
-        for number, state in zip(self._copies.which.tolist(), self.states.tolist(), strict=True):
-            model, agent = self._copies.models[number], None if state < 0 else state
-            scene = self._scene_of(model)
-            drawn, agent = (model, agent) if scene is None else scene.picture(agent)
-            if drawn not in self._maps:
-                if sum(frame.nbytes for frame in self._maps.values()) > _KEPT_BYTES:
-                    self._maps.clear()
-                self._maps[drawn] = draw(drawn, cell_size=self.cell_size, theme=self.theme)
-            frame = self._maps[drawn].copy()
-            if agent is not None:
-                draw_agent(frame, drawn, agent, self.cell_size, self.theme)
-            frames.append(frame)
-        return tuple(frames)
+        return self._views.frames(self.states)
 
     # --- copies -----------------------------------------------------------------------------------------------------
 
@@ -415,19 +382,24 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
     def set_state(self, saved: Mapping[str, Any]) -> None:
         """Go back to what `get_state` gave, of this environment or of an equal one.
 
-        Raises:
-            ValueError: if it is of another number of copies.
-        """
-        if len(saved["states"]) != self.num_envs:
-            raise ValueError(f"the saved state is of {len(saved['states'])} environments, not {self.num_envs}")
-        self.states[:], self._elapsed[:], self._ended[:] = saved["states"], saved["elapsed"], saved["ended"]
-        streams = [stream_of(state) for state in saved["generators"]]
-        self._streams = np.array(streams, np.uint64) if streams else None
-        self._seeds = list(saved["seeds"])
-        self._copies.set_state(saved)
+        Nothing is changed if anything is wrong with it.
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_maps": {}}  # quickly drawn again
+        Raises:
+            ValueError, TypeError: naming what is wrong.
+        """
+        expected = set(self.get_state())
+        if not isinstance(saved, Mapping) or set(saved) != expected:
+            raise ValueError(f"a saved state of this world is a mapping with {', '.join(sorted(expected))}")
+        for name, values in saved.items():
+            if len(values) != self.num_envs and not (name in ("generators", "seeds") and not len(saved["generators"])):
+                raise ValueError(f"the saved state has {len(values)} {name} for {self.num_envs} environments")
+        begun = len(saved["generators"]) > 0
+        states = [checked_state(self.model, state) if begun else -1 for state in saved["states"]]
+        elapsed, ended = np.array(saved["elapsed"], np.int64), np.array(saved["ended"], np.bool_)
+        streams = np.array([stream_of(state) for state in saved["generators"]], np.uint64) if begun else None
+        self._copies.set_state(saved)
+        self.states[:], self._elapsed[:], self._ended[:], self._streams = states, elapsed, ended, streams
+        self._seeds = list(saved["seeds"])
 
     def __repr__(self) -> str:
         return f"GridWorldVector({self.num_envs}, {self.model!r})"

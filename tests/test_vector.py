@@ -400,8 +400,18 @@ def test_a_saved_state_is_gone_back_to(mode: AutoresetMode) -> None:
     envs.set_state(begun)
     with pytest.raises(gym.error.ResetNeeded, match="reset"):
         envs.step([0, 0, 0])
-    with pytest.raises(ValueError, match="of 3 environments, not 2"):
+    with pytest.raises(ValueError, match="3 states for 2 environments"):
         gym.make_vec("rlgrid/Taxi-v4", 2).unwrapped.set_state(saved)  # type: ignore[attr-defined]
+    before = other.get_state()
+    for wrong, words in (
+        ({}, "a mapping with elapsed, ended, generators, seeds, states"),
+        (saved | {"clocks": [0, 0, 0]}, "a mapping with"),
+        (saved | {"states": [0, 1000, 0]}, "states 0 to 999"),
+        (saved | {"generators": [{}] * 3}, "no state of a PCG64"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            other.set_state(wrong)
+        assert other.get_state() == before
     with pytest.raises(AttributeError, match="seeds them"):
         envs.np_random = np.random.default_rng(0)
 

@@ -1,0 +1,93 @@
+"""What is seen of many copies of a world: their observations at once, and their frames.
+
+Each model has an `Observer` of its own, since its map may be seen; a map is drawn once for all copies that are in it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium.vector.utils import create_empty_array
+from numpy.typing import NDArray
+
+from rlgrid.envs.copies import Copies
+from rlgrid.envs.observations import Observer, observer
+from rlgrid.envs.scene import Scene
+from rlgrid.envs.tables import Model
+
+_KEPT_BYTES = 1 << 26  # of pictures of maps
+_BLIND = ("index", "one_hot")  # kinds of observation that do not depend on the map
+
+
+class Views:
+    """The views of copies.
+
+    Args:
+        copies: which model each copy is in.
+        scene: how states are shown where the model is not a grid.
+        seeing: the further arguments of `rlgrid.envs.observations.observer`, theme and cell_size among them.
+    """
+
+    def __init__(self, copies: Copies, scene: Scene | None, seeing: dict[str, Any]) -> None:
+        self._copies, self._scene, self._seeing = copies, scene, seeing
+        self._observers: dict[int, tuple[Model, Observer]] = {}  # number of a model: it, and how it is seen
+        self._maps: dict[Any, NDArray[np.uint8]] = {}  # a model: its picture without the agent
+
+    def observer(self, number: int = 0) -> Observer:
+        """How the states of a model are seen, by the number of the model."""
+        model = self._copies.models[number]
+        kept = self._observers.get(number)
+        if kept is None or kept[0] is not model:
+            made = observer(model, scene=self._scene_of(model), **self._seeing)
+            kept = self._observers[number] = (model, made)
+        return kept[1]
+
+    def _scene_of(self, model: Model) -> Any:
+        # A map with more than a plain grid gives a model that knows how its states are shown.
+        return model if self._scene is None and hasattr(model, "picture") else self._scene
+
+    def observations(self, states: NDArray[np.int64], out: Any = None, some: NDArray[np.int64] | None = None) -> Any:
+        """The observations of the states (of some copies, by their numbers), in ``out`` if given."""
+        first = self.observer()
+        if not self._copies.moves or first.kind in _BLIND:
+            return first.many(states, out)
+        if out is None:
+            out = create_empty_array(first.space, states.size)
+        which = self._copies.which if some is None else self._copies.which[some]
+        for k in np.unique(which).tolist():
+            there = which == k
+            out[there] = self.observer(k).many(states[there])
+        return out
+
+    def last(self, states: NDArray[np.int64], ended: NDArray[np.bool_]) -> NDArray[np.object_]:
+        """The observations of the copies whose episode ended, as single environments give them, and None elsewhere."""
+        some = np.flatnonzero(ended)
+        batch = self.observations(states[some], some=some)
+        found = np.full(ended.size, None, object)
+        for i, one in zip(some.tolist(), batch.tolist() if batch.ndim == 1 else batch, strict=True):
+            found[i] = one if batch.ndim == 1 else one.copy()
+        return found
+
+    def frames(self, states: NDArray[np.int64]) -> tuple[NDArray[np.uint8], ...]:
+        """A frame uint8 [H, W, 3] of each copy; the agent is not there where the state is negative."""
+        from rlgrid.picture import draw, draw_agent
+
+        size, theme = self._seeing["cell_size"], self._seeing["theme"]
+        frames = []
+        for number, state in zip(self._copies.which.tolist(), states.tolist(), strict=True):
+            model, agent = self._copies.models[number], None if state < 0 else state
+            scene = self._scene_of(model)
+            drawn, agent = (model, agent) if scene is None else scene.picture(agent)
+            if drawn not in self._maps:
+                if sum(frame.nbytes for frame in self._maps.values()) > _KEPT_BYTES:
+                    self._maps.clear()
+                self._maps[drawn] = draw(drawn, cell_size=size, theme=theme)
+            frame = self._maps[drawn].copy()
+            if agent is not None:
+                draw_agent(frame, drawn, agent, size, theme)
+            frames.append(frame)
+        return tuple(frames)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_maps": {}}  # quickly drawn again
