@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import re
 from typing import Any
 
 import gymnasium as gym
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from rlgrid.envs.observations import KINDS
 from rlgrid.envs.tables import replaced, tables_of
 from rlgrid.envs.vector import GridWorldVector
 from rlgrid.gridmap import GridSpec
@@ -88,6 +90,60 @@ def test_it_is_gymnasiums_vector_of_single_environments(world: str, mode: Autore
     same(ours.reset(seed=[3, None, 4, 1, 5]), theirs.reset(seed=[3, None, 4, 1, 5]))
     walk(ours, theirs, 3)
     in_step(ours, theirs)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("world", "arguments"),
+    [
+        ("FrozenLake-v1", {"desc": ["SFF", "FHG"], "success_rate": 0.6}),
+        ("FrozenLake8x8-v1", {"is_slippery": False}),
+        ("CliffWalking-v1", {"is_slippery": True}),
+        ("Taxi-v4", FICKLE),
+    ],
+)
+def test_it_is_gymnasiums_vector_of_its_own_environments(
+    world: str, arguments: dict[str, Any], mode: AutoresetMode
+) -> None:
+    """Of toy_text with its arguments. Its lakes and cliffs say 1, not 1.0, at a reset, which rounds their infos."""
+    given = {"max_episode_steps": 20, **arguments}
+    ours: Any = gym.make_vec(f"rlgrid/{world}", 4, autoreset_mode=mode, **given)
+    theirs: Any = gym.make_vec(world, 4, vectorization_mode="sync", vector_kwargs={"autoreset_mode": mode}, **given)
+    compared = slice(None) if world == "Taxi-v4" else slice(-1)
+    same(ours.reset(seed=6)[compared], theirs.reset(seed=6)[compared])
+    ends = 0
+    for actions in np.random.default_rng(0).integers(ours.single_action_space.n, size=(60, 4)):
+        result = ours.step(actions)
+        same(result[compared], theirs.step(actions)[compared])
+        over = result[2] | result[3]
+        ends += int(over.sum())
+        if over.any() and mode is AutoresetMode.DISABLED:
+            found = [envs.reset(options={"reset_mask": over.copy()})[compared] for envs in (ours, theirs)]
+            same(*found)
+    assert ends >= 8
+    in_step(ours, theirs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_observation_of_every_world_in_every_mode(kind: str) -> None:
+    """Worlds that cannot be seen in this way say so as single environments do."""
+    seen = 0
+    for world in IDS:
+        try:
+            single = gym.make(world, observation=kind)
+        except ValueError as error:
+            with pytest.raises(ValueError, match=re.escape(str(error))):
+                gym.make_vec(world, 2, observation=kind)
+            continue
+        seen += 1
+        for mode in MODES:
+            ours, theirs = pair(world, 3, mode, max_episode_steps=15, observation=kind)
+            assert ours.single_observation_space == single.observation_space
+            same(ours.reset(seed=8), theirs.reset(seed=8))
+            assert walk(ours, theirs, 60) >= 6
+            in_step(ours, theirs)
+    assert seen > 20
 
 
 @pytest.mark.parametrize("world", ["rlgrid/FrozenLake-v1", "rlgrid/JacksCarRental-v0", "rlgrid/TMaze-v0"])
