@@ -12,7 +12,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.utils.env_checker import check_env
 from gymnasium.vector.utils import concatenate, create_empty_array
+from gymnasium.wrappers import FlattenObservation
 
 import rlgrid
 from rlgrid.envs import observations, planes, rgb
@@ -20,6 +22,7 @@ from rlgrid.envs.classics import parts_of
 from rlgrid.envs.observations import KINDS, Observer, observer
 from rlgrid.gridmodel import GridModel, TileKind
 from rlgrid.itemworld import ItemWorld, WalledWorld
+from rlgrid.window.actors import Acting
 
 _IDS = sorted(name for name in gym.registry if name.startswith("rlgrid/"))
 
@@ -460,7 +463,7 @@ def _random_world(seed: int, thin: bool) -> tuple[Any, np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("thin", [False, True])
 def test_a_window_shows_what_the_lines_of_sight_reach(side: int, thin: bool) -> None:
     half = side // 2
-    for seed in range(6):
+    for seed in range(6 if side < 9 else 3):
         model, walls, mask = _random_world(100 * side + seed, thin)
         seen: Any = observer(model, "view", view_size=side)
         through: Any = observer(model, "view", view_size=side, see_through_walls=True)
@@ -591,3 +594,54 @@ def test_batches_go_where_they_are_asked_to_or_nowhere() -> None:
     for out in (np.empty(right, np.float32), np.empty(right[1:], np.uint8), np.empty(right, np.uint8)[::-1]):
         with pytest.raises(ValueError, match="out must be a contiguous uint8"):
             seen.many(states, out=out)
+
+
+# --- in use ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_environments_hand_out_what_is_seen(kind: str) -> None:
+    env = gym.make("rlgrid/KeyDoor-v0", observation=kind, view_size=5, see_through_walls=True, cell_size=9)
+    check_env(env.unwrapped, skip_render_check=True)
+    inner: Any = env.unwrapped
+    expected = observer(inner.model, kind, view_size=5, see_through_walls=True, cell_size=9)
+    assert env.observation_space == expected.space
+    observation, _ = env.reset(seed=1)
+    for action in (1, 2, 1, 2, 2, 1):
+        np.testing.assert_array_equal(observation, expected.one(inner.state))
+        observation, *_ = env.step(action)
+    envs = gym.make_vec("rlgrid/KeyDoor-v0", 3, observation=kind, view_size=5, see_through_walls=True, cell_size=9)
+    np.testing.assert_array_equal(envs.reset(seed=1)[0], expected.many(envs.unwrapped.states))
+
+
+@pytest.mark.parametrize("kind", ["one_hot", "coordinates", "planes", "view"])
+def test_dqn_learns_from_vectors_and_tables_are_for_numbers(kind: str) -> None:
+    env: Any = gym.make("rlgrid/FrozenLake-v1", observation=kind)
+    with pytest.raises(ValueError, match=r"needs Discrete observations.*DQN takes them"):
+        rlgrid.agents.QLearning(env)
+    if kind in ("planes", "view"):
+        env = FlattenObservation(env)
+    agent = rlgrid.agents.DQN("MlpPolicy", env, seed=0, learning_starts=20, policy_kwargs={"net_arch": [8]})
+    assert not agent.compiled
+    agent.learn(60)
+    assert agent.metrics()["updates"] > 0
+    observation, _ = env.reset(seed=0)
+    assert agent.predict(observation)[0] in range(4)
+    with pytest.raises(ValueError, match="its observations are not the numbers of states"):
+        rlgrid.agents.DQN("MlpPolicy", env, compiled=True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_window_shows_who_acts_by_any_observation(kind: str) -> None:
+    class East:
+        def predict(self, observation: Any) -> tuple[int, None]:
+            return 1, None
+
+    acting = Acting(gym.make("rlgrid/FourRooms-v0", observation=kind), East())
+    acting.advance(3)
+    assert (acting.state is None) == (kind != "index")
+    if kind == "index":
+        assert (acting.policy == 1).all()
+    else:
+        with pytest.raises(AttributeError, match="cannot be read"):
+            _ = acting.policy

@@ -24,8 +24,10 @@ class Acting:
     most = 5_000  # states of which the policy is read
 
     def __init__(self, env: Any, actor: Any) -> None:
+        from rlgrid.agents.world import World
+
         self.env, self.actor = env, actor
-        self.model = model_of(env)
+        self.model: Any = model_of(env) if World(env).same_names else None
         self.num_timesteps = 0
         self.episode_returns: list[float] = []
         self._observation: Any = None
