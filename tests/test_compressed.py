@@ -1,10 +1,12 @@
 """The compressed form of explicit models, the sweeps over it, and value iteration with shifted values."""
 
+import re
 from fractions import Fraction
 
 import naive
 import numpy as np
 import pytest
+from numba import njit
 
 from rlgrid import MDP, solve, verify
 from rlgrid.compressed import compressed, survey
@@ -15,7 +17,7 @@ from rlgrid.methods import method_of
 from rlgrid.problem import Problem
 from rlgrid.shifted import ShiftedValueIteration
 
-WIDTHS = [1, 2, 3, 4, 5, 8]  # of rows: with kernels of their own, and of any length
+WIDTHS = [1, 2, 3, 4, 7]  # of rows: with kernels of their own, and of any length
 
 
 def random_table(seed, S=9, A=3, *, ends=0.15, sums_to_one=False):
@@ -340,6 +342,30 @@ def test_a_sweep_that_keeps_the_chain_of_its_policy_is_the_same_sweep(seed, ends
         v = v + change
         rise += 0.9 * (change.max() if ends == 0.0 else max(change.max(), 0.0)) + 1e-9
     assert how == "all" or looked_at[-1] < 0.7 * A * S
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kernel", [sweep_of(0), sweep_of(4), sweep_and_keep_of(0), sweep_and_keep_of(4), kernels.sweep_and_keep]
+)
+def test_sweeps_count_no_references(kernel):
+    """Counting them takes longer than sweeping, and threads wait for each other's."""
+    model = model_of_rows(0, 4)
+    form = compressed(model.arrays)
+    v = np.zeros(model.num_states)
+    method = ShiftedValueIteration(Problem.of(model, 0.9))
+    method.run(v, 1, 0.0)
+    common = form.num_actions, *(() if kernel is kernels.sweep_and_keep else (4,)), *form[2:6], 0.9, v, v.copy()
+    if kernel in (sweep_of(0), sweep_of(4)):
+        given = *common, np.zeros(v.size, np.int64), 0.0, 0, 0
+    else:
+        given = *common, method._policy, *method._kept, *method._known, 0.0, True, 0, 0
+    anew = njit(kernel.py_func, nogil=True, error_model="numpy")  # cached code cannot be looked into
+    anew(*given)
+    (code,) = (anew.inspect_llvm(signature) for signature in anew.signatures)
+    mine = [part for part in code.split("\ndefine ")[1:] if "cpython" not in part[:200] and "@NRT_" not in part[:60]]
+    assert any("double" in part for part in mine)
+    assert not any(re.search(r"call .*@NRT_(incref|decref)", part) for part in mine)
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.01, 5.0])
