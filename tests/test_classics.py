@@ -1,12 +1,9 @@
 """Textbook worlds that are not plain grids: their values against published numbers and against exact arithmetic or
 plain loops on the definition, written here once more; and what holds for every environment."""
 
-import ast
 import copy
-import inspect
 import json
 import pickle
-import re
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
@@ -24,7 +21,6 @@ from rlgrid import MDP
 from rlgrid.envs import CLASSICS, classics
 from rlgrid.envs.gridworld import GridWorld
 from rlgrid.envs.racetrack import INCREMENTS, TRACKS, racetrack, visited
-from rlgrid.envs.taxi import taxi
 
 IDS = list(CLASSICS)
 FICKLE = {"is_rainy": True, "fickle_passenger": True}
@@ -621,28 +617,3 @@ def test_the_table_leads_back_to_the_model() -> None:
     env = gym.make("rlgrid/Chain-v0")
     mdp = MDP.from_gymnasium(env, gamma=0.99)
     assert mdp.P == env.unwrapped.model.P  # type: ignore[attr-defined]
-
-
-# --- the page of worlds -----------------------------------------------------------------------------------------------
-
-
-def test_the_page_says_what_is_so() -> None:
-    page = (Path(__file__).parent.parent / "docs" / "worlds.md").read_text(encoding="utf-8")
-    rows = dict(re.findall(r"^\| `(rlgrid/\S+)` \| [^|]* \| (-?[0-9.]+)", page, flags=re.MULTILINE))
-    assert list(rows) == IDS
-    for world, number in rows.items():
-        digits = len(number.partition(".")[2])
-        best = optimum(gym.make(world).unwrapped.model)  # type: ignore[attr-defined]
-        assert best == pytest.approx(float(number), abs=0.5001 * 10.0**-digits)
-    listed = dict(re.findall(r"^\| `(\w+)` \| (`.*) \|$", page, flags=re.MULTILINE))
-    assert listed.keys() == {classic.world for classic in CLASSICS.values()}
-    for name, text in listed.items():
-        build = {"racetrack": racetrack, "taxi": taxi}.get(name) or getattr(classics, name)
-        defaults = {key: value.default for key, value in inspect.signature(build).parameters.items()}
-        told = dict(re.findall(r"`(\w+)=([^`]*)`", text))
-        assert [*told, "gamma"] == list(defaults)
-        assert all(ast.literal_eval(value) == defaults[key] for key, value in told.items())
-    scope: dict[str, Any] = {}
-    for script in re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL):
-        exec(script, scope)
-    assert scope["blind"].observation_space.n == 3
