@@ -19,6 +19,7 @@ gamma = 1: see `rlgrid.undiscounted_certificate`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,10 +39,10 @@ def distance(values: Floats, lower: Floats, upper: Floats) -> float:
     """An upper bound of max |values - x| over lower <= x <= upper, rounded outwards; equal infinities are at 0."""
     from rlgrid.kernels.stencil import greatest_gap
 
-    given = values.reshape(-1), lower.reshape(-1), upper.reshape(-1)
+    given = (values, lower, upper) if values.ndim == 1 else (values.reshape(-1), lower.reshape(-1), upper.reshape(-1))
     worst = max(in_pieces(lambda first, last: float(greatest_gap(first, last, *given)), values.size))
     # Differences round to nearest, and monotonically: the float above the greatest is above all exact differences.
-    return worst if worst == 0.0 else float(np.nextafter(worst, np.inf))
+    return worst if worst == 0.0 else math.nextafter(worst, math.inf)
 
 
 @dataclass(frozen=True)
@@ -145,12 +146,15 @@ def _discounted(problem: Problem, v: Floats, enough: float) -> Certificate:
         """v + sign * c with the least c that passes the test, after one sweep; infinite if none was found."""
         stencil = problem.stencil
         for widen, share in ((0.0, 0.0), (1.0, 1.25), (1.0, 3.0), (2.0, 8.0), (16.0, 64.0), (1024.0, 4096.0)):
+            if widen == 0.0 and moved > 0.0:
+                continue
             scale = 1.01 * (reach + widen * moved / rest)
-            for _ in range(2):  # what the margin adds to the scale adds to the margin
+            margin = 0.0
+            for _ in range(2 if share else 0):  # what the margin adds to the scale adds to the margin
                 margin = share * problem.largest_rounding(scale)
                 scale += 2.0 * margin / rest
             shift = sign * (widen * moved + margin) / rest
-            if problem.overflows(scale) or (widen == 0.0 and moved > 0.0):
+            if problem.overflows(scale):
                 continue
             if stencil is not None:
                 w = np.empty_like(v)
@@ -188,30 +192,39 @@ def _discounted(problem: Problem, v: Floats, enough: float) -> Certificate:
 
     if not np.isfinite(reach):
         return Certificate(np.full(problem.num_states, -np.inf), np.full(problem.num_states, np.inf), policy)
-
-    def without_a_sweep(sign: float, moved: float) -> Floats | None:
-        """The same from w = T^ v (or T^_pi v) alone, where rounding is little of the distance; None where it is not.
-
-        With c = (moved + 5 max e) / (1 - gamma), u = w + gamma c + 4 e is at most v + c, hence T u <= T v + gamma c
-        <= w + e + gamma c, and the computed T^ u + e is at most w + gamma c + 3 e <= u: the last e is more than what
-        rounding takes in forming u. Where no outcome goes on gamma c is left out on both sides.
-        """
-        if images is None or not moved > 64.0 * problem.largest_rounding(reach):
-            return None
-        scale = 1.02 * (reach + moved / rest)
-        error = problem.rounding(scale)
-        c = (moved + 5.0 * float(error.max())) / rest
-        if problem.overflows(scale) or not reach + 1.001 * c < scale:
-            return None
-        image = images[0 if sign < 0.0 else 1]
-        return image + sign * (np.where(problem.goes_on, problem.gamma * c, 0.0) + 4.0 * error)
-
-    found = without_a_sweep(-1.0, fall), without_a_sweep(1.0, rise)
-    lower = shifted(-1.0, fall, policy) if found[0] is None else found[0]
-    upper = shifted(1.0, rise, None) if found[1] is None else found[1]
-    if distance(v, lower, upper) <= enough:
-        return Certificate(lower, upper, policy)
-    doubtful = 8.0 * problem.largest_rounding(reach)
-    lower = finer(-1.0, lower, policy) if fall < doubtful else lower
-    upper = finer(1.0, upper, None) if rise < doubtful else upper
+    found = None if images is None else _without_a_sweep(problem, *images, fall, rise, reach)
+    if found is not None and distance(v, *found) <= enough:
+        return Certificate(*found, policy)
+    lower, upper = found or (None, None)
+    rounding = problem.largest_rounding(reach)
+    if lower is None or not fall > 64.0 * rounding:  # a test with a sweep proves more
+        lower = shifted(-1.0, fall, policy)
+    if upper is None or not rise > 64.0 * rounding:
+        upper = shifted(1.0, rise, None)
+    doubtful = 8.0 * rounding
+    if min(rise, fall) < doubtful and distance(v, lower, upper) > enough:
+        lower = finer(-1.0, lower, policy) if fall < doubtful else lower
+        upper = finer(1.0, upper, None) if rise < doubtful else upper
     return Certificate(lower, upper, policy)
+
+
+def _without_a_sweep(
+    problem: Problem, w_policy: Floats, w: Floats, fall: float, rise: float, reach: float
+) -> tuple[Floats, Floats] | None:
+    """(lower, upper) of an explicit problem from w_policy = T^_pi v and w = T^ v alone; None where floats overflow.
+
+    With c = (moved + 5 max e) / (1 - gamma), u = w + gamma c + 4 e is at most v + c. Hence T u <= T v + gamma c <= w +
+    gamma c + e, and the computed T^ u + e is at most w + gamma c + 3 e <= u: the last e is more than what rounding
+    takes in forming u. Where no outcome goes on gamma c is left out on both sides. Lower bounds likewise.
+    """
+    from rlgrid.kernels.certificate import beyond
+
+    rest = 1.0 - problem.gamma
+    scale = 1.02 * (reach + max(fall, rise) / rest)
+    least = 5.0 * problem.largest_rounding(scale)
+    down, up = (fall + least) / rest, (rise + least) / rest
+    if problem.overflows(scale) or not reach + 1.001 * max(down, up) < scale:
+        return None
+    lower, upper = np.empty_like(w), np.empty_like(w)
+    beyond(*problem.survey[1:4], scale, problem.gamma * down, problem.gamma * up, w_policy, w, lower, upper)
+    return lower, upper

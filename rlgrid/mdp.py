@@ -225,7 +225,7 @@ class MDP:
             self.next_state = _own("next_state", next_state, np.int32)
         self.start = check_start(start, self.num_states)
         self.start.setflags(write=False)
-        self.start_states = np.flatnonzero(self.start)
+        self.start_states = self.start.nonzero()[0]
         self.start_probability = self.start[self.start_states]
 
     def _name(self, pair: int) -> str:

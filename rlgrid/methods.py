@@ -21,7 +21,7 @@ proven elsewhere (`rlgrid.certificate`), so a method may round as it likes, and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +68,11 @@ METHODS = (
 
 
 class Method(Protocol):
-    """What changes values."""
+    """What changes values.
+
+    A method that can begin with better values than those it is given has a flag `guesses`: whether its first run may
+    overwrite them; False unless set.
+    """
 
     name: str
     backups: int  # (state, action) pairs backed up so far
@@ -79,13 +83,6 @@ class Method(Protocol):
 
         Returns the spread of each sweep made: max(0, greatest change) + max(0, -least change).
         """
-
-
-@runtime_checkable
-class Guessing(Method, Protocol):
-    """A method that can begin with better values than those it is given."""
-
-    guesses: bool  # whether the first run may overwrite the values it is given; False unless set
 
 
 def method_of(name: str, problem: Problem, model: MDP | GridModel, sweep_order: str | Ints = "alternating") -> Method:
@@ -269,7 +266,7 @@ class OrderedGaussSeidel:
         v = self.form.guess() if guesses else self.form.gather(values)
         if guesses and self._by_distance:
             self._starts = level_starts(*arrays[:3])
-            self._changes = np.full(self._starts.size - 1, np.inf)
+            self._changes = np.empty(self._starts.size - 1)
         levels = self._starts, self._window, self._changes, SETTLED * enough
         made = int(run_marching(*arrays, v, *levels, enough, history))
         self.form.scatter(v, values)

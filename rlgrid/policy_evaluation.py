@@ -62,7 +62,7 @@ class GainAndBias(NamedTuple):
 
 def check_model(model: Any) -> None:
     """Raise TypeError for what is not a model, with what to pass instead."""
-    if all(hasattr(model, name) for name in ("to_mdp", "num_states", "num_actions", "gamma")):
+    if hasattr(model, "to_mdp") and hasattr(model, "num_states") and hasattr(model, "gamma"):
         return
     what = f"a model is an rlgrid.MDP or an rlgrid.GridModel, not {type(model).__name__}"
     if hasattr(model, "unwrapped"):

@@ -43,6 +43,7 @@ _NO_STATES = np.zeros(0, np.int64)
 _NO_GROUPS = np.zeros(1, np.int64)
 _NO_TABLE = np.zeros((0, 0))
 _NO_FLAGS = np.zeros(0, np.bool_)
+_NO_SCRATCH = _NO_STATES, _NO_TABLE
 
 
 class Problem:
@@ -69,8 +70,8 @@ class Problem:
         else:
             mdp = written_out(model) if _is_better_explicit(model) else None
             self.arrays = self.whole = model.arrays if mdp is None else mdp.arrays
-        self.scratch = scratch_of(self.arrays)
         self.explicit = isinstance(self.arrays, ExplicitArrays)
+        self.scratch = _NO_SCRATCH if self.explicit else scratch_of(self.arrays)
         self.stencil: Stencil | None = None if self.explicit else _stencil_of(self.arrays)
         if self.explicit:
             known = mdp.survey if gamma < 1.0 and mdp is not None else None
@@ -334,7 +335,7 @@ class Problem:
         policy, w, w_policy = np.empty(self.num_states, np.int64), np.empty_like(v), np.empty_like(v)
         scale = magnitude(v)
         slack = self.slack(scale, enough)
-        most = self.gamma * (max(float(v.max()), 0.0) if self.survey.ends else float(v.max()))
+        most = self.gamma * float(np.maximum.reduce(v, initial=0.0 if self.survey.ends else -np.inf))
         margin = 4.0 * slack + 16.0 * self.largest_rounding(scale)
         given = *self.arrays[1:7], self.gamma, v, self.survey.expected, most, margin, slack, policy, w, w_policy
         self._over_states(greedy_images, *given)

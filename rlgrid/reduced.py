@@ -110,7 +110,7 @@ class Reduced:
     def scatter(self, v: Floats, values: Floats) -> None:
         """Write the values of nodes into those of their states."""
         if self.problem.hopeless is None:
-            np.take(v, self.number, out=values)
+            v.take(self.number, out=values)
         else:
             alive = self.number >= 0
             values[alive] = v[self.number[alive]]

@@ -44,7 +44,7 @@ from rlgrid.policy_evaluation import (
     check_policy,
     policy_values,
 )
-from rlgrid.problem import WRITTEN_OUT, Problem
+from rlgrid.problem import WRITTEN_OUT, Problem, largest
 from rlgrid.rational import verify_exactly
 from rlgrid.reduced import check_order
 from rlgrid.solution import Solution
@@ -271,7 +271,7 @@ class _Run:
             elif now - started > 2.0 * CHUNK_SECONDS:
                 chunk = max(1, chunk // 2)
             spread = float(spreads[-1])
-            if not np.isfinite(spreads).all():  # infinite values do not change any more
+            if not spreads.max() < np.inf:  # infinite values do not change any more
                 return self._stop(OVERFLOWN, warn=True)
             settled = self.handed_over and sweeps.settled
             rests = False
@@ -280,7 +280,6 @@ class _Run:
                 look_at, resting = 2 * sweeps.sweeps, spread
             if spread <= enough or rests or ((tries or settled) and sweeps.sweeps >= attempt_at):
                 attempt_at = 2 * max(attempt_at, sweeps.sweeps)
-                floor = 4.0 * sweeps.rounding
                 found = sweeps.certificate(1000 + 4 * sweeps.sweeps, self.sweeping_ends, self.tolerance)
                 error = distance(sweeps.values, found.lower, found.upper)
                 if error > self.tolerance:
@@ -297,7 +296,7 @@ class _Run:
                 last_exact = last_exact if exact is None else exact
                 if stuck and exact is not None:
                     sweeps.values = sweeps._problem.start(exact)
-                if spread <= floor or spread == 0.0 or stuck or rests:
+                if spread <= 4.0 * sweeps.rounding or spread == 0.0 or stuck or rests:
                     if not np.isfinite(sweeps._problem.finite(sweeps.values)).all():
                         return self._stop(OVERFLOWN, warn=True)
                     most = (
@@ -403,8 +402,9 @@ class _Run:
 
 def _within(values: Floats, lower: Floats, upper: Floats) -> Floats:
     """The values, or where they lie outside of bounds the nearest bound; what overflew counts as 0."""
-    unknown = ~np.isfinite(values) & (lower < upper)
-    return np.clip(np.where(unknown, 0.0, values), lower, upper)
+    if not largest(values) < np.inf:
+        values = np.where(~np.isfinite(values) & (lower < upper), 0.0, values)
+    return np.minimum(np.maximum(values, lower), upper)
 
 
 def _middle(found: Certificate) -> Floats:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.certificate import Certificate, certify, distance
 from rlgrid.mdp import check_gamma
-from rlgrid.methods import METHODS, Guessing, OrderedGaussSeidel, method_of
+from rlgrid.methods import METHODS, OrderedGaussSeidel, method_of
 from rlgrid.policy_evaluation import check_model
 from rlgrid.problem import Problem, magnitude
 from rlgrid.reduced import check_order
@@ -91,7 +91,7 @@ class Sweeps:
         return self._method.backups
 
     def _start_low(self) -> None:
-        if isinstance(self._method, Guessing):
+        if hasattr(self._method, "guesses"):
             self._method.guesses = True
             return
         least = self._problem.least_reward()

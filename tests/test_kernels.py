@@ -422,7 +422,7 @@ def test_the_rounding_of_a_backup_is_that_of_the_formula():
 
 
 def test_one_pass_finds_what_numpy_finds_in_many():
-    from rlgrid.kernels.certificate import changes, largest_numbers, moved_outwards
+    from rlgrid.kernels.certificate import beyond, changes, explicit_rounding, largest_numbers, moved_outwards
 
     rng = np.random.default_rng(32)
     for trial in range(200):
@@ -446,3 +446,9 @@ def test_one_pass_finds_what_numpy_finds_in_many():
             passes = passes and np.abs(expected).max() <= scale and np.abs(bound).max() <= scale
             assert moved_outwards(error, scale, upwards, bound, image) == passes
             np.testing.assert_array_equal(image, expected)
+        most, on = rng.integers(1, 5, 9).astype(np.int32), rng.random(9) < 0.7
+        e, down, up = explicit_rounding(most, error, on, 2.5), *rng.random(2)
+        lower, upper = np.empty(9), np.empty(9)
+        beyond(most, error, on, 2.5, down, up, w_policy, w, lower, upper)
+        np.testing.assert_allclose(lower, w_policy - down * on - 4.0 * e, rtol=1e-14, atol=1e-14)
+        np.testing.assert_allclose(upper, w + up * on + 4.0 * e, rtol=1e-14, atol=1e-14)

@@ -1,9 +1,12 @@
 """What certificates of explicit models ask of arrays [S], each in one pass.
 
-largest_numbers       the largest |v|, among those that are finite and among all
-changes               how far a sweep moves values at the most
-explicit_rounding     bounds of |computed - exact| of any backup of `rlgrid.kernels.sweeps`, by state
-moved_outwards        an image moved by these bounds, and whether it passes the test of a certificate
+    largest_numbers       the largest |v|, among those that are finite and among all
+    changes               how far a sweep moves values at the most
+    explicit_rounding     bounds of |computed - exact| of any backup of `rlgrid.kernels.sweeps`, by state
+    beyond                bounds from images alone
+    moved_outwards        an image moved by these bounds, and whether it passes the test of a certificate
+
+`rlgrid.certificate` says what is proven by them.
 """
 
 import math
@@ -76,6 +79,18 @@ def largest_rounding(most, size, continues, scale):
     for s in range(most.size):
         greatest = max(greatest, _rounding(most[s], size[s], continues[s], scale))
     return greatest
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def beyond(most, size, continues, scale, down, up, w_policy, w, lower, upper):
+    """lower becomes w_policy - down - 4 e and upper w + up + 4 e, e the `explicit_rounding`.
+
+    Where no outcome ``continues`` down and up are left out.
+    """
+    for s in range(w.size):
+        error = 4.0 * _rounding(most[s], size[s], continues[s], scale)
+        lower[s] = w_policy[s] - ((down if continues[s] else 0.0) + error)
+        upper[s] = w[s] + ((up if continues[s] else 0.0) + error)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -768,6 +768,8 @@ def march(first_pair, offsets, to, weight, reward, leak, starts, settled, window
     levels = starts.size - 1
     swept = 0
     spread = 0.0
+    if window[1] == 0:
+        changes[:] = math.inf
     while window[0] < levels and swept < budget:
         window[1] = min(window[1] + 1, levels)
         low = 0.0

@@ -361,13 +361,11 @@ def _grid_in_place(
 
 
 def scratch_of(model):
-    """What sweeps of a model read beside it: on a grid the directions in use, and sums of slip.
+    """What sweeps of a grid read beside it: the directions in use, and sums of slip.
 
     Raises:
         ValueError: for a grid with wind, which is swept in its explicit form.
     """
-    if not isinstance(model, GridArrays):
-        return np.zeros(0, np.int64), np.zeros((0, 0))
     if model.column_wind.any() or model.row_wind.any():
         raise ValueError("a grid with wind is swept in its explicit form")
     mass = np.zeros(model.slip.shape[:2])
