@@ -317,6 +317,8 @@ class Agent(ABC):
     def forget_episode(self) -> None:
         """Let the next step begin with a reset: for who has used the agent's own environment in between."""
         self._observation = None
+        if self._snapshot is not None:
+            self._snapshot["under_way"] = False
 
     def _ready_episode(self) -> None:
         """Have an episode under way: restored from a file, gone on with, or fresh."""
@@ -325,6 +327,8 @@ class Agent(ABC):
             try:
                 self._world.restore(snapshot)
                 self._has_reset = True
+                if self._observation is None and snapshot.get("under_way"):
+                    self._observation = self._world.observation()
             except (ValueError, TypeError, KeyError, OverflowError) as error:
                 raise CheckpointError(f"the saved episode does not fit this environment: {error}") from error
         if self._observation is None or self._world.was_moved(self._observation, self._episode_length):
@@ -474,6 +478,8 @@ class Agent(ABC):
         arrays["episodes.returns"] = np.array(self.episode_returns, np.float64)
         arrays["episodes.lengths"] = np.array(self.episode_lengths, np.int64)
         snapshot = self._snapshot or (self._world.snapshot() if self._has_reset else None)
+        if snapshot is not None:
+            snapshot = {"under_way": self._observation is not None} | snapshot
         metadata = {
             "agent": type(self).__name__,
             "settings": self._settings() | {"seed": self.seed},
@@ -488,7 +494,7 @@ class Agent(ABC):
                 "generator": self._generator.bit_generator.state,
                 "predict_generator": self._predict_generator.bit_generator.state,
                 "environment": snapshot,
-                # An observation that a wrapper made cannot be had back without a step: a fresh episode begins.
+                # Any other observation is had back from the world, or else a fresh episode begins.
                 "state": int(self._observation) if isinstance(self._observation, int | np.integer) else None,
                 "episode_return": self._episode_return,
                 "episode_length": self._episode_length,

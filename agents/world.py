@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.wrappers import (
+    DtypeObservation,
+    FlattenObservation,
     HumanRendering,
     NormalizeReward,
     OrderEnforcing,
@@ -29,6 +31,8 @@ from gymnasium.wrappers import (
     RecordEpisodeStatistics,
     RecordVideo,
     RenderCollection,
+    RescaleObservation,
+    ReshapeObservation,
     TimeLimit,
 )
 from numpy.typing import NDArray
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
 
 TRANSPARENT = (TimeLimit, OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics)
 KEEP_NAMES = (*TRANSPARENT, HumanRendering, NormalizeReward, RecordVideo, RenderCollection)
+REFORM = (DtypeObservation, FlattenObservation, RescaleObservation, ReshapeObservation)  # one observation at a time
 
 NO_LIMIT = int(np.iinfo(np.int64).max)
 
@@ -208,6 +213,18 @@ class World:
             recorder.episode_start_time = now
         recorder.episode_returns = episode_return
         recorder.episode_lengths = elapsed
+
+    def observation(self) -> Any:
+        """The present observation, as the wrappers hand it out; None where it cannot be had without a step."""
+        if self.model is None:
+            return None
+        seen = self.inner.observer.one(self.inner.state)
+        for wrapper in reversed(self.wrappers):
+            if type(wrapper) in REFORM:
+                seen = wrapper.observation(seen)
+            elif not keeps_names(wrapper):
+                return None
+        return seen
 
     # --- an unfinished episode on disk ------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import itertools
 import pickle
 import tracemalloc
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -629,6 +630,30 @@ def test_dqn_learns_from_vectors_and_tables_are_for_numbers(kind: str) -> None:
     assert agent.predict(observation)[0] in range(4)
     with pytest.raises(ValueError, match="its observations are not the numbers of states"):
         rlgrid.agents.DQN("MlpPolicy", env, compiled=True)
+
+
+@pytest.mark.parametrize("kind", ["one_hot", "view"])
+def test_a_run_over_vectors_goes_on_as_if_it_had_never_been_stopped(kind: str, tmp_path: Path) -> None:
+    def make() -> Any:
+        env = gym.make("rlgrid/FrozenLake-v1", observation=kind)
+        return FlattenObservation(env) if kind == "view" else env
+
+    def agent() -> rlgrid.agents.DQN:
+        return rlgrid.agents.DQN("MlpPolicy", make(), seed=0, learning_starts=20, policy_kwargs={"net_arch": [8]})
+
+    whole = agent()
+    whole.learn(120)
+    stopped = agent()
+    stopped.begin(120)
+    stopped.advance(77)
+    for _ in range(2):  # saved again before it goes on, too
+        stopped.save(tmp_path / "run.safetensors")
+        stopped = rlgrid.agents.DQN.load(tmp_path / "run.safetensors", make())
+    stopped.resume()
+    assert stopped.episode_lengths == whole.episode_lengths
+    assert 77 not in np.cumsum(whole.episode_lengths)  # within an episode
+    for name, array in whole._arrays().items():
+        np.testing.assert_array_equal(stopped._arrays()[name], array, err_msg=name)
 
 
 @pytest.mark.parametrize("kind", KINDS)
