@@ -4,6 +4,7 @@ import copy
 import json
 import pickle
 import re
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from rlgrid.envs.gridworld import GridWorld
 from rlgrid.envs.observations import KINDS
 from rlgrid.envs.tables import replaced, tables_of
 from rlgrid.envs.vector import GridWorldVector
@@ -122,6 +124,58 @@ def test_it_is_gymnasiums_vector_of_its_own_environments(
             same(*found)
     assert ends >= 8
     in_step(ours, theirs)
+
+
+def random_world(rng: np.random.Generator) -> MDP:
+    """Few and many outcomes, some of probability 0, and pairs that have none."""
+    states, actions, most = int(rng.integers(1, 12)), int(rng.integers(1, 5)), int(rng.choice([1, 3, 17, 40]))
+    available = rng.random((states, actions)) < 0.7
+    available[np.arange(states), rng.integers(actions, size=states)] = True
+    sizes = np.where(available, rng.integers(1, most + 1, (states, actions)), 0).ravel()
+    runs = [rng.random(size) * (rng.random(size) < 0.8) for size in sizes]
+    runs = [run / run.sum() if run.any() else np.full(run.size, 1.0 / max(run.size, 1)) for run in runs]
+    total = int(sizes.sum())
+    return MDP(
+        states,
+        actions,
+        np.concatenate([[0], np.cumsum(sizes)]),
+        rng.integers(states, size=total),
+        np.concatenate(runs),
+        rng.normal(size=total),
+        rng.random(total) < 0.1,
+        gamma=0.9,
+        start=rng.dirichlet(np.ones(states)),
+    )
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_random_models_in_random_company(mode: AutoresetMode) -> None:
+    """Observations, masks, copies and caps as they come, and resets of some copies with some seeds."""
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        model, count, cap = random_world(rng), int(rng.integers(1, 9)), int(rng.integers(1, 12))
+        given: dict[str, Any] = {"model": model, "observation": str(rng.choice(["index", "one_hot"]))}
+        given["observation_of"] = rng.integers(0, 4, model.num_states) if seed % 2 else None
+        given["action_mask_of"] = rng.random((model.num_states, model.num_actions)) < 0.5 if seed % 3 else None
+        ours = GridWorldVector(count, max_episode_steps=cap, autoreset_mode=mode, copy=seed % 4 > 0, **given)
+        theirs = SyncVectorEnv([partial(capped, cap, given)] * count, autoreset_mode=mode)
+        same(ours.reset(seed=seed), theirs.reset(seed=seed))
+        allowed = np.ones((model.num_states, model.num_actions)) if model.available is None else model.available
+        for _ in range(25):
+            actions = np.array([rng.choice(np.flatnonzero(allowed[state])) for state in ours.states])
+            result = ours.step(actions)
+            same(result, theirs.step(actions))
+            over = result[2] | result[3]
+            chosen = over if mode is AutoresetMode.DISABLED else rng.random(count) < 0.05
+            if chosen.any():
+                seeds = [None if rng.random() < 0.5 else int(rng.integers(99)) for _ in range(count)]
+                pair_of = [envs.reset(seed=seeds, options={"reset_mask": chosen.copy()}) for envs in (ours, theirs)]
+                same(*pair_of)
+        in_step(ours, theirs)
+
+
+def capped(cap: int, given: dict[str, Any]) -> gym.Env[Any, Any]:
+    return gym.wrappers.TimeLimit(GridWorld(**given), cap)
 
 
 @pytest.mark.slow
