@@ -10,8 +10,8 @@ How an episode begins after one has ended is the ``autoreset_mode``, which goes 
 the same step, whose info then holds the last observations and infos as ``"final_obs"`` and ``"final_info"``; or when
 the caller resets those copies with ``options={"reset_mask": ...}``.
 
-With ``copy=False`` the observations, rewards, flags and infos that `reset` and `step` return are the environment's own
-arrays, and the next call writes over them: whoever keeps one must copy it, and none may be written to.
+With ``copy=False`` the observations, rewards, flags and probabilities that `reset` and `step` return are the
+environment's own arrays, and the next call writes over them: whoever keeps one must copy it, and none may be written to.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gymnasium as gym
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from rlgrid.gridmap import GridSpec
 
 _MODES = (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED)  # as the kernels number them
-_SAME_STEP = 1
+_SAME_STEP, _DISABLED = 1, 2
 
 
 class _Results(NamedTuple):
@@ -239,8 +240,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
             ValueError: naming the copy whose action is wrong; then no copy has moved.
             TypeError: for a single action.
         """
-        from rlgrid.kernels.batch import DISABLED, step_batch, wrong_action
-
+        step_batch, wrong_action = _kernels()
         if self._streams is None:
             raise gym.error.ResetNeeded("there are no states yet: call reset() before step()")
         given = np.asarray(actions)
@@ -261,7 +261,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
                 copies.begin(idle, np.zeros(self.num_envs, np.bool_), self._streams)
         # Where models change, the last observation of an episode is seen before the next episode's model is there.
         per_copy = (taken, self._streams, self.states, self._elapsed, ended, *into, *self._last)
-        copies.run(step_batch, self._limit, DISABLED if moved and mode == _SAME_STEP else mode, per_copy=per_copy)
+        copies.run(step_batch, self._limit, _DISABLED if moved and mode == _SAME_STEP else mode, per_copy=per_copy)
         if moved:
             copies.stepped(~idle, self.states, into.terminated)
         final = self._ends(into) if mode == _SAME_STEP else {}
@@ -403,6 +403,13 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
 
     def __repr__(self) -> str:
         return f"GridWorldVector({self.num_envs}, {self.model!r})"
+
+
+@cache
+def _kernels() -> tuple[Any, Any]:
+    from rlgrid.kernels.batch import step_batch, wrong_action
+
+    return step_batch, wrong_action
 
 
 def _mode_of(given: AutoresetMode | str) -> AutoresetMode:
