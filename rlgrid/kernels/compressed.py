@@ -28,6 +28,8 @@ SHARE = 0.125  # of the newest number in an average
 DENSE = 0.5  # a share of the pairs of a state from which on no row is fetched: all lie one after the other
 AHEAD = 12  # states between what is worked on and what is fetched
 ONE = 2.0**-50  # a sum of probabilities so near to 1 is 1, rounded
+NO_SIGN = np.uint64(0x7FFFFFFFFFFFFFFF)  # the bits of |x|, which are ordered like |x|
+INFINITE = np.uint64(0x7FF0000000000000)  # of infinity; those of nan are larger
 
 
 class CompressedArrays(NamedTuple):
@@ -69,14 +71,31 @@ def survey(
         without; pairs that have outcomes; whether some outcome of p > 0 ends the episode; whether the outcomes are the
         compressed form as they stand: all go on, and every sum of p is 1 but for its own rounding).
     """
+    rewards = reward.view(np.uint64)
+    to = next_state.view(np.uint32)  # what is negative is very large
+    sizes = largest.view(np.uint64)
     sound = True
     pairs = 0
     ends = False
     as_it_stands = True
     for s in range(first, last):
+        begin = np.uint64(offsets[s * num_actions])
+        stop = np.uint64(offsets[(s + 1) * num_actions])
+        # Whole numbers are counted by vector instructions, and the bits of |r| compared; sums of floats are not.
+        good = np.int64(0)
+        over = np.int64(0)
+        possible = np.int64(0)
+        ended = np.int64(0)
+        size = np.uint64(0)
+        for i in range(begin, stop):
+            p = probability[i]
+            good += np.int64((p >= 0.0) & (p <= 1.0 + tolerance) & (to[i] < np.uint32(num_states)))
+            over += np.int64(terminated[i])
+            possible += np.int64(p > 0.0)
+            ended += np.int64((p > 0.0) & terminated[i])
+            x = rewards[i] & NO_SIGN
+            size = x if x > size else size
         n = 0
-        size = 0.0
-        on = False
         for pair in range(s * num_actions, (s + 1) * num_actions):
             begin = np.uint64(offsets[pair])
             end = np.uint64(offsets[pair + 1])
@@ -87,27 +106,19 @@ def survey(
             n = max(n, np.int64(end - begin))
             mass = 0.0
             total = 0.0
-            good = True
-            plain = True
             for i in range(begin, end):
-                p = probability[i]
-                r = reward[i]
-                mass += p
-                total += p * r
-                good &= (p >= 0.0) & (p <= 1.0 + tolerance)
-                good &= (next_state[i] >= 0) & (next_state[i] < num_states)
-                size = max(size, abs(r))
-                plain &= (not terminated[i]) & (p > 0.0)
-                on |= not terminated[i]
-                ends |= terminated[i] & (p > 0.0)
-            sound &= good & (abs(mass - 1.0) <= tolerance) & (abs(total) < math.inf)
+                mass += probability[i]
+                total += probability[i] * reward[i]
+            sound &= (abs(mass - 1.0) <= tolerance) & (abs(total) < math.inf)
+            as_it_stands &= abs(mass - 1.0) <= ONE
             expected[pair] = total / mass
-            as_it_stands &= plain & (abs(mass - 1.0) <= ONE)
-        sound &= n > 0
+        outcomes = np.int64(stop - np.uint64(offsets[s * num_actions]))
+        sound &= (good == outcomes) & (n > 0) & (size < INFINITE)
+        as_it_stands &= (possible == outcomes) & (over == 0)
+        ends |= ended > 0
         most[s] = n
-        largest[s] = size
-        goes_on[s] = on
-        sound &= size < math.inf
+        sizes[s] = size
+        goes_on[s] = over < outcomes
     return sound, pairs, ends, as_it_stands
 
 
