@@ -11,7 +11,7 @@ the same step, whose info then holds the last observations and infos as ``"final
 the caller resets those copies with ``options={"reset_mask": ...}``.
 
 With ``copy=False`` the observations, rewards, flags and probabilities that `reset` and `step` return are the
-environment's own arrays, and the next call writes over them: whoever keeps one must copy it, and none may be written to.
+environment's own arrays, and the next call writes over them: whoever keeps one copies it, and nobody writes to one.
 """
 
 from __future__ import annotations
