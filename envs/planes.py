@@ -36,6 +36,7 @@ planes are 0 but the last one, "unseen". Nothing tells what the agent holds: a w
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -336,6 +337,7 @@ class ViewObserver(Observer):
         return {**self.__dict__, "_table": None, "_looks": 0}
 
 
+@lru_cache(maxsize=8)
 def paths_of_sight(side: int) -> Paths:
     """The steps from the middle of a window to each of its cells: through the cells whose inside the line meets."""
     half = side // 2
