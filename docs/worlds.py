@@ -18,6 +18,7 @@ import numpy as np
 import rlgrid
 from rlgrid.envs import CLASSICS, GENERATED, MAPS
 from rlgrid.envs.racetrack import INCREMENTS, visited
+from rlgrid.envs.registry import resolve
 from rlgrid.gridmodel import TileKind
 from rlgrid.picture import shape_of
 from rlgrid.theme import DARK
@@ -43,7 +44,7 @@ FAMILIES: dict[str, list[str]] = {
         "CliffGrid-v0",
         "BridgeGrid-v0",
     ],
-    "Several goals": ["DiscountGrid-v0", "DeepSeaTreasure-v0"],
+    "Several goals": ["DiscountGrid-v0", "DeepSeaTreasure-v0", "CollectStars-v0"],
     "Textbook grids": [
         "RussellNorvig4x3-v0",
         "SuttonBarto4x4-v0",
@@ -104,6 +105,8 @@ DEFINITIONS = {
     "DeepSeaTreasure-v0": "Ten treasures on the sea bed, 1, 2, 3, 5, 8, 16, 24, 50, 74 and 124 of them, the deeper"
     " the more; each ends the dive, and each step costs 1. The source keeps time and treasure apart as two"
     " objectives; here they are added, and the farthest treasure, 19 steps away, is the best.",
+    "CollectStars-v0": "Four stars, in any order; the last one ends the episode, and every step costs 1. What is"
+    " collected is part of the state, so that the picture has a panel for each set of stars.",
     "RussellNorvig4x3-v0": "Moves go as meant with .8 and to each side with .1; each step from a cell that is not"
     " terminal costs .04. The star pays 1 and the cross -1, and both end the episode.",
     "SuttonBarto4x4-v0": "Every step costs 1 until one of two corners is reached, from any other cell. The world of"
@@ -394,6 +397,13 @@ def wrapped(text: str) -> str:
     return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False) + "\n\n"
 
 
+def briefly(name: str) -> str:
+    """The short name of a world, where it has one."""
+    entry = ALL[name]
+    known = entry.map if name in MAPS else entry.name if name in GENERATED else entry.world
+    return f", in short `{known}`" if resolve(known)[0] == name else ""
+
+
 def anchor(title: str) -> str:
     """GitHub's name of a heading."""
     return "".join(c for c in title.lower().replace(" ", "-") if c.isalnum() or c in "-_")
@@ -421,7 +431,7 @@ def block() -> str:
             numbers = f"{model.num_states:,} states, {model.num_actions} actions, gamma {model.gamma:g}"
             sections.append(
                 f"### {entry.title}\n\n![{entry.title}](images/worlds/{member}.png)\n\n"
-                + wrapped(f"`{name}`. {DEFINITIONS[member]}")
+                + wrapped(f"`{name}`{briefly(name)}. {DEFINITIONS[member]}")
                 + wrapped(f"{numbers}; J* = {number(entry.optimum)}. Source: {entry.citation}.")
             )
     head = (

@@ -58,6 +58,7 @@ MAPS: dict[str, MapWorld] = {
     "rlgrid/KeysAndSwitch-v0": MapWorld(
         "keys_and_switch", "Keys and a switch", 1000, 0.99, 0.590001669097
     ),  # 1 - 4e-14
+    "rlgrid/CollectStars-v0": MapWorld("collect_stars", "Collect the stars", 500, -24.0, -24.0),
     "rlgrid/DeepSeaTreasure-v0": MapWorld("deep_sea_treasure", "Deep sea treasure", 1000, 105.0, 105.0),
     "rlgrid/Teleports-v0": MapWorld("teleports", "Teleports", 500, 0.99, 0.834552599893),  # 1 - 8e-15
     "rlgrid/ThinWalls-v0": MapWorld("thin_walls", "Thin walls", 1000, -31.0, -30.2583414316),

@@ -26,17 +26,29 @@ from rlgrid.tomltext import Places, quoted
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "maps.md"
 NAMES = (
     "blocking_maze",
+    "bridge_grid",
+    "cliff_grid",
     "cliff_walking",
     "cliff_walking_slippery",
+    "cliff_walking_windy",
+    "collect_stars",
+    "deep_sea_treasure",
+    "discount_grid",
     "dyna_maze",
     "four_rooms",
+    "frozen_lake_16x16",
     "frozen_lake_4x4",
     "frozen_lake_8x8",
     "key_door",
+    "keys_and_switch",
+    "puddle_world",
     "russell_norvig_4x3",
     "shortcut_maze",
     "sutton_barto_4x4",
     "sutton_barto_5x5",
+    "teleports",
+    "thin_walls",
+    "wilson_maze",
     "windy_gridworld",
     "windy_gridworld_kings",
     "windy_gridworld_stochastic",
@@ -1015,8 +1027,9 @@ def test_the_page_names_every_key_and_world() -> None:
     page = DOCS.read_text(encoding="utf-8")
     for field in fields(Tile):
         assert f"`{field.name}`" in page
+    worlds = DOCS.with_name("worlds.md").read_text(encoding="utf-8")
     for name in NAMES:
-        assert f"`{name}`" in page
+        assert f"`{name}`" in worlds
 
 
 def test_the_errors_of_the_page_are_those_that_come() -> None:
