@@ -40,7 +40,7 @@ def seeded(seed: int | None) -> tuple[list[int], int]:
     """(the stream that Gymnasium seeds with a number, the number); one that the system chooses if None."""
     sequence = np.random.SeedSequence(seed)
     entropy: Any = sequence.entropy
-    return stream_of(np.random.PCG64(sequence).state), int(entropy)
+    return _words(np.random.PCG64(sequence).state), int(entropy)
 
 
 def stream_of(state: Mapping[str, Any]) -> list[int]:
@@ -54,10 +54,12 @@ def stream_of(state: Mapping[str, Any]) -> list[int]:
         trial.state = state
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise ValueError(f"a saved generator is no state of a PCG64, NumPy says: {error!r}") from None
-    checked = trial.state
-    at, increment = checked["state"]["state"], checked["state"]["inc"]
-    words = [at >> 64, at & _WORD, increment >> 64, increment & _WORD]
-    return [*words, checked["has_uint32"], checked["uinteger"]]
+    return _words(trial.state)
+
+
+def _words(state: Any) -> list[int]:
+    at, increment = state["state"]["state"], state["state"]["inc"]
+    return [at >> 64, at & _WORD, increment >> 64, increment & _WORD, state["has_uint32"], state["uinteger"]]
 
 
 def generator_of(stream: NDArray[np.uint64]) -> np.random.Generator:
