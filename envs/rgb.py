@@ -19,7 +19,7 @@ from rlgrid.theme import theme_of
 _CELL = 8  # pixels of a cell where nobody says: the glyphs can be told apart
 _LEAST = 36  # pixels of the shorter side, the least that the convolutions of Mnih et al. (2015) take
 _LARGEST = 1024  # pixels of the longer side
-_KEPT_BYTES = 1 << 26  # of frames that were drawn, to be copied when they are seen again
+_KEPT_BYTES = 1 << 26  # of frames that were drawn, to be copied when they are seen again; and of maps
 
 
 class RGBObserver(Observer):
@@ -59,9 +59,10 @@ class RGBObserver(Observer):
         side = [int(np.ceil(count * self._cell - 0.5)) for count in (rows, columns)]
         shape = checked_size(self.kind, (side[0], side[1], 3))
         self.space = spaces.Box(0, 255, shape, np.uint8)
-        self._most_frames = max(2, _KEPT_BYTES // int(np.prod(shape)))
-        self._grounds: dict[int, tuple[Any, NDArray[np.uint8]]] = {}  # by drawn model, which is kept so that ids last
-        self._frames: OrderedDict[tuple[int, int], NDArray[np.uint8]] = OrderedDict()
+        self._bytes = int(np.prod(shape))
+        self._grounds: dict[int, tuple[Any, NDArray[np.uint8]]] = {}  # by drawn model, which is held so that ids last
+        self._frames: OrderedDict[tuple[int, int | None], NDArray[np.uint8]] = OrderedDict()  # of a large world
+        self._table: tuple[NDArray[np.uint8], NDArray[np.bool_]] | None = None  # of a small one, and which are there
         self._numbers: NDArray[np.int64] | None = None
         self.check_hides(seen)
 
@@ -71,26 +72,35 @@ class RGBObserver(Observer):
         drawn, at = self._scene.picture(state)
         return drawn, at
 
-    def _frame(self, drawn: Any, at: int | None) -> NDArray[np.uint8]:
-        """The frame of a picture, to be read: the map is drawn once, and the agent into a copy of it."""
-        from rlgrid.picture import draw, draw_agent
+    def _ground(self, drawn: Any) -> NDArray[np.uint8]:
+        """The picture of a drawn model without the agent, to be read."""
+        from rlgrid.picture import draw
 
-        key = id(drawn), -1 if at is None else at
+        if id(drawn) not in self._grounds:
+            if (len(self._grounds) + 1) * self._bytes > _KEPT_BYTES:
+                self._grounds.clear()
+                self._frames.clear()  # whose keys are of drawn models that are no longer held
+            self._grounds[id(drawn)] = drawn, draw(drawn, cell_size=self._cell, theme=self._theme)
+        return self._grounds[id(drawn)][1]
+
+    def _made(self, drawn: Any, at: int | None) -> NDArray[np.uint8]:
+        """A frame: the map is drawn once, and the agent into a copy of it."""
+        from rlgrid.picture import draw_agent
+
+        frame = self._ground(drawn).copy()
+        if at is not None:
+            draw_agent(frame, drawn, at, self._cell, self._theme)
+        return frame
+
+    def _frame(self, drawn: Any, at: int | None) -> NDArray[np.uint8]:
+        """A frame of a large world, to be read; the last ones are kept."""
+        key = id(drawn), at
         if key in self._frames:
             self._frames.move_to_end(key)
             return self._frames[key]
-        if len(self._grounds) + len(self._frames) + 2 > self._most_frames:
-            if id(drawn) not in self._grounds:
-                self._grounds.clear()
-                self._frames.clear()
-            elif self._frames:
-                self._frames.popitem(last=False)
-        if id(drawn) not in self._grounds:
-            self._grounds[id(drawn)] = drawn, draw(drawn, cell_size=self._cell, theme=self._theme)
-        frame = self._grounds[id(drawn)][1]
-        if at is not None:
-            frame = frame.copy()
-            draw_agent(frame, drawn, at, self._cell, self._theme)
+        frame = self._made(drawn, at)
+        if (len(self._frames) + 1) * self._bytes > _KEPT_BYTES and self._frames:
+            self._frames.popitem(last=False)
         self._frames[key] = frame
         return frame
 
@@ -108,19 +118,26 @@ class RGBObserver(Observer):
                 drawn, at = self._picture(state)
                 held[id(drawn)] = drawn
                 if (id(drawn), at) not in places:
-                    digest = blake2b(self._frame(drawn, at).data, digest_size=32).digest()
+                    digest = blake2b(self._made(drawn, at).data, digest_size=32).digest()
                     places[id(drawn), at] = known.setdefault(digest, len(known))
                 numbers[state] = places[id(drawn), at]
             numbers.setflags(write=False)
             self._numbers = numbers
         return self._numbers
 
-    def one(self, state: int) -> NDArray[np.uint8]:
-        return self._frame(*self._picture(int(state))).copy()
-
     def _write(self, states: NDArray[np.int64], out: NDArray[Any]) -> None:
-        for place, state in zip(out, states.tolist(), strict=True):
-            place[...] = self._frame(*self._picture(state))
+        if self.num_states * self._bytes > _KEPT_BYTES:
+            for place, state in zip(out, states.tolist(), strict=True):
+                place[...] = self._frame(*self._picture(state))
+            return
+        if self._table is None:
+            self._table = np.empty((self.num_states, *self._shape), np.uint8), np.zeros(self.num_states, np.bool_)
+        frames, there = self._table
+        for state in np.unique(states[~there[states]]).tolist():
+            frames[state] = self._made(*self._picture(state))
+            there[state] = True
+        np.take(frames, states, axis=0, out=out, mode="clip")  # "raise" would take a copy first
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_grounds": {}, "_frames": OrderedDict()}  # ids are another process's
+        # Ids are another process's, and frames are quickly drawn.
+        return {**self.__dict__, "_grounds": {}, "_frames": OrderedDict(), "_table": None}
