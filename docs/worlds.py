@@ -272,7 +272,8 @@ def jack(model: Any) -> np.ndarray:
     """Values, and the cars that are moved."""
     solution = rlgrid.solve(model, tolerance=1e-6)
     floor = rlgrid.GridModel(np.zeros((21, 21), np.int64), [TileKind("floor")], start=220)
-    moved = solution.policy - model.num_actions // 2
+    first, second = np.divmod(np.arange(441), 21)
+    moved = np.clip(solution.policy - model.num_actions // 2, -second, first)  # no more than are there
     tables = (solution.values, moved.astype(float))
     return side_by_side([rlgrid.draw(floor, values=table, cell_size=14) for table in tables])
 
