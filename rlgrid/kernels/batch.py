@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
-from rlgrid.kernels.model import sample, sample_start
+from rlgrid.kernels.model import ABSENT, ExplicitArrays, GridArrays, _arrive, _stay_or_leave, sample_start
 from rlgrid.kernels.pcg64 import bounded, uniform
 
 NEXT_STEP, SAME_STEP, DISABLED = 0, 1, 2
@@ -136,15 +136,86 @@ def _draw_two(world, which, actions, streams, states, ended, to, rewards, termin
 
 
 @njit(cache=True, nogil=True)
-def _draw_model(world, which, actions, streams, states, ended, to, rewards, terminated, probability):
+def _draw_grid(world, which, actions, streams, states, ended, to, rewards, terminated, probability):
+    height, width, tiles, displacement = world.height, world.width, world.tiles, world.displacement
+    direction, slip, gust, gust_probability = world.direction, world.slip, world.gust, world.gust_probability
+    column_wind, row_wind, wall, terminal = world.column_wind, world.row_wind, world.wall, world.terminal
+    step_reward, bump_reward, enter_reward = world.step_reward, world.bump_reward, world.enter_reward
+    leave_reward, enter_to, leave_to = world.leave_reward, world.enter_to, world.leave_to
+    for i in range(states.size):
+        if ended[i]:
+            continue
+        u = uniform(streams[i])
+        s = states[i]
+        kind = tiles[s]
+        if wall[kind] or terminal[kind] or leave_to[kind] >= 0:
+            to[i], rewards[i], terminated[i] = _stay_or_leave(
+                tiles, wall, terminal, step_reward, enter_reward, leave_reward, leave_to, s
+            )
+            probability[i] = 1.0
+            continue
+        # The first outcome whose cumulative probability exceeds u, else the first of all.
+        windy = column_wind[s % width] != 0 or row_wind[s // width] != 0
+        total = 0.0
+        way = -1
+        blows = 0
+        for n in range(direction.shape[1]):
+            p = slip[kind, actions[i], n]
+            if p == ABSENT or total > u:
+                continue
+            for g in range(gust.size if windy else 1):
+                q = p * gust_probability[g] if windy else p
+                total += q
+                if way < 0 or total > u:
+                    way = direction[actions[i], n]
+                    blows = gust[g] if windy else 0
+                    probability[i] = q
+                if total > u:
+                    break
+        to[i], rewards[i], terminated[i] = _arrive(
+            height,
+            width,
+            tiles,
+            displacement,
+            column_wind,
+            row_wind,
+            wall,
+            terminal,
+            step_reward,
+            bump_reward,
+            enter_reward,
+            leave_reward,
+            enter_to,
+            s,
+            way,
+            blows,
+            None,
+        )
+
+
+@njit(cache=True, nogil=True)
+def _draw_explicit(world, which, actions, streams, states, ended, to, rewards, terminated, probability):
+    num_actions, offsets, p = world.num_actions, world.offsets, world.probability
+    next_state, reward, ends = world.next_state, world.reward, world.terminated
     for i in range(states.size):
         if not ended[i]:
-            drawn = sample(world, np.int64(states[i]), np.int64(actions[i]), uniform(streams[i]))
-            to[i], rewards[i], terminated[i], probability[i] = drawn
+            u = uniform(streams[i])
+            pair = states[i] * num_actions + actions[i]
+            k = offsets[pair]
+            total = 0.0
+            for n in range(offsets[pair], offsets[pair + 1]):
+                total += p[n]
+                if total > u:
+                    k = n
+                    break
+            to[i] = next_state[k]
+            rewards[i] = reward[k]
+            terminated[i] = ends[k]
+            probability[i] = p[k]
 
 
 _BEGIN = {Tables: _begin_tables, TwoDraws: _begin_two}
-_DRAW = {Tables: _draw_tables, TwoDraws: _draw_two}
+_DRAW = {Tables: _draw_tables, TwoDraws: _draw_two, GridArrays: _draw_grid, ExplicitArrays: _draw_explicit}
 
 
 def begin(world, which, chosen, streams, states):
@@ -154,7 +225,7 @@ def begin(world, which, chosen, streams, states):
 
 def draw(world, which, actions, streams, states, ended, to, rewards, terminated, probability):
     """An outcome of the pair of every copy whose episode has not ended; ``to`` are the next states."""
-    one = _DRAW.get(type(world), _draw_model)
+    one = _DRAW[type(world)]
     one(world, which, actions, streams, states, ended, to, rewards, terminated, probability)
 
 
@@ -170,7 +241,7 @@ def _begin(world, which, chosen, streams, states):
 
 @overload(draw)
 def _draw(world, which, actions, streams, states, ended, to, rewards, terminated, probability):
-    one = _DRAW.get(world.instance_class, _draw_model)
+    one = _DRAW[world.instance_class]
 
     def call(world, which, actions, streams, states, ended, to, rewards, terminated, probability):
         one(world, which, actions, streams, states, ended, to, rewards, terminated, probability)
