@@ -302,6 +302,8 @@ def world_of_ours(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     settings: dict[str, Any] = {"observation": "one_hot"} if is_of(place, ARRAYS) else {}
     if is_of(place, CAPPED) and spec(world).max_episode_steps is None:
         settings["max_episode_steps"] = 500
+    if is_of(place, SLOW):  # episodes about as short as CartPole's under random actions, or few would be recorded
+        settings["max_episode_steps"] = 20
     given = []
 
     def ours(asked: Any) -> tuple[Any, dict[str, Any]]:
