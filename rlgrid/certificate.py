@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.parallel import in_pieces
-from rlgrid.problem import Problem, largest
+from rlgrid.problem import Problem, extent, largest
 from rlgrid.undiscounted_certificate import undiscounted_bounds
 
 Floats = NDArray[np.float64]
@@ -41,8 +41,15 @@ def distance(values: Floats, lower: Floats, upper: Floats) -> float:
 
     given = (values, lower, upper) if values.ndim == 1 else (values.reshape(-1), lower.reshape(-1), upper.reshape(-1))
     worst = max(in_pieces(lambda first, last: float(greatest_gap(first, last, *given)), values.size))
-    # Differences round to nearest, and monotonically: the float above the greatest is above all exact differences.
-    return worst if worst == 0.0 else math.nextafter(worst, math.inf)
+    return outwards(worst)
+
+
+def outwards(greatest: float) -> float:
+    """An upper bound of the exact differences whose greatest is this, rounded.
+
+    They round to nearest, and monotonically: the float above the greatest is above them all.
+    """
+    return greatest if greatest == 0.0 else math.nextafter(greatest, math.inf)
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,7 @@ class Certificate:
     upper: Floats
     policy: Ints
     policy_values: Floats | None = None  # where the policy was evaluated on the way
+    error: float | None = None  # `distance` of the values it was made from, where that was worked out on the way
 
 
 def where_upper_fails(problem: Problem, upper: Floats) -> int:
@@ -128,16 +136,25 @@ def certify(
 
 
 def _discounted(problem: Problem, v: Floats, enough: float) -> Certificate:
-    from rlgrid.kernels.certificate import changes, moved_outwards
+    from rlgrid.kernels.certificate import bounds_of_images, moved_outwards
 
-    size = largest(v)
     images: tuple[Floats, Floats] | None = None
+    proven = False
     if problem.explicit:
-        policy, w, w_policy = problem.greedy_images(v, enough)
-        rise, fall = changes(v, w, w_policy)
+        sizes = extent(v)
+        size = sizes[1]
+        policy, w, w_policy = problem.greedy_images(v, enough, sizes)
         images = w_policy, w
+        lower, upper = np.empty_like(v), np.empty_like(v)
+        known = *problem.survey[1:4], problem.largest_reward, problem.gamma, size
+        rise, fall, proven = bounds_of_images(*known, v, w_policy, w, lower, upper)
     else:
+        size = largest(v)
         policy, rise, fall = problem.greedy(v, size, enough)
+    if proven:
+        error = distance(v, lower, upper)
+        if error <= enough:
+            return Certificate(lower, upper, policy, error=error)
     rise, fall = max(0.0, rise), max(0.0, -fall)
     rest = 1.0 - problem.gamma
     reach = size + max(rise, fall)
@@ -192,39 +209,13 @@ def _discounted(problem: Problem, v: Floats, enough: float) -> Certificate:
 
     if not np.isfinite(reach):
         return Certificate(np.full(problem.num_states, -np.inf), np.full(problem.num_states, np.inf), policy)
-    found = None if images is None else _without_a_sweep(problem, *images, fall, rise, reach)
-    if found is not None and distance(v, *found) <= enough:
-        return Certificate(*found, policy)
-    lower, upper = found or (None, None)
     rounding = problem.largest_rounding(reach)
-    if lower is None or not fall > 64.0 * rounding:  # a test with a sweep proves more
+    if not (proven and fall > 64.0 * rounding):  # a test with a sweep proves more
         lower = shifted(-1.0, fall, policy)
-    if upper is None or not rise > 64.0 * rounding:
+    if not (proven and rise > 64.0 * rounding):
         upper = shifted(1.0, rise, None)
     doubtful = 8.0 * rounding
     if min(rise, fall) < doubtful and distance(v, lower, upper) > enough:
         lower = finer(-1.0, lower, policy) if fall < doubtful else lower
         upper = finer(1.0, upper, None) if rise < doubtful else upper
     return Certificate(lower, upper, policy)
-
-
-def _without_a_sweep(
-    problem: Problem, w_policy: Floats, w: Floats, fall: float, rise: float, reach: float
-) -> tuple[Floats, Floats] | None:
-    """(lower, upper) of an explicit problem from w_policy = T^_pi v and w = T^ v alone; None where floats overflow.
-
-    With c = (moved + 5 max e) / (1 - gamma), u = w + gamma c + 4 e is at most v + c. Hence T u <= T v + gamma c <= w +
-    gamma c + e, and the computed T^ u + e is at most w + gamma c + 3 e <= u: the last e is more than what rounding
-    takes in forming u. Where no outcome goes on gamma c is left out on both sides. Lower bounds likewise.
-    """
-    from rlgrid.kernels.certificate import beyond
-
-    rest = 1.0 - problem.gamma
-    scale = 1.02 * (reach + max(fall, rise) / rest)
-    least = 5.0 * problem.largest_rounding(scale)
-    down, up = (fall + least) / rest, (rise + least) / rest
-    if problem.overflows(scale) or not reach + 1.001 * max(down, up) < scale:
-        return None
-    lower, upper = np.empty_like(w), np.empty_like(w)
-    beyond(*problem.survey[1:4], scale, problem.gamma * down, problem.gamma * up, w_policy, w, lower, upper)
-    return lower, upper

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+INT32, INT64 = np.dtype(np.int32), np.dtype(np.int64)
 PIECE = 1 << 17  # outcomes that are worth a thread
 BLOCK = 1 << 15  # outcomes that fit into the cache of a core, with all that is known of them
 SWEPT = 1 << 20  # outcomes of a sweep that are worth a thread, beside what waiting for a busy core may cost
@@ -25,7 +26,7 @@ FILLING = 0.15  # of what a sweep reads, which filling up rows to one length may
 
 def index_type(total: int) -> np.dtype[Any]:
     """int32 for offsets up to ``total`` where they fit, else int64."""
-    return np.dtype(np.int32 if total <= np.iinfo(np.int32).max else np.int64)
+    return INT32 if total < 1 << 31 else INT64
 
 
 def offsets_of(sizes: NDArray[Any]) -> NDArray[Any]:
@@ -64,10 +65,10 @@ def survey(
         before: called with each range of states before it is looked at; False ends the pass, which then finds the
             model unsound.
     """
-    from rlgrid.kernels import compressed as kernels
+    from rlgrid.kernels.compressed import survey as kernel
 
+    look: Any = kernel
     S, A = num_states, num_actions
-    look: Any = kernels.survey
     arrays = np.empty(S * A), np.empty(S, np.int32), np.empty(S), np.empty(S, np.bool_)
 
     def piece(first: int, last: int) -> tuple[bool, int, bool, bool]:

@@ -55,8 +55,8 @@ def check_start(start: ArrayLike | None, num_states: int) -> NDArray[np.float64]
     distribution = np.array(start, dtype=np.float64)
     if distribution.shape != (num_states,):
         raise ValueError(f"start must have shape ({num_states},), one probability a state, not {distribution.shape}")
-    total = distribution.sum()
-    if distribution.min() >= 0 and abs(total - 1.0) <= PROBABILITY_TOLERANCE:
+    total = np.add.reduce(distribution)
+    if np.minimum.reduce(distribution) >= 0 and abs(total - 1.0) <= PROBABILITY_TOLERANCE:
         return distribution
     wrong = np.flatnonzero(~np.isfinite(distribution) | (distribution < 0))
     if wrong.size:

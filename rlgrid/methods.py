@@ -258,20 +258,23 @@ class OrderedGaussSeidel:
         self._changes = np.zeros(0)
 
     def run(self, values: Floats, limit: int, enough: float) -> Floats:
-        from rlgrid.kernels.reduced import level_starts, run_marching
+        from rlgrid.kernels.reduced import guess_and_levels, run_marching
 
+        form = self.form
+        arrays = form.arrays
         history = np.zeros(limit)
-        arrays = self.form.arrays
-        guesses = self.guesses and not self.sweeps
-        v = self.form.guess() if guesses else self.form.gather(values)
-        if guesses and self._by_distance:
-            self._starts = level_starts(*arrays[:3])
+        if not self.guesses or self.sweeps:
+            v = form.gather(values)
+        elif self._by_distance:
+            v, self._starts = guess_and_levels(*arrays, form.problem.undiscounted is None)
             self._changes = np.empty(self._starts.size - 1)
+        else:
+            v = form.guess()
         levels = self._starts, self._window, self._changes, SETTLED * enough
         made = int(run_marching(*arrays, v, *levels, enough, history))
-        self.form.scatter(v, values)
+        form.scatter(v, values)
         self.sweeps += made
-        self.backups += made * self.form.pairs
+        self.backups += made * form.pairs
         return history[:made]
 
 

@@ -324,8 +324,13 @@ class Problem:
         policy, w, w_policy = self.greedy_images(v, enough)
         return policy, float((w - v).max()), float((w_policy - v).min())
 
-    def greedy_images(self, v: Floats, enough: float = 0.0) -> tuple[Ints, Floats, Floats]:
-        """The first action among the best (within rounding), T v and T_pi v of it; gamma < 1."""
+    def greedy_images(
+        self, v: Floats, enough: float = 0.0, known: tuple[float, float, float] | None = None
+    ) -> tuple[Ints, Floats, Floats]:
+        """The first action among the best (within rounding), T v and T_pi v of it; gamma < 1.
+
+        ``known`` is extent(v), where it is known.
+        """
         from rlgrid.kernels.compressed import greedy_images
 
         if not self.explicit:
@@ -333,9 +338,9 @@ class Problem:
             best = self._backup(self.arrays, v, policy=choice, enough=enough)
             return choice, best, self._backup(self.arrays, v, follow=choice)
         policy, w, w_policy = np.empty(self.num_states, np.int64), np.empty_like(v), np.empty_like(v)
-        scale = magnitude(v)
+        scale, _, highest = extent(v) if known is None else known
         slack = self.slack(scale, enough)
-        most = self.gamma * float(np.maximum.reduce(v, initial=0.0 if self.survey.ends else -np.inf))
+        most = self.gamma * (max(highest, 0.0) if self.survey.ends else highest)
         margin = 4.0 * slack + 16.0 * self.largest_rounding(scale)
         given = *self.arrays[1:7], self.gamma, v, self.survey.expected, most, margin, slack, policy, w, w_policy
         self._over_states(greedy_images, *given)
@@ -456,13 +461,20 @@ def largest(v: Floats) -> float:
     return _largest(v)[1]
 
 
-def _largest(v: Floats) -> tuple[float, float]:
-    """The largest |v| among finite values, and among all."""
+def extent(v: Floats) -> tuple[float, float, float]:
+    """`magnitude`, `largest` and the greatest of values [S]."""
     if v.size < SMALLEST_PIECE:
         from rlgrid.kernels.certificate import largest_numbers
 
-        finite, every = largest_numbers(np.ascontiguousarray(v).reshape(-1))
-        return float(finite), float(every)
+        finite, every, highest = largest_numbers(v)
+        return finite, every, highest
+    return *_largest(v), float(v.max())
+
+
+def _largest(v: Floats) -> tuple[float, float]:
+    """The largest |v| among finite values, and among all."""
+    if v.size < SMALLEST_PIECE:
+        return extent(np.ascontiguousarray(v).reshape(-1))[:2]
     from rlgrid.kernels.stencil import largest_bits
 
     bits = np.ascontiguousarray(v).reshape(-1).view(np.int64)

@@ -33,9 +33,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.average import solve_average, verify_average
-from rlgrid.certificate import Certificate, distance, where_lower_fails, where_upper_fails
+from rlgrid.certificate import Certificate, distance, outwards, where_lower_fails, where_upper_fails
 from rlgrid.mdp import check_gamma
 from rlgrid.methods import METHODS
+from rlgrid.parallel import in_pieces
 from rlgrid.policy_evaluation import (
     SolverWarning,
     check_average,
@@ -44,7 +45,7 @@ from rlgrid.policy_evaluation import (
     check_policy,
     policy_values,
 )
-from rlgrid.problem import WRITTEN_OUT, Problem, largest
+from rlgrid.problem import WRITTEN_OUT, Problem
 from rlgrid.rational import verify_exactly
 from rlgrid.reduced import check_order
 from rlgrid.solution import Solution
@@ -281,7 +282,7 @@ class _Run:
             if spread <= enough or rests or ((tries or settled) and sweeps.sweeps >= attempt_at):
                 attempt_at = 2 * max(attempt_at, sweeps.sweeps)
                 found = sweeps.certificate(1000 + 4 * sweeps.sweeps, self.sweeping_ends, self.tolerance)
-                error = distance(sweeps.values, found.lower, found.upper)
+                error = distance(sweeps.values, found.lower, found.upper) if found.error is None else found.error
                 if error > self.tolerance:
                     error = min(error, distance(_middle(found), found.lower, found.upper))
                 if error <= self.tolerance:
@@ -368,8 +369,7 @@ class _Run:
             before = self.best
             if distance(before.lower, before.lower, before.upper) < distance(found.lower, found.lower, found.upper):
                 found = before  # bounds hold whatever the values are now
-        values = _within(sweeps.values, found.lower, found.upper)
-        error = distance(values, found.lower, found.upper)
+        values, error, loss = _settled(sweeps.values, found.lower, found.upper)
         if error > self.tolerance and (self.warn or not self.reason):
             middle = _middle(found)
             nearer = distance(middle, found.lower, found.upper)
@@ -386,7 +386,7 @@ class _Run:
             lower=found.lower,
             upper=found.upper,
             error_bound=error,
-            policy_loss_bound=distance(found.lower, found.lower, found.upper),
+            policy_loss_bound=loss,
             converged=converged,
             gamma=sweeps.gamma,
             method=sweeps.method,
@@ -400,11 +400,18 @@ class _Run:
         )
 
 
-def _within(values: Floats, lower: Floats, upper: Floats) -> Floats:
-    """The values, or where they lie outside of bounds the nearest bound; what overflew counts as 0."""
-    if not largest(values) < np.inf:
-        values = np.where(~np.isfinite(values) & (lower < upper), 0.0, values)
-    return np.minimum(np.maximum(values, lower), upper)
+def _settled(values: Floats, lower: Floats, upper: Floats) -> tuple[Floats, float, float]:
+    """The values, or where they lie outside of bounds the nearest bound; what overflew counts as 0.
+
+    And `distance` from the bounds: of the result, and of the lower bounds.
+    """
+    from rlgrid.kernels.certificate import settle
+
+    result = np.empty_like(values)
+    given = values.reshape(-1), lower.reshape(-1), upper.reshape(-1), result.reshape(-1)
+    found = in_pieces(lambda first, last: settle(first, last, *given), values.size)
+    error, loss = (outwards(max(sizes)) for sizes in zip(*found, strict=True))
+    return result, error, loss
 
 
 def _middle(found: Certificate) -> Floats:
@@ -444,8 +451,7 @@ def _solve_horizon(model: MDP | GridModel, gamma: float, steps: int, tolerance: 
         values[t] = problem.sweep_policy(policy[t], values[t + 1])
         lower[t] = _step_below(problem, policy[t], lower[t + 1])
         upper[t] = _step_above(problem, upper[t + 1])
-    values = _within(values, lower, upper)
-    worst = distance(values, lower, upper)
+    values, worst, loss = _settled(values, lower, upper)
     converged = worst <= tolerance
     reason = "" if converged else f"rounding forbids more than an error of {worst:.3g}; the tolerance is {tolerance:g}"
     if not converged:
@@ -456,7 +462,7 @@ def _solve_horizon(model: MDP | GridModel, gamma: float, steps: int, tolerance: 
         lower=lower,
         upper=upper,
         error_bound=worst,
-        policy_loss_bound=distance(lower, lower, upper),
+        policy_loss_bound=loss,
         converged=converged,
         gamma=gamma,
         method="backward_induction",

@@ -14,6 +14,7 @@ from test_solvers import random_model
 from rlgrid.average_model import Parts, above, below
 from rlgrid.compressed import compressed
 from rlgrid.ordered import Layout
+from rlgrid.problem import Problem
 
 # --- the reduced form -----------------------------------------------------------------------------------------------
 
@@ -422,21 +423,19 @@ def test_the_rounding_of_a_backup_is_that_of_the_formula():
 
 
 def test_one_pass_finds_what_numpy_finds_in_many():
-    from rlgrid.kernels.certificate import beyond, changes, explicit_rounding, largest_numbers, moved_outwards
+    from rlgrid.kernels.certificate import largest_numbers, moved_outwards, settle
 
     rng = np.random.default_rng(32)
     for trial in range(200):
-        v, w, w_policy = rng.normal(size=(3, 9))
+        v, w = rng.normal(size=(2, 9))
         odd = [np.nan, np.inf, -np.inf, None][trial % 4]
         if odd is not None:
             v[rng.integers(9)] = w[rng.integers(9)] = odd
-        with np.errstate(invalid="ignore"):
-            finite = np.abs(v[np.isfinite(v)])
-            every = np.abs(v).max() if not np.isnan(v).any() else np.inf
-            rise, fall = (w - v).max(), (w_policy - v).min()
-        assert largest_numbers(v) == (finite.max(), every)
-        sound = np.isfinite(w - v).all() if odd is None else False
-        assert changes(v, w, w_policy) == ((rise, fall) if sound else (np.inf, -np.inf))
+        finite = np.abs(v[np.isfinite(v)])
+        every = np.abs(v).max() if not np.isnan(v).any() else np.inf
+        found = largest_numbers(v)
+        assert found[:2] == (finite.max(), every)
+        assert np.isnan(v).any() or found[2] == v.max()
         error = rng.random(9) * 2.0
         for upwards in (True, False):
             bound = v + rng.random() * (9.0 if upwards else -9.0)
@@ -446,9 +445,42 @@ def test_one_pass_finds_what_numpy_finds_in_many():
             passes = passes and np.abs(expected).max() <= scale and np.abs(bound).max() <= scale
             assert moved_outwards(error, scale, upwards, bound, image) == passes
             np.testing.assert_array_equal(image, expected)
-        most, on = rng.integers(1, 5, 9).astype(np.int32), rng.random(9) < 0.7
-        e, down, up = explicit_rounding(most, error, on, 2.5), *rng.random(2)
-        lower, upper = np.empty(9), np.empty(9)
-        beyond(most, error, on, 2.5, down, up, w_policy, w, lower, upper)
-        np.testing.assert_allclose(lower, w_policy - down * on - 4.0 * e, rtol=1e-14, atol=1e-14)
-        np.testing.assert_allclose(upper, w + up * on + 4.0 * e, rtol=1e-14, atol=1e-14)
+        low, high = np.sort(rng.normal(size=(2, 9)), axis=0)
+        if trial % 3 == 0:
+            low[2] = high[2] = v[2] = -np.inf  # hopeless at gamma = 1
+            low[3], high[4] = -np.inf, np.inf
+        wanted = np.clip(np.where(np.isfinite(v), v, 0.0), low, high)
+        settled = np.empty(9)
+        apart = low < high
+        gap = np.maximum(high[apart] - wanted[apart], wanted[apart] - low[apart]).max()
+        assert settle(0, 9, v, low, high, settled) == (gap, (high[apart] - low[apart]).max())
+        np.testing.assert_array_equal(settled, wanted)
+
+
+def test_bounds_of_images_hold_whatever_the_values():
+    """Against exact rationals: from any values, bounds of T v and T_pi v alone hold V^pi and V*."""
+    from rlgrid.kernels.certificate import bounds_of_images
+
+    rng = np.random.default_rng(33)
+    proofs = 0
+    for trial in range(60):
+        gamma = [0.0, 0.5, 0.9, 0.999][trial % 4]
+        model = random_model(rng, gamma)
+        exact = [Fraction(x) for x in naive.optimum(model, gamma)]
+        problem = Problem.of(model, gamma)
+        size = [0.0, 1.0, 1e6][trial % 3]
+        v = np.array([float(x) for x in exact]) + size * rng.normal(size=model.num_states)
+        policy, w, w_policy = problem.greedy_images(v)
+        lower, upper = np.full_like(v, np.nan), np.full_like(v, np.nan)
+        known = *problem.survey[1:4], problem.largest_reward, gamma, np.abs(v).max()
+        rise, fall, proven = bounds_of_images(*known, v, w_policy, w, lower, upper)
+        assert (rise, fall) == ((w - v).max(), (w_policy - v).min())
+        if not proven:
+            continue
+        proofs += 1
+        worth = naive.policy_value(naive.exact_model(model), policy, gamma)
+        for s in range(model.num_states):
+            assert Fraction(lower[s]) <= worth[s] <= exact[s] <= Fraction(upper[s])
+    assert proofs > 40
+    v[0] = np.inf
+    assert bounds_of_images(*known, v, w_policy, w, lower, upper) == (np.inf, -np.inf, False)

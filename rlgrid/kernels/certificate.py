@@ -1,9 +1,8 @@
 """What certificates of explicit models ask of arrays [S], each in one pass.
 
-    largest_numbers       the largest |v|, among those that are finite and among all
-    changes               how far a sweep moves values at the most
+    largest_numbers       the largest |v|, among those that are finite and among all, and the highest v
     explicit_rounding     bounds of |computed - exact| of any backup of `rlgrid.kernels.sweeps`, by state
-    beyond                bounds from images alone
+    bounds_of_images      bounds from T v and T_pi v alone
     moved_outwards        an image moved by these bounds, and whether it passes the test of a certificate
 
 `rlgrid.certificate` says what is proven by them.
@@ -19,31 +18,18 @@ from rlgrid.kernels.rounding import UNDERFLOW, UNIT_ROUNDOFF
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def largest_numbers(v):
-    """(the largest |v| that is finite, 0 if none is; the largest |v| of all, inf if one is not a number)."""
+    """(the largest |v| that is finite, 0 if none is; the largest |v| of all, inf if one is not a number; max v)."""
     finite = 0.0
     every = 0.0
+    highest = -math.inf
     for x in v:
         size = abs(x)
         if size < math.inf:
             finite = max(finite, size)
         else:
             every = math.inf
-    return finite, max(finite, every)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def changes(v, w, w_policy):
-    """(the greatest w - v, the least w_policy - v); (inf, -inf) where a difference is not finite."""
-    rise = -math.inf
-    fall = math.inf
-    sound = True
-    for s in range(v.size):
-        up = w[s] - v[s]
-        down = w_policy[s] - v[s]
-        sound &= math.isfinite(up) and math.isfinite(down)
-        rise = max(rise, up)
-        fall = min(fall, down)
-    return (rise, fall) if sound else (math.inf, -math.inf)
+        highest = max(highest, x)
+    return finite, max(finite, every), highest
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
@@ -82,15 +68,39 @@ def largest_rounding(most, size, continues, scale):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def beyond(most, size, continues, scale, down, up, w_policy, w, lower, upper):
-    """lower becomes w_policy - down - 4 e and upper w + up + 4 e, e the `explicit_rounding`.
+def bounds_of_images(most, size, continues, largest_reward, gamma, reach, v, w_policy, w, lower, upper):
+    """Bounds from w_policy = T^_pi v and w = T^ v alone: (greatest w - v, least w_policy - v, whether proven).
 
-    Where no outcome ``continues`` down and up are left out.
+    |v| <= ``reach``. Where floats overflow nothing is proven, and the changes are (inf, -inf) where one is not finite.
+
+    With c = (moved + 5 max e) / (1 - gamma), u = w + gamma c + 4 e is at most v + c. Hence T u <= T v + gamma c <= w +
+    gamma c + e, and the computed T^ u + e is at most w + gamma c + 3 e <= u: the last e is more than what rounding
+    takes in forming u. Where no outcome ``continues`` gamma c is left out on both sides. Lower bounds likewise.
     """
-    for s in range(w.size):
+    rise = -math.inf
+    fall = math.inf
+    sound = True
+    for s in range(v.size):
+        up = w[s] - v[s]
+        down = w_policy[s] - v[s]
+        sound &= math.isfinite(up) and math.isfinite(down)
+        rise = max(rise, up)
+        fall = min(fall, down)
+    if not sound:
+        return math.inf, -math.inf, False
+    rest = 1.0 - gamma
+    reach += max(rise, -fall, 0.0)
+    scale = 1.02 * (reach + max(rise, -fall, 0.0) / rest)
+    least = 5.0 * largest_rounding(most, size, continues, scale)
+    c_up = (max(rise, 0.0) + least) / rest
+    c_down = (max(-fall, 0.0) + least) / rest
+    if not (2.0 * (scale + largest_reward) < math.inf and reach + 1.001 * max(c_up, c_down) < scale):
+        return rise, fall, False
+    for s in range(v.size):
         error = 4.0 * _rounding(most[s], size[s], continues[s], scale)
-        lower[s] = w_policy[s] - ((down if continues[s] else 0.0) + error)
-        upper[s] = w[s] + ((up if continues[s] else 0.0) + error)
+        lower[s] = w_policy[s] - ((gamma * c_down if continues[s] else 0.0) + error)
+        upper[s] = w[s] + ((gamma * c_up if continues[s] else 0.0) + error)
+    return rise, fall, True
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -102,3 +112,28 @@ def moved_outwards(error, scale, upwards, v, w):
         passes &= w[s] <= v[s] if upwards else w[s] >= v[s]
         passes &= abs(w[s]) <= scale and abs(v[s]) <= scale
     return passes
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def settle(first, last, values, lower, upper, settled):
+    """settled = the nearest to the values [first, last) within bounds, to 0 where they are not finite.
+
+    Returns the greatest of upper - settled and settled - lower, and of upper - lower, rounded to nearest; 0 where
+    equal, inf where one is not a number.
+    """
+    error = 0.0
+    width = 0.0
+    for s in range(first, last):
+        low = lower[s]
+        high = upper[s]
+        x = min(max(values[s] if math.isfinite(values[s]) else 0.0, low), high)
+        settled[s] = x
+        if low == high:
+            continue
+        up = 0.0 if high == x else high - x
+        down = 0.0 if low == x else x - low
+        if math.isnan(up) or math.isnan(down):
+            error = math.inf
+        error = max(error, up, down)
+        width = max(width, high - low)
+    return error, width

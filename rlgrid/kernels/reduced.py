@@ -792,6 +792,13 @@ def march(first_pair, offsets, to, weight, reward, leak, starts, settled, window
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def guess_and_levels(first_pair, offsets, to, weight, reward, leak, discounted):
+    """What marching begins with: `guess` and `level_starts`."""
+    v = guess(first_pair, offsets, to, weight, reward, leak, discounted)
+    return v, level_starts(first_pair, offsets, to)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def run_marching(first_pair, offsets, to, weight, reward, leak, v, starts, window, changes, settled, enough, history):
     """Windows of levels (`march`) until all have settled, then sweeps over all nodes (`run_in_place`).
 
