@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
 import gymnasium as gym
@@ -35,6 +35,22 @@ from rlgrid.mdp import MDP, Outcome
 if TYPE_CHECKING:
     from rlgrid.display import Display
     from rlgrid.gridmap import GridSpec
+
+# The keys of moves, by the names of actions.
+_KEYS = {
+    "up": "w",
+    "north": "w",
+    "left": "a",
+    "west": "a",
+    "down": "s",
+    "south": "s",
+    "right": "d",
+    "east": "d",
+    "up-left": "q",
+    "up-right": "e",
+    "down-left": "z",
+    "down-right": "c",
+}
 
 
 class GridWorld(gym.Env[Any, int]):
@@ -322,6 +338,11 @@ class GridWorld(gym.Env[Any, int]):
             masks &= self.action_mask_of[self._state].astype(np.bool_)
         return masks
 
+    def get_keys_to_action(self) -> dict[tuple[int, ...], int]:
+        """The keys of `gymnasium.utils.play`: w, a, s, d, q, e, z, c for moves, and the digit of an action's number."""
+        keys: dict[tuple[int, ...], int] = {(ord(str(a)),): a for a in range(min(10, self.model.num_actions))}
+        return keys | {(ord(_KEYS[name]),): a for a, name in enumerate(self._action_names()) if name in _KEYS}
+
     # --- tables -----------------------------------------------------------------------------------------------------
 
     @property
@@ -408,11 +429,13 @@ class GridWorld(gym.Env[Any, int]):
         self._display.show(frame)
         return None
 
+    def _action_names(self) -> Sequence[str]:
+        named = self.model if self.scene is None else self.scene
+        return getattr(named, "actions", None) or [str(a) for a in range(self.model.num_actions)]
+
     def _text(self) -> str:
         """The map with brackets around the agent's cell, below the last action."""
-        named = self.model if self.scene is None else self.scene
-        names = getattr(named, "actions", None) or [str(a) for a in range(self.model.num_actions)]
-        last = "" if self._last_action is None else f"  ({names[int(self._last_action)]})"
+        last = "" if self._last_action is None else f"  ({self._action_names()[int(self._last_action)]})"
         if self.scene is not None:
             text = self.scene.text(self._state)
             return f"{text}{last}\n" if last else text

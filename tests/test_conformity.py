@@ -265,30 +265,40 @@ def test_frames_can_be_collected_as_wrappers_collect_them(name: str) -> None:
     assert env.metadata["render_fps"] > 0
 
 
-def test_a_person_plays_with_keys() -> None:
+@pytest.mark.parametrize("own_keys", [True, False])
+def test_a_person_plays_with_keys(own_keys: bool) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # matplotlib, for its plots, may be absent
         from gymnasium.utils.play import play
 
-    pressed = [pygame.K_d, pygame.K_s, pygame.K_d, pygame.K_d]
-    states: list[int] = []
+    # A person leans on one key after the other, for a step each, and then closes the window.
+    strokes = [(pygame.KEYDOWN, "d"), (pygame.KEYUP, "d"), (pygame.KEYDOWN, "s"), (pygame.KEYUP, "s"), None]
+    taken: list[tuple[int, int]] = []
 
-    def after_each_step(before: Any, seen: Any, action: Any, *_: Any) -> None:
-        states.append(int(seen))
-        # Keys go up and down between two steps; the last one closes the window.
-        key = pressed.pop(0) if pressed else None
-        pygame.event.post(
-            pygame.event.Event(pygame.QUIT) if key is None else pygame.event.Event(pygame.KEYDOWN, key=key)
-        )
-        if key is not None:
-            pygame.event.post(pygame.event.Event(pygame.KEYUP, key=key))
+    def after_each_step(_: Any, seen: Any, action: Any, *_others: Any) -> None:
+        taken.append((int(action), int(seen)))
+        stroke = strokes.pop(0)
+        what = (pygame.QUIT, {}) if stroke is None else (stroke[0], {"key": ord(stroke[1])})
+        pygame.event.post(pygame.event.Event(*what))
 
     world = rlgrid.GridSpec.parse("map = '''\nS..\n...\n..G\n'''")
     env = gym.make("rlgrid/GridWorld-v0", map=world, render_mode="rgb_array")
-    keys = {"w": 0, "d": 1, "s": 2, "a": 3}
+    keys: Any = None if own_keys else {"w": 0, "d": 1, "s": 2, "a": 3}
     try:
         play(env, fps=1000, keys_to_action=keys, noop=0, seed=0, callback=after_each_step)
     finally:
         pygame.quit()
-    assert states[0] == 0  # no key yet: up, against the edge
-    assert len(states) >= 4
+    # Where no key is down it is action 0: up, against the edge, and back up from the second row.
+    assert taken == [(0, 0), (1, 1), (0, 1), (2, 4), (0, 1)]
+
+
+def test_keys_of_worlds() -> None:
+    def keys(name: str) -> dict[str, int]:
+        return {chr(key): action for (key,), action in gym.make(name).unwrapped.get_keys_to_action().items()}  # type: ignore[attr-defined]
+
+    digits = {str(number): number for number in range(10)}
+    lake = {"0": 0, "1": 1, "2": 2, "3": 3, "a": 0, "s": 1, "d": 2, "w": 3}
+    assert keys("rlgrid/FrozenLake-v1") == lake
+    assert keys("rlgrid/Taxi-v4") == {"s": 0, "w": 1, "d": 2, "a": 3} | {str(number): number for number in range(6)}
+    assert keys("rlgrid/WindyGridworldKings-v0").items() >= {"q": 7, "e": 4, "c": 5, "z": 6}.items()
+    assert keys("rlgrid/JacksCarRental-v0") == digits
