@@ -391,7 +391,7 @@ def test_the_spec_is_json_and_makes_the_same_environment(world: str) -> None:
 
 @pytest.mark.parametrize("world", ["rlgrid/Racetrack-v0", "rlgrid/RacetrackRight-v0"])
 def test_thresholds_of_the_racetracks_lie_below_the_optimum(world: str) -> None:
-    """Where every step costs, no cap gives less than none; tests/test_worlds.py has the other worlds."""
+    """Where every step costs, no cap gives less than none; tests/test_worlds_page.py has the other worlds."""
     model = gym.make(world).unwrapped.model  # type: ignore[attr-defined]
     best = start_value(model, rlgrid.solve(model).lower)
     assert best - 0.07 * abs(best) <= (gym.spec(world).reward_threshold or 0.0) <= best
