@@ -215,30 +215,30 @@ def _arrive(
         to = s
         bumped = True
     to_kind = tiles[to]
-    if bumped and to == s:
-        reward = bump_reward[kind] + leave_reward[kind]
-    else:
-        reward = step_reward[to_kind] + leave_reward[kind]
-        if to != s:
-            reward += enter_reward[to_kind]
-    if to != s and enter_to[to_kind] >= 0:
-        to = enter_to[to_kind]
-        to_kind = tiles[to]
-    return to, reward, terminal[to_kind]
+    # All arrays are read whatever happens: one that is used for the last time under an `if` has its references counted,
+    # and with it all others, which takes ten times as long as everything else.
+    bump, step, entered, elsewhere = bump_reward[kind], step_reward[to_kind], enter_reward[to_kind], enter_to[to_kind]
+    reward = (bump if bumped and to == s else step) + leave_reward[kind]
+    if to != s:
+        reward += entered
+        if elsewhere >= 0:
+            to = elsewhere
+    return to, reward, terminal[tiles[to]]
 
 
 @njit(cache=True, nogil=True, forceinline=True)
 def _stay_or_leave(tiles, wall, terminal, step_reward, enter_reward, leave_reward, leave_to, s):
     """The one outcome of a wall, a terminal cell or a tile with `leave_to`: (next state, reward, terminated)."""
     kind = tiles[s]
-    if wall[kind] or terminal[kind]:
-        return s, 0.0, True
-    to = leave_to[kind]
+    over = wall[kind] | terminal[kind]
+    elsewhere = leave_to[kind]
+    to = s if over else elsewhere
     to_kind = tiles[to]
     reward = step_reward[to_kind] + leave_reward[kind]
+    entered = enter_reward[to_kind]
     if to != s:
-        reward += enter_reward[to_kind]
-    return to, reward, terminal[to_kind]
+        reward += entered
+    return to, 0.0 if over else reward, over | terminal[to_kind]
 
 
 @njit(cache=True, nogil=True)
