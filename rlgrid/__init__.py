@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from rlgrid.generators import GENERATORS, generate, generate_model, generate_tiles, random_frozen_lake
     from rlgrid.gridmap import GridSpec, MapError
     from rlgrid.gridmodel import GridModel, Slip, TileKind
+    from rlgrid.many import learn_many
     from rlgrid.mapdifficulty import difficulty
     from rlgrid.mdp import MDP
     from rlgrid.picture import draw
     from rlgrid.regret import share_of_regret
+    from rlgrid.runs import Runs
     from rlgrid.solvers import Solution, policy_values, solve, verify
     from rlgrid.window import watch
 
@@ -36,12 +38,14 @@ _HOMES = {
     "GridModel": "rlgrid.gridmodel",
     "Slip": "rlgrid.gridmodel",
     "TileKind": "rlgrid.gridmodel",
+    "learn_many": "rlgrid.many",
     "difficulty": "rlgrid.mapdifficulty",
     "MDP": "rlgrid.mdp",
     "draw": "rlgrid.picture",
     "Solution": "rlgrid.solvers",
     "policy_values": "rlgrid.solvers",
     "share_of_regret": "rlgrid.regret",
+    "Runs": "rlgrid.runs",
     "solve": "rlgrid.solvers",
     "verify": "rlgrid.solvers",
     "watch": "rlgrid.window",
@@ -53,6 +57,7 @@ __all__ = [
     "GridModel",
     "GridSpec",
     "MapError",
+    "Runs",
     "Slip",
     "Solution",
     "TileKind",
@@ -64,6 +69,7 @@ __all__ = [
     "generate",
     "generate_model",
     "generate_tiles",
+    "learn_many",
     "policy_values",
     "random_frozen_lake",
     "share_of_regret",

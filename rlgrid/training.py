@@ -114,12 +114,21 @@ def algorithm(name: str) -> str:
     return key
 
 
-def hyperparameters_of(algo: str) -> dict[str, Any]:
+def hyperparameters_of(algo: str | type[Agent]) -> dict[str, Any]:
     """The names and defaults of an algorithm's hyperparameters (`inspect.Parameter.empty` where there is none)."""
-    parameters = inspect.signature(agent_class(algo).__init__).parameters.values()
+    kind = agent_class(algo) if isinstance(algo, str) else algo
+    parameters = inspect.signature(kind.__init__).parameters.values()
     given_elsewhere = {"self", "policy", "env", "seed", "compiled"}
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return {p.name: p.default for p in parameters if p.name not in given_elsewhere and p.kind in kinds}
+
+
+def check_hyperparameters(algo: str | type[Agent], title: str, given: Iterable[str]) -> None:
+    """Raise a RunError for the first name that is no hyperparameter of an algorithm, naming the nearest."""
+    known = hyperparameters_of(algo)
+    for name in given:
+        if name not in known:
+            raise RunError(f"{title} has no hyperparameter {name!r}{nearest(name, known)} (it has: {', '.join(known)})")
 
 
 def parse_settings(words: Iterable[str], what: str) -> dict[str, Any]:
@@ -156,12 +165,7 @@ def make_agent(config: RunConfig, env: Any) -> Agent:
     Raises:
         RunError: for an unknown hyperparameter, naming the nearest.
     """
-    known = hyperparameters_of(config.algo)
-    for name in config.hyperparameters:
-        if name not in known:
-            raise RunError(
-                f"{config.algo} has no hyperparameter {name!r}{nearest(name, known)} (it has: {', '.join(known)})"
-            )
+    check_hyperparameters(config.algo, config.algo, config.hyperparameters)
     return agent_class(config.algo)(env=env, seed=config.seed, **config.hyperparameters)
 
 

@@ -1,0 +1,188 @@
+"""One run of many, as it is done wherever it is done: from a few words to what is kept of it.
+
+A run makes its own environment and agent, goes from point to point, and judges the greedy policy at each: exactly where
+the model is known, by episodes in an environment of its own where they are asked for. BLAS keeps to one thread,
+since its sums depend on their number; so a run gives the same bits in this process, in a worker, and by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import signal
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from rlgrid.agents.base import Agent
+from rlgrid.runs import Run, run_key
+from rlgrid.training import EVALUATION_STEPS
+
+WARM_UP = 64  # units of the run that compiles
+
+Settings = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every run of a call has in common, as it travels to a worker."""
+
+    kind: type[Agent]
+    make_env: Callable[[], Any]
+    total_timesteps: int
+    points: tuple[int, ...]
+    eval_episodes: int
+    tables: bool
+    home: int  # the process that asked
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a run that failed says."""
+
+    error: str
+    details: str
+
+
+def run_alone(task: Task, settings: Settings, seed: int) -> Run:
+    """One run, in this process."""
+    env = task.make_env()
+    aside = task.make_env() if task.eval_episodes else None  # predicting must not disturb the run
+    try:
+        agent = task.kind(env=env, seed=seed, **settings)
+        judge = _Judge(agent, aside, task.eval_episodes)
+        with _one_blas_thread():
+            agent.begin(task.total_timesteps)
+            for point in task.points:
+                _advance_to(agent, point)
+                judge.look()
+            _advance_to(agent, task.total_timesteps)
+        return Run(
+            seed=seed,
+            settings=settings,
+            episode_returns=np.array(agent.episode_returns, np.float64),
+            episode_lengths=np.array(agent.episode_lengths, np.int64),
+            timesteps=np.array(task.points, np.int64),
+            value=np.array(judge.values, np.float64),
+            mean_return=np.array(judge.returns, np.float64),
+            tables=_tables(agent) if task.tables else {},
+        )
+    finally:
+        env.close()
+        if aside is not None:
+            aside.close()
+
+
+def _advance_to(agent: Agent, timesteps: int) -> None:
+    while agent.num_timesteps < timesteps:
+        if agent.advance(min(agent.chunk_size, timesteps - agent.num_timesteps)) == 0:
+            break  # a planner that is done
+
+
+class _Judge:
+    """The greedy policy's exact J and its sampled return, point by point."""
+
+    def __init__(self, agent: Agent, env: Any, episodes: int) -> None:
+        self._agent, self._env, self._episodes = agent, env, episodes
+        self._model: Any = agent.truth
+        self._policy: Any = None
+        self.values: list[float] = []
+        self.returns: list[float] = []
+
+    def look(self) -> None:
+        """Judge the present policy."""
+        self.values.append(self._value())
+        self.returns.append(self._sample())
+
+    def _value(self) -> float:
+        from rlgrid.solvers import policy_values
+
+        model = self._model
+        if model is None:
+            return math.nan
+        policy = self._agent.policy
+        if self._policy is not None and np.array_equal(policy, self._policy):
+            return self.values[-1]
+        self._policy = policy
+        horizon = model.max_episode_steps if model.gamma == 1.0 else None  # as `rlgrid.regret.optimum` has it
+        possible = model.start_probability > 0  # 0 times -inf is no number
+        try:
+            found = np.atleast_2d(policy_values(model, policy, horizon=horizon))[0]
+            return float(model.start_probability[possible] @ found[model.start_states[possible]])
+        except ValueError:  # it has none: rewards of both signs for ever
+            return math.nan
+
+    def _sample(self) -> float:
+        from rlgrid.agents import evaluate_policy
+
+        if not self._episodes:
+            return math.nan
+        spec = self._env.spec
+        capped = spec is not None and spec.max_episode_steps is not None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of episodes that are cut off: their returns so far count
+            mean, _ = evaluate_policy(
+                self._agent,
+                self._env,
+                n_eval_episodes=self._episodes,
+                seed=self._agent.seed + 1,  # not the episodes that it trains on
+                max_episode_steps=None if capped else EVALUATION_STEPS,
+            )
+        return mean
+
+
+def _tables(agent: Agent) -> dict[str, Any]:
+    found = {}
+    for name in ("q_values", "values", "policy", "visits"):
+        try:
+            table = getattr(agent, name)
+        except AttributeError:  # a network over vectors has no tables
+            continue
+        if table is not None:
+            found[name] = np.ascontiguousarray(table)
+    return found
+
+
+@contextlib.contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    import scipy.linalg  # noqa: F401  # the BLAS that will be called must be loaded to be found
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
+
+
+def run_in_worker(task: Task, settings: Settings, seed: int) -> tuple[Settings, int, Run | Failure]:
+    """What a worker does. An error is told, not raised, so that one run that fails costs the others nothing."""
+    if os.getpid() != task.home:
+        os.environ.setdefault("RLGRID_NUM_THREADS", "1")
+        # Ctrl-C is the business of the process that asked; it reaches all processes of a terminal.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return settings, seed, run_alone(task, settings, seed)
+    except Exception as error:
+        return settings, seed, Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
+
+
+def warm_up(task: Task, settings: Iterable[Settings]) -> None:
+    """Compile here what the workers will need, so that they find it in the cache and not each compiles it.
+
+    A kernel depends on the kinds of its arguments and not on numbers, so one run for each kind of setting will do.
+    """
+    kinds: dict[str, Settings] = {}
+    for one in settings:
+        key = run_key({name: type(v).__name__ if isinstance(v, int | float) else v for name, v in one.items()})
+        kinds.setdefault(key, one)
+    length = min(WARM_UP, task.total_timesteps)
+    short = replace(task, total_timesteps=length, points=(0, length), eval_episodes=0)
+    for one in kinds.values():
+        with contextlib.suppress(Exception), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            run_alone(short, one, 0)  # what goes wrong goes wrong in the runs, which say it

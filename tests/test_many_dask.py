@@ -1,0 +1,100 @@
+"""The same call on a Dask cluster: a scheduler and two worker processes on loopback, one of them killed in the middle."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import rlgrid
+from rlgrid.training import RunError
+
+pytest.importorskip("distributed")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
+
+LAKE = "rlgrid/FrozenLake-v1"
+DASK = (sys.executable, "-m", "dask")
+
+
+@contextlib.contextmanager
+def started(*command: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as file:
+        process = subprocess.Popen([*DASK, *command], stdout=file, stderr=subprocess.STDOUT)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def waited_for(log: Path, pattern: str) -> str:
+    """What a pattern matches in a log, once it does."""
+    for _ in range(600):
+        found = re.search(pattern, log.read_text()) if log.exists() else None
+        if found:
+            return found[1]
+        time.sleep(0.1)
+    raise AssertionError(log.read_text())
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """The address of a scheduler, and its two workers. Their own processes run the tasks: no nanny restarts them."""
+    log = tmp_path / "scheduler.log"
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(
+            started("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-show", log=log)
+        )
+        address = waited_for(log, r"Scheduler at:\s+tcp://(127\.0\.0\.1:\d+)")
+        workers = []
+        for number in range(2):
+            own = tmp_path / f"worker{number}.log"
+            words = ("worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory")
+            workers.append(stack.enter_context(started(*words, str(tmp_path), log=own)))
+            waited_for(own, r"(Registered to)")
+        yield address, workers
+
+
+def test_every_seed_comes_once_though_a_worker_is_killed(
+    cluster: tuple[str, list[subprocess.Popen[bytes]]], tmp_path: Path
+) -> None:
+    address, workers = cluster
+    folder = tmp_path / "runs"
+
+    def kill_in_the_middle() -> None:
+        while len(list(folder.glob("*.npz"))) < 10:
+            time.sleep(0.01)
+        os.kill(workers[0].pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_in_the_middle)
+    killer.start()
+    seeds = range(60)
+    runs = rlgrid.learn_many("q_learning", LAKE, seeds, 200_000, backend="dask", address=address, folder=folder)
+    killer.join()
+    assert workers[0].wait(10) == -signal.SIGKILL
+    assert workers[1].poll() is None
+    assert [run.seed for run in runs] == list(seeds)
+    alone = rlgrid.learn_many("q_learning", LAKE, seeds, 200_000, n_jobs=1)
+    assert all(a.same(b) for a, b in zip(runs, alone, strict=True))
+    kept = rlgrid.Runs.load(folder)
+    assert all(a.same(b) for a, b in zip(kept, alone, strict=True))
+
+
+def test_a_scheduler_without_workers_or_none_at_all_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlgrid.engines.CONNECT_SECONDS", 1)
+    with pytest.raises(RunError, match=r"no Dask scheduler answers at 127\.0\.0\.1:9: start one with `dask scheduler`"):
+        rlgrid.learn_many("q_learning", LAKE, range(2), 100, backend="dask", address="127.0.0.1:9")
+    with pytest.raises(RunError, match="give the address of its scheduler"):
+        rlgrid.learn_many("q_learning", LAKE, range(2), 100, backend="dask")
+    log = tmp_path / "scheduler.log"
+    with started("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-show", log=log):
+        address = waited_for(log, r"Scheduler at:\s+tcp://(127\.0\.0\.1:\d+)")
+        with pytest.raises(RunError, match=f"has no workers: start some with `dask worker {address}`"):
+            rlgrid.learn_many("q_learning", LAKE, range(2), 100, backend="dask", address=address)
