@@ -106,6 +106,14 @@ def _own_offsets(given: ArrayLike) -> NDArray[Any]:
     return _own("offsets", accepted, index_type(max(-ends[0], ends[1])))
 
 
+def _in_one_block(total: int, types: Sequence[type]) -> list[NDArray[Any]]:
+    """Empty arrays of one length in one piece of memory, which takes far fewer page faults than a piece for each."""
+    sizes = [-(-total * np.dtype(dtype).itemsize // 64) * 64 for dtype in types]
+    block = np.empty(sum(sizes), np.uint8)
+    ends = np.cumsum(sizes).tolist()
+    return [block[end - size : end].view(dtype)[:total] for end, size, dtype in zip(ends, sizes, types, strict=True)]
+
+
 def _integral(array: NDArray[Any]) -> bool:
     return bool((np.isfinite(array) & (array == np.floor(array)) & (np.abs(array) < 2**53)).all())
 
@@ -167,7 +175,7 @@ class MDP:
         arrays = [_accepted(*pair) for pair in pairs]
         total = arrays[0].size
         if total >= LARGE and self._are_offsets(offsets, total) and all(array.shape == (total,) for array in arrays):
-            own = [np.empty(total, dtype) for dtype in types]
+            own = _in_one_block(total, types)
             views = [array.view() for array in own]
             for view in views:
                 view.setflags(write=False)
