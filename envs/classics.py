@@ -425,13 +425,14 @@ def _parts_of_racetrack(**arguments: Any) -> Parts:
 
 
 def _parts_of_taxi(**arguments: Any) -> Parts:
-    from rlgrid.envs.taxi import FickleTaxi, TaxiScene, action_masks, fickle_draws, observations, taxi
+    from rlgrid.envs.taxi import TaxiScene, action_masks, fickle_draws, observations, taxi
+    from rlgrid.envs.toy_text import FickleTaxi, Taxi
 
     model = taxi(**arguments)
     fickle = arguments.get("fickle_passenger", False)
     masks = action_masks(model)
     if not fickle:
-        return Parts(model, TaxiScene(), None, masks)
+        return Parts(model, TaxiScene(), None, masks, Taxi)
     probability = arguments.get("fickle_probability", 0.3)
     kind = partial(FickleTaxi, fickle_probability=probability)
     return Parts(model, TaxiScene(), observations(model), masks, kind, fickle_draws(model, probability))

@@ -1,4 +1,4 @@
-"""Frozen lakes and cliff walking with the arguments of Gymnasium's toy_text (1.4), by their names and meanings.
+"""Frozen lakes, cliff walking and the taxi with the arguments of Gymnasium's toy_text (1.4), by name and meaning.
 
 A program that makes ``FrozenLake-v1`` or ``CliffWalking-v1`` with arguments of its own makes ``rlgrid/FrozenLake-v1``
 or ``rlgrid/CliffWalking-v1`` with the same ones. Seed for seed and action for action the environments give the same
@@ -9,6 +9,7 @@ Where Gymnasium raises, so does this, as a ValueError or a TypeError that names 
 lets pass are refused too, since no distribution of probabilities is meant by them: a ``success_rate`` outside [0, 1],
 and a lake without a start.
 
+The model of the taxi, and its vectors, are those of `rlgrid.envs.taxi`; here are the names that programs read of it.
 `FrozenLakeVector` and `CliffWalkingVector` are what ``gymnasium.make_vec`` makes of them.
 """
 
@@ -24,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rlgrid.envs import taxi
 from rlgrid.envs.gridworld import GridWorld
 from rlgrid.envs.models import load_map
 from rlgrid.envs.vector import GridWorldVector
@@ -32,6 +34,7 @@ from rlgrid.mdp import Outcome
 
 _LAKES: Mapping[str, str] = MappingProxyType({"4x4": "frozen_lake_4x4", "8x8": "frozen_lake_8x8"})
 _THIRD = 1.0 / 3.0
+_SEEN = 500  # states of the taxi, but for what is hidden
 _REWARDS = (1.0, 0.0, 0.0)  # of the goal, a hole, and anything else
 
 Table = dict[int, dict[int, list[Outcome]]]
@@ -142,6 +145,44 @@ class CliffWalking(_ToyText):
     def P(self) -> Table:
         """``P[s][a]`` is a list of (probability, next state, reward, terminated), for the goal and the cliff too."""
         return _with_open_goal(self.model)
+
+
+class Taxi(_ToyText):
+    """Gymnasium's Taxi-v4; arguments as for `GridWorld`, the model being that of `rlgrid.envs.taxi.taxi`.
+
+    Attributes:
+        locs: (row, column) of the stands, in the order of their numbers.
+    """
+
+    locs = tuple(taxi.STANDS)
+
+    def encode(self, taxi_row: int, taxi_col: int, pass_loc: int, dest_idx: int) -> int:
+        """The number of a state."""
+        return taxi.encode(taxi_row, taxi_col, pass_loc, dest_idx)
+
+    def decode(self, i: int) -> tuple[int, int, int, int]:
+        """(row, column, passenger, destination) of a state."""
+        return taxi.decode(i)
+
+    def action_mask(self, state: int) -> NDArray[np.int8]:
+        """int8 [6]: 1 where an action changes the state."""
+        assert self.action_mask_of is not None
+        mask: NDArray[np.int8] = self.action_mask_of[state].copy()
+        return mask
+
+
+class FickleTaxi(taxi.FickleTaxi, Taxi):
+    """Taxi-v4 with a fickle passenger, whose change of mind to come is no part of `s`."""
+
+    @property
+    def s(self) -> int:
+        """What is seen of the present state."""
+        return self.state % _SEEN
+
+    @s.setter
+    def s(self, state: int) -> None:
+        hidden = 0 if self.state is None else self.state // _SEEN
+        self.state = hidden * _SEEN + state
 
 
 class FrozenLakeVector(GridWorldVector):

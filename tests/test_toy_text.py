@@ -153,10 +153,30 @@ def test_what_programs_for_toy_text_read() -> None:
     assert (lake.s, lake.lastaction) == (1, 2)
     lake.s = 14
     assert lake.step(2)[:3] == (15, 1.0, True)
+    taxi: Any = gym.make("rlgrid/Taxi-v4").unwrapped
+    theirs = gym.make("Taxi-v4").unwrapped
+    assert list(taxi.locs) == theirs.locs
+    for state in range(500):
+        assert taxi.decode(state) == theirs.decode(state)
+        assert taxi.encode(*taxi.decode(state)) == state
+        assert taxi.action_mask(state).tolist() == theirs.action_mask(state).tolist()
     cliff: Any = gym.make("rlgrid/CliffWalking-v1", is_slippery=True).unwrapped
     theirs = gym.make("CliffWalking-v1", is_slippery=True).unwrapped
     for name in ("shape", "nS", "nA", "is_slippery"):
         assert getattr(cliff, name) == getattr(theirs, name)
+
+
+def test_a_passenger_stays_fickle_where_the_state_is_set() -> None:
+    """As in Gymnasium, which keeps that beside the state."""
+    ours: Any = gym.make("rlgrid/Taxi-v4", fickle_passenger=True, fickle_probability=1.0).unwrapped
+    theirs: Any = gym.make("Taxi-v4", fickle_passenger=True, fickle_probability=1.0).unwrapped
+    for env in (ours, theirs):
+        env.reset(seed=0)
+        env.s = env.encode(0, 0, 0, 1)
+        env.step(4)
+    assert ours.s == theirs.s == ours.encode(0, 0, 4, 1)
+    assert ours.step(0)[0] == theirs.step(0)[0]
+    assert ours.decode(ours.s)[3] != 1
 
 
 def test_arguments_of_gridworld_go_along() -> None:
