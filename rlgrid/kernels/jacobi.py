@@ -10,7 +10,8 @@ memory takes to bring them. Two things stand in the way.
   Where all are equally long (`width`) no offsets are read, and for up to WIDEST outcomes the length is known when the
   kernel is compiled, one for each length, so that there is no loop at all.
 - The processor does not fetch the streams (next states, weights, rewards, values) far enough ahead by itself. So what
-  lies FETCHED outcomes ahead is asked for, once a state.
+  lies FETCHED outcomes ahead is asked for, once a state: farther than memory takes, and no more than the first cache
+  holds. Half and twice as far take the same time within 5 percent, none at all 1.4 times as long.
 
 The sums are the same to the bit in all kernels: even and odd outcomes apart, and what a row is filled up with adds 0.
 
