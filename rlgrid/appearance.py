@@ -26,7 +26,7 @@ class Appearance:
 
     shape: tuple[int, int]
     num_states: int
-    wall: NDArray[np.bool_]  # [S]
+    wall: NDArray[np.bool_]  # [S], but for shut doors, which have a mark
     mark: NDArray[np.uint8]  # [S]: 0, or 1 + the index into glyphs.MARKS
     closed: NDArray[np.bool_]  # [S]: cells in which no action is taken (terminal, or it sends the agent on)
     start: NDArray[np.bool_]  # [S]
@@ -57,8 +57,11 @@ def _of_grid(model: Any) -> Appearance:
     tiles = model.tiles.ravel()
     names = {name: k + 1 for k, name in enumerate(glyphs.MARKS)}
     marks = [names.get(kind.glyph, names["end"] if kind.terminal and not kind.wall else 0) for kind in model.kinds]
+    for k, kind in enumerate(model.kinds):
+        if kind.glyph == "door" and not kind.wall:
+            marks[k] = names["open door"]
     closed = [kind.wall or kind.terminal or kind.enter_to is not None for kind in model.kinds]
-    wall = np.array([kind.wall for kind in model.kinds])[tiles]
+    wall = np.array([kind.wall and kind.glyph != "door" for kind in model.kinds])[tiles]
     mark = np.array(marks, np.uint8)[tiles]
     few = model.start_states.size <= max(4, model.num_states // 8)
     start = np.zeros(model.num_states, np.bool_)

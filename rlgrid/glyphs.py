@@ -8,6 +8,7 @@ Every mask is float32 [size, size] in [0, 1], is kept once it is made, and must 
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,8 +17,9 @@ Mask = NDArray[np.float32]
 Points = list[tuple[float, float]]
 Direction = tuple[int, int]
 
-MARKS = ("goal", "pit", "start", "ice", "reward", "teleport", "end")
-"""The marks of cells: star, cross, flag, glint, diamond, ring with a dot, square."""
+MARKS = ("goal", "pit", "start", "ice", "reward", "teleport", "end", "key", "door", "open door", "switch")
+"""The marks of cells: star, cross, flag, glint, diamond, ring with a dot, square, key, door with a keyhole, doorway,
+lever."""
 
 
 # --- distances ------------------------------------------------------------------------------------------------------
@@ -190,6 +192,22 @@ def mark(size: int, name: str, corner: bool = False) -> Mask:
         distance = np.minimum(ring, disc(x, y, 0.34))
     elif name == "end":
         distance = np.abs(box(x, y, 0.7, 0.7)) - thin * 0.8
+    elif name == "key":
+        bow = np.abs(disc(x + 0.52, y, 0.36)) - thin * 0.9
+        blade = segment(x, y, (-0.16, 0.0), (0.95, 0.0), thin * 0.9)
+        bits = np.minimum(*(segment(x, y, (at, 0.0), (at, 0.42), thin * 0.8) for at in (0.55, 0.92)))
+        distance = np.minimum(bow, np.minimum(blade, bits))
+    elif name == "door":
+        keyhole = np.minimum(disc(x, y + 0.16, 0.24), segment(x, y, (0.0, 0.0), (0.0, 0.4), thin * 0.7))
+        distance = np.maximum(box(x, y, 0.82, 1.12, 0.2), -keyhole)
+    elif name == "open door":
+        posts = [(-0.8, 1.05), (-0.8, -1.05), (0.8, -1.05), (0.8, 1.05)]
+        lines = [segment(x, y, a, b, thin * 0.8) for a, b in pairwise(posts)]
+        distance = np.minimum(lines[0], np.minimum(lines[1], lines[2]))
+    elif name == "switch":
+        foot = box(x, y - 0.72, 0.85, 0.24, 0.1)
+        lever = np.minimum(segment(x, y, (0.0, 0.6), (0.52, -0.62), thin * 0.9), disc(x - 0.52, y + 0.62, 0.34))
+        distance = np.minimum(foot, lever)
     else:
         raise ValueError(f"there is no mark {name!r}; there are {', '.join(MARKS)}")
     return coverage(distance * radius)

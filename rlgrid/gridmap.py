@@ -339,7 +339,7 @@ class GridSpec:
         if any(tile.item is not None for tile in tiles.values()):
             for kind, tile in zip(kinds[:], tiles.values(), strict=True):
                 if tile.door:
-                    kind = TileKind(kind.name, kind.character, wall=True, glyph="wall")
+                    kind = TileKind(kind.name, kind.character, wall=True, glyph=kind.glyph)
                 elif tile.key or tile.pickup:
                     paid = 0.0 if tile.pickup else kind.enter_reward
                     kind = replace(kind, character=".", glyph="floor", enter_reward=paid)

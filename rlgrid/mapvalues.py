@@ -25,7 +25,7 @@ MAX_CELLS = 1_000_000
 MAX_WIND = 99
 """The strongest wind, and the strongest gust, in cells."""
 
-GLYPHS = ("floor", "wall", "goal", "pit", "start", "ice", "reward", "teleport")
+GLYPHS = ("floor", "wall", "goal", "pit", "start", "ice", "reward", "teleport", "key", "door", "switch")
 """How a tile can be drawn."""
 
 
@@ -84,9 +84,12 @@ class Tile:
             return "pit" if self.payment < 0 else "goal"
         if self.enter_to is not None or self.leave_to is not None:
             return "teleport"
+        for what in ("key", "door", "switch"):
+            if getattr(self, what):
+                return what
         if self.start:
             return "start"
-        if self.key or self.switch or self.pickup:
+        if self.pickup:
             return "reward"
         if self.slip is not None:
             return "ice"

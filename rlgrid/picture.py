@@ -347,9 +347,9 @@ def _colours(model: Any, look: Appearance, tables: _Tables, states: NDArray[np.i
     """uint8 [n, 3]: the colour of each of the states."""
     marks = look.mark[states]
     closed = look.closed[states]
-    fixed = {"goal": theme.goal, "pit": theme.harm, "end": theme.raised}
+    fixed = {"goal": theme.goal, "pit": theme.harm, "end": theme.raised, "door": theme.door}
     if tables.layer is None:
-        fixed |= {"ice": theme.ice, "reward": theme.accent}
+        fixed |= {"ice": theme.ice, "reward": theme.accent, "key": theme.accent, "switch": theme.accent}
         closed = np.ones_like(closed)
         colours = np.empty((states.size, 3), np.uint8)
         colours[:] = theme.floor

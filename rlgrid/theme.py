@@ -44,6 +44,7 @@ class Theme:
     floor: RGB  # a cell without a value
     gap: RGB  # the line between two cells
     ice: RGB
+    door: RGB
     negative: RGB  # the ends and the middle of the diverging map
     neutral: RGB
     positive: RGB
@@ -66,6 +67,7 @@ DARK = Theme(
     floor=rgb("#1f2630"),
     gap=rgb("#0e1116"),
     ice=rgb("#9bd7ff"),
+    door=rgb("#7a5230"),
     negative=rgb("#e2574c"),
     neutral=rgb("#2a313b"),
     positive=rgb("#58b4f5"),
@@ -88,6 +90,7 @@ LIGHT = Theme(
     floor=rgb("#ffffff"),
     gap=rgb("#d9dee5"),
     ice=rgb("#9bd7ff"),
+    door=rgb("#c79a6b"),
     negative=rgb("#b8322a"),
     neutral=rgb("#eceef2"),
     positive=rgb("#1767a8"),

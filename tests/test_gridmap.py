@@ -340,10 +340,14 @@ def test_glyphs_are_chosen_by_what_a_tile_does() -> None:
             {"enter_reward": 2.0},
             {"leave_reward": -0.04},
             {"terminal": True, "glyph": "pit"},
+            {"key": "red"},
+            {"door": "red", "start": 1.0},
+            {"switch": "lever"},
+            {"pickup": "star"},
         )
     ] == [
         *("floor", "wall", "goal", "goal", "pit", "pit", "start", "ice", "teleport", "teleport", "reward", "floor"),
-        "pit",
+        *("pit", "key", "door", "switch", "reward"),
     ]
 
 

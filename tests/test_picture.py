@@ -18,7 +18,19 @@ from rlgrid.gridmodel import GridModel, Slip, TileKind
 from rlgrid.mdp import MDP
 from rlgrid.picture import Layout, draw, layout, scale_of
 from rlgrid.solvers import solve
-from rlgrid.theme import DARK, LIGHT, THEMES, colormap, contrast, diverging, ink_on, luminance, sequential, theme_of
+from rlgrid.theme import (
+    DARK,
+    LIGHT,
+    THEMES,
+    Theme,
+    colormap,
+    contrast,
+    diverging,
+    ink_on,
+    luminance,
+    sequential,
+    theme_of,
+)
 
 KINDS = [
     TileKind("floor", "."),
@@ -223,6 +235,23 @@ def test_goals_pits_and_walls_are_told_apart_by_more_than_colour(theme: Any) -> 
     assert np.allclose(star, star[:, ::-1], atol=1e-6), "a star is the same from both sides"
     assert np.allclose(cross, cross.T, atol=1e-6)
     assert np.abs(star - cross).max() > 0.9
+
+
+@pytest.mark.parametrize("theme", [DARK, LIGHT])
+def test_keys_and_doors_are_drawn_as_what_they_are(theme: Theme) -> None:
+    world = GridSpec.parse("map = 'SkD.G'\n[legend]\nk = { key = 'red' }\nD = { door = 'red' }").compile()
+    shut, opened = (draw(world.picture(world.state_of(0, 3 * on, red=on))[0], theme=theme, cell_size=40) for on in (0, 1))
+    for frame, column, ground, mark in (
+        (shut, 1, theme.accent, "key"),
+        (shut, 2, theme.door, "door"),
+        (opened, 1, theme.floor, None),
+        (opened, 2, theme.floor, "open door"),
+    ):
+        inside = tile(frame, 0, column, 40)
+        assert tuple(inside[4, 20]) == ground
+        inked = (inside == ink_on(ground)).all(axis=-1)
+        expected = np.zeros((40, 40), np.bool_) if mark is None else glyphs.mark(40, mark) == 1.0
+        assert (inked[2:-2, 2:-2] == expected[2:-2, 2:-2]).all()
 
 
 def test_every_mark_is_its_own_shape() -> None:
