@@ -90,7 +90,7 @@ class TileKind:
     """What a kind of tile is and does. Rewards left at None are the world's; `slip` None is the world's slip.
 
     `enter_to` and `leave_to` are states (row * width + column). `glyph` names how it is drawn: one of "floor",
-    "wall", "goal", "pit", "start", "ice", "reward", "teleport", "key", "door" (shut where the tile is a wall), "switch".
+    "wall", "goal", "pit", "start", "ice", "reward", "teleport", "key", "door" (shut if a wall), "switch".
     """
 
     name: str

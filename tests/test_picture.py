@@ -240,7 +240,9 @@ def test_goals_pits_and_walls_are_told_apart_by_more_than_colour(theme: Any) -> 
 @pytest.mark.parametrize("theme", [DARK, LIGHT])
 def test_keys_and_doors_are_drawn_as_what_they_are(theme: Theme) -> None:
     world = GridSpec.parse("map = 'SkD.G'\n[legend]\nk = { key = 'red' }\nD = { door = 'red' }").compile()
-    shut, opened = (draw(world.picture(world.state_of(0, 3 * on, red=on))[0], theme=theme, cell_size=40) for on in (0, 1))
+    shut, opened = (
+        draw(world.picture(world.state_of(0, 3 * on, red=on))[0], theme=theme, cell_size=40) for on in (0, 1)
+    )
     for frame, column, ground, mark in (
         (shut, 1, theme.accent, "key"),
         (shut, 2, theme.door, "door"),
