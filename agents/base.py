@@ -24,7 +24,7 @@ import signal
 import threading
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -34,6 +34,7 @@ from gymnasium.spaces import Discrete
 from numpy.typing import NDArray
 
 from rlgrid.agents import checkpoint
+from rlgrid.agents.calls import Callback, Calls
 from rlgrid.agents.checkpoint import CheckpointError
 from rlgrid.agents.progress import Log, show_progress
 from rlgrid.agents.world import World
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
 
     from rlgrid.gridmodel import GridModel
     from rlgrid.mdp import MDP
-
-Callback = Callable[["Agent"], "bool | None"]
 
 PYTHON_CHUNK = 1_000
 MOST = 2**62  # of anything that is counted: kernels count in 64 bits
@@ -180,6 +179,7 @@ class Agent(ABC):
         self._has_reset = False
         self._interrupted = False
         self._snapshot: dict[str, Any] | None = None  # of a loaded run, until it goes on
+        self.logger: Any = None  # where callbacks record scalars: `rlgrid.scalars.Logger`
         self._reseed: int | None = None  # of the first reset of a loaded run in a foreign environment
 
     @property
@@ -201,7 +201,9 @@ class Agent(ABC):
 
         Args:
             total_timesteps: steps of the environment (sweeps of a planner).
-            callback: called with the agent every `chunk_size` units and at the end; returning False stops the run.
+            callback: a function, called with the agent every `chunk_size` units, wherever a chunk is cut for another
+                callback, and at the end; or an object of `rlgrid.callbacks`, called exactly when it is due; or a list
+                of them. Returning False stops the run.
             log_interval: print a line after every so many episodes (units of an agent without episodes).
             progress_bar: show progress, units a second and the time left.
             reset_num_timesteps: begin a new run: the count restarts, with it the schedules, and the environment is
@@ -209,8 +211,7 @@ class Agent(ABC):
 
         A KeyboardInterrupt is raised between two chunks, so that the agent may be saved and resumed afterwards.
         """
-        if callback is not None and not callable(callback):
-            raise TypeError(f"callback must be a function of the agent, not {callback!r}")
+        Calls(self, callback)  # refuses what is no callback before a run is begun
         if total_timesteps is None:
             total_timesteps = self._total_if_none()
         if reset_num_timesteps or not self._begun:
@@ -247,22 +248,24 @@ class Agent(ABC):
         if log_interval is not None:
             log_interval = check_count("log_interval", log_interval)
         log = Log(self, log_interval)
+        calls = Calls(self, callback)
         with self._deferred_interrupt(), show_progress(self, progress_bar) as show:
+            calls.begin()
             while not self._finished():
                 most = self.chunk_size
                 if self.total_timesteps is not None:
                     most = min(most, self.total_timesteps - self.num_timesteps)
-                done = self.advance(most)
+                done = self.advance(calls.most(most))
                 if self._interrupted:
+                    if done:
+                        calls.call(functions=False)  # what is due here would not be due again after `resume`
                     raise KeyboardInterrupt
                 show()
                 log.line()
-                if callback is not None:
-                    go_on = callback(self)
-                    if go_on is not None and not go_on:
-                        break
-                if done == 0:
+                go_on = calls.call()
+                if not go_on or done == 0:
                     break
+            calls.end()
         return self
 
     def advance(self, max_steps: int) -> int:
@@ -444,6 +447,20 @@ class Agent(ABC):
             shown["mean_return"] = float(np.mean(self.episode_returns[-RECENT:]))
             shown["mean_length"] = float(np.mean(self.episode_lengths[-RECENT:]))
         return shown
+
+    def learnt(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """What was learnt so far, copied: for `take_back`."""
+        return {name: array.copy() for name, array in self._arrays().items()}, dict(self._scalars())
+
+    def take_back(self, learnt: tuple[dict[str, NDArray[Any]], dict[str, Any]]) -> None:
+        """Have again what was `learnt` at some time; the count of units and the generators stay where they are.
+
+        The next step begins a new episode.
+        """
+        arrays, scalars = learnt
+        self._set_arrays({name: array.copy() for name, array in arrays.items()})
+        self._set_scalars(dict(scalars))
+        self.forget_episode()
 
     # --- on disk ----------------------------------------------------------------------------------------------------
 

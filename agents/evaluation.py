@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, Literal, overload
 
 import gymnasium as gym
 import numpy as np
@@ -13,6 +13,7 @@ from rlgrid.agents.base import check_count
 EPISODE_STEPS = 100_000  # after which an episode that has not ended is given up
 
 
+@overload
 def evaluate_policy(
     agent: Any,
     env: gym.Env[Any, Any],
@@ -20,7 +21,30 @@ def evaluate_policy(
     deterministic: bool = True,
     seed: int | None = None,
     max_episode_steps: int | None = EPISODE_STEPS,
-) -> tuple[float, float]:
+    *,
+    return_episode_rewards: Literal[False] = False,
+) -> tuple[float, float]: ...
+@overload
+def evaluate_policy(
+    agent: Any,
+    env: gym.Env[Any, Any],
+    n_eval_episodes: int = 10,
+    deterministic: bool = True,
+    seed: int | None = None,
+    max_episode_steps: int | None = EPISODE_STEPS,
+    *,
+    return_episode_rewards: Literal[True],
+) -> tuple[list[float], list[int]]: ...
+def evaluate_policy(
+    agent: Any,
+    env: gym.Env[Any, Any],
+    n_eval_episodes: int = 10,
+    deterministic: bool = True,
+    seed: int | None = None,
+    max_episode_steps: int | None = EPISODE_STEPS,
+    *,
+    return_episode_rewards: bool = False,
+) -> tuple[float, float] | tuple[list[float], list[int]]:
     """The mean and the standard deviation of the undiscounted returns of whole episodes.
 
     Args:
@@ -34,6 +58,7 @@ def evaluate_policy(
         max_episode_steps: after how many steps an episode that does not end is cut off, with a warning; the return so
             far counts. A policy that is not good yet may go round for ever in an environment without a step cap of
             its own. None never cuts off.
+        return_episode_rewards: give the return and the length of every episode instead.
 
     Raises:
         TypeError, ValueError: naming the argument that is wrong.
@@ -43,6 +68,7 @@ def evaluate_policy(
     if not isinstance(env, gym.Env):
         raise TypeError(f"env must be a Gymnasium environment, not {env!r}")
     returns = np.zeros(check_count("n_eval_episodes", n_eval_episodes))
+    lengths = []
     most = None if max_episode_steps is None else check_count("max_episode_steps", max_episode_steps)
     cut = 0
     for episode in range(returns.size):
@@ -54,6 +80,7 @@ def evaluate_policy(
             returns[episode] += float(reward)
             start, ended, steps = np.array([False]), terminated or truncated, steps + 1
         cut += not ended
+        lengths.append(steps)
     if cut:
         warnings.warn(
             f"{cut} of {returns.size} episodes had not ended after {most} steps and were cut off; their returns so far "
@@ -64,4 +91,6 @@ def evaluate_policy(
     own = getattr(agent, "env", None)
     if isinstance(own, gym.Env) and own.unwrapped is env.unwrapped and hasattr(agent, "forget_episode"):
         agent.forget_episode()
+    if return_episode_rewards:
+        return returns.tolist(), lengths
     return float(returns.mean()), float(returns.std())

@@ -18,7 +18,8 @@ import numpy as np
 from gymnasium.spaces import Discrete
 from numpy.typing import NDArray
 
-from rlgrid.agents.base import Agent, Callback, check_count, check_number, rows_of
+from rlgrid.agents.base import Agent, check_count, check_number, rows_of
+from rlgrid.agents.calls import Callback
 from rlgrid.agents.checkpoint import CheckpointError
 from rlgrid.mdp import MDP
 
