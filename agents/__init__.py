@@ -9,30 +9,96 @@ if TYPE_CHECKING:
     from rlgrid.agents.base import Agent
     from rlgrid.agents.checkpoint import CheckpointError
     from rlgrid.agents.dqn import DQN
+    from rlgrid.agents.dyna import DynaQ, DynaQPlus
     from rlgrid.agents.evaluation import evaluate_policy
-    from rlgrid.agents.q_learning import QLearning
+    from rlgrid.agents.monte_carlo import MonteCarlo, OffPolicyMonteCarlo
+    from rlgrid.agents.n_step import NStepSarsa, TreeBackup
+    from rlgrid.agents.prioritized_sweeping import PrioritizedSweeping
+    from rlgrid.agents.q_learning import DoubleQLearning, QLearning
+    from rlgrid.agents.sarsa import ExpectedSarsa, Sarsa
+    from rlgrid.agents.traces import QLambda, SarsaLambda, TrueOnlineSarsaLambda
     from rlgrid.agents.value_iteration import ValueIteration
 
 _HOMES = {
     "Agent": "base",
     "CheckpointError": "checkpoint",
     "DQN": "dqn",
+    "DoubleQLearning": "q_learning",
+    "DynaQ": "dyna",
+    "DynaQPlus": "dyna",
+    "ExpectedSarsa": "sarsa",
+    "MonteCarlo": "monte_carlo",
+    "NStepSarsa": "n_step",
+    "OffPolicyMonteCarlo": "monte_carlo",
+    "PrioritizedSweeping": "prioritized_sweeping",
+    "QLambda": "traces",
     "QLearning": "q_learning",
+    "Sarsa": "sarsa",
+    "SarsaLambda": "traces",
+    "TreeBackup": "n_step",
+    "TrueOnlineSarsaLambda": "traces",
     "ValueIteration": "value_iteration",
     "evaluate_policy": "evaluation",
 }
 
-AGENTS: dict[str, str] = {"value_iteration": "Value iteration", "q_learning": "Q-learning", "dqn": "DQN"}
+AGENTS: dict[str, str] = {
+    "value_iteration": "Value iteration",
+    "q_learning": "Q-learning",
+    "dqn": "DQN",
+    "sarsa": "Sarsa",
+    "expected_sarsa": "Expected Sarsa",
+    "double_q_learning": "Double Q-learning",
+    "n_step_sarsa": "n-step Sarsa",
+    "tree_backup": "Tree backup",
+    "sarsa_lambda": "Sarsa(λ)",
+    "q_lambda": "Watkins's Q(λ)",
+    "true_online_sarsa_lambda": "True online Sarsa(λ)",
+    "monte_carlo": "Monte Carlo",
+    "off_policy_monte_carlo": "Off-policy Monte Carlo",
+    "dyna_q": "Dyna-Q",
+    "dyna_q_plus": "Dyna-Q+",
+    "prioritized_sweeping": "Prioritized sweeping",
+}
 """The name of each agent on the command line, and its title for people, in the order of menus."""
 
-_CLASSES = {"value_iteration": "ValueIteration", "q_learning": "QLearning", "dqn": "DQN"}
+_CLASSES = {
+    "value_iteration": "ValueIteration",
+    "q_learning": "QLearning",
+    "dqn": "DQN",
+    "sarsa": "Sarsa",
+    "expected_sarsa": "ExpectedSarsa",
+    "double_q_learning": "DoubleQLearning",
+    "n_step_sarsa": "NStepSarsa",
+    "tree_backup": "TreeBackup",
+    "sarsa_lambda": "SarsaLambda",
+    "q_lambda": "QLambda",
+    "true_online_sarsa_lambda": "TrueOnlineSarsaLambda",
+    "monte_carlo": "MonteCarlo",
+    "off_policy_monte_carlo": "OffPolicyMonteCarlo",
+    "dyna_q": "DynaQ",
+    "dyna_q_plus": "DynaQPlus",
+    "prioritized_sweeping": "PrioritizedSweeping",
+}
 
 __all__ = [
     "AGENTS",
     "DQN",
     "Agent",
     "CheckpointError",
+    "DoubleQLearning",
+    "DynaQ",
+    "DynaQPlus",
+    "ExpectedSarsa",
+    "MonteCarlo",
+    "NStepSarsa",
+    "OffPolicyMonteCarlo",
+    "PrioritizedSweeping",
+    "QLambda",
     "QLearning",
+    "Sarsa",
+    "SarsaLambda",
+    "TreeBackup",
+    "TrueOnlineSarsaLambda",
     "ValueIteration",
     "agent_class",
     "evaluate_policy",

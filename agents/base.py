@@ -141,6 +141,7 @@ class Agent(ABC):
     unit: ClassVar[str] = "step"
     default_total_timesteps: ClassVar[int | None] = 100_000  # of a run that `advance` begins by itself
     chunk_size: int = 25_000
+    not_taken: ClassVar[tuple[str, ...]] = ()  # arguments of a base class that this one does not take
 
     def __init__(
         self, env: gym.Env[Any, Any], *, gamma: float | None, seed: int | None = None, compiled: bool | None = None
@@ -507,7 +508,7 @@ class Agent(ABC):
                 "begun": self._begun,
                 "num_timesteps": self.num_timesteps,
                 "total_timesteps": self.total_timesteps,
-                "has_reset": self._has_reset,
+                "has_reset": self._has_reset or self._snapshot is not None,
                 "generator": self._generator.bit_generator.state,
                 "predict_generator": self._predict_generator.bit_generator.state,
                 "environment": snapshot,

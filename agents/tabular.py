@@ -14,52 +14,43 @@ A subclass provides `_rule()`; where the rule keeps something between two steps,
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, NoReturn
+import difflib
+from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Discrete
 from numpy.typing import NDArray
 
-from rlgrid.agents.base import Agent, check_number, row_of, rows_of
+from rlgrid.agents.base import MOST, Agent, check_number, row_of, rows_of
 from rlgrid.agents.checkpoint import CheckpointError
+from rlgrid.agents.schedules import KINDS, Schedule, parse_schedule
 from rlgrid.agents.world import has_stream, put_back, sampling_arrays, stream_of
 
 if TYPE_CHECKING:
-    from rlgrid.kernels.exploration import Settings
+    from rlgrid.kernels.exploration import Settings, Varied
 
 MOST_STEPS = 65_536  # of one call of the kernel: so long is the list that takes its episodes
 
-_NUMBER = r"(\d+\.?\d*(?:e[+-]?\d+)?)"
-_LINEAR = re.compile(rf"(?:lin|linear)_{_NUMBER}", re.I)
-_COUNT = re.compile(rf"{_NUMBER}/N(?:\^{_NUMBER})?", re.I)
+EXPLORATIONS = {"epsilon_greedy": "epsilon", "softmax": "temperature", "ucb": "ucb_width"}
+"""The ways to explore, as numbered by the kernels, and the argument that says how much."""
+
+LARGEST = float(np.finfo(np.float64).max)
 
 
-def parse_learning_rate(given: float | str) -> tuple[str, float, float]:
-    """(kind, alpha, omega) of a learning rate: kind is "constant", "linear" or "count".
+class TabularArguments(TypedDict, total=False):
+    """The arguments that every tabular agent takes; see `TabularAgent`."""
 
-    Raises:
-        TypeError, ValueError: naming what may be written.
-    """
-    if isinstance(given, str):
-        linear, count = _LINEAR.fullmatch(given.strip()), _COUNT.fullmatch(given.strip())
-        if linear:
-            return "linear", check_number("learning_rate", float(linear[1]), 0.0, 1.0, open_low=True), 1.0
-        if count:
-            alpha = check_number("learning_rate", float(count[1]), 0.0, 1.0, open_low=True)
-            omega = check_number("the power of N in learning_rate", float(count[2] or 1.0), 0.0, 1.0, open_low=True)
-            return "count", alpha, omega
-        raise ValueError(
-            f"learning_rate {given!r} is not understood: write a number in (0, 1], 'lin_0.5' (falls from 0.5 to 0 over "
-            "the run), '1/N' or '1/N^0.8' (N counts the visits of the pair)"
-        )
-    if callable(given):
-        raise TypeError(
-            "learning_rate cannot be a function: it would be called for every step. "
-            "Write a number, 'lin_0.5' (falls linearly to 0), '1/N' or '1/N^0.8'"
-        )
-    return "constant", check_number("learning_rate", given, 0.0, 1.0, open_low=True), 1.0
+    exploration_fraction: float
+    exploration_initial_eps: float
+    exploration_final_eps: float
+    initial_q: float
+    exploration: str
+    epsilon: float | str | None
+    temperature: float | str
+    ucb_width: float | str
+    seed: int | None
+    compiled: bool | None
 
 
 class TabularAgent(Agent):
@@ -67,14 +58,21 @@ class TabularAgent(Agent):
 
     Args:
         env: a Gymnasium environment with Discrete observations and actions.
-        learning_rate: alpha in (0, 1]; "lin_0.5" falls linearly from 0.5 to 0 at the end of the run; "1/N" and
-            "1/N^0.8" divide by (a power of) the number of times that the pair was taken.
+        learning_rate: alpha in (0, 1], or a schedule by name (`rlgrid.agents.schedules`): "lin_0.5" falls linearly from
+            0.5 to 0 at the end of the run; "1/N" and "1/N^0.8" divide by (a power of) the number of times that the pair
+            was taken.
         gamma: the discount factor; None takes the model's, 0.99 where there is none.
         exploration_fraction: the share of the run over which epsilon falls from its initial to its final value.
         exploration_initial_eps, exploration_final_eps: the probability of a random action at both ends. The names
             are Stable-Baselines3's; the defaults (half of the run, 1 to 0.05) suit short runs in small worlds.
         initial_q: what every q-value starts from; above what is attainable it makes the agent explore (optimism).
             Final states are worth 0 from the start where the model is known.
+        exploration: "epsilon_greedy"; "softmax", which takes actions with probabilities in proportion to
+            exp(q / temperature) (Boltzmann; Sutton & Barto, 2nd ed., section 2.8); or "ucb", which takes the one with
+            the largest q + ucb_width sqrt(ln N(s) / N(s,a)), those that were never taken first (Auer, Cesa-Bianchi &
+            Fischer 2002; section 2.7).
+        epsilon: a number or a schedule by name, in place of the three arguments that say how epsilon falls.
+        temperature, ucb_width: numbers of at least 0, or schedules by name.
         seed, compiled: see `Agent`.
 
     Attributes:
@@ -97,6 +95,10 @@ class TabularAgent(Agent):
         exploration_final_eps: float = 0.05,
         initial_q: float = 0.0,
         *,
+        exploration: str = "epsilon_greedy",
+        epsilon: float | str | None = None,
+        temperature: float | str = 1.0,
+        ucb_width: float | str = 1.0,
         seed: int | None = None,
         compiled: bool | None = None,
     ) -> None:
@@ -107,14 +109,24 @@ class TabularAgent(Agent):
                 f"{type(self).__name__} keeps a table and so needs Discrete observations, not {space}: DQN takes them"
             )
         assert isinstance(env.action_space, Discrete)
-        kind, self._alpha, self._omega = parse_learning_rate(learning_rate)
-        self._kind = ("constant", "", "linear", "count").index(kind)  # as numbered by the kernel
+        self._alpha = parse_schedule("learning_rate", learning_rate)
         self.learning_rate = learning_rate if isinstance(learning_rate, str) else float(learning_rate)
         self.exploration_fraction = check_number("exploration_fraction", exploration_fraction, 0.0, 1.0)
         self.exploration_initial_eps = check_number("exploration_initial_eps", exploration_initial_eps, 0.0, 1.0)
         self.exploration_final_eps = check_number("exploration_final_eps", exploration_final_eps, 0.0, 1.0)
-        limit = float(np.finfo(np.float64).max)
-        self.initial_q = check_number("initial_q", initial_q, -limit, limit)
+        self.initial_q = check_number("initial_q", initial_q, -LARGEST, LARGEST)
+        if exploration not in EXPLORATIONS:
+            close = difflib.get_close_matches(str(exploration), EXPLORATIONS, n=1)
+            meant = f", did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"exploration must be one of {', '.join(EXPLORATIONS)}, not {exploration!r}{meant}")
+        self.exploration = exploration
+        self.epsilon_schedule, self.temperature, self.ucb_width = epsilon, temperature, ucb_width
+        given = {
+            "epsilon": parse_schedule("epsilon", 0.0 if epsilon is None else epsilon),
+            "temperature": parse_schedule("temperature", temperature, LARGEST),
+            "ucb_width": parse_schedule("ucb_width", ucb_width, LARGEST),
+        }
+        self._strength = given[EXPLORATIONS[exploration]]
         self._space = space
         self._first_state, self._first_action = int(space.start), int(env.action_space.start)
         shape = (int(space.n), int(env.action_space.n))
@@ -132,34 +144,71 @@ class TabularAgent(Agent):
     # --- learning ---------------------------------------------------------------------------------------------------
 
     def _kernels(self) -> tuple[Any, Any, Any]:
-        """The kernels of the rule: run, act, learn."""
+        """The kernels of the rule: run, act, learn (`rlgrid.kernels.control`)."""
         raise NotImplementedError
 
     def _rule(self) -> Any:
-        """The NamedTuple of arrays that the rule keeps; None where it keeps nothing."""
+        """The NamedTuple of what the rule keeps; None where it keeps nothing."""
         return None
 
     def _memory(self) -> dict[str, NDArray[Any]]:
-        """What the rule keeps between two steps, by name."""
+        """What the rule keeps between two steps, by name, for a checkpoint."""
         return {}
+
+    def _set_memory(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Take back what `_memory` gave; raises CheckpointError where it does not fit: kernels check nothing."""
 
     def _clear_memory(self) -> None:
         """Forget what belongs to the episode under way: a new one begins."""
 
+    def _make_room(self, steps: int) -> None:
+        """Have room for what the rule keeps of so many steps."""
+
+    def _total(self) -> float:
+        return float(self.total_timesteps or self.default_total_timesteps or 1)
+
+    def _plain(self) -> bool:
+        """True where the kernel needs no further schedules: it is then quicker."""
+        usual = self.exploration == "epsilon_greedy" and self.epsilon_schedule is None
+        return usual and self._alpha.kind in ("constant", "falling", "count")
+
     def _numbers(self) -> Settings:
         from rlgrid.kernels.exploration import Settings
 
-        total = float(self.total_timesteps or self.default_total_timesteps or 1)
+        total = self._total()
         return Settings(
             gamma=self.gamma,
-            alpha_kind=self._kind,
-            alpha=self._alpha,
-            omega=self._omega,
+            alpha_kind=KINDS.index(self._alpha.kind),
+            alpha=self._alpha.initial,
+            omega=self._alpha.final,
             total=total,
             epsilon_initial=self.exploration_initial_eps,
             epsilon_final=self.exploration_final_eps,
             epsilon_horizon=self.exploration_fraction * total,
             masked=self._masked,
+        )
+
+    def _varied(self) -> Varied | None:
+        from rlgrid.kernels.exploration import Varied
+
+        if self._plain():
+            return None
+        strength, total = self._strength, self._total()
+        if self.exploration == "epsilon_greedy" and self.epsilon_schedule is None:
+            strength = Schedule("linear", self.exploration_initial_eps, self.exploration_final_eps)
+            strength = strength._replace(every=self.exploration_fraction * total)
+        elif strength.kind != "step":
+            strength = strength._replace(every=total)
+        return Varied(
+            exploration=list(EXPLORATIONS).index(self.exploration),
+            strength_kind=KINDS.index(strength.kind),
+            strength_initial=strength.initial,
+            strength_final=strength.final,
+            strength_horizon=strength.every,
+            alpha_kind=KINDS.index(self._alpha.kind),
+            alpha_initial=self._alpha.initial,
+            alpha_final=self._alpha.final,
+            alpha_horizon=self._alpha.every if self._alpha.kind == "step" else total,
         )
 
     def _reset_env(self) -> None:
@@ -174,7 +223,7 @@ class TabularAgent(Agent):
         if self._sampling is None:
             assert self.model is not None
             self._sampling = sampling_arrays(self.model)
-        run, settings, varied = self._kernels()[0], self._numbers(), None
+        run, settings, varied = self._kernels()[0], self._numbers(), self._varied()
         tables = Tables(self.q_table, self.counts, self.td_error)
         returns, lengths = np.empty(min(max_steps, MOST_STEPS)), np.empty(min(max_steps, MOST_STEPS), np.int64)
         done = 0
@@ -189,6 +238,7 @@ class TabularAgent(Agent):
                 total=self._episode_return,
             )
             most = min(max_steps - done, MOST_STEPS)
+            self._make_room(most)
             steps, state, elapsed, total, ended, overflown = run(
                 self._sampling,
                 world,
@@ -214,16 +264,18 @@ class TabularAgent(Agent):
 
     def _advance_python(self, max_steps: int) -> int:
         _, act, learn = self._kernels()
-        shared = (self._rule(), self._numbers(), None, self.q_table, self.counts, self.td_error)
+        tables = (self._numbers(), self._varied(), self.q_table, self.counts, self.td_error)
+        self._make_room(max_steps)
+        rule = self._rule()
         stream = stream_of(self._generator)
         done = 0
         try:
             while done < max_steps and not self._interrupted:
                 t, s = self.num_timesteps, self._index(self._observation)
-                a = act(*shared, t, s, stream)
+                a = act(rule, *tables, t, s, stream)
                 observation, reward, terminated, truncated = self._step_env(a + self._first_action)
                 to, ended = self._index(observation), terminated or truncated
-                finite = learn(*shared, t, s, a, reward, to, terminated, ended, stream)
+                finite = learn(rule, *tables, t, s, a, reward, to, terminated, ended, stream)
                 self._end_step(observation, ended)
                 done += 1
                 if not finite:
@@ -244,11 +296,28 @@ class TabularAgent(Agent):
     # --- what was learnt --------------------------------------------------------------------------------------------
 
     @property
-    def epsilon(self) -> float:
-        """The present probability of exploring."""
-        from rlgrid.kernels.exploration import epsilon_at
+    def strength(self) -> float:
+        """How much the agent explores at present: epsilon, the temperature or the width of the confidence bound.
 
-        return float(epsilon_at(self._numbers(), self.num_timesteps))
+        Where that depends on the visits of a state, it is that of the present one.
+        """
+        from rlgrid.kernels.exploration import epsilon_at, varied_strength
+
+        varied = self._varied()
+        if varied is None:
+            return float(epsilon_at(self._numbers(), self.num_timesteps))
+        return float(varied_strength(varied, self.counts, self.num_timesteps, self.state or 0))
+
+    @property
+    def epsilon(self) -> float:
+        """The present probability of exploring, of an epsilon-greedy agent.
+
+        Raises:
+            AttributeError: for an agent that explores in another way.
+        """
+        if self.exploration != "epsilon_greedy":
+            raise AttributeError(f"exploration {self.exploration!r} has no epsilon: see strength")
+        return self.strength
 
     @property
     def q_values(self) -> NDArray[np.float64]:
@@ -262,8 +331,8 @@ class TabularAgent(Agent):
         return total
 
     def metrics(self) -> dict[str, float]:
-        """Base metrics, epsilon, and the mean absolute last TD error over the states that were visited."""
-        shown = super().metrics() | {"epsilon": self.epsilon}
+        """Base metrics, how much is explored, and the mean absolute last TD error over the states that were visited."""
+        shown = super().metrics() | {EXPLORATIONS[self.exploration]: self.strength}
         seen = self.visits > 0
         if seen.any():
             shown["td_error"] = float(np.abs(self.td_error[seen]).mean())
@@ -274,8 +343,8 @@ class TabularAgent(Agent):
     ) -> tuple[Any, Any]:
         """The action for an observation, or int64 [n] for a batch.
 
-        Deterministic is the greedy action of the lowest index; otherwise epsilon-greedy as in learning at present,
-        drawn from a stream of its own.
+        Deterministic is the greedy action of the lowest index; otherwise an action as it would be taken in learning at
+        present, drawn from a stream of its own.
 
         Raises:
             ValueError: if an observation is not one of the environment's states.
@@ -284,13 +353,12 @@ class TabularAgent(Agent):
         if deterministic:
             actions = self.q_table[states].argmax(axis=-1)
         else:
+            from rlgrid.kernels.exploration import choose_apart
+
+            tables = (self._numbers(), self._varied(), self.q_table, self.counts, self.num_timesteps)
             actions = np.empty(states.shape, np.int64)
-            epsilon = self.epsilon
             for place, s in np.ndenumerate(states):
-                row = self.q_table[s]
-                explore = self._predict_generator.random() < epsilon
-                choice = np.flatnonzero(row > -np.inf if explore else row == row.max())
-                actions[place] = choice[int(self._predict_generator.random() * choice.size)]
+                actions[place] = choose_apart(*tables, s, self._predict_generator.random())
         actions = actions + self._first_action
         return (int(actions) if states.ndim == 0 else actions), state
 
@@ -304,18 +372,41 @@ class TabularAgent(Agent):
             "exploration_initial_eps": self.exploration_initial_eps,
             "exploration_final_eps": self.exploration_final_eps,
             "initial_q": self.initial_q,
+            "exploration": self.exploration,
+            "epsilon": self.epsilon_schedule,
+            "temperature": self.temperature,
+            "ucb_width": self.ucb_width,
         }
 
+    def _tables(self) -> dict[str, NDArray[Any]]:
+        return {"q": self.q_table, "counts": self.counts, "td_error": self.td_error}
+
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        return {"q": self.q_table, "counts": self.counts, "td_error": self.td_error} | self._memory()
+        return self._tables() | self._memory()
 
     def _set_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
-        for name, own in self._arrays().items():
-            given = arrays[name]
-            if given.shape != own.shape or given.dtype != own.dtype:
-                raise CheckpointError(
-                    f"{name} is {given.dtype} {given.shape} in the file, and {own.dtype} {own.shape} in this world"
-                )
-            if name == "q" and (np.isnan(given).any() or ((given == -np.inf) != (own == -np.inf)).any()):
-                raise CheckpointError("the q-values in the file are not numbers for the actions that this world has")
-            own[...] = given
+        for name, own in self._tables().items():
+            own[...] = fitting(arrays, name, own)
+        self._set_memory(arrays)
+
+
+def fitting(arrays: dict[str, NDArray[Any]], name: str, own: NDArray[Any], low: int = 0, high: int = MOST) -> Any:
+    """An array of a checkpoint that is to take the place of ``own``: of its shape, type and range.
+
+    Numbers of type int64 must lie in [low, high); floats must be numbers, and -inf where ``own`` has it.
+
+    Raises:
+        KeyError, CheckpointError
+    """
+    given = arrays[name]
+    if given.shape != own.shape or given.dtype != own.dtype:
+        raise CheckpointError(
+            f"{name} is {given.dtype} {given.shape} in the file, and {own.dtype} {own.shape} in this world"
+        )
+    if given.dtype == np.float64:
+        if np.isnan(given).any() or (given == np.inf).any() or ((given == -np.inf) != (own == -np.inf)).any():
+            what = "q-values" if name == "q" else f"numbers of {name}"
+            raise CheckpointError(f"the {what} in the file are not numbers for the actions that this world has")
+    elif given.size and not (low <= given.min() and given.max() < high):
+        raise CheckpointError(f"{name} holds numbers outside [{low}, {high}) in the file")
+    return given

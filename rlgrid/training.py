@@ -116,11 +116,19 @@ def algorithm(name: str) -> str:
 
 def hyperparameters_of(algo: str | type[Agent]) -> dict[str, Any]:
     """The names and defaults of an algorithm's hyperparameters (`inspect.Parameter.empty` where there is none)."""
-    kind = agent_class(algo) if isinstance(algo, str) else algo
-    parameters = inspect.signature(kind.__init__).parameters.values()
-    given_elsewhere = {"self", "policy", "env", "seed", "compiled"}
+    agent = agent_class(algo) if isinstance(algo, str) else algo
+    found: dict[str, Any] = {}
+    given_elsewhere = {"self", "policy", "env", "seed", "compiled", *agent.not_taken}
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return {p.name: p.default for p in parameters if p.name not in given_elsewhere and p.kind in kinds}
+    for kind in agent.__mro__:
+        if "__init__" not in vars(kind):
+            continue
+        parameters = inspect.signature(vars(kind)["__init__"]).parameters.values()
+        named = {p.name: p.default for p in parameters if p.name not in given_elsewhere and p.kind in kinds}
+        found = named | found
+        if all(p.kind is not inspect.Parameter.VAR_KEYWORD for p in parameters):
+            break  # it hands nothing on to a base class
+    return found
 
 
 def check_hyperparameters(algo: str | type[Agent], title: str, given: Iterable[str]) -> None:

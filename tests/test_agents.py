@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -539,12 +540,28 @@ def test_a_plan_whose_values_overflow_ends() -> None:
 
 
 def test_agents_are_found_by_name() -> None:
-    assert list(AGENTS) == ["value_iteration", "q_learning", "dqn"]
-    assert [agent_class(name).__name__ for name in AGENTS] == ["ValueIteration", "QLearning", "DQN"]
-    with pytest.raises(ValueError, match="there is no agent 'sarsa'; there are value_iteration"):
-        agent_class("sarsa")
-    with pytest.raises(AttributeError, match="no attribute 'Sarsa'"):
-        _ = rlgrid.agents.Sarsa  # type: ignore[attr-defined]
+    assert list(AGENTS)[:4] == ["value_iteration", "q_learning", "dqn", "sarsa"]
+    assert [agent_class(name).__name__ for name in AGENTS][:4] == ["ValueIteration", "QLearning", "DQN", "Sarsa"]
+    assert {agent_class(name).__name__ for name in AGENTS} < set(rlgrid.agents.__all__)
+    with pytest.raises(ValueError, match="there is no agent 'sarza'; there are value_iteration"):
+        agent_class("sarza")
+    with pytest.raises(AttributeError, match="no attribute 'Sarza'"):
+        _ = rlgrid.agents.Sarza  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", [name for name in AGENTS if name not in ("value_iteration", "dqn")])
+def test_agents_take_their_settings_by_name(name: str, tmp_path: Path) -> None:
+    config = training.RunConfig(name, LAKE, 100, seed=0)
+    known = training.hyperparameters_of(name)
+    assert {"gamma", "exploration_final_eps", "temperature"} < set(known)
+    assert ("learning_rate" in known) == (name not in ("off_policy_monte_carlo", "prioritized_sweeping"))
+    agent = training.make_agent(replace(config, hyperparameters=known), world())
+    assert {setting for setting in agent._settings() if setting != "seed"} == set(known)
+    agent.learn(50)
+    agent.save(tmp_path / "run")
+    again = agent_class(name).load(tmp_path / "run", world())
+    assert again._settings() == agent._settings()
+    assert repr(again) == repr(agent)
 
 
 def test_importing_the_agents_loads_no_compiler() -> None:

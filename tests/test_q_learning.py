@@ -13,7 +13,6 @@ from small_worlds import LAKE, Offset, masked_mdp, same, state_of, world
 
 import rlgrid
 from rlgrid.agents import QLearning, ValueIteration, evaluate_policy
-from rlgrid.agents.tabular import parse_learning_rate
 from rlgrid.agents.world import put_back, sampling_arrays, stream_of
 from rlgrid.kernels.model import sample
 from rlgrid.kernels.padded import draw
@@ -451,13 +450,6 @@ def test_observations_outside_the_space_are_named(observation: Any) -> None:
     for agent in agents:
         with pytest.raises(ValueError, match=r"observation .* is not one of Discrete\(16\)"):
             agent.predict(observation)
-
-
-def test_learning_rates_that_are_understood() -> None:
-    assert parse_learning_rate(0.5) == ("constant", 0.5, 1.0)
-    assert parse_learning_rate("lin_0.5") == parse_learning_rate("linear_5e-1")
-    assert parse_learning_rate("1/N") == ("count", 1.0, 1.0)
-    assert parse_learning_rate("0.5/N^0.6") == ("count", 0.5, 0.6)
 
 
 def test_a_seed_is_drawn_where_none_is_given() -> None:

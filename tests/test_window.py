@@ -338,7 +338,7 @@ def test_tab_goes_through_the_agents():
         run(app, 0.2)
         seen.append(app.state.agent)
         assert not app.state.error
-    assert seen == ["q_learning", "dqn", "value_iteration"]
+    assert seen == ["q_learning", "dqn", "sarsa"]
 
 
 def test_layers():

@@ -1,8 +1,21 @@
 """The loop of every tabular agent, written once: environment and rule in one kernel.
 
-`run` takes the functions of a rule as arguments, and is inlined into one kernel for each rule, where they are inlined
-in turn; the Python loop over a foreign environment calls them for each step. What a rule keeps between steps lies in
-its arrays, so a run that is cut anywhere goes on the same.
+A rule is two functions, and a NamedTuple of what it keeps beside the tables:
+
+    act(rule, ..., t, s, stream)                                              the action of step t in state s
+    learn(rule, ..., t, s, a, reward, next_s, terminated, ended, stream)      learn from the step
+
+``ended`` says that the episode is over, terminated or truncated: what belongs to it is then forgotten. Truncation is
+no termination: s' keeps its value. ``learn`` returns whether the new q-values are finite; one that is not is not
+written.
+
+`run` takes these functions as arguments, and is inlined into one kernel for each rule, where they are inlined in turn;
+the Python loop over a foreign environment calls them for each step. What a rule keeps between steps lies in its
+arrays, so a run that is cut anywhere goes on the same.
+
+What is inlined must not write to an array of the rule at an index that changes (``rule.states[i] = s``): the array was
+borrowed, numba takes it for one that nobody sees again, and leaves such a write out. It belongs into a function that
+is called.
 """
 
 from typing import Any, NamedTuple
@@ -13,7 +26,6 @@ from rlgrid.kernels.borrow import borrow
 from rlgrid.kernels.model import sample_start
 from rlgrid.kernels.padded import draw
 from rlgrid.kernels.pcg64 import uniform
-from rlgrid.kernels.tabular import act_anew, learn_q_learning
 
 
 class Tables(NamedTuple):
@@ -97,11 +109,3 @@ def run(act, learn, model, world, stream, rule, settings, varied, tables, place,
             elapsed = 0
             total = 0.0
     return done, s, elapsed, total, count, overflown
-
-
-@njit(cache=True, nogil=True)
-def run_q_learning(model, world, stream, rule, settings, varied, tables, place, steps, returns, lengths):
-    """`run` by Q-learning."""
-    return run(
-        act_anew, learn_q_learning, model, world, stream, rule, settings, varied, tables, place, steps, returns, lengths
-    )

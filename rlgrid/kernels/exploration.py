@@ -26,7 +26,7 @@ EPSILON_GREEDY = 0
 SOFTMAX = 1
 UCB = 2
 
-_LOWEST = -np.finfo(np.float64).max  # every available action has a q of at least this
+LOWEST = -np.finfo(np.float64).max  # every available action has a q of at least this
 
 
 class Settings(NamedTuple):
@@ -173,7 +173,7 @@ def epsilon_greedy(q, s, epsilon, masked, u):
     """
     if u < epsilon:
         if masked:
-            chosen = one_of(q, s, _LOWEST, u / epsilon)
+            chosen = one_of(q, s, LOWEST, u / epsilon)
         else:
             chosen = min(int(u / epsilon * q.shape[1]), q.shape[1] - 1)
     else:
@@ -204,13 +204,13 @@ def probability(exploration, strength, q, counts, s, a):
             if index > best:
                 best = index
                 ties = 0
-            ties += index == best and q[s, b] >= _LOWEST
-        return 1.0 / ties if _upper_bound(strength, q, counts, s, a) == best and q[s, a] >= _LOWEST else 0.0
+            ties += index == best and q[s, b] >= LOWEST
+        return 1.0 / ties if _upper_bound(strength, q, counts, s, a) == best and q[s, a] >= LOWEST else 0.0
     best = -np.inf
     many = 0
     for b in range(q.shape[1]):
         best = max(best, q[s, b])
-        many += q[s, b] >= _LOWEST
+        many += q[s, b] >= LOWEST
     if exploration == SOFTMAX and strength > 0.0:
         total = 0.0
         for b in range(q.shape[1]):
@@ -221,12 +221,12 @@ def probability(exploration, strength, q, counts, s, a):
     for b in range(q.shape[1]):
         ties += q[s, b] == best
     share = (1.0 - epsilon) / ties if q[s, a] == best else 0.0
-    return share + epsilon / many if q[s, a] >= _LOWEST else 0.0
+    return share + epsilon / many if q[s, a] >= LOWEST else 0.0
 
 
 @njit(cache=True, nogil=True)
 def _upper_bound(width, q, counts, s, a):
-    if q[s, a] < _LOWEST:
+    if q[s, a] < LOWEST:
         return -np.inf
     if counts[s, a] == 0:
         return np.inf
@@ -264,3 +264,55 @@ def choose(settings, varied, q, counts, t, s, u):
     else:
         chosen = _varied_choice(varied, settings.masked, q, counts, t, s, u)
     return chosen
+
+
+@njit(cache=True, nogil=True)
+def choose_apart(settings, varied, q, counts, t, s, u):
+    """`choose` as a function that is called, where a loop has better things to keep at hand."""
+    return choose(settings, varied, q, counts, t, s, u)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _mean_q(q, s, epsilon):
+    row = np.uintp(s)
+    best = -np.inf
+    total = 0.0
+    many = 0
+    for a in range(q.shape[1]):
+        value = q[row, a]
+        best = value if value > best else best
+        present = value >= LOWEST
+        total += value if present else 0.0
+        many += present
+    return (1.0 - epsilon) * best + epsilon * (total / many)
+
+
+@njit(cache=True, nogil=True)
+def _varied_mean_q(varied, q, counts, t, s):
+    strength = varied_strength(varied, counts, t, s)
+    if varied.exploration == EPSILON_GREEDY:
+        return _mean_q(q, s, strength)
+    total = 0.0
+    for a in range(q.shape[1]):
+        p = probability(varied.exploration, strength, q, counts, s, a)
+        if p > 0.0:
+            total += p * q[s, a]
+    return total
+
+
+@njit(cache=True, nogil=True, inline="always")
+def expected_q(settings, varied, q, counts, t, s):
+    """The mean of q in state s over the action that would be chosen at step t."""
+    if varied is None:
+        mean = _mean_q(q, s, epsilon_at(settings, t))
+    else:
+        mean = _varied_mean_q(varied, q, counts, t, s)
+    return mean
+
+
+@njit(cache=True, nogil=True)
+def chance(settings, varied, q, counts, t, s, a):
+    """The probability with which action a is chosen in state s at step t."""
+    if varied is None:
+        return probability(EPSILON_GREEDY, epsilon_at(settings, t), q, counts, s, a)
+    return probability(varied.exploration, varied_strength(varied, counts, t, s), q, counts, s, a)

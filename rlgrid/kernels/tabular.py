@@ -1,20 +1,26 @@
-"""Temporal-difference control in one step: the rules.
+"""Temporal-difference control that looks one step ahead: the rules of `rlgrid.kernels.control`."""
 
-A rule is two functions, and a NamedTuple of the arrays that it keeps beside the tables (`rlgrid.kernels.control`):
-
-    act(rule, ..., t, s, stream)                                              the action of step t in state s
-    learn(rule, ..., t, s, a, reward, next_s, terminated, ended, stream)      learn from the step
-
-``ended`` says that the episode is over, terminated or truncated: what belongs to it is then forgotten. Truncation is
-no termination: s' keeps its value. ``learn`` returns whether the new q-values are finite; one that is not is not
-written.
-"""
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
-from rlgrid.kernels.exploration import choose, greedy_action, step_size
+from rlgrid.kernels.control import run
+from rlgrid.kernels.exploration import choose, choose_apart, expected_q, greedy_action, step_size
 from rlgrid.kernels.pcg64 import uniform
+
+
+class Decided(NamedTuple):
+    """What on-policy rules keep: they learn from the next action before it is taken."""
+
+    action: Any  # int64 [1], of the next step; -1 where none is decided
+
+
+class TwoTables(NamedTuple):
+    """What Double Q-learning keeps; q is the mean of both."""
+
+    first: Any  # float64 [S, A]
+    second: Any  # float64 [S, A]
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -47,3 +53,125 @@ def learn_q_learning(rule, settings, varied, q, counts, td_error, t, s, a, rewar
     _, best = greedy_action(q, next_s)
     follows = settings.gamma * best
     return move(settings, varied, q, counts, td_error, t, s, a, reward + (0.0 if terminated else follows))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def act_decided(rule, settings, varied, q, counts, td_error, t, s, stream):
+    """The action that was decided in the step before; at the beginning of an episode a new one."""
+    a = rule.action[0]
+    if a < 0:
+        a = choose_apart(settings, varied, q, counts, t, s, uniform(stream))
+    return a
+
+
+@njit(cache=True, nogil=True, inline="always")
+def learn_sarsa(rule, settings, varied, q, counts, td_error, t, s, a, reward, next_s, terminated, ended, stream):
+    """Q(s,a) += alpha [r + gamma Q(s',a') - Q(s,a)] with a' the action that is taken next.
+
+    Rummery & Niranjan 1994; Sutton & Barto, 2nd ed., equation 6.7. a' is decided before the update.
+    """
+    counts[np.uintp(s), np.uintp(a)] += 1
+    target = reward
+    b = -1
+    if not terminated:
+        b = choose(settings, varied, q, counts, t + 1, next_s, uniform(stream))
+        target = reward + settings.gamma * q[np.uintp(next_s), np.uintp(b)]
+    rule.action[0] = -1 if ended else b
+    return move(settings, varied, q, counts, td_error, t, s, a, target)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def learn_expected_sarsa(
+    rule, settings, varied, q, counts, td_error, t, s, a, reward, next_s, terminated, ended, stream
+):
+    """Q(s,a) += alpha [r + gamma sum_b pi(b|s') Q(s',b) - Q(s,a)] with pi the behaviour of the next step.
+
+    van Seijen, van Hasselt, Whiteson & Wiering 2009; Sutton & Barto, 2nd ed., equation 6.9.
+    """
+    counts[np.uintp(s), np.uintp(a)] += 1
+    follows = settings.gamma * expected_q(settings, varied, q, counts, t + 1, next_s)
+    return move(settings, varied, q, counts, td_error, t, s, a, reward + (0.0 if terminated else follows))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def learn_double_q_learning(
+    rule, settings, varied, q, counts, td_error, t, s, a, reward, next_s, terminated, ended, stream
+):
+    """Q1(s,a) += alpha [r + gamma Q2(s', argmax_b Q1(s',b)) - Q1(s,a)], or the other way round, by a fair coin.
+
+    van Hasselt 2010; Sutton & Barto, 2nd ed., section 6.7. Behaviour follows the mean of both tables.
+    """
+    counts[np.uintp(s), np.uintp(a)] += 1
+    if uniform(stream) < 0.5:
+        return _double(
+            rule.first, rule.second, settings, varied, q, counts, td_error, t, s, a, reward, next_s, terminated
+        )
+    return _double(rule.second, rule.first, settings, varied, q, counts, td_error, t, s, a, reward, next_s, terminated)
+
+
+@njit(cache=True, nogil=True)
+def _double(moved, judge, settings, varied, q, counts, td_error, t, s, a, reward, next_s, terminated):
+    target = reward
+    if not terminated:
+        b, _ = greedy_action(moved, next_s)
+        target = reward + settings.gamma * judge[next_s, b]
+    if not move(settings, varied, moved, counts, td_error, t, s, a, target):
+        return False
+    q[s, a] = 0.5 * moved[s, a] + 0.5 * judge[s, a]
+    return True
+
+
+@njit(cache=True, nogil=True)
+def run_q_learning(model, world, stream, rule, settings, varied, tables, place, steps, returns, lengths):
+    """`run` by Q-learning."""
+    return run(
+        act_anew, learn_q_learning, model, world, stream, rule, settings, varied, tables, place, steps, returns, lengths
+    )
+
+
+@njit(cache=True, nogil=True)
+def run_sarsa(model, world, stream, rule, settings, varied, tables, place, steps, returns, lengths):
+    """`run` by Sarsa."""
+    return run(
+        act_decided, learn_sarsa, model, world, stream, rule, settings, varied, tables, place, steps, returns, lengths
+    )
+
+
+@njit(cache=True, nogil=True)
+def run_expected_sarsa(model, world, stream, rule, settings, varied, tables, place, steps, returns, lengths):
+    """`run` by Expected Sarsa."""
+    return run(
+        act_anew,
+        learn_expected_sarsa,
+        model,
+        world,
+        stream,
+        rule,
+        settings,
+        varied,
+        tables,
+        place,
+        steps,
+        returns,
+        lengths,
+    )
+
+
+@njit(cache=True, nogil=True)
+def run_double_q_learning(model, world, stream, rule, settings, varied, tables, place, steps, returns, lengths):
+    """`run` by Double Q-learning."""
+    return run(
+        act_anew,
+        learn_double_q_learning,
+        model,
+        world,
+        stream,
+        rule,
+        settings,
+        varied,
+        tables,
+        place,
+        steps,
+        returns,
+        lengths,
+    )

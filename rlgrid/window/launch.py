@@ -36,14 +36,16 @@ In the window: Space pauses, . steps, W and A choose world and agent, F1 shows a
 
 def parser() -> argparse.ArgumentParser:
     """The options of play.py."""
+    from rlgrid.agents import AGENTS
+
     found = argparse.ArgumentParser(
         prog="play.py",
-        description="Watch value iteration, Q-learning and a DQN solve a gridworld.",
+        description="Watch value iteration, tabular agents and a DQN solve a gridworld.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     found.add_argument("--world", metavar="WORLD", help="an id (rlgrid/FourRooms-v0), a built-in map or a map file")
-    found.add_argument("--agent", choices=("value_iteration", "q_learning", "dqn"), help="what solves it")
+    found.add_argument("--agent", choices=tuple(AGENTS), metavar="AGENT", help=f"what solves it: {', '.join(AGENTS)}")
     found.add_argument("--seed", type=int, default=0, help="of the agent and of the world (default 0)")
     found.add_argument("--speed", metavar="N", help='sweeps or steps a second, or "full"')
     found.add_argument("--theme", choices=("dark", "light"), default="dark")

@@ -1,0 +1,209 @@
+"""Control with eligibility traces: the rules of `rlgrid.kernels.control`.
+
+Only the pairs with a trace are visited; a trace that falls below `LEAST` counts as none. The order in which they are
+visited changes nothing, since a step changes each by its own trace alone.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from rlgrid.kernels.control import run
+from rlgrid.kernels.exploration import choose_apart, greedy_action, step_size
+from rlgrid.kernels.pcg64 import uniform
+from rlgrid.kernels.tabular import act_decided
+
+LEAST = 1e-9
+
+ACCUMULATING = 0
+REPLACING = 1
+DUTCH = 2
+
+
+class Traces(NamedTuple):
+    """What is kept between two steps."""
+
+    action: Any  # int64 [1], decided for the next step, or -1
+    trace: Any  # float64 [S, A], decayed for the next step
+    pairs: Any  # int64 [S * A]: s * A + a of those with a trace
+    size: Any  # int64 [1], how many
+    previous: Any  # float64 [1]: of true online Sarsa(lambda), what Q(s',a') was before the last update
+    lam: float
+    kind: int  # ACCUMULATING, REPLACING or DUTCH
+
+
+@njit(cache=True, nogil=True)
+def _mark(trace, pairs, size, kind, rate, s, a):
+    """The trace of the pair that was just taken."""
+    if trace[s, a] == 0.0:
+        pairs[size[0]] = s * trace.shape[1] + a
+        size[0] += 1
+    if kind == ACCUMULATING:
+        trace[s, a] += 1.0
+    elif kind == REPLACING:
+        trace[s, a] = 1.0
+    else:
+        trace[s, a] = (1.0 - rate) * trace[s, a] + 1.0
+
+
+@njit(cache=True, nogil=True)
+def _sweep(trace, pairs, size, settings, varied, q, counts, t, error, decay):
+    """Move every pair that has a trace, and let the traces decay (all end where ``decay`` is 0)."""
+    finite = True
+    kept = 0
+    for i in range(size[0]):
+        pair = pairs[i]
+        s = pair // q.shape[1]
+        a = pair % q.shape[1]
+        value = q[s, a] + step_size(settings, varied, t, counts[s, a]) * error * trace[s, a]
+        if abs(value) < np.inf:
+            q[s, a] = value
+        else:
+            finite = False
+        trace[s, a] *= decay
+        if trace[s, a] < LEAST:
+            trace[s, a] = 0.0
+        else:
+            pairs[kept] = pair
+            kept += 1
+    size[0] = kept
+    return finite
+
+
+@njit(cache=True, nogil=True, inline="always")
+def learn_sarsa_lambda(rule, settings, varied, q, counts, td_error, t, s, a, reward, next_s, terminated, ended, stream):
+    """delta = r + gamma Q(s',a') - Q(s,a); every Q(x,b) += alpha delta z(x,b); z decays by gamma lambda.
+
+    Rummery & Niranjan 1994; Sutton & Barto, 1st ed., section 7.5 (replacing traces: Singh & Sutton 1996), 2nd ed.,
+    section 12.7 (dutch traces: section 12.5).
+    """
+    counts[np.uintp(s), np.uintp(a)] += 1
+    b = -1
+    follows = 0.0
+    if not terminated:
+        b = choose_apart(settings, varied, q, counts, t + 1, next_s, uniform(stream))
+        follows = settings.gamma * q[next_s, b]
+    error = reward + follows - q[s, a]
+    td_error[s] = error
+    rate = step_size(settings, varied, t, counts[s, a])
+    _mark(rule.trace, rule.pairs, rule.size, rule.kind, rate, s, a)
+    rule.action[0] = -1 if ended else b
+    decay = 0.0 if ended else settings.gamma * rule.lam
+    return _sweep(rule.trace, rule.pairs, rule.size, settings, varied, q, counts, t, error, decay)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def learn_q_lambda(rule, settings, varied, q, counts, td_error, t, s, a, reward, next_s, terminated, ended, stream):
+    """As Sarsa(lambda), with delta = r + gamma max_b Q(s',b) - Q(s,a), and all traces end where a' is not greedy.
+
+    Watkins 1989; Sutton & Barto, 1st ed., section 7.6, 2nd ed., section 12.10.
+    """
+    counts[np.uintp(s), np.uintp(a)] += 1
+    b = -1
+    follows = 0.0
+    decay = 0.0
+    if not terminated:
+        b = choose_apart(settings, varied, q, counts, t + 1, next_s, uniform(stream))
+        _, best = greedy_action(q, next_s)
+        follows = settings.gamma * best
+        if q[next_s, b] == best and not ended:
+            decay = settings.gamma * rule.lam
+    error = reward + follows - q[s, a]
+    td_error[s] = error
+    rate = step_size(settings, varied, t, counts[s, a])
+    _mark(rule.trace, rule.pairs, rule.size, rule.kind, rate, s, a)
+    rule.action[0] = -1 if ended else b
+    return _sweep(rule.trace, rule.pairs, rule.size, settings, varied, q, counts, t, error, decay)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def learn_true_online_sarsa_lambda(
+    rule, settings, varied, q, counts, td_error, t, s, a, reward, next_s, terminated, ended, stream
+):
+    """Sarsa(lambda) that equals its forward view at every step, with dutch traces.
+
+    van Seijen et al. 2016; Sutton & Barto, 2nd ed., section 12.7 (box), with one feature for each pair.
+    """
+    counts[np.uintp(s), np.uintp(a)] += 1
+    b = -1
+    later = 0.0
+    if not terminated:
+        b = choose_apart(settings, varied, q, counts, t + 1, next_s, uniform(stream))
+        later = q[next_s, b]
+    now = q[s, a]
+    error = reward + settings.gamma * later - now
+    td_error[s] = error
+    rate = step_size(settings, varied, t, counts[s, a])
+    changed = now - rule.previous[0]
+    _mark(rule.trace, rule.pairs, rule.size, DUTCH, rate, s, a)
+    rule.action[0] = -1 if ended else b
+    rule.previous[0] = 0.0 if ended else later
+    decay = 0.0 if ended else settings.gamma * rule.lam
+    finite = _sweep(rule.trace, rule.pairs, rule.size, settings, varied, q, counts, t, error + changed, decay)
+    value = q[s, a] - rate * changed
+    if abs(value) < np.inf:
+        q[s, a] = value
+    else:
+        finite = False
+    return finite
+
+
+@njit(cache=True, nogil=True)
+def run_sarsa_lambda(model, world, stream, rule, settings, varied, tables, place, steps, returns, lengths):
+    """`run` by Sarsa(lambda)."""
+    return run(
+        act_decided,
+        learn_sarsa_lambda,
+        model,
+        world,
+        stream,
+        rule,
+        settings,
+        varied,
+        tables,
+        place,
+        steps,
+        returns,
+        lengths,
+    )
+
+
+@njit(cache=True, nogil=True)
+def run_q_lambda(model, world, stream, rule, settings, varied, tables, place, steps, returns, lengths):
+    """`run` by Watkins's Q(lambda)."""
+    return run(
+        act_decided,
+        learn_q_lambda,
+        model,
+        world,
+        stream,
+        rule,
+        settings,
+        varied,
+        tables,
+        place,
+        steps,
+        returns,
+        lengths,
+    )
+
+
+@njit(cache=True, nogil=True)
+def run_true_online_sarsa_lambda(model, world, stream, rule, settings, varied, tables, place, steps, returns, lengths):
+    """`run` by true online Sarsa(lambda)."""
+    return run(
+        act_decided,
+        learn_true_online_sarsa_lambda,
+        model,
+        world,
+        stream,
+        rule,
+        settings,
+        varied,
+        tables,
+        place,
+        steps,
+        returns,
+        lengths,
+    )

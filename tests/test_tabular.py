@@ -1,0 +1,295 @@
+"""The tabular agents: each rule against a slow oracle bit for bit, both paths, and runs that stop and go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import tabular_oracles as oracles
+from small_worlds import LAKE, masked_mdp, same, state_of, world
+
+import rlgrid
+from rlgrid.agents import CheckpointError, tabular
+from rlgrid.agents.schedules import Schedule, parse_schedule
+from rlgrid.mdp import MDP
+
+STEPS = 600
+LIMIT = 17
+
+RULES: list[tuple[str, dict[str, Any]]] = [
+    ("Sarsa", {}),
+    ("ExpectedSarsa", {}),
+    ("DoubleQLearning", {}),
+    ("NStepSarsa", {"n_steps": 3}),
+    ("TreeBackup", {"n_steps": 3}),
+    ("SarsaLambda", {"lam": 0.8, "traces": "accumulating"}),
+    ("SarsaLambda", {"lam": 0.8, "traces": "replacing"}),
+    ("SarsaLambda", {"lam": 0.8, "traces": "dutch"}),
+    ("QLambda", {"lam": 0.8}),
+    ("TrueOnlineSarsaLambda", {"lam": 0.8}),
+    ("MonteCarlo", {"visits": "first"}),
+    ("MonteCarlo", {"visits": "every"}),
+    ("OffPolicyMonteCarlo", {}),
+    ("DynaQ", {"planning_steps": 5}),
+    ("DynaQPlus", {"planning_steps": 5, "kappa": 0.01}),
+    ("PrioritizedSweeping", {"planning_steps": 3}),
+]
+NO_RATE = ("OffPolicyMonteCarlo", "PrioritizedSweeping")
+
+
+def name_of(value: Any) -> str:
+    return "-".join(map(str, value.values())) if isinstance(value, dict) else str(value)
+
+
+class Opaque(gym.Wrapper[Any, Any, Any, Any]):
+    """What a wrapper does is its own affair; here it does nothing."""
+
+
+def agent_of(name: str, env: Any, **settings: Any) -> Any:
+    if name in NO_RATE:
+        settings.pop("learning_rate", None)
+    return getattr(rlgrid.agents, name)(env, **settings)
+
+
+def same_files(one: Any, two: Any, folder: Path) -> bool:
+    one.save(folder / "one")
+    two.save(folder / "two")
+    return (folder / "one.safetensors").read_bytes() == (folder / "two.safetensors").read_bytes()
+
+
+# --- against the oracles ----------------------------------------------------------------------------------------------
+
+RATES: dict[Any, Callable[[int, int], float]] = {0.25: lambda t, n: 0.25, "1/N^0.7": lambda t, n: 1.0 / float(n) ** 0.7}
+
+
+@pytest.mark.parametrize(
+    ("which", "given", "path"),
+    [
+        ("lake", 0.25, "compiled"),
+        ("lake", "1/N^0.7", "wrapped"),
+        ("masked", "1/N^0.7", "compiled"),
+        ("masked", 0.25, "python"),
+    ],
+)
+@pytest.mark.parametrize(("name", "extra"), RULES, ids=name_of)
+def test_a_rule_equals_the_oracle(name: str, extra: dict[str, Any], given: Any, which: str, path: str) -> None:
+    model = masked_mdp([0.2, 0.5, 0.3, 0.0]) if which == "masked" else gym.make(LAKE).unwrapped.model.to_mdp()  # type: ignore[attr-defined]
+    env = world(model, limit=LIMIT)
+    if path == "wrapped":
+        env = Opaque(env)
+    settings = {"gamma": 0.9, "initial_q": 0.125, "seed": 11, "learning_rate": given, "exploration_final_eps": 0.1}
+    if path == "wrapped":
+        settings["initial_q"] = 0.0  # behind a wrapper no state is known to be final
+    agent = agent_of(name, env, **settings, **extra, compiled=None if path == "wrapped" else path == "compiled")
+    assert agent.compiled == (path == "compiled")
+    agent.learn(STEPS)
+
+    def epsilon(t: int, n: int) -> float:
+        return 0.1 if t >= STEPS / 2 else 1.0 + (0.1 - 1.0) * (t / (0.5 * STEPS))
+
+    oracle = getattr(oracles, name)(model, 11, 0.9, epsilon, RATES[given], **extra)
+    if path == "wrapped":
+        oracle.q[oracle.q == 0.125] = 0.0
+        oracle.begin()
+    table, returns = oracle.run(STEPS, 11, LIMIT)
+    assert (agent.q_table == table).all()
+    assert (agent.counts == oracle.n).all()
+    assert agent.episode_returns == returns
+
+
+EXPLORING: dict[str, tuple[dict[str, Any], Callable[[int, int], float]]] = {
+    "softmax": ({"exploration": "softmax", "temperature": "exp_1_0.05"}, lambda t, n: 0.05 ** (t / STEPS)),
+    "greedy-softmax": ({"exploration": "softmax", "temperature": "lin_0.5"}, lambda t, n: 0.5 * (1.0 - t / STEPS)),
+    "ucb": ({"exploration": "ucb", "ucb_width": 0.5}, lambda t, n: 0.5),
+    "per-state": ({"epsilon": "1/N^0.5"}, lambda t, n: 1.0 / float(n) ** 0.5),
+    "line": ({"epsilon": "lin_0.9_0.2"}, lambda t, n: 0.9 + (0.2 - 0.9) * (t / STEPS)),
+    "steps": ({"epsilon": "step_0.8_0.5_200"}, lambda t, n: 0.8 * 0.5 ** (t // 200)),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "compiled", "how"),
+    [
+        *(("QLearning", True, how) for how in EXPLORING),
+        *(("Sarsa", True, how) for how in EXPLORING),
+        *(("ExpectedSarsa", False, how) for how in EXPLORING),
+        *(("OffPolicyMonteCarlo", False, how) for how in EXPLORING if how != "ucb"),
+    ],
+)
+def test_exploration_equals_the_oracle(name: str, compiled: bool, how: str) -> None:
+    settings, strength = EXPLORING[how]
+    model = masked_mdp([0.2, 0.5, 0.3, 0.0])
+    agent = agent_of(
+        name, world(model, LIMIT), gamma=0.9, learning_rate="exp_0.5_0.1", initial_q=0.125, seed=3, compiled=compiled,
+        **settings,
+    ).learn(STEPS)  # fmt: skip
+    exploration = settings.get("exploration", "epsilon_greedy")
+    oracle = getattr(oracles, name)(
+        model, 3, 0.9, strength, lambda t, n: 0.5 * (0.1 / 0.5) ** (t / STEPS), exploration=exploration
+    )
+    table, returns = oracle.run(STEPS, 3, LIMIT)
+    assert (agent.q_table == table).all()
+    assert agent.episode_returns == returns
+
+
+# --- runs -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize(("name", "extra"), RULES, ids=name_of)
+def test_a_run_that_is_cut_anywhere_ends_the_same(
+    tmp_path: Path, name: str, extra: dict[str, Any], compiled: bool
+) -> None:
+    def env() -> Any:
+        return gym.make("rlgrid/FourRooms-v0", max_episode_steps=25)
+
+    total = 200
+    whole = agent_of(name, env(), seed=6, compiled=compiled, **extra).learn(total)
+    for stop in (1, 24, 25, 60, 123):
+        agent = agent_of(name, env(), seed=6, compiled=compiled, **extra)
+        agent.chunk_size = stop
+        agent.learn(total, callback=lambda _: False)
+        assert agent.num_timesteps == stop
+        agent.save(tmp_path / "run")
+        loaded = type(agent).load(tmp_path / "run", env(), compiled=compiled)
+        assert same_files(loaded, agent, tmp_path)
+        # The other path goes on the same too.
+        resumed = type(agent).load(tmp_path / "run", env(), compiled=compiled != (stop == 60)).resume()
+        assert same(resumed, whole)
+        assert stop == 60 or same_files(resumed, whole, tmp_path)
+        assert state_of(resumed.env) == state_of(whole.env)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize(("name", "extra"), RULES, ids=name_of)
+def test_an_episode_that_others_broke_off_leaves_nothing_behind(
+    name: str, extra: dict[str, Any], compiled: bool
+) -> None:
+    agent = agent_of(name, world(), seed=0, compiled=compiled, **extra)
+    agent.advance(102)
+    agent.env.reset()
+    agent.advance(1)  # a fresh episode, of which this is the first step
+    memory = agent._memory()
+    assert agent._episode_length <= 1
+    assert (memory.get("trace", np.zeros(1)) > 0.0).sum() <= 1
+    assert memory.get("waiting.span", [0, 0])[1] <= 1
+    assert len(memory.get("episode.states", [])) <= 1
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize(("name", "extra"), RULES, ids=name_of)
+def test_q_values_that_overflow_stop_the_run(name: str, extra: dict[str, Any], compiled: bool) -> None:
+    loop = MDP.from_arrays(np.ones((1, 1, 1)), [1e308], gamma=1.0)
+    agent = agent_of(name, world(loop, limit=8), learning_rate=1.0, gamma=1.0, seed=0, compiled=compiled, **extra)
+    with pytest.raises(FloatingPointError, match=r"step \d+: in state 0 a q-value would no longer be finite"):
+        agent.learn(100)
+    assert np.isfinite(agent.q_table).all()
+
+
+@pytest.mark.parametrize(("name", "extra"), RULES, ids=name_of)
+def test_files_with_numbers_out_of_range_are_refused(tmp_path: Path, name: str, extra: dict[str, Any]) -> None:
+    from rlgrid.agents import checkpoint
+
+    agent = agent_of(name, world(), seed=0, **extra)
+    agent.begin(1000)
+    agent.advance(103)
+    agent.save(tmp_path / "run")
+    arrays, metadata = checkpoint.read(tmp_path / "run")
+    for tensor in agent._memory():
+        given = arrays[f"agent.{tensor}"]
+        if not given.size:
+            continue
+        wrong = np.full_like(given, 2**62 if given.dtype == np.int64 else np.nan)
+        checkpoint.write(tmp_path / "bad", arrays | {f"agent.{tensor}": wrong}, metadata)
+        with pytest.raises(CheckpointError, match=r"outside \[|not numbers|does not fit"):
+            type(agent).load(tmp_path / "bad", world())
+        checkpoint.write(tmp_path / "bad", arrays | {f"agent.{tensor}": np.zeros((3, 3, 3))}, metadata)
+        with pytest.raises(CheckpointError, match="in the file"):
+            type(agent).load(tmp_path / "bad", world())
+
+
+# --- what must hold between the rules ---------------------------------------------------------------------------------
+
+
+def test_one_step_is_sarsa_and_q_learning() -> None:
+    def table(name: str, **extra: Any) -> Any:
+        return agent_of(name, world(), seed=5, **extra).learn(3000).q_table
+
+    sarsa = table("Sarsa")
+    assert (table("NStepSarsa", n_steps=1) == sarsa).all()
+    assert (table("SarsaLambda", lam=0.0) == sarsa).all()
+    assert np.abs(table("TrueOnlineSarsaLambda", lam=0.0) - sarsa).max() < 1e-12
+    assert (table("TreeBackup", n_steps=1) == table("QLearning")).all()
+    assert (table("DynaQ", planning_steps=0) == table("QLearning")).all()
+
+
+# --- arguments --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (0.5, ("constant", 0.5)),
+        ("lin_0.5", ("falling", 0.5, 0.0)),
+        ("linear_5e-1_0.1", ("linear", 0.5, 0.1)),
+        ("exp_0.5_0.01", ("exponential", 0.5, 0.01)),
+        ("step_0.5_0.1_1000", ("step", 0.5, 0.1, 1000.0)),
+        ("1/N", ("count", 1.0, 1.0)),
+        ("0.5/N^0.8", ("count", 0.5, 0.8)),
+    ],
+)
+def test_schedules_by_name(given: Any, expected: tuple[Any, ...]) -> None:
+    assert parse_schedule("learning_rate", given) == Schedule(*expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"learning_rate": "lim_0.5"}, r"learning_rate 'lim_0.5' is not understood \(did you mean 'lin'\?\)"),
+        ({"learning_rate": "exp_0.5"}, "learning_rate 'exp_0.5' is not understood: write a number"),
+        ({"learning_rate": "exp_0.5_0"}, r"the end of learning_rate must lie in \(0, 1\]"),
+        ({"epsilon": "step_0.5_2_10"}, r"the factor of epsilon must lie in \[0, 1\]"),
+        ({"epsilon": 1.5}, r"epsilon must lie in \[0, 1\]"),
+        ({"exploration": "softmx"}, "exploration must be one of .*, not 'softmx', did you mean 'softmax'"),
+        ({"temperature": -1.0}, "temperature must lie in"),
+        ({"ucb_width": "lin_1_x"}, "ucb_width 'lin_1_x' is not understood"),
+    ],
+)
+def test_bad_schedules_are_named(arguments: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        rlgrid.agents.QLearning(world(), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "reason"),
+    [
+        ("NStepSarsa", {"n_steps": 0}, "n_steps must be at least 1"),
+        ("NStepSarsa", {"n_steps": 10**9}, "n_steps must be at most"),
+        ("MonteCarlo", {"visits": "frist"}, "visits must be one of .* did you mean 'first'"),
+        ("OffPolicyMonteCarlo", {"exploration": "ucb"}, "exploration 'ucb' leaves actions out"),
+        ("DynaQ", {"planning_steps": -1}, "planning_steps must be at least 0"),
+        ("DynaQPlus", {"kappa": -1.0}, "kappa must lie in"),
+        ("PrioritizedSweeping", {"threshold": float("nan")}, "threshold must lie in"),
+        ("SarsaLambda", {"lam": 1.5}, r"lam must lie in \[0, 1\]"),
+        ("SarsaLambda", {"traces": "ducth"}, "traces must be one of .* did you mean 'dutch'"),
+    ],
+)
+def test_bad_arguments_of_a_rule_are_named(name: str, arguments: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        agent_of(name, world(), **arguments)
+
+
+def test_how_much_is_explored_is_shown() -> None:
+    agent = rlgrid.agents.QLearning(world(), exploration="softmax", temperature="lin_0.5", seed=0).learn(500)
+    agent.begin(1000)
+    agent.advance(500)
+    assert agent.metrics()["temperature"] == agent.strength == 0.25
+    with pytest.raises(AttributeError, match="has no epsilon"):
+        _ = agent.epsilon
+    assert set(agent.predict(np.zeros(2000, int), deterministic=False)[0]) == {0, 1, 2, 3}
+    assert list(tabular.EXPLORATIONS) == ["epsilon_greedy", "softmax", "ucb"]
