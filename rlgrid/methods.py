@@ -50,6 +50,7 @@ MANY_OUTCOMES = 1 << 16  # of a model for which "auto" tries shifted values firs
 MIXING_OUTCOMES = 4  # if each pair has so many of them on average
 RARE = 0.05  # of pairs that pay something else than the others
 MANY_STATES = 1000  # of a model that is no grid, from which on "auto" works with policies
+SMALL_COMPONENT = 64  # nodes of the strongly connected components that are rather solved one after the other
 
 EPSILON = float(np.finfo(np.float64).eps)
 
@@ -101,7 +102,8 @@ def method_of(name: str, problem: Problem, model: MDP | GridModel, sweep_order: 
         return ShiftedValueIteration(problem)
     if name in ("value_iteration", "shifted_value_iteration"):
         return ValueIteration(problem)
-    if name == "auto":
+    chosen = name == "auto"
+    if chosen:
         name = choose(problem, model)
         if name == "shifted_value_iteration":
             return ShiftedValueIteration(
@@ -127,7 +129,15 @@ def method_of(name: str, problem: Problem, model: MDP | GridModel, sweep_order: 
     if isinstance(sweep_order, str) and sweep_order in ("auto", "alternating"):
         sweep_order = "distance"
     form = Reduced.of(problem, arrays, sweep_order, by_component=name == "topological")
+    if chosen and name == "krylov_policy_iteration" and _falls_apart(form):
+        return Topological(form.by_component())
     return KINDS[name](form)
+
+
+def _falls_apart(form: Reduced) -> bool:
+    """Whether all components are small; at gamma = 1, where sweeps of one may be slow without end, single nodes."""
+    largest = int(np.bincount(form.component).max(initial=0))
+    return largest <= (SMALL_COMPONENT if form.problem.gamma < 1.0 else 1)
 
 
 def _is_large_maze(problem: Problem, model: MDP | GridModel) -> bool:
@@ -150,7 +160,8 @@ def choose(problem: Problem, model: MDP | GridModel, *, mixes: bool = True) -> s
     - Models whose episodes end and whose pairs nearly all pay the same, gamma < 1: sweeps in the order of distance too,
       since values come from a few places, as on FrozenLake.
     - Other large models: policies, evaluated as exactly as is worth while, whatever the chain is like. At gamma = 1
-      proofs need values that are more exact than sweeps leave them.
+      proofs need values that are more exact than sweeps leave them. Where all strongly connected components turn out
+      to be small, `method_of` takes them one after the other instead.
     - Small ones: sweeps in the order of distance; whatever is slow there is handed on later (`rlgrid.solve`).
     """
     on_grid = problem.gamma < 1.0 and getattr(model, "shape", None) is not None

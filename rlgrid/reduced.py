@@ -7,6 +7,7 @@ methods need not know of gamma at all. See `rlgrid.kernels.reduced` for the arra
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -54,7 +55,7 @@ class Reduced:
         ``by_component`` puts strongly connected components one after the other, those that others lead to first, in
         that order inside; `starts` says where each begins.
         """
-        from rlgrid.kernels.reduced import by_distance, components, reduced
+        from rlgrid.kernels.reduced import by_distance, reduced
 
         number, states, starts, stays = _nodes(problem, order)
         given = states, starts, number, stays, *m[1:7], problem.gamma
@@ -63,11 +64,20 @@ class Reduced:
             form = cls(problem, _placed(number, place), arrays)
         else:
             form = cls(problem, number, reduced(*given))
-        if by_component:
-            label = components(form.first_pair, form.offsets, form.to)
-            inside = np.argsort(label, kind="stable")
-            form = form._renumbered(inside)
-            form.starts = np.searchsorted(label[inside], np.arange(int(label.max(initial=-1)) + 2))
+        return form.by_component() if by_component else form
+
+    @cached_property
+    def component(self) -> Ints:
+        """int64 [n]: the strongly connected component of each node; edges lead to lower numbers or stay inside."""
+        from rlgrid.kernels.reduced import components
+
+        return cast(Ints, components(self.first_pair, self.offsets, self.to))
+
+    def by_component(self) -> Reduced:
+        """The same form with its components one after the other, see `of`."""
+        inside = np.argsort(self.component, kind="stable")
+        form = self._renumbered(inside)
+        form.starts = np.searchsorted(self.component[inside], np.arange(int(self.component.max(initial=-1)) + 2))
         return form
 
     def _renumbered(self, order: Ints) -> Reduced:

@@ -611,3 +611,34 @@ def test_policies_are_made_proper():
         assert len(reaches(method.choice)) == form.nodes
         assert method._proper()
         assert all(method.choice[i] == before[i] for i in good)
+
+
+def chain_of_rings(size, rings=400):
+    """Rings of some states each, the next ring behind every one, the end behind the last; each step pays its own."""
+    rng = np.random.default_rng(27)
+    table = {}
+    for s in range(size * rings):
+        on = s + size if s + size < size * rings else s
+        around = s // size * size + (s + 1) % size
+        moves = [(1.0, around, -float(rng.random()), False)] if size > 1 else []
+        table[s] = dict(
+            enumerate([[(0.5, on, -1.0, on == s), (0.5, around, -1.0, around == s)], moves][: 1 + (size > 1)])
+        )
+    return MDP.from_gymnasium(table, 0.9, start=0)
+
+
+@pytest.mark.parametrize(
+    ("size", "gamma", "wanted"),
+    [
+        (3, 0.9, "topological"),
+        (1, 1.0, "topological"),
+        (3, 1.0, "krylov_policy_iteration"),
+        (70, 0.9, "krylov_policy_iteration"),
+    ],
+)
+def test_auto_takes_small_components_in_turn(size, gamma, wanted):
+    model = chain_of_rings(size, {1: 1200, 70: 20}.get(size, 400))
+    solution = solve(model, gamma, tolerance=1e-9)
+    assert (solution.method, solution.converged) == (wanted, True)
+    other = solve(model, gamma, "policy_iteration", 1e-9)
+    np.testing.assert_allclose(solution.values, other.values, atol=2e-9)
