@@ -231,7 +231,7 @@ def frozen_lake(
     success_rate: float = _THIRD,
     reward_schedule: Sequence[float] = _REWARDS,
 ) -> GridModel:
-    """The model of a lake; the arguments are those of `FrozenLake`. Equal lakes by name share one model.
+    """The model of a lake; the arguments are those of `FrozenLake`. Equal lakes share one model.
 
     Raises:
         ValueError, TypeError: naming the argument that is wrong.
@@ -248,25 +248,38 @@ def frozen_lake(
         raise ValueError(f"there is no map_name {map_name!r}: {hint} (None is a random lake; desc takes any)")
     if desc is None and map_name is None:
         desc = generate_random_map()
+    rows = None if desc is None else tuple(map(bytes, _letters(desc)))
+    return _lake(_LAKES["4x4" if map_name is None else map_name], rows, float(success_rate), slippery, rewards)
+
+
+@lru_cache(maxsize=32)
+def _lake(
+    name: str,
+    rows: tuple[bytes, ...] | None,
+    success_rate: float,
+    slippery: bool,
+    rewards: tuple[float, float, float],
+) -> GridModel:
+    """The model of a built-in map, or of other rows of letters instead; one for all who ask for the same."""
+    model = _grid(name)
     changes: dict[str, Any] = {}
     if not slippery:
         changes["slip"] = Slip()
     elif success_rate != _THIRD:
         aside = (1.0 - success_rate) / 2.0
-        changes["slip"] = Slip(float(success_rate), aside, aside)
+        changes["slip"] = Slip(success_rate, aside, aside)
     if rewards != _REWARDS:
         # By the letter that is reached; the built-in lake pays on entering the goal.
         paid = {"G": rewards[0], "H": rewards[1]}
-        kinds = _grid(_LAKES["4x4"]).kinds
+        kinds = model.kinds
         changes["kinds"] = [replace(k, step_reward=paid.get(k.character, rewards[2]), enter_reward=0.0) for k in kinds]
-    model = _grid(_LAKES["4x4" if map_name is None else map_name])
-    if desc is not None:
-        letters = _letters(desc)
-        index = {kind.character.encode(): number for number, kind in enumerate(model.kinds)}
-        tiles = np.full(letters.shape, index[b"F"], np.uint8)
-        for letter in (b"S", b"G", b"H"):
+    if rows is not None:
+        letters = np.array([list(row) for row in rows], np.uint8)
+        index = {ord(kind.character): number for number, kind in enumerate(model.kinds)}
+        tiles = np.full(letters.shape, index[ord("F")], np.uint8)
+        for letter in map(ord, "SGH"):
             tiles[letters == letter] = index[letter]
-        starts = np.flatnonzero(letters == b"S").tolist()
+        starts = np.flatnonzero(letters == ord("S")).tolist()
         changes |= {"tiles": tiles, "start": dict.fromkeys(starts, 1.0 / len(starts)), "name": "frozen_lake"}
         changes |= {"column_wind": None, "row_wind": None}  # none, but in arrays of the shape of the map
     return model.with_changes(**changes) if changes else model

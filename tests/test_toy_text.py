@@ -191,9 +191,11 @@ def test_arguments_of_gridworld_go_along() -> None:
     assert pickle.loads(pickle.dumps(lake)).desc.tolist() == [[b"S", b"F", b"G"]]
 
 
-def test_lakes_of_the_same_name_share_their_model() -> None:
-    one, other = (gym.make("rlgrid/FrozenLake-v1").unwrapped for _ in range(2))
+@pytest.mark.parametrize("arguments", LAKES)
+def test_equal_lakes_share_their_model(arguments: dict[str, Any]) -> None:
+    one, other = (gym.make("rlgrid/FrozenLake-v1", **arguments).unwrapped for _ in range(2))
     assert one.model is other.model
+    assert one.model is not gym.make("rlgrid/FrozenLake-v1", desc=["SFHG"]).unwrapped.model
 
 
 @pytest.mark.parametrize(
