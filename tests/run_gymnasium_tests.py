@@ -102,6 +102,8 @@ ARRAYS = (
     "tests/wrappers/test_frame_stack_observation.py",
     "tests/wrappers/test_time_aware_observation.py",
 )
+# Those that ask for numbers, which ours then are where an id has other observations.
+NUMBERS = ("tests/vector/test_sync_vector_env.py::test_step_sync_vector_env",)
 # Those that want a step cap, which ours then have: CartPole's of 500 steps, where a world has none.
 CAPPED = (
     "tests/envs/registration/test_make_vec.py::test_make_vec_with_spec",
@@ -304,6 +306,8 @@ def world_of_ours(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     make, make_vec, spec = gym.make, gym.make_vec, gym.spec
     place = place_of(request.node)
     settings: dict[str, Any] = {"observation": "one_hot"} if is_of(place, ARRAYS) else {}
+    if is_of(place, NUMBERS):
+        settings["observation"] = "index"
     if is_of(place, CAPPED) and spec(world).max_episode_steps is None:
         settings["max_episode_steps"] = 500
     if is_of(place, SLOW):  # episodes about as short as CartPole's under random actions, or few would be recorded
