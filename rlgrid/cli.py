@@ -1,7 +1,8 @@
-"""The command line: ``rlgrid envs | solve | train | enjoy | evaluate | record``.
+"""The command line: ``rlgrid envs | solve | train | enjoy | evaluate | record | plot``.
 
 Option names are those of rl-zoo3. The exit status is 0; 1 where the result is not what was asked for (a tolerance
-that was not reached); 2 where the request was wrong; 130 after Ctrl-C. `rlgrid.commands` does the work.
+that was not reached); 2 where the request was wrong; 130 after Ctrl-C. `rlgrid.commands` does the work,
+and `rlgrid.experiments` where there are many runs.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import rlgrid
-from rlgrid import commands
+from rlgrid import commands, experiments
 from rlgrid.commands import say
 
 LOGS = "runs"
@@ -26,10 +27,11 @@ LOGS = "runs"
 COMMANDS = {
     "envs": (commands.envs, "list the worlds"),
     "solve": (commands.solve, "solve a world exactly, with a proof of the error"),
-    "train": (commands.train, "train an agent, or finish a training"),
+    "train": (experiments.train, "train an agent, on one seed or on many, or finish a training"),
     "enjoy": (commands.enjoy, "watch a trained agent in the window"),
     "evaluate": (commands.evaluate, "judge a trained agent, by episodes and exactly"),
     "record": (commands.record, "write a picture or an animation of a world or an agent"),
+    "plot": (experiments.plot, "draw the learning curves of many runs"),
 }
 EXAMPLES = {
     "": """examples:
@@ -55,12 +57,15 @@ examples:
     "train": """\
 A run is a folder: configuration, agent, monitor.csv (as of Stable-Baselines3), evaluations.csv. Ctrl-C leaves
 a checkpoint, from which --resume finishes exactly as if the run had never been stopped.
+With --seeds, every run of that many is kept in one folder as it ends; --resume does those that are missing.
 
 examples:
   rlgrid train --algo dqn --env rlgrid/FourRooms-v0 -n 50000 --seed 0 --eval-freq 10000 -P
   rlgrid train --algo q_learning --env my_world.toml --hyperparams learning_rate:0.5 gamma:0.95
   rlgrid train --algo value_iteration --env four_rooms
-  rlgrid train --resume runs/dqn/rlgrid-FourRooms-v0_1""",
+  rlgrid train --resume runs/dqn/rlgrid-FourRooms-v0_1
+  rlgrid train --algo q_learning --env four_rooms --seeds 0-99 --grid learning_rate:0.1,0.5 -P
+  rlgrid train --algo dqn --env CartPole-v1 --seeds 0-99 --backend dask --address 127.0.0.1:8786""",
     "enjoy": """\
 Without a display, a film of the window is written into the run's folder.
 
@@ -82,6 +87,13 @@ examples:
   rlgrid record four_rooms -o four_rooms.gif --fps 8
   rlgrid record my_world.toml -o my_world.png --theme light
   rlgrid record runs/dqn/rlgrid-FourRooms-v0_1 -n 200""",
+    "plot": """\
+FOLDER is what rlgrid train --seeds writes. A line is the interquartile mean of the runs, the band its bootstrap
+interval. Needs matplotlib: python -m pip install "rlgrid[plots]".
+
+examples:
+  rlgrid plot runs/q_learning/four_rooms_1 -o curves.png
+  rlgrid plot runs/q_learning/four_rooms_1 runs/dqn/four_rooms_1 -o curves.svg --measure regret --logarithmic""",
 }
 
 
@@ -176,7 +188,12 @@ def parser() -> argparse.ArgumentParser:
         help="arguments of the agent, as learning_rate:0.1",
     )
     train.add_argument("--eval-freq", type=count, default=10_000, metavar="N", help="(default: 10000; 0: at the end)")
-    train.add_argument("--eval-episodes", type=positive, default=10, metavar="N", help="(default: 10)")
+    train.add_argument(
+        "--eval-episodes",
+        type=positive,
+        metavar="N",
+        help="(default: 10; with --seeds, none where the model is known and the value exact)",
+    )
     train.add_argument(
         "--save-freq", type=count, default=0, metavar="N", help="checkpoint every N (default: at the end)"
     )
@@ -184,6 +201,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("-f", "--log-folder", default=LOGS, metavar="FOLDER", help=f"(default: {LOGS})")
     train.add_argument("-P", "--progress", action="store_true", help="show a progress bar")
     train.add_argument("--resume", metavar="RUN", help="finish the run in this folder; its own options hold")
+    add_many(train)
     add_json(train)
 
     for name in ("enjoy", "evaluate"):
@@ -210,6 +228,20 @@ def parser() -> argparse.ArgumentParser:
     record.add_argument("--fps", type=rate, default=10.0, help="pictures a second (default: 10)")
     record.add_argument("--theme", choices=["dark", "light"], default="dark", help="(default: dark)")
     record.add_argument("--cell-size", type=positive, default=48, metavar="PIXELS", help="(default: 48)")
+
+    plot = parts["plot"]
+    plot.add_argument("folders", nargs="+", metavar="FOLDER", help="of runs, as rlgrid train --seeds writes them")
+    plot.add_argument("-o", "--output", default="curves.png", metavar="FILE", help=".png, .svg or .pdf (curves.png)")
+    plot.add_argument(
+        "--measure",
+        help="share_of_regret, regret, value, mean_return, episode_return or episode_length (default: the first known)",
+    )
+    plot.add_argument(
+        "--labels", nargs="+", metavar="LABEL", help="of the curves, in the order of folders and settings"
+    )
+    plot.add_argument("--title", help="above the picture (default: the world)")
+    plot.add_argument("--logarithmic", action="store_true", help="let the measure have a logarithmic axis")
+    plot.add_argument("--limits", nargs=2, type=float, metavar=("LOW", "HIGH"), help="of the axis of the measure")
     return top
 
 
@@ -219,6 +251,24 @@ def rlgrid_in_a_line() -> str:
 
 def add_json(part: argparse.ArgumentParser) -> None:
     part.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def add_many(part: argparse.ArgumentParser) -> None:
+    many = part.add_argument_group("many runs")
+    many.add_argument(
+        "--seeds", type=experiments.parse_seeds, metavar="SEEDS", help="as 0-99, or 0,3,7: a run for each"
+    )
+    many.add_argument(
+        "--grid",
+        nargs="+",
+        default=[],
+        metavar="NAME:VALUES",
+        help="arguments of the agent to try, as learning_rate:0.1,0.5; all combinations, on every seed",
+    )
+    many.add_argument("--jobs", type=positive, metavar="N", help="runs at a time (default: one for each core)")
+    many.add_argument("--backend", help="what does the runs: loky (the default: this machine), dask or ray")
+    many.add_argument("--address", metavar="HOST:PORT", help="of the Dask or Ray cluster")
+    many.add_argument("--tables", action="store_true", help="keep the final tables of every run")
 
 
 def add_env_kwargs(part: argparse.ArgumentParser) -> None:

@@ -33,6 +33,7 @@ ARROWS = {
     **{"up-right": "↗", "down-right": "↘", "down-left": "↙", "up-left": "↖"},
 }
 
+EVAL_EPISODES = 10  # of a training
 LARGEST_PICTURE = 8192  # pixels a side of what `record` writes
 
 
@@ -347,7 +348,7 @@ def training_config(options: argparse.Namespace) -> RunConfig:
         env_kwargs=training.parse_settings(options.env_kwargs, "--env-kwargs"),
         hyperparameters=training.parse_settings(options.hyperparams, "--hyperparams"),
         eval_freq=options.eval_freq,
-        eval_episodes=options.eval_episodes,
+        eval_episodes=options.eval_episodes or EVAL_EPISODES,
         save_freq=options.save_freq,
     )
     training.make_agent(config, training.make_env(config)).env.close()

@@ -41,6 +41,7 @@ def plot(
     labels: Sequence[str] | None = None,
     title: str | None = None,
     logarithmic: bool = False,
+    limits: Sequence[float] | None = None,
     confidence: float = CONFIDENCE,
 ) -> Figure:
     """Draw a curve for each of several `Runs`, and for each of their settings.
@@ -52,6 +53,7 @@ def plot(
         labels: of the curves, in their order; None names agents, worlds and settings, as far as they differ.
         title: above the picture; None is the world, if there is one alone.
         logarithmic: of the axis of the measure; what is not positive is not drawn.
+        limits: of that axis, (lowest, highest); None shows all.
         confidence: of the bands.
 
     Raises:
@@ -73,14 +75,21 @@ def plot(
         raise ValueError(f"{len(curves)} curves cannot be told apart: choose some with Runs.select")
     figure = _figure()
     axes = figure.add_subplot()
-    ends = []
+    ends, spans = [], []
     for number, (_, _, part) in enumerate(curves):
         ends.append(_draw(axes, part, measure, names[number], number, confidence, logarithmic))
+        spans += part.curve(measure)[0][[0, -1]].tolist()
     worlds = list(dict.fromkeys(one.plan.env for one in several))
-    _label(axes, several, measure, worlds[0] if title is None and len(worlds) == 1 else title, logarithmic)
+    chosen = worlds[0] if title is None and len(worlds) == 1 else title
+    _label(axes, several, measure, chosen, (min(spans), max(spans)), logarithmic)
+    if limits is not None:
+        lowest, highest = (float(limit) for limit in limits)
+        if not lowest < highest or (logarithmic and lowest <= 0.0):
+            raise ValueError(f"limits must rise{' and be positive' * logarithmic}, not {lowest:g} and {highest:g}")
+        axes.set_ylim(lowest, highest)
     counts = sorted({len(part) for _, _, part in curves})
     count = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    note = f"interquartile mean of {count} runs and its {confidence:.0%} bootstrap interval"
+    note = f"interquartile mean of {count} runs and its {100 * confidence:g} % bootstrap interval"
     axes.text(1.0, 1.015, note, transform=axes.transAxes, ha="right", va="bottom", fontsize=8.5, color="#666666")
     if len(curves) > 1 or names[0]:
         _legend(axes, ends, MEASURES[measure].more_is_better)
@@ -149,7 +158,7 @@ def _draw(
         raise ValueError(f"{name or runs.plan.agent} has no finite {'positive ' * logarithmic}{measure} to draw")
     # The bound of a band may be infinite, or 0 on a logarithmic axis: it is then the edge of the picture.
     colour = COLOURS[number % len(COLOURS)]
-    dash = DASHES[(number + number // len(COLOURS)) % len(DASHES)]
+    dash = DASHES[number % len(DASHES)]
     (drawn_line,) = axes.plot(x, shown[0], color=colour, linestyle=dash, linewidth=2.0, label=name, zorder=3)
     known = ~np.isnan(shown[0])
     floor = np.nanmin(shown[0]) * 0.5 if logarithmic else np.nan
@@ -160,7 +169,9 @@ def _draw(
     return float(last), drawn_line
 
 
-def _label(axes: Any, several: Sequence[Runs], measure: str, title: str | None, logarithmic: bool) -> None:
+def _label(
+    axes: Any, several: Sequence[Runs], measure: str, title: str | None, span: tuple[int, int], logarithmic: bool
+) -> None:
     from matplotlib.ticker import EngFormatter
 
     units = sorted({f"{one.plan.unit}s" for one in several})
@@ -176,7 +187,10 @@ def _label(axes: Any, several: Sequence[Runs], measure: str, title: str | None, 
     if logarithmic:
         axes.set_yscale("log")
     axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
-    axes.margins(x=0.0)
+    if not logarithmic:
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.6g}".replace("-", "\N{MINUS SIGN}"))
+    if span[0] < span[1]:
+        axes.set_xlim(*span)
     axes.grid(color="#DDDDDD", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.tick_params(colors="#333333", labelsize=10, length=0)
@@ -213,10 +227,12 @@ def _write(figure: Figure, target: Path) -> None:
     """Write a picture; the one that was there is replaced at the end."""
     import io
 
+    from matplotlib import rc_context
+
     from rlgrid.atomic import write_atomically
 
     content = io.BytesIO()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), rc_context({"svg.hashsalt": "rlgrid", "svg.fonttype": "none"}):
         warnings.filterwarnings("ignore", "Glyph")  # of a title in a script that the font lacks
         figure.savefig(content, format=target.suffix[1:].lower(), metadata=_no_dates(target.suffix.lower()))
     write_atomically(target, content.getvalue())

@@ -8,8 +8,10 @@ machine joblib says that a worker died, with a `BrokenExecutor`, and whoever cal
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import BrokenExecutor
 from functools import partial
 from typing import Any
 
@@ -19,6 +21,7 @@ from rlgrid.training import RunError, nearest
 
 BACKENDS = ("loky", "dask", "ray")
 CONNECT_SECONDS = 10
+PART = 8  # runs for each worker of an engine that gives nothing back before it has all
 
 
 def check_engine(backend: str, n_jobs: int, address: str | None) -> None:
@@ -53,9 +56,8 @@ def engine(backend: str, address: str | None, n_jobs: int, count: int) -> Iterat
         with _dask_client(address) as client, joblib.parallel_config(backend="dask", client=client):
             yield partial(joblib.Parallel, n_jobs=-1, **shared), False
     else:
-        _connect_ray(address)
-        with joblib.parallel_config(backend="ray"):
-            yield partial(joblib.Parallel, n_jobs=n_jobs, **shared), False
+        with _ray(address) as died, joblib.parallel_config(backend="ray"):
+            yield partial(_InParts, partial(joblib.Parallel, n_jobs=n_jobs), died), False
 
 
 @contextlib.contextmanager
@@ -91,15 +93,39 @@ def _dask_client(address: str | None) -> Iterator[Any]:
             ) from error
 
 
-def _connect_ray(address: str | None) -> None:
+class _InParts:
+    """A `joblib.Parallel` for an engine that gives nothing back before it has all: it is given a few at a time."""
+
+    def __init__(self, parallel: Callable[[], Any], died: type[Exception]) -> None:
+        self._parallel, self._died = parallel(), died
+
+    def __call__(self, calls: Iterable[Any]) -> Iterator[Any]:
+        waiting = iter(calls)
+        size = PART * self._parallel._effective_n_jobs()
+        try:
+            while part := list(itertools.islice(waiting, size)):
+                yield from self._parallel(part)
+        except self._died as error:
+            raise BrokenExecutor(str(error)) from error
+
+
+@contextlib.contextmanager
+def _ray(address: str | None) -> Iterator[type[Exception]]:
+    """A connection to Ray; what it raises when a worker died."""
     try:
         import ray
         from ray.util.joblib import register_ray
     except ImportError as error:
         raise RunError("the backend ray needs Ray: python -m pip install ray") from error
-    if not ray.is_initialized():
+    begun = not ray.is_initialized()
+    if begun:
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise RunError(f"no Ray cluster answers at {address}: start one with `ray start --head`") from error
-    register_ray()
+    try:
+        register_ray()
+        yield ray.exceptions.RayActorError
+    finally:
+        if begun:
+            ray.shutdown()

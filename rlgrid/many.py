@@ -30,11 +30,11 @@ from rlgrid.agents import AGENTS, agent_class
 from rlgrid.agents.base import Agent, check_count
 from rlgrid.alone import Failure, Settings, Task, run_in_worker, warm_up
 from rlgrid.engines import check_engine, engine
-from rlgrid.runs import Plan, Run, Runs, open_folder, read_run, run_key, run_path, write_run
+from rlgrid.runs import INDEX, Plan, Run, Runs, open_folder, read_plan, read_run, run_key, run_path, write_run
 from rlgrid.training import MAP, RunError, algorithm, check_hyperparameters
 
 POINTS = 20  # evaluations, beside the one before the first step
-ATTEMPTS = 3  # at runs whose workers died, without one of them coming back
+ATTEMPTS = 2  # in a row at runs whose workers died, before each is tried by itself
 EVAL_EPISODES = 10  # where the model is not known
 
 
@@ -52,7 +52,7 @@ def learn_many(
     seeds: Iterable[int] = range(100),
     total_timesteps: int | None = None,
     *,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     grid: Mapping[str, Iterable[Any]] | None = None,
     env_kwargs: Mapping[str, Any] | None = None,
     eval_points: int | Iterable[int] = POINTS,
@@ -72,7 +72,7 @@ def learn_many(
             a function that makes the environment. Functions and classes may stand in a script or a notebook.
         seeds: each is the seed of an agent and of its environment's first reset.
         total_timesteps: steps (sweeps of a planner) of each run; None is the agent's default.
-        settings: arguments of the agent, for all runs.
+        settings: arguments of the agent, for all runs; or a list of such settings, each of which is run.
         grid: values to try for further arguments; all combinations are run.
         env_kwargs: arguments of the environment.
         eval_points: after how many steps the greedy policy is judged: so many points at equal distances and the
@@ -97,10 +97,12 @@ def learn_many(
     name, kind = _agent(agent)
     wanted = check_seeds(seeds)
     combinations = combine(settings or {}, grid or {})
-    check_hyperparameters(kind, name, combinations[0])
+    check_hyperparameters(kind, name, {key: None for one in combinations for key in one})
     total = _total(kind, total_timesteps)
     points = check_points(eval_points, total)
     shown, make_env = _environment(env, dict(env_kwargs or {}))
+    if folder is not None and env == str(Path(folder) / MAP) and (Path(folder) / INDEX).is_file():
+        shown = read_plan(Path(folder)).env  # the map of these very runs
     check_engine(backend, n_jobs, address)
     first = make_env()
     try:
@@ -186,26 +188,39 @@ def _plain(value: Any, what: str, exact: bool = True) -> Any:
     return type(value).__name__
 
 
-def combine(settings: Mapping[str, Any], grid: Mapping[str, Iterable[Any]]) -> list[Settings]:
-    """Every combination of the values of ``grid``, each with ``settings``.
+def combine(
+    settings: Mapping[str, Any] | Sequence[Mapping[str, Any]], grid: Mapping[str, Iterable[Any]]
+) -> list[Settings]:
+    """Every combination of the values of ``grid``, with each of ``settings``.
 
     Raises:
         TypeError, ValueError: naming the argument that is wrong.
     """
-    fixed = {name: _plain(value, f"the setting {name!r}") for name, value in settings.items()}
+    if isinstance(settings, Mapping):
+        settings = [settings]
+    if isinstance(settings, str) or not all(isinstance(one, Mapping) for one in settings):
+        raise TypeError(f"settings must be a dict of arguments, or a list of such dicts, not {settings!r}")
+    if not isinstance(grid, Mapping):
+        raise TypeError(f"grid must be a dict of lists of values, not {grid!r}")
+    fixed = [{name: _plain(value, f"the setting {name!r}") for name, value in one.items()} for one in settings]
     axes: list[list[tuple[str, Any]]] = []
     for name, values in grid.items():
-        if name in fixed:
+        if any(name in one for one in fixed):
             raise ValueError(f"{name} stands in settings and in grid: leave it in one of them")
         if isinstance(values, str) or not isinstance(values, Iterable):
             raise TypeError(f"grid {name!r} must be a list of values, not {values!r}")
-        axis = [(name, _plain(value, f"grid {name!r}")) for value in values]
-        if not axis:
+        axes.append([(name, _plain(value, f"grid {name!r}")) for value in values])
+        if not axes[-1]:
             raise ValueError(f"grid {name!r} is empty: give it values to try")
-        if len({run_key(dict([one])) for one in axis}) < len(axis):
-            raise ValueError(f"grid {name!r} has a value twice: {[value for _, value in axis]}")
-        axes.append(axis)
-    return [fixed | dict(choice) for choice in itertools.product(*axes)]
+    found = [one | dict(choice) for one in fixed for choice in itertools.product(*axes)]
+    if not found:
+        raise ValueError("settings is an empty list: give at least one, {} for the defaults")
+    seen: set[str] = set()
+    for one in found:
+        if run_key(one) in seen:
+            raise ValueError(f"the setting {one or '{}'} is there twice: its runs would be the same")
+        seen.add(run_key(one))
+    return found
 
 
 def _total(kind: type[Agent], total_timesteps: int | None) -> int:
@@ -365,22 +380,36 @@ def _run_all(task: Task, keep: _Keeper, n_jobs: int, backend: str, address: str 
                     show(1)
                 return
             warm_up(task, [settings for settings, _ in missing])
-            attempt = 0
+            lost = 0
             while missing:
                 try:
                     for settings, seed, result in _results(parallel, task, missing):
                         keep.take(settings, seed, result)
                         show(1)
-                        attempt = 0
-                except BrokenExecutor as error:
-                    attempt += 1
-                    if attempt == ATTEMPTS:
-                        settings, seed = keep.missing()[0]
-                        raise RunError(
-                            f"workers died {ATTEMPTS} times in a row, at seed {seed} {settings or ''} or near it: they "
-                            "may need more memory than there is. Take fewer n_jobs"
-                        ) from error
+                        lost = 0
+                except BrokenExecutor:
+                    lost += 1
+                    if lost == ATTEMPTS:
+                        _find_deadly(parallel, task, keep, show)
+                        lost = 0
                 missing = keep.missing()
+
+
+def _find_deadly(parallel: Callable[[], Any], task: Task, keep: _Keeper, show: Callable[[int], None]) -> None:
+    """Do what is missing one by one, up to the run that kills its worker: that one has failed."""
+    for settings, seed in keep.missing():
+        for attempt in range(ATTEMPTS):  # the first may meet what the run before it has left
+            try:
+                for done in _results(parallel, task, [(settings, seed)]):
+                    keep.take(*done)
+                    show(1)
+                break
+            except BrokenExecutor as error:
+                if attempt + 1 == ATTEMPTS:
+                    said = "its process was killed each time, perhaps for want of memory: take fewer n_jobs"
+                    keep.take(settings, seed, Failure(said, str(error)))
+                    show(1)
+                    return
 
 
 def _results(parallel: Callable[[], Any], task: Task, missing: Sequence[tuple[Settings, int]]) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""The same call on a Dask cluster: a scheduler and two worker processes on loopback, one of them killed in the middle."""
+"""The same call on a Dask cluster: a scheduler and two workers on loopback, one of them killed in the middle."""
 
 import contextlib
 import os

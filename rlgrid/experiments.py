@@ -1,0 +1,213 @@
+"""The commands about many runs: ``rlgrid train --seeds`` and ``rlgrid plot``.
+
+As in `rlgrid.commands`, each is a function from its options to an exit status.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from rlgrid import commands
+from rlgrid.commands import print_json, print_table, say
+
+MOST_SEEDS = 1_000_000
+
+_RANGE = re.compile(r"(\d+)(?:-(\d+))?")
+
+
+def parse_seeds(text: str) -> list[int]:
+    """``0-99``, ``0,3,7`` or ``0-9,20-29`` as a list.
+
+    Raises:
+        argparse.ArgumentTypeError: naming what is not understood.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        found = _RANGE.fullmatch(part.strip())
+        if found is None:
+            raise argparse.ArgumentTypeError(f"{part!r} is no range of seeds: write 0-99, or 0,3,7, or 0-9,20-29")
+        first, last = int(found[1]), int(found[2] or found[1])
+        if last < first:
+            raise argparse.ArgumentTypeError(f"{part!r} runs backwards: write {last}-{first}")
+        if last - first >= MOST_SEEDS:
+            raise argparse.ArgumentTypeError(f"{part!r} is more than {MOST_SEEDS:,} seeds")
+        seeds += range(first, last + 1)
+    return seeds
+
+
+def parse_grid(words: list[str]) -> dict[str, list[Any]]:
+    """``name:value,value`` words as lists of values, each a Python literal, or text where it is none.
+
+    Raises:
+        RunError: for a word of another form, and a name that is there twice.
+    """
+    from rlgrid.training import RunError, parse_settings
+
+    grid: dict[str, list[Any]] = {}
+    for word in words:
+        name, colon, text = word.partition(":")
+        if not colon or not name.isidentifier() or not text:
+            raise RunError(f"--grid {word!r} is not of the form name:value,value, as in learning_rate:0.1,0.5")
+        if name in grid:
+            raise RunError(f"--grid has {name} twice: write its values behind one another, as in {name}:1,2")
+        try:
+            whole = ast.literal_eval(f"[{text}]")  # values may hold commas of their own, as in (64,64),(32,)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            whole = [parse_settings([f"{name}:{one}"], "--grid")[name] for one in text.split(",")]
+        grid[name] = whole
+    return grid
+
+
+def train(options: argparse.Namespace) -> int:
+    """One run, or many where seeds or a grid are given, or a folder of many runs is to be finished."""
+    from rlgrid.runs import INDEX
+
+    many = options.seeds is not None or options.grid
+    if options.resume is not None and (Path(options.resume) / INDEX).is_file():
+        many = True
+    if many:
+        return train_many(options)
+    for name in ("jobs", "backend", "address", "tables"):
+        if getattr(options, name):
+            raise ValueError(f"--{name} belongs to many runs: give --seeds too, as in --seeds 0-99")
+    return commands.train(options)
+
+
+def train_many(options: argparse.Namespace) -> int:
+    """Do the runs that are missing in a folder, new or old, and say what all of them come to."""
+    from rlgrid.many import LearnError, learn_many
+
+    if options.seed is not None:
+        raise ValueError("--seed is for one run and --seeds for many: give one of them")
+    if options.save_freq or options.log_interval is not None:
+        name = "--save-freq" if options.save_freq else "--log-interval"
+        raise ValueError(f"{name} is for one run; many runs keep each one as it ends")
+    words, folder = asked_words(options)
+    say(f"{words['agent']} in {words['env']}, {len(words['seeds'])} seeds: {folder}")
+    status = 0
+    with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
+        try:
+            runs = learn_many(
+                **words,
+                n_jobs=options.jobs or -1,
+                backend=options.backend or "loky",
+                address=options.address,
+                folder=folder,
+                progress_bar=options.progress,
+            )
+        except KeyboardInterrupt:
+            say(f"stopped; do the runs that are missing with `rlgrid train --resume {folder}`")
+            raise
+        except LearnError as error:
+            say(f"rlgrid: error: {error}")
+            runs, status = error.runs, 1
+        except Exception:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # made for nothing, if nothing was run
+            raise
+    if len(runs):
+        tell(runs, folder, options.json)
+    return status
+
+
+def asked_words(options: argparse.Namespace) -> tuple[dict[str, Any], Path]:
+    """The arguments of `learn_many`, from the options or from a folder, and the folder."""
+    from rlgrid import training
+    from rlgrid.agents import agent_class
+    from rlgrid.runs import read_plan
+
+    if options.resume is not None:
+        folder = Path(options.resume)
+        plan = read_plan(folder)
+        map_file = folder / training.MAP
+        words = {
+            "agent": plan.agent,
+            "env": str(map_file) if map_file.is_file() else plan.env,
+            "seeds": sorted({*plan.seeds, *(options.seeds or [])}),
+            "total_timesteps": plan.total_timesteps,
+            "settings": plan.settings,
+            "env_kwargs": plan.env_kwargs,
+            "eval_points": plan.points,
+            "eval_episodes": plan.eval_episodes,
+            "tables": plan.tables,
+        }
+        return words, folder
+    if options.algo is None or options.env is None:
+        raise ValueError("rlgrid train needs --algo and --env, as in --algo q_learning --env rlgrid/FrozenLake-v1")
+    if options.seeds is None:
+        raise ValueError("--grid is for many runs: give --seeds too, as in --seeds 0-9")
+    algo = training.algorithm(options.algo)
+    total = options.n_timesteps or agent_class(algo).default_total_timesteps
+    if total is None:
+        raise ValueError(f"{algo} stops by itself; many runs need a length: give -n")
+    every = options.eval_freq or total
+    words = {
+        "agent": algo,
+        "env": options.env,
+        "seeds": options.seeds,
+        "total_timesteps": total,
+        "settings": training.parse_settings(options.hyperparams, "--hyperparams"),
+        "grid": parse_grid(options.grid),
+        "env_kwargs": training.parse_settings(options.env_kwargs, "--env-kwargs"),
+        "eval_points": sorted({*range(0, total, every), total}),
+        "eval_episodes": options.eval_episodes,
+        "tables": options.tables,
+    }
+    return words, training.new_folder(Path(options.log_folder), algo, options.env)
+
+
+def tell(runs: Any, folder: Path, as_json: bool) -> None:
+    """What the runs of each setting come to at their end."""
+    from rlgrid.runs import MEASURES
+
+    measure = runs.best_measure()
+    rows = []
+    for setting, part in runs.groups().items():
+        mean, (low, high) = part.interquartile_mean(measure)
+        rows.append({"settings": part[0].settings, "runs": len(part), "mean": mean, "low": low, "high": high})
+        rows[-1]["label"] = setting or "all"
+    if as_json:
+        for row in rows:
+            del row["label"]
+        print_json({"folder": str(folder), "measure": measure, "results": rows})
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("setting")
+    for title in ("runs", "interquartile mean", "95 % interval"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(row["label"], str(row["runs"]), f"{row['mean']:.5g}", f"{row['low']:.5g} to {row['high']:.5g}")
+    print(f"{MEASURES[measure].label}, at the end")
+    print_table(table)
+    print(f"{folder}: draw it with `rlgrid plot {folder} -o curves.png`")
+
+
+def plot(options: argparse.Namespace) -> int:
+    """Draw the curves of folders of runs."""
+    from rlgrid.curves import plot as draw
+    from rlgrid.runs import Runs
+
+    runs = [Runs.load(folder) for folder in options.folders]
+    empty = [folder for folder, one in zip(options.folders, runs, strict=True) if not len(one)]
+    if empty:
+        raise ValueError(f"{empty[0]} holds no run yet: rlgrid train --resume {empty[0]} does those that are missing")
+    draw(
+        runs,
+        options.output,
+        options.measure,
+        labels=options.labels,
+        title=options.title,
+        logarithmic=options.logarithmic,
+        limits=options.limits,
+    )
+    print(options.output)
+    return 0
