@@ -59,9 +59,9 @@ class DynaQ(TabularAgent):
 
     def _kernels(self) -> tuple[Any, Any, Any]:
         from rlgrid.kernels.dyna import learn_dyna_q, run_dyna_q
-        from rlgrid.kernels.tabular import act_anew
+        from rlgrid.kernels.tabular import act_apart
 
-        return run_dyna_q, act_anew, learn_dyna_q
+        return run_dyna_q, act_apart, learn_dyna_q
 
     def _rule(self) -> Any:
         from rlgrid.kernels.dyna import Remembered

@@ -127,9 +127,9 @@ class MonteCarlo(EpisodicAgent):
 
     def _kernels(self) -> tuple[Any, Any, Any]:
         from rlgrid.kernels.monte_carlo import learn_monte_carlo, run_monte_carlo
-        from rlgrid.kernels.tabular import act_anew
+        from rlgrid.kernels.tabular import act_apart
 
-        return run_monte_carlo, act_anew, learn_monte_carlo
+        return run_monte_carlo, act_apart, learn_monte_carlo
 
     def _settings(self) -> dict[str, Any]:
         return super()._settings() | {"visits": self.visits_counted}
@@ -157,9 +157,9 @@ class OffPolicyMonteCarlo(EpisodicAgent):
 
     def _kernels(self) -> tuple[Any, Any, Any]:
         from rlgrid.kernels.monte_carlo import learn_off_policy_monte_carlo, run_off_policy_monte_carlo
-        from rlgrid.kernels.tabular import act_anew
+        from rlgrid.kernels.tabular import act_apart
 
-        return run_off_policy_monte_carlo, act_anew, learn_off_policy_monte_carlo
+        return run_off_policy_monte_carlo, act_apart, learn_off_policy_monte_carlo
 
     def _settings(self) -> dict[str, Any]:
         settings = super()._settings()

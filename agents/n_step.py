@@ -91,6 +91,6 @@ class TreeBackup(NStepAgent):
 
     def _kernels(self) -> tuple[Any, Any, Any]:
         from rlgrid.kernels.n_step import learn_tree_backup, run_tree_backup
-        from rlgrid.kernels.tabular import act_anew
+        from rlgrid.kernels.tabular import act_apart
 
-        return run_tree_backup, act_anew, learn_tree_backup
+        return run_tree_backup, act_apart, learn_tree_backup

@@ -55,9 +55,9 @@ class PrioritizedSweeping(TabularAgent):
 
     def _kernels(self) -> tuple[Any, Any, Any]:
         from rlgrid.kernels.sweeping import learn_prioritized_sweeping, run_prioritized_sweeping
-        from rlgrid.kernels.tabular import act_anew
+        from rlgrid.kernels.tabular import act_apart
 
-        return run_prioritized_sweeping, act_anew, learn_prioritized_sweeping
+        return run_prioritized_sweeping, act_apart, learn_prioritized_sweeping
 
     def _rule(self) -> Any:
         from rlgrid.kernels.sweeping import Counted

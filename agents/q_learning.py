@@ -42,9 +42,9 @@ class DoubleQLearning(TabularAgent):
         self.first, self.second = self.q_table.copy(), self.q_table.copy()
 
     def _kernels(self) -> tuple[Any, Any, Any]:
-        from rlgrid.kernels.tabular import act_anew, learn_double_q_learning, run_double_q_learning
+        from rlgrid.kernels.tabular import act_apart, learn_double_q_learning, run_double_q_learning
 
-        return run_double_q_learning, act_anew, learn_double_q_learning
+        return run_double_q_learning, act_apart, learn_double_q_learning
 
     def _rule(self) -> Any:
         from rlgrid.kernels.tabular import TwoTables

@@ -9,7 +9,7 @@ from numba import njit
 from rlgrid.kernels.control import run
 from rlgrid.kernels.exploration import LOWEST, greedy_action, step_size
 from rlgrid.kernels.pcg64 import uniform
-from rlgrid.kernels.tabular import act_anew, move
+from rlgrid.kernels.tabular import act_apart, move
 
 NEVER = np.iinfo(np.int64).min  # what a pair led to that was not taken yet
 
@@ -127,5 +127,5 @@ def learn_dyna_q(rule, settings, varied, q, counts, td_error, t, s, a, reward, n
 def run_dyna_q(model, world, stream, rule, settings, varied, tables, place, steps, returns, lengths):
     """`run` by Dyna-Q or Dyna-Q+."""
     return run(
-        act_anew, learn_dyna_q, model, world, stream, rule, settings, varied, tables, place, steps, returns, lengths
+        act_apart, learn_dyna_q, model, world, stream, rule, settings, varied, tables, place, steps, returns, lengths
     )

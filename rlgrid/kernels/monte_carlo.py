@@ -10,7 +10,7 @@ from numba import njit
 
 from rlgrid.kernels.control import run
 from rlgrid.kernels.exploration import chance, expected_q, greedy_action, step_size
-from rlgrid.kernels.tabular import act_anew
+from rlgrid.kernels.tabular import act_apart
 
 
 class Episode(NamedTuple):
@@ -161,7 +161,7 @@ def learn_off_policy_monte_carlo(
 def run_monte_carlo(model, world, stream, rule, settings, varied, tables, place, steps, returns, lengths):
     """`run` by Monte Carlo control."""
     return run(
-        act_anew,
+        act_apart,
         learn_monte_carlo,
         model,
         world,
@@ -181,7 +181,7 @@ def run_monte_carlo(model, world, stream, rule, settings, varied, tables, place,
 def run_off_policy_monte_carlo(model, world, stream, rule, settings, varied, tables, place, steps, returns, lengths):
     """`run` by off-policy Monte Carlo control."""
     return run(
-        act_anew,
+        act_apart,
         learn_off_policy_monte_carlo,
         model,
         world,

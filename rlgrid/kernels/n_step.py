@@ -11,7 +11,7 @@ from numba import njit
 from rlgrid.kernels.control import run
 from rlgrid.kernels.exploration import choose_apart, greedy_action
 from rlgrid.kernels.pcg64 import uniform
-from rlgrid.kernels.tabular import act_anew, act_decided, move
+from rlgrid.kernels.tabular import act_apart, act_decided, move
 
 
 class Waiting(NamedTuple):
@@ -187,7 +187,7 @@ def run_n_step_sarsa(model, world, stream, rule, settings, varied, tables, place
 def run_tree_backup(model, world, stream, rule, settings, varied, tables, place, steps, returns, lengths):
     """`run` by n-step tree backup."""
     return run(
-        act_anew,
+        act_apart,
         learn_tree_backup,
         model,
         world,

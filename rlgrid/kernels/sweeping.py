@@ -12,7 +12,7 @@ from numba import njit
 
 from rlgrid.kernels.control import run
 from rlgrid.kernels.exploration import greedy_action
-from rlgrid.kernels.tabular import act_anew
+from rlgrid.kernels.tabular import act_apart
 
 
 class Counted(NamedTuple):
@@ -233,7 +233,7 @@ def learn_prioritized_sweeping(
 def run_prioritized_sweeping(model, world, stream, rule, settings, varied, tables, place, steps, returns, lengths):
     """`run` by prioritized sweeping."""
     return run(
-        act_anew,
+        act_apart,
         learn_prioritized_sweeping,
         model,
         world,

@@ -30,6 +30,12 @@ def act_anew(rule, settings, varied, q, counts, td_error, t, s, stream):
 
 
 @njit(cache=True, nogil=True, inline="always")
+def act_apart(rule, settings, varied, q, counts, td_error, t, s, stream):
+    """`act_anew` for rules beside which a call costs nothing: the loop is compiled more quickly."""
+    return choose_apart(settings, varied, q, counts, t, s, uniform(stream))
+
+
+@njit(cache=True, nogil=True, inline="always")
 def move(settings, varied, q, counts, td_error, t, s, a, target):
     """Q(s,a) += alpha [target - Q(s,a)], and the error noted; False, and nothing changed, if that is not finite."""
     row = np.uintp(s)
@@ -161,7 +167,7 @@ def run_expected_sarsa(model, world, stream, rule, settings, varied, tables, pla
 def run_double_q_learning(model, world, stream, rule, settings, varied, tables, place, steps, returns, lengths):
     """`run` by Double Q-learning."""
     return run(
-        act_anew,
+        act_apart,
         learn_double_q_learning,
         model,
         world,
