@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rlgrid.regret import share_of_regret
     from rlgrid.runs import Runs
     from rlgrid.solvers import Solution, policy_values, solve, verify
+    from rlgrid.truth import Truth
     from rlgrid.window import watch
 
 __version__ = "0.1.0"
@@ -46,6 +47,7 @@ _HOMES = {
     "policy_values": "rlgrid.solvers",
     "share_of_regret": "rlgrid.regret",
     "Runs": "rlgrid.runs",
+    "Truth": "rlgrid.truth",
     "solve": "rlgrid.solvers",
     "verify": "rlgrid.solvers",
     "watch": "rlgrid.window",
@@ -61,6 +63,7 @@ __all__ = [
     "Slip",
     "Solution",
     "TileKind",
+    "Truth",
     "agents",
     "difficulty",
     "draw",
