@@ -277,7 +277,7 @@ def add_env_kwargs(part: argparse.ArgumentParser) -> None:
 
 def add_run_names(part: argparse.ArgumentParser, required: bool) -> None:
     which = "" if required else ", to find its youngest run"
-    part.add_argument("--algo", help=f"value_iteration, q_learning or dqn{which}")
+    part.add_argument("--algo", help=f"value_iteration, q_learning, sarsa, dqn ...{which}")
     part.add_argument("--env", metavar="ENV", help=f"an id, a built-in map's name, or a map file{which}")
 
 
