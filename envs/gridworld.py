@@ -26,9 +26,9 @@ from numpy.typing import ArrayLike, NDArray
 from rlgrid.envs.changing import Schedule, beside_walls
 from rlgrid.envs.generated import drawn_seed, maker_of
 from rlgrid.envs.models import checked_masks, checked_observations, checked_state, schedule_of
-from rlgrid.envs.observations import observer
+from rlgrid.envs.observations import check_new_maps, observer, observers
 from rlgrid.envs.outcomes import Outcomes, WideRun, outcomes_of
-from rlgrid.envs.scene import Scene
+from rlgrid.envs.scene import Scene, scene_of
 from rlgrid.gridmodel import GridModel
 from rlgrid.mdp import MDP, Outcome
 
@@ -152,6 +152,11 @@ class GridWorld(gym.Env[Any, int]):
         self._last_action: int | None = None
         self._clock = 0
         self._display: Display | None = None
+        if new_map_each_reset:
+            check_new_maps(observation, observation_of)
+        self._observers = dict(
+            zip(self._schedule.models, observers(self._schedule.models, scene, self._seeing), strict=True)
+        )
         self._use(self.first_model)
         self.observation_space = self.observer.space
         # Gymnasium's annotation says int, but a Discrete space is one of NumPy's integers.
@@ -161,11 +166,10 @@ class GridWorld(gym.Env[Any, int]):
 
     def _use(self, model: GridModel | MDP) -> None:
         """Sample from this model from now on."""
+        seen = self._observers.get(model)
+        self.observer = observer(model, scene=self._given_scene, **self._seeing) if seen is None else seen
         self.model = model
-        # A map with more than a plain grid gives a model that knows how its states are shown.
-        shown: Any = model if self._given_scene is None and hasattr(model, "picture") else self._given_scene
-        self.scene = shown
-        self.observer = observer(model, scene=shown, **self._seeing)
+        self.scene = scene_of(model, self._given_scene)
         self._prepare()
 
     def _prepare(self) -> None:

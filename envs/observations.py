@@ -16,7 +16,7 @@ may hide more than that: an egocentric window does. `Observer.observation_of` is
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -382,6 +382,34 @@ def observer(
         raise ValueError(
             f"the observation {kind!r} does not fit this world: {unfit}. What fits: {', '.join(fitting)}"
         ) from None
+
+
+def observers(models: Sequence[GridModel | MDP], scene: Scene | None, seeing: Mapping[str, Any]) -> list[Observer]:
+    """An observer for each model of a world whose map changes; ``seeing`` are the further arguments of `observer`.
+
+    Raises:
+        ValueError, TypeError: as `observer`, for whichever model it does not fit.
+    """
+    found = []
+    for number, model in enumerate(models):
+        try:
+            found.append(observer(model, scene=scene, **seeing))
+        except ValueError as error:
+            raise (ValueError(f"after change {number} of the map: {error}") if number else error) from None
+    return found
+
+
+def check_new_maps(kind: str, observation_of: ArrayLike | None) -> None:
+    """Refuse to show maps that are not made yet in a world that hides something: nobody can say what they would tell.
+
+    Raises:
+        ValueError: naming the kind of observation.
+    """
+    if observation_of is not None and kind in ("planes", "rgb", "view"):
+        raise ValueError(
+            f"observation_of goes with no observation {kind!r} where each reset makes a new map, which may tell apart "
+            "what is to be seen alike: 'index', 'one_hot' and 'coordinates' do not show the map"
+        )
 
 
 def _fits(make: Callable[[], Observer]) -> bool:

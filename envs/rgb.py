@@ -11,6 +11,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from rlgrid.envs.observations import Observer, Unfit, checked_size
+from rlgrid.envs.scene import scene_of
 from rlgrid.gridmodel import GridModel
 from rlgrid.layout import shape_of
 from rlgrid.mdp import MDP
@@ -43,7 +44,7 @@ class RGBObserver(Observer):
         super().__init__(model)
         theme_of(theme)
         self._model, self._theme = model, theme
-        self._scene = model if scene is None and hasattr(model, "picture") else scene
+        self._scene = scene_of(model, scene)
         drawn, _ = self._picture(None)
         if getattr(drawn, "shape", None) is None:
             raise Unfit("its states are not drawn as the cells of a map")

@@ -21,3 +21,8 @@ class Scene:
     def text(self, state: int | None) -> str:
         """The state in words or as a map, lines that end in a newline."""
         raise NotImplementedError
+
+
+def scene_of(model: Any, given: Scene | None) -> Any:
+    """How the states of a model are shown: ``given``, or the model itself where it knows; None for a plain grid."""
+    return model if given is None and hasattr(model, "picture") else given

@@ -33,7 +33,7 @@ from rlgrid.envs.changing import Schedule
 from rlgrid.envs.copies import Copies, GeneratedCopies, ScheduledCopies
 from rlgrid.envs.generated import maker_of
 from rlgrid.envs.models import checked_masks, checked_state, schedule_of
-from rlgrid.envs.observations import Observer
+from rlgrid.envs.observations import Observer, check_new_maps
 from rlgrid.envs.scene import Scene
 from rlgrid.envs.streams import generator_of, seeded, seeds_of, stream_of
 from rlgrid.envs.tables import Draws
@@ -151,6 +151,8 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
             "theme": theme,
             "thin_walls": schedule.thin_walls,
         }
+        if new_map_each_reset:
+            check_new_maps(observation, observation_of)
         self._views = Views(self._copies, scene, seeing)
         self.single_observation_space = self._views.observer().space
         self.single_action_space = spaces.Discrete(self.model.num_actions)

@@ -11,9 +11,9 @@ import numpy as np
 from gymnasium.vector.utils import create_empty_array
 from numpy.typing import NDArray
 
-from rlgrid.envs.copies import Copies
-from rlgrid.envs.observations import Observer, observer
-from rlgrid.envs.scene import Scene
+from rlgrid.envs.copies import Copies, ScheduledCopies
+from rlgrid.envs.observations import Observer, observer, observers
+from rlgrid.envs.scene import Scene, scene_of
 from rlgrid.envs.tables import Model
 
 _KEPT_BYTES = 1 << 26  # of pictures of maps
@@ -33,19 +33,17 @@ class Views:
         self._copies, self._scene, self._seeing = copies, scene, seeing
         self._observers: dict[int, tuple[Model, Observer]] = {}  # number of a model: it, and how it is seen
         self._maps: dict[Any, NDArray[np.uint8]] = {}  # a model: its picture without the agent
+        if isinstance(copies, ScheduledCopies):
+            self._observers = dict(enumerate(zip(copies.models, observers(copies.models, scene, seeing), strict=True)))
 
     def observer(self, number: int = 0) -> Observer:
         """How the states of a model are seen, by the number of the model."""
         model = self._copies.models[number]
         kept = self._observers.get(number)
         if kept is None or kept[0] is not model:
-            made = observer(model, scene=self._scene_of(model), **self._seeing)
+            made = observer(model, scene=self._scene, **self._seeing)
             kept = self._observers[number] = (model, made)
         return kept[1]
-
-    def _scene_of(self, model: Model) -> Any:
-        # A map with more than a plain grid gives a model that knows how its states are shown.
-        return model if self._scene is None and hasattr(model, "picture") else self._scene
 
     def observations(self, states: NDArray[np.int64], out: Any = None, some: NDArray[np.int64] | None = None) -> Any:
         """The observations of the states (of some copies, by their numbers), in ``out`` if given."""
@@ -77,7 +75,7 @@ class Views:
         frames = []
         for number, state in zip(self._copies.which.tolist(), states.tolist(), strict=True):
             model, agent = self._copies.models[number], None if state < 0 else state
-            scene = self._scene_of(model)
+            scene = scene_of(model, self._scene)
             drawn, agent = (model, agent) if scene is None else scene.picture(agent)
             if drawn not in self._maps:
                 if sum(frame.nbytes for frame in self._maps.values()) > _KEPT_BYTES:

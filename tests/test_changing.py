@@ -537,3 +537,45 @@ def test_agents_learn_on_new_maps_step_by_step() -> None:
 def test_wrong_arguments_of_generators_are_named(arguments: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         GridWorld(**arguments)
+
+
+# --- what is hidden stays hidden, in every map ----------------------------------------------------------------------
+
+WALL_COMES = GridSpec(["S....", ".....", "....G"], changes=[{"at": 2, "map": ["S.#..", ".....", "....G"]}])
+
+
+@pytest.mark.parametrize("make", [gym.make, lambda name, **arguments: gym.make_vec(name, num_envs=2, **arguments)])
+def test_a_later_map_that_would_tell_what_is_hidden_is_refused_at_once(make: Any) -> None:
+    seen = observer(WALL_COMES.compile(), "view", view_size=3).observation_of
+    arguments = {"map": WALL_COMES, "view_size": 3, "observation_of": seen}
+    with pytest.raises(ValueError, match="after change 1 of the map: the observation 'view' does not fit"):
+        make("rlgrid/GridWorld-v0", observation="view", **arguments)
+    world = make("rlgrid/GridWorld-v0", observation="one_hot", **arguments)  # which is of no map
+    world.reset(seed=0)
+
+
+@pytest.mark.parametrize("make", [gym.make, lambda name, **arguments: gym.make_vec(name, num_envs=2, **arguments)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_new_maps_would_tell_is_not_shown_where_something_is_hidden(kind: str, make: Any) -> None:
+    arguments = {**GENERATED["wilson"], "generator": "wilson", "new_map_each_reset": True}
+    arguments |= {"observation": kind, "observation_of": np.arange(99) % 11}
+    if kind in ("planes", "rgb", "view"):
+        with pytest.raises(ValueError, match=f"observation_of goes with no observation '{kind}' where each reset"):
+            make("rlgrid/GridWorld-v0", **arguments)
+        return
+    world = make("rlgrid/GridWorld-v0", **arguments)
+    for seed in range(4):
+        seen, _ = world.reset(seed=seed)
+        assert world.observation_space.contains(seen)
+
+
+def test_a_changing_world_keeps_how_each_of_its_maps_is_seen() -> None:
+    env = GridWorld(WALL_COMES, observation="view", view_size=3)
+    observers = []
+    for _ in range(2):
+        env.reset(seed=0)
+        observers.append(env.observer)
+        env.step(1), env.step(1)
+        observers.append(env.observer)
+    assert observers[:2] == observers[2:]
+    assert observers[0] is not observers[1]
