@@ -465,6 +465,11 @@ class Agent(ABC):
 
     # --- on disk ----------------------------------------------------------------------------------------------------
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments that make such an agent, but ``env`` and ``compiled``: JSON-able."""
+        return self._settings() | {"seed": self.seed}
+
     @abstractmethod
     def _settings(self) -> dict[str, Any]:
         """The constructor's arguments but ``env`` and ``compiled``, JSON-able."""
@@ -500,7 +505,7 @@ class Agent(ABC):
             snapshot = {"under_way": self._observation is not None} | snapshot
         metadata = {
             "agent": type(self).__name__,
-            "settings": self._settings() | {"seed": self.seed},
+            "settings": self.settings,
             "scalars": self._scalars(),
             "versions": {"rlgrid": rlgrid.__version__, "numpy": np.__version__, "numba": numba.__version__},
             "world": self._world_metadata(),

@@ -14,7 +14,6 @@ the exact truth where the model is known (`rlgrid.truth`); files of agents are s
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import sys
@@ -28,7 +27,7 @@ import numpy as np
 from rlgrid.agents.base import check_count
 from rlgrid.agents.calls import Calls
 from rlgrid.agents.evaluation import evaluate_policy
-from rlgrid.atomic import write_atomically
+from rlgrid.archive import read_arrays, write_arrays
 from rlgrid.scalars import Logger, TensorBoard, scalars_of
 from rlgrid.truth import MEASURES, Truth, TruthPoint
 
@@ -326,8 +325,7 @@ class EvalCallback(EventCallback):
         """Take the evaluations of a run that goes on."""
         if not path.is_file():
             return
-        with np.load(path, allow_pickle=False) as file:
-            there = {name: file[name] for name in file.files}
+        there = read_arrays(path.read_bytes())
         self.evaluations_timesteps = there["timesteps"].tolist()
         self.evaluations_results = there["results"].tolist()
         self.evaluations_length = there["ep_lengths"].tolist()
@@ -393,19 +391,12 @@ class EvalCallback(EventCallback):
         if any(point is not None for point in self.truths):
             rows = [{} if point is None else point.numbers() for point in self.truths]
             arrays |= {name: np.array([row.get(name, math.nan) for row in rows]) for name in MEASURES}
-        write_npz(path, arrays)
+        write_arrays(path, arrays)
 
     def _on_training_end(self) -> None:
         super()._on_training_end()
         if self.callback_on_new_best is not None:
             self.callback_on_new_best.on_training_end()
-
-
-def write_npz(path: Path, arrays: dict[str, Any]) -> None:
-    """Write arrays as an .npz, atomically. Equal arrays give equal bytes."""
-    content = io.BytesIO()
-    np.savez(content, allow_pickle=False, **arrays)
-    write_atomically(path, content.getvalue())
 
 
 class _AfterEvaluation(BaseCallback):

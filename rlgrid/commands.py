@@ -383,6 +383,7 @@ def evaluate(options: argparse.Namespace) -> int:
     table.add_row("mean return", f"{found.mean_return:.6g} ± {found.std_return:.4g} over {found.episodes} episodes")
     if found.value is not None:
         table.add_row("J, exact", f"{found.value:.8g} at gamma {found.gamma:g}")
+    if found.optimal_value is not None:
         table.add_row("J*, the optimum", f"{found.optimal_value:.8g}")
     if found.share_of_regret is not None:
         table.add_row("share of regret", f"{training.percent(found.share_of_regret)} of what a random policy loses")

@@ -12,12 +12,10 @@ that is cut off at any moment holds whole runs, and what is missing is run when 
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
 import re
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -26,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rlgrid.archive import NO_ARRAYS, read_arrays, write_arrays
 from rlgrid.atomic import write_atomically
 from rlgrid.statistics import CONFIDENCE, Comparison, bootstrap_interval, compare, interquartile_mean
 from rlgrid.training import RunError, nearest
@@ -42,7 +41,6 @@ ARRAYS = {
     "value": np.float64,
     "mean_return": np.float64,
 }
-SHAPES = 4  # an array of a run has at most so many dimensions
 _NAME = re.compile(r"(\d+)_(\d+)\.npz")
 
 
@@ -344,9 +342,7 @@ def write_run(folder: Path, plan: Plan, run: Run) -> None:
     """
     arrays = {name: getattr(run, name) for name in ARRAYS}
     arrays |= {f"table.{name}": array for name, array in run.tables.items()}
-    content = io.BytesIO()
-    np.savez(content, allow_pickle=False, **arrays)
-    write_atomically(run_path(folder, plan, run.settings, run.seed), content.getvalue())
+    write_arrays(run_path(folder, plan, run.settings, run.seed), arrays)
 
 
 def read_run(path: Path, plan: Plan) -> Run:
@@ -375,34 +371,9 @@ def read_run(path: Path, plan: Plan) -> Run:
             raise ValueError("it has not as many returns as lengths")
         tables = {key.removeprefix("table."): array for key, array in arrays.items() if key.startswith("table.")}
         return Run(seed=seed, settings=plan.settings[number], tables=tables, **own)
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except (KeyError, TypeError, *NO_ARRAYS) as error:
         said = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise RunError(f"{path} is not a whole run ({said}): delete it, and it will be run again") from error
-
-
-def read_arrays(content: bytes) -> dict[str, NDArray[Any]]:
-    """The arrays of an .npz that is neither compressed nor pickled; each is checked against its length in the file.
-
-    Raises:
-        ValueError, KeyError, zipfile.BadZipFile: if it is anything else.
-    """
-    arrays = {}
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        for item in archive.infolist():
-            if item.compress_type != zipfile.ZIP_STORED or item.file_size > len(content):
-                raise ValueError(f"{item.filename} is compressed")
-            data = io.BytesIO(archive.read(item))  # checks its sum
-            if np.lib.format.read_magic(data) != (1, 0):
-                raise ValueError(f"{item.filename} has another version of the .npy format")
-            shape, fortran, dtype = np.lib.format.read_array_header_1_0(data)
-            if dtype.kind not in "fiub" or len(shape) > SHAPES or any(length < 0 for length in shape):
-                raise ValueError(f"{item.filename} is {dtype} {shape}")
-            rest = data.read()
-            if math.prod(shape) * dtype.itemsize != len(rest):
-                raise ValueError(f"{item.filename} has {len(rest)} bytes for {dtype} {shape}")
-            array = np.frombuffer(rest, dtype).reshape(shape, order="F" if fortran else "C")
-            arrays[item.filename.removesuffix(".npy")] = array.copy()
-    return arrays
 
 
 def write_plan(folder: Path, plan: Plan) -> None:

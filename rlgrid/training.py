@@ -1,16 +1,22 @@
 """A training run as a folder: what was run, the agent, and how it went.
 
 A run folder holds
-    config.json        the algorithm, the environment, the seed and every option of the run
+    config.json        the algorithm, the environment, the seed and every option of the run; all settings of the agent
+                       and the versions that made it
     world.toml         the map, where the environment was a map file; the folder then needs nothing else
     agent.safetensors  the last checkpoint
     monitor.csv        the episodes as they ended, in the format of Stable-Baselines3's Monitor: a line of JSON, then
                        return ``r``, length ``l`` and seconds since the start ``t``
-    evaluations.csv    one row for each evaluation
+    evaluations.csv    one row for each evaluation: by episodes, and exactly where the model is known (`rlgrid.truth`)
+    evaluations.npz    the same in the format of Stable-Baselines3: timesteps, results, ep_lengths; and what is exact
 
 Compiled agents run thousands of episodes between two looks at them, so ``t`` is the time at which an episode was
-noticed, not at which it ended. Checkpoints and configuration are replaced by an atomic rename. A run that was stopped
-goes on from its checkpoint: rows that are younger than the checkpoint are dropped and made again.
+noticed, not at which it ended. Evaluations and checkpoints come exactly where they are due.
+
+Checkpoints, configuration and evaluations.npz are replaced by an atomic rename; the two tables grow by whole lines. So
+whatever stops a run (Ctrl-C, a kill, a full disk), the last complete checkpoint is there, and a run goes on from it:
+rows that are younger than the checkpoint, or torn, are made again, and all files end as if nothing had happened, but
+for the times. A run that had no checkpoint yet begins again.
 """
 
 from __future__ import annotations
@@ -22,27 +28,34 @@ import inspect
 import io
 import json
 import math
-import os
+import platform
 import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rlgrid.agents import AGENTS, agent_class
+from rlgrid.archive import NO_ARRAYS, read_arrays, write_arrays
+from rlgrid.atomic import write_atomically
+from rlgrid.callbacks import BaseCallback, TensorBoardCallback, next_multiple
+from rlgrid.truth import MEASURES, Truth
 
 if TYPE_CHECKING:
     from rlgrid.agents.base import Agent
 
 CONFIG, MAP, CHECKPOINT = "config.json", "world.toml", "agent.safetensors"
-MONITOR, EVALUATIONS = "monitor.csv", "evaluations.csv"
+MONITOR, EVALUATIONS, ARRAYS = "monitor.csv", "evaluations.csv", "evaluations.npz"
 FORMAT_VERSION = 1
 EVALUATION_STEPS = 1_000  # of an episode where nothing else ends it
-EVALUATION_COLUMNS = ("timesteps", "mean_return", "std_return", "value", "optimal_value", "share_of_regret", "seconds")
+EVALUATION_COLUMNS = ("timesteps", "mean_return", "std_return", *MEASURES, "seconds")
+SAVE_SECONDS = 30.0  # between two checkpoints, beside those that were asked for
+SCALARS = 200  # rows of scalars in a run
 
 
 class RunError(ValueError):
@@ -58,8 +71,10 @@ class RunConfig:
         env_kwargs, hyperparameters: arguments of the environment and of the agent.
         n_timesteps: steps of the environment, or sweeps of a planner; None lets a planner stop by its tolerance.
         seed: of the agent and of the environment's first reset.
-        eval_freq, save_freq: units between evaluations and between checkpoints; 0 is only at the end.
+        eval_freq, save_freq: units between evaluations and between checkpoints; 0 is only at the end. A checkpoint
+            comes every `SAVE_SECONDS` in any case.
         eval_episodes: episodes in an evaluation.
+        tensorboard_log: a folder for files of TensorBoard; None writes none.
     """
 
     algo: str
@@ -71,6 +86,7 @@ class RunConfig:
     eval_freq: int = 0
     eval_episodes: int = 10
     save_freq: int = 0
+    tensorboard_log: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,9 +94,9 @@ class Evaluation:
     """How good an agent's deterministic policy is.
 
     ``mean_return`` and ``std_return`` are sampled: undiscounted returns over ``episodes`` episodes. Where the model
-    is known and no wrapper changes what it does, ``value`` is J of the policy and ``optimal_value`` J*, both exact and
-    at the world's ``gamma`` (up to the step cap where gamma = 1), and ``share_of_regret`` is
-    (J* - J) / (J* - J_uniform). None where it is unknown.
+    is known and no wrapper changes what it does, the others are exact; `rlgrid.truth` defines them. ``value`` is J of
+    the policy and ``optimal_value`` J*, at the world's ``gamma`` (up to the step cap where gamma = 1). None where a
+    number is unknown.
     """
 
     mean_return: float
@@ -89,7 +105,26 @@ class Evaluation:
     gamma: float | None = None
     value: float | None = None
     optimal_value: float | None = None
+    regret: float | None = None
     share_of_regret: float | None = None
+    values_error: float | None = None
+    optimal_share: float | None = None
+    q_error: float | None = None
+    bellman_residual: float | None = None
+    visited_share: float | None = None
+
+    def numbers(self) -> dict[str, float]:
+        """The exact numbers by name, NaN where one is unknown."""
+        found = {name: getattr(self, name) for name in MEASURES}
+        return {name: math.nan if value is None else float(value) for name, value in found.items()}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The episodes of an evaluation: undiscounted returns and lengths."""
+
+    returns: list[float]
+    lengths: list[int]
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
@@ -183,54 +218,52 @@ def evaluate(agent: Agent, config: RunConfig, episodes: int | None = None, seed:
     Where the environment has no step cap, episodes are cut off after `EVALUATION_STEPS`: a policy that is not good
     yet may never end.
     """
+    found = sampled(sample(agent, config, episodes, seed))
+    truth = Truth.of(agent)
+    return found if truth is None else exact(agent, found, truth)
+
+
+def sample(agent: Agent, config: RunConfig, episodes: int | None = None, seed: int | None = None) -> Sample:
+    """Episodes of the agent's deterministic policy in an environment of its own; see `evaluate`."""
     from rlgrid.agents import evaluate_policy
 
-    episodes = config.eval_episodes if episodes is None else episodes
     env = make_env(config)
     if env.spec is not None and env.spec.max_episode_steps is None and "max_episode_steps" not in config.env_kwargs:
         env.close()
         env = make_env(config, max_episode_steps=EVALUATION_STEPS)
     try:
-        mean, std = evaluate_policy(agent, env, n_eval_episodes=episodes, deterministic=True, seed=seed)
+        returns, lengths = evaluate_policy(
+            agent,
+            env,
+            n_eval_episodes=config.eval_episodes if episodes is None else episodes,
+            deterministic=True,
+            seed=seed,
+            return_episode_rewards=True,
+        )
     finally:
         env.close()
-    found = Evaluation(float(mean), float(std), episodes)
-    return found if agent.truth is None else exact(agent, found)
+    return Sample(returns, lengths)
 
 
-def exact(agent: Agent, sampled: Evaluation) -> Evaluation:
-    """``sampled`` with the exact value of the agent's policy, and its share of regret.
+def sampled(found: Sample) -> Evaluation:
+    """What episodes alone say."""
+    return Evaluation(float(np.mean(found.returns)), float(np.std(found.returns)), len(found.returns))
 
-    What has no finite value stays unknown, and a warning says why: undiscounted, a world may have no optimum, and the
+
+def exact(agent: Agent, found: Evaluation, truth: Truth) -> Evaluation:
+    """``found`` with the exact numbers of the agent.
+
+    What has no value stays unknown, and a warning says why: undiscounted, a world may have no optimum, and the
     episodes of a policy may never end. A run goes on without those numbers.
     """
-    from rlgrid.regret import optimum, share_of_regret
-    from rlgrid.solvers import policy_values
-
-    model: Any = agent.truth
-    found = replace(sampled, gamma=float(model.gamma))
-    try:
-        known = optimum(model)
-        values = np.atleast_2d(policy_values(model, agent.policy, horizon=known.horizon))[0]
-        value = float(model.start_probability @ values[model.start_states])
-        found = replace(found, optimal_value=known.value, value=value)
-        return replace(found, share_of_regret=share_of_regret(model, agent.policy))
-    except ValueError as error:
-        warnings.warn(f"no exact regret: {error}", stacklevel=2)
-        return found
+    point = truth.look(agent)
+    if point.missing:
+        warnings.warn(f"no exact regret: {point.missing}", stacklevel=2)
+    known: dict[str, Any] = {name: value for name, value in point.numbers().items() if not math.isnan(value)}
+    return replace(found, gamma=float(truth.model.gamma), **known)
 
 
 # --- the folder -------------------------------------------------------------------------------------------------------
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace a file by an atomic rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def new_folder(logs: Path, algo: str, env: str) -> Path:
@@ -302,41 +335,88 @@ def load(folder: Path, **changes: Any) -> tuple[Agent, RunConfig]:
     return agent_class(config.algo).load(folder / CHECKPOINT, make_env(config, **changes)), config
 
 
-class Logbook:
+class Logbook(BaseCallback):
     """What a run writes while it goes: episodes, evaluations and checkpoints. It is the callback of ``learn``."""
 
     def __init__(self, folder: Path, config: RunConfig, said: Callable[[str], None]) -> None:
+        super().__init__()
         self.folder, self.config, self._said = folder, config, said
         self._rows = 0  # of monitor.csv
-        self._seen = 0  # units, at the last call
         self._begin = time.time()
+        self._saved = time.monotonic()
         self.last: Evaluation | None = None
-        self._evaluated_at = -1
+        self._timesteps: list[int] = []  # of the evaluations
+        self._samples: list[Sample] = []
+        self._numbers: list[dict[str, float]] = []
+        self._truth: Truth | None = None
 
     def open(self) -> None:
         """Begin the two tables."""
         head = json.dumps({"t_start": self._begin, "env_id": self.config.env})
-        write_text(self.folder / MONITOR, f"#{head}\nr,l,t\n")
-        write_text(self.folder / EVALUATIONS, ",".join(EVALUATION_COLUMNS) + "\n")
+        write_atomically(self.folder / MONITOR, f"#{head}\nr,l,t\n".encode())
+        write_atomically(self.folder / EVALUATIONS, (",".join(EVALUATION_COLUMNS) + "\n").encode())
 
     def reopen(self, agent: Agent) -> None:
-        """Cut both tables back to what the checkpoint of ``agent`` knows, and go on from there."""
-        head, columns, *rows = (self.folder / MONITOR).read_text(encoding="utf-8").splitlines()
-        self._rows = min(len(rows), len(agent.episode_returns))
-        self._seen = agent.num_timesteps
-        self._begin = float(json.loads(head[1:])["t_start"])
-        write_text(self.folder / MONITOR, "\n".join((head, columns, *rows[: self._rows])) + "\n")
-        columns, *rows = (self.folder / EVALUATIONS).read_text(encoding="utf-8").splitlines()
-        kept = [row for row in rows if int(row.split(",")[0]) <= agent.num_timesteps]
-        write_text(self.folder / EVALUATIONS, "\n".join((columns, *kept)) + "\n")
+        """Bring the tables back to what the checkpoint of ``agent`` knows, and go on from there.
 
-    def __call__(self, agent: Agent) -> None:
+        Raises:
+            RunError: if they are not the tables of a run.
+        """
+        try:
+            self._reopen(agent)
+        except (*NO_ARRAYS, OSError, AttributeError, TypeError) as error:
+            raise RunError(f"the tables of {self.folder} are not those of a run: {error}") from error
+
+    def _reopen(self, agent: Agent) -> None:
+        head, columns, *rows = _whole_lines(self.folder / MONITOR)
+        self._begin = float(json.loads(head[1:])["t_start"])
+        self._rows = min(len(rows), len(agent.episode_returns))
+        write_atomically(self.folder / MONITOR, _text((head, columns, *rows[: self._rows])))
+        columns, *rows = _whole_lines(self.folder / EVALUATIONS)
+        arrays: dict[str, list[Any]] = {"timesteps": []}
+        if (self.folder / ARRAYS).is_file():
+            arrays = {name: table.tolist() for name, table in read_arrays((self.folder / ARRAYS).read_bytes()).items()}
+        # An evaluation is known to the checkpoint if both tables have it.
+        known = [row.split(",")[0] == str(steps) for row, steps in zip(rows, arrays["timesteps"], strict=False)]
+        count = sum(steps <= agent.num_timesteps for steps in arrays["timesteps"][: sum(known)])
+        write_atomically(self.folder / EVALUATIONS, _text((columns, *rows[:count])))
+        self._timesteps = arrays["timesteps"][:count]
+        self._samples = [Sample(arrays["results"][i], arrays["ep_lengths"][i]) for i in range(count)]
+        self._numbers = [{name: arrays[name][i] for name in MEASURES if name in arrays} for i in range(count)]
+
+    def _on_training_start(self) -> None:
+        # It was due at the checkpoint, and something came in between.
+        due = bool(self._eval_freq) and self.num_timesteps > 0 and self.num_timesteps % self._eval_freq == 0
+        if due and self._timesteps[-1:] != [self.num_timesteps]:
+            self.evaluate(self.model)
+
+    def next_call(self) -> int:
+        now = self.model.num_timesteps
+        due = (now + self.model.chunk_size, *(next_multiple(now, n) for n in (self._eval_freq, self._save_freq)))
+        return min(units for units in due if units is not None)
+
+    @property
+    def _eval_freq(self) -> int:
+        return self.config.eval_freq
+
+    @property
+    def _save_freq(self) -> int:
+        return self.config.save_freq
+
+    def _on_step(self) -> bool:
+        agent = self.model
         self.write_episodes(agent)
-        before, self._seen = self._seen, agent.num_timesteps
-        if self.config.eval_freq and before // self.config.eval_freq < self._seen // self.config.eval_freq:
+        if self._eval_freq and self.num_timesteps % self._eval_freq == 0:
             self.evaluate(agent)
-        if self.config.save_freq and before // self.config.save_freq < self._seen // self.config.save_freq:
-            agent.save(self.folder / CHECKPOINT)
+        asked = bool(self._save_freq) and self.num_timesteps % self._save_freq == 0
+        if asked or time.monotonic() > self._saved + SAVE_SECONDS:
+            self.save(agent)
+        return True
+
+    def save(self, agent: Agent) -> None:
+        """Replace the checkpoint."""
+        agent.save(self.folder / CHECKPOINT)
+        self._saved = time.monotonic()
 
     def write_episodes(self, agent: Agent) -> None:
         """Append the episodes that ended since the last call."""
@@ -344,23 +424,64 @@ class Logbook:
         returns, lengths = agent.episode_returns[self._rows :], agent.episode_lengths[self._rows :]
         if not returns:
             return
+        rows = (f"{round(r, 6)},{length},{seconds:.6f}\n" for r, length in zip(returns, lengths, strict=True))
         with open(self.folder / MONITOR, "a", encoding="utf-8", newline="") as file:
-            file.writelines(f"{r:.6g},{length},{seconds:.6f}\n" for r, length in zip(returns, lengths, strict=True))
+            file.writelines(rows)
         self._rows += len(returns)
 
     def evaluate(self, agent: Agent) -> Evaluation:
         """Evaluate and append a row, unless this very step was evaluated already."""
-        if self.last is not None and self._evaluated_at == agent.num_timesteps:
+        written = bool(self._timesteps) and self._timesteps[-1] == agent.num_timesteps
+        if written and self.last is not None:
             return self.last
-        found = evaluate(agent, self.config, seed=self.config.seed + 1)  # not the episodes that it trains on
-        table = asdict(found) | {"timesteps": agent.num_timesteps, "seconds": round(time.time() - self._begin, 3)}
+        if self._truth is None:
+            self._truth = Truth.of(agent)
+        episodes = sample(agent, self.config, seed=self.config.seed + 1)  # not those that it trains on
+        self.last = found = sampled(episodes)
+        if self._truth is not None:
+            self.last = found = exact(agent, found, self._truth)
+        if not written:
+            self._timesteps.append(agent.num_timesteps)
+            self._samples.append(episodes)
+            self._numbers.append(found.numbers() if self._truth is not None else {})
+            self._write_evaluation(found)
+        if agent.logger is not None:
+            self._record(agent, episodes, found)
+        self._said(f"{agent.unit} {agent.num_timesteps:,}: {describe(found)}")
+        return found
+
+    def _write_evaluation(self, found: Evaluation) -> None:
+        arrays: dict[str, Any] = {
+            "timesteps": np.array(self._timesteps, np.int64),
+            "results": np.array([one.returns for one in self._samples], np.float64),
+            "ep_lengths": np.array([one.lengths for one in self._samples], np.int64),
+        }
+        names = MEASURES if any(self._numbers) else ()
+        arrays |= {name: np.array([row.get(name, math.nan) for row in self._numbers]) for name in names}
+        table = asdict(found) | {"timesteps": self._timesteps[-1], "seconds": round(time.time() - self._begin, 3)}
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow(table[name] for name in EVALUATION_COLUMNS)
         with open(self.folder / EVALUATIONS, "a", encoding="utf-8", newline="") as file:
             file.write(line.getvalue())
-        self.last, self._evaluated_at = found, agent.num_timesteps
-        self._said(f"{agent.unit} {agent.num_timesteps:,}: {describe(found)}")
-        return found
+        write_arrays(self.folder / ARRAYS, arrays)
+
+    def _record(self, agent: Agent, episodes: Sample, found: Evaluation) -> None:
+        agent.logger.record("eval/mean_reward", found.mean_return)
+        agent.logger.record("eval/mean_ep_length", float(np.mean(episodes.lengths)))
+        for name, value in found.numbers().items():
+            if not math.isnan(value):
+                agent.logger.record(f"eval/{name}", value)
+        agent.logger.dump(agent.num_timesteps)
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """The lines of a table, without one that was cut off while it was written."""
+    *lines, _ = path.read_text(encoding="utf-8").split("\n")
+    return lines
+
+
+def _text(lines: Iterable[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def percent(share: float) -> str:
@@ -372,21 +493,20 @@ def describe(found: Evaluation) -> str:
     """An evaluation in one line."""
     text = f"mean return {found.mean_return:.4g} ± {found.std_return:.3g} over {found.episodes} episodes"
     if found.value is not None:
-        text += f", J {found.value:.6g} of {found.optimal_value:.6g}"
+        best = "" if found.optimal_value is None else f" of {found.optimal_value:.6g}"
+        text += f", J {found.value:.6g}{best}"
     if found.share_of_regret is not None:
         text += f", share of regret {percent(found.share_of_regret)}"
     return text
 
 
-def _fit_chunks(agent: Agent, frequencies: Iterable[int]) -> None:
-    """Let chunks end where something is due, if chunks of about the usual size can. Results do not depend on chunks."""
-    due = [frequency for frequency in frequencies if frequency]
-    if not due:
-        return
-    common = math.gcd(*due)
-    size = min(agent.chunk_size, *due)
-    fitting = (common // parts for parts in range(1, 64) if common % parts == 0)
-    agent.chunk_size = next((length for length in fitting if length <= size), size)
+def describe_made(agent: Agent) -> dict[str, Any]:
+    """All settings of an agent, and the versions that make it."""
+    import rlgrid
+
+    versions = {"rlgrid": rlgrid.__version__, "python": platform.python_version(), "platform": platform.platform()}
+    versions |= {name: metadata.version(name) for name in ("gymnasium", "numpy", "scipy", "numba")}
+    return {"agent": type(agent).__name__, "settings": agent.settings, "versions": versions}
 
 
 def train(
@@ -402,29 +522,38 @@ def train(
 
     A KeyboardInterrupt is passed on once the checkpoint is written.
     """
+    going_on = resume and (folder / CHECKPOINT).is_file()
     if resume:
-        agent, config = load(folder)
+        config = read_config(folder)
+    if going_on:
+        agent, _ = load(folder)
         book = Logbook(folder, config, said)
         book.reopen(agent)
     else:
         agent = make_agent(config, make_env(config))
         book = Logbook(folder, config, said)
         book.open()
-        if config.env.endswith(".toml"):
-            shutil.copyfile(config.env, folder / MAP)
-        document: Mapping[str, Any] = {"format_version": FORMAT_VERSION} | asdict(config)
-        write_text(folder / CONFIG, json.dumps(document, indent=2) + "\n")
-    _fit_chunks(agent, (config.eval_freq, config.save_freq))
+        if not resume:
+            if config.env.endswith(".toml"):
+                shutil.copyfile(config.env, folder / MAP)
+            document: Mapping[str, Any] = {"format_version": FORMAT_VERSION} | asdict(config) | describe_made(agent)
+            write_atomically(folder / CONFIG, (json.dumps(document, indent=2) + "\n").encode())
+    callbacks: list[Any] = [book]
+    if config.tensorboard_log is not None:
+        most = config.n_timesteps or SCALARS
+        where = Path(config.tensorboard_log) / config.algo / folder.name
+        callbacks.append(TensorBoardCallback(where, log_freq=max(1, most // SCALARS)))
     try:
-        if resume:
-            agent.resume(book, log_interval, progress_bar)
+        if going_on:
+            agent.resume(callbacks, log_interval, progress_bar)
         else:
-            agent.learn(config.n_timesteps, book, log_interval, progress_bar)
+            agent.learn(config.n_timesteps, callbacks, log_interval, progress_bar)
     except KeyboardInterrupt:
         book.write_episodes(agent)
-        agent.save(folder / CHECKPOINT)
+        book.save(agent)
         raise
-    agent.save(folder / CHECKPOINT)
+    book.write_episodes(agent)
+    book.save(agent)
     found = book.evaluate(agent)
     agent.env.close()
     return agent, found

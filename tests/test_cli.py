@@ -217,6 +217,7 @@ def test_a_run_is_a_folder_that_tells_all(run: Path, tmp_path: Path) -> None:
         "agent.safetensors",
         "monitor.csv",
         "evaluations.csv",
+        "evaluations.npz",
     }
     config = json.loads((run / "config.json").read_text())
     assert (config["algo"], config["env"], config["seed"]) == ("q_learning", "rlgrid/FrozenLake-v1", 0)
