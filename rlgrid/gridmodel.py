@@ -73,8 +73,11 @@ class Slip:
     def __post_init__(self) -> None:
         for name in ("forward", "left", "right", "back"):
             p = getattr(self, name)
+            if not isinstance(p, int | float | np.number):
+                raise TypeError(f"slip {name} = {p!r} is not a probability in [0, 1]")
             if not (np.isfinite(p) and 0.0 <= p <= 1.0):
                 raise ValueError(f"slip {name} = {p!r} is not a probability in [0, 1]")
+            object.__setattr__(self, name, float(p))  # of float32, say, which sum to 1 in their own digits alone
         total = self.forward + self.left + self.right + self.back
         if abs(total - 1.0) > PROBABILITY_TOLERANCE:
             raise ValueError(f"the slip probabilities forward, left, right and back sum to {total:.12g}, not 1")
@@ -232,9 +235,10 @@ class GridModel:
                 raise ValueError(f"start state {state} at {self.cell_of(state)} is a wall")
             if not (np.isfinite(weight) and weight > 0):
                 raise ValueError(f"start state {state} has probability {weight!r}: it must be > 0")
-        if abs(sum(weights.values()) - 1.0) > PROBABILITY_TOLERANCE:
-            raise ValueError(f"the start probabilities sum to {sum(weights.values()):.12g}, not 1")
-        return {int(state): float(weight) for state, weight in weights.items()}
+        found = {int(state): float(weight) for state, weight in weights.items()}
+        if abs(sum(found.values()) - 1.0) > PROBABILITY_TOLERANCE:
+            raise ValueError(f"the start probabilities sum to {sum(found.values()):.12g}, not 1")
+        return found
 
     # --- views ------------------------------------------------------------------------------------------------------
 

@@ -373,6 +373,19 @@ def test_errors_name_the_culprit(settings: dict[str, object], message: str) -> N
         GridModel(**(good | settings))  # type: ignore[arg-type]
 
 
+def test_probabilities_of_any_float_are_kept_as_float64() -> None:
+    slip = Slip(np.float32(0.5), np.float32(0.25), 0, np.float32(0.25))  # type: ignore[arg-type]
+    assert [type(p) for p in (slip.forward, slip.left, slip.right, slip.back)] == [float] * 4
+    tenths = np.float32([0.1, 0.45, 0.45])
+    assert tenths.sum() == 1  # in their own digits alone
+    with pytest.raises(ValueError, match=r"sum to 0.99999997\d+, not 1"):
+        Slip(*tenths)
+    with pytest.raises(ValueError, match=r"start probabilities sum to 0.99999997\d+, not 1"):
+        GridModel(np.zeros((2, 2), int), [TileKind("floor")], start=dict(enumerate(tenths)))
+    with pytest.raises(TypeError, match="slip left = '0' is not a probability"):
+        Slip(1.0, "0")  # type: ignore[arg-type]
+
+
 def test_slip_errors() -> None:
     with pytest.raises(ValueError, match=r"slip left = 1\.5 is not a probability"):
         Slip(forward=0.0, left=1.5)
