@@ -10,6 +10,7 @@ same spaces. Before the first reset the map is that of ``map_seed``.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -102,6 +103,6 @@ def maker_of(
     if new_map_each_reset and "start" in changes:
         raise TypeError("start cannot be changed where each reset makes a new map: the generator places it (see ends)")
     options = tuple((name, value) for name, value in given.items() if name in known)
-    seed = 0 if map_seed is None else whole("map_seed", map_seed, 0)
+    seed = 0 if map_seed is None else whole("map_seed", map_seed, 0, sys.maxsize)
     size = whole("rows", rows, 1), whole("columns", columns, 1)
     return MapMaker(generator, *size, seed, options, tuple(changes.items()))

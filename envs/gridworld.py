@@ -235,12 +235,14 @@ class GridWorld(gym.Env[Any, int]):
 
         Raises:
             ResetNeeded: before the first reset.
-            ValueError: if the action is not one of the model's, or not available in the state.
+            ValueError: if the action is not one of the model's, or not available in the state. As in Gymnasium, 2.0 is
+                action 2, and so is an array of it.
         """
         try:
             outcomes = self._outcomes[self._state][action]  # type: ignore[index]
         except (KeyError, TypeError):
-            outcomes = self._slowly(action)
+            action = self._checked_action(action)
+            outcomes = self._outcomes[self._state][action]  # type: ignore[index]
         u = self._np_random.random()  # type: ignore[union-attr]
         for total, state, reward, terminated, probability in outcomes:  # noqa: B007 - used after the loop
             if total > u:
@@ -303,24 +305,25 @@ class GridWorld(gym.Env[Any, int]):
             info["action_mask"] = self.action_mask_of[self._state].copy()
         return info
 
-    def _slowly(self, action: Any) -> Any:
-        """The outcomes of an action at a first step, for an unusual number, or the reason why there are none."""
+    def _checked_action(self, action: Any) -> int:
+        """The number of an action at a first step, of an unusual form, or the reason why there is none."""
         if self._outcomes is None:
             self._outcomes = outcomes_of(self.model)
         row = self._outcomes[self._state]
         self.np_random  # noqa: B018 - a generator is there from now on, also where the state was set without a reset
         count = self.model.num_actions
         array = np.asarray(action)
-        if array.size != 1 or array.dtype.kind not in "iu":
+        number = array.item() if array.size == 1 and array.dtype.kind in "iufb" else None
+        if number is None or number % 1 != 0:
             raise ValueError(f"an action is a whole number from 0 to {count - 1}, not {action!r}")
-        number = int(array.reshape(()))
+        number = int(number)
         if not 0 <= number < count:
             raise ValueError(f"action {number} is not one of the actions 0 to {count - 1}")
         if number not in row:
             raise ValueError(
                 f"action {number} is not available in state {self._state}; available are {', '.join(map(str, row))}"
             )
-        return row[number]
+        return number
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Which actions make sense in the present state, by the name that sb3-contrib's MaskablePPO asks for.
@@ -371,7 +374,7 @@ class GridWorld(gym.Env[Any, int]):
             ``"state"`` and ``"last_action"``, int or None; ``"generator"``, the state of the generator as NumPy gives
             it; ``"clock"`` where the map changes by it, and ``"map_seed"`` where each reset makes a new one.
         """
-        last = None if self._last_action is None else int(np.asarray(self._last_action).reshape(()))
+        last = None if self._last_action is None else int(self._last_action)
         saved = {"state": self._state, "last_action": last, "generator": self.np_random.bit_generator.state}
         if self.clock is not None:
             saved["clock"] = self._clock

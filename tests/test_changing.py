@@ -499,6 +499,17 @@ def test_one_map_of_a_generator() -> None:
     assert rlgrid.agents.QLearning(env).compiled
 
 
+def test_a_map_seed_that_is_accepted_can_be_gone_back_to() -> None:
+    arguments: dict[str, Any] = {**GENERATED["wilson"], "generator": "wilson", "new_map_each_reset": True}
+    env = GridWorld(map_seed=2**63 - 1, **arguments)
+    saved = env.get_state()
+    env.reset(seed=0)
+    env.set_state(saved)
+    assert env.map_seed == 2**63 - 1
+    with pytest.raises(ValueError, match=f"map_seed = {2**63} must be from 0 to {2**63 - 1}"):
+        GridWorld(map_seed=2**63, **arguments)
+
+
 def test_agents_learn_on_new_maps_step_by_step() -> None:
     env = GridWorld(generator="frozen_lake", rows=4, columns=4, new_map_each_reset=True)
     agent = rlgrid.agents.QLearning(env, seed=0)

@@ -475,6 +475,25 @@ def test_an_ended_episode_stays_ended() -> None:
     assert env.step(1)[:3] == (3, 0.0, True)
 
 
+@pytest.mark.parametrize("observation", ["index", "one_hot"])
+def test_an_action_may_have_any_form_of_a_whole_number(observation: str) -> None:
+    """At a first step as later, when it is looked up."""
+    forms: list[Any] = [1, np.int64(1), np.uint8(1), 1.0, np.float32(1), True, np.True_, np.array(1), np.array([1])]
+    env = GridWorld("four_rooms", render_mode="ansi", observation=observation)
+    for form in [*forms, *forms]:
+        env.reset(seed=0)
+        twin = GridWorld("four_rooms")
+        twin.reset(seed=0)
+        env.step(form)
+        twin.step(1)
+        assert env.state == twin.state
+        assert "(right)" in env.render()
+        assert env.get_state() == twin.get_state()
+    for wrong in (1.5, float("nan"), float("inf"), np.array([1, 1]), "1", None, np.array(["1"]), 1j):
+        with pytest.raises(ValueError, match="an action is a whole number from 0 to 3"):
+            env.step(wrong)
+
+
 def test_seeds_repeat_and_differ() -> None:
     env = gym.make("rlgrid/FourRooms-v0")
 
