@@ -37,7 +37,7 @@ from rlgrid.mdp import MDP, Outcome
 STANDS = ((0, 0), (0, 4), (4, 0), (4, 3))
 ACTIONS = ("south", "north", "east", "west", "pick up", "put down")
 _NAMES = ("red", "green", "yellow", "blue")
-_STATES = 500
+STATES = 500  # but for what a fickle passenger hides
 _IN_TAXI = 4
 _MOVES = ((1, 0), (-1, 0), (0, 1), (0, -1))
 _SIDEWAYS = ((2, 3), (3, 2), (1, 0), (0, 1))  # the moves to the left and to the right of each
@@ -52,7 +52,7 @@ def encode(row: int, column: int, passenger: int, destination: int) -> int:
 
 def decode(state: int) -> tuple[int, int, int, int]:
     """(row, column, passenger, destination) of a state, whatever is to come."""
-    rest, destination = divmod(state % _STATES, 4)
+    rest, destination = divmod(state % STATES, 4)
     rest, passenger = divmod(rest, 5)
     return *divmod(rest, 5), passenger, destination
 
@@ -82,14 +82,9 @@ def taxi(
     Raises:
         ValueError, TypeError: naming the argument that is wrong.
     """
-    for name, flag in (("is_rainy", is_rainy), ("fickle_passenger", fickle_passenger)):
-        if not isinstance(flag, bool | np.bool_):
-            raise TypeError(f"{name} must be True or False, not {flag!r}")
-    for name, p in (("rainy_probability", rainy_probability), ("fickle_probability", fickle_probability)):
-        if isinstance(p, bool) or not isinstance(p, int | float | np.integer | np.floating):
-            raise TypeError(f"{name} must be a probability in [0, 1], not {p!r}")
-        if not 0.0 <= p <= 1.0:
-            raise ValueError(f"{name} must lie in [0, 1], not {p!r}")
+    is_rainy, fickle_passenger = flag("is_rainy", is_rainy), flag("fickle_passenger", fickle_passenger)
+    rainy_probability = _probability("rainy_probability", rainy_probability)
+    fickle_probability = _probability("fickle_probability", fickle_probability)
 
     def settled(state: int, action: int) -> list[Outcome]:
         """The outcomes of a state in which no change of mind is to come."""
@@ -102,7 +97,7 @@ def taxi(
                     [_moved(row, column, move) for move in sideways] if _is_free(row, column, action) else [stays] * 2
                 )
                 aside = (1.0 - rainy_probability) / 2.0
-                ways = [(float(rainy_probability), ways[0][1]), *((aside, cell) for cell in there)]
+                ways = [(rainy_probability, ways[0][1]), *((aside, cell) for cell in there)]
             return [(p, encode(*cell, passenger, destination), -1.0, False) for p, cell in ways]
         stand = STANDS.index((row, column)) if (row, column) in STANDS else None
         if action == 4:
@@ -125,22 +120,37 @@ def taxi(
                 others = other_destinations(state, to)
                 found += [(p / len(others), other, reward, ends) for other in others]
             else:
-                found.append((p, _STATES + to, reward, ends))
+                found.append((p, STATES + to, reward, ends))
         return found
 
     def outcomes(state: int, action: int) -> list[Outcome]:
-        return unsettled(state - _STATES, action) if state >= _STATES else settled(state, action)
+        return unsettled(state - STATES, action) if state >= STATES else settled(state, action)
 
-    start = np.zeros(_STATES)
-    for state in range(_STATES):
+    start = np.zeros(STATES)
+    for state in range(STATES):
         _, _, passenger, destination = decode(state)
         start[state] = passenger not in (_IN_TAXI, destination)
     start /= start.sum()
-    labels: list[Any] = [decode(state) for state in range(_STATES)]
+    labels: list[Any] = [decode(state) for state in range(STATES)]
     if fickle_passenger:
         labels += [(*label, "fickle") for label in labels]
         start = np.concatenate([start * (1.0 - fickle_probability), start * fickle_probability])
     return explicit(labels, 6, outcomes, gamma, start)
+
+
+def flag(name: str, value: Any) -> bool:
+    """Gymnasium takes whatever Python takes for true; what is neither True nor False, 1 nor 0 is a slip of the pen."""
+    if not isinstance(value, bool | np.bool_) and not (isinstance(value, int) and value in (0, 1)):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+    return bool(value)
+
+
+def _probability(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{name} must be a probability in [0, 1], not {value!r}")
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"{name} must lie in [0, 1], not {value!r}")
+    return float(value)
 
 
 def changes_mind(state: int, to: int) -> bool:
@@ -157,7 +167,7 @@ def other_destinations(state: int, to: int) -> list[int]:
 
 def observations(model: MDP) -> NDArray[np.int64]:
     """int64 [S]: the state without what is hidden."""
-    return np.arange(model.num_states) % _STATES
+    return np.arange(model.num_states) % STATES
 
 
 def action_masks(model: MDP) -> NDArray[np.int8]:
@@ -173,14 +183,14 @@ def action_masks(model: MDP) -> NDArray[np.int8]:
 
 def fickle_starts(model: MDP) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """(the states of the first draw of a start, ascending; their probabilities), before the passenger is drawn."""
-    states = np.unique(model.start_states % _STATES)
+    states = np.unique(model.start_states % STATES)
     return states, np.full(states.size, 1.0 / states.size)
 
 
 def fickle_draws(model: MDP, fickle_probability: float) -> Draws:
     """The order of draws of a fickle passenger's taxi: the ways of a step are those of the first 500 states."""
     pairs = np.arange(model.num_states * model.num_actions)
-    settled = pairs % (_STATES * model.num_actions)
+    settled = pairs % (STATES * model.num_actions)
     offsets = model.offsets
     width = int((offsets[settled + 1] - offsets[settled]).max())
     probability = np.zeros((pairs.size, width))
@@ -191,7 +201,7 @@ def fickle_draws(model: MDP, fickle_probability: float) -> Draws:
             probability[pair, k] = model.probability[i]
             fickle = pair != of and changes_mind(state, to)
             outcomes[pair, k] = len(other_destinations(state, to)) if fickle else 1
-    second = np.array([float(fickle_probability), float(_STATES)])
+    second = np.array([float(fickle_probability), float(STATES)])
     return Draws(probability, outcomes, *fickle_starts(model), second)
 
 
@@ -227,7 +237,7 @@ class FickleTaxi(GridWorld):
             self.render_mode = mode
         fickle = self.np_random.random() < self.fickle_probability
         if fickle and not options:
-            self.state = self.state + _STATES
+            self.state = self.state + STATES
         if self.render_mode == "human":
             self.render()
         return self._seen(), self._info(1.0)
@@ -235,22 +245,18 @@ class FickleTaxi(GridWorld):
     def step(self, action: int) -> tuple[int, SupportsFloat, bool, bool, dict[str, Any]]:
         """As `GridWorld.step`."""
         hidden = self._state
-        if hidden is None or hidden < _STATES:
+        if hidden is None or hidden < STATES:
             return super().step(action)
-        settled = hidden - _STATES
-        self._state = settled
-        try:
-            ways = self._slowly(action)
-        finally:
-            self._state = hidden
+        settled = hidden - STATES
+        number = self._checked_action(action)
+        assert self._outcomes is not None
+        ways: Any = self._outcomes[settled][number]
         u = self.np_random.random()
         way = next((k for k, (total, *_) in enumerate(ways) if total > u), 0)
         splits = [len(other_destinations(settled, to)) if changes_mind(settled, to) else 1 for _, to, *_ in ways]
         index = sum(splits[:way])
         if splits[way] > 1:
             index += int(self.np_random.choice(splits[way]))
-        number = int(np.asarray(action).reshape(()))
-        assert self._outcomes is not None
         outcome: Any = self._outcomes[hidden][number]
         _, self._state, reward, terminated, _ = outcome[index]
         self._last_action = number

@@ -27,14 +27,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.envs import taxi
 from rlgrid.envs.gridworld import GridWorld
-from rlgrid.envs.models import load_map
+from rlgrid.envs.models import checked_state, load_map
 from rlgrid.envs.vector import GridWorldVector
 from rlgrid.gridmodel import GridModel, Slip
 from rlgrid.mdp import Outcome
 
 _LAKES: Mapping[str, str] = MappingProxyType({"4x4": "frozen_lake_4x4", "8x8": "frozen_lake_8x8"})
 _THIRD = 1.0 / 3.0
-_SEEN = 500  # states of the taxi, but for what is hidden
 _REWARDS = (1.0, 0.0, 0.0)  # of the goal, a hole, and anything else
 
 Table = dict[int, dict[int, list[Outcome]]]
@@ -61,8 +60,8 @@ class _ToyText(GridWorld):
     """What programs for toy_text read beside the methods of an environment."""
 
     @property
-    def s(self) -> int:
-        """The present state, by toy_text's name."""
+    def s(self) -> int | None:
+        """The present state, by toy_text's name; None before the first reset."""
         return self.state
 
     @s.setter
@@ -167,7 +166,7 @@ class Taxi(_ToyText):
     def action_mask(self, state: int) -> NDArray[np.int8]:
         """int8 [6]: 1 where an action changes the state."""
         assert self.action_mask_of is not None
-        mask: NDArray[np.int8] = self.action_mask_of[state].copy()
+        mask: NDArray[np.int8] = self.action_mask_of[checked_state(self.model, state)].copy()
         return mask
 
 
@@ -175,14 +174,16 @@ class FickleTaxi(taxi.FickleTaxi, Taxi):
     """Taxi-v4 with a fickle passenger, whose change of mind to come is no part of `s`."""
 
     @property
-    def s(self) -> int:
-        """What is seen of the present state."""
-        return self.state % _SEEN
+    def s(self) -> int | None:
+        """What is seen of the present state, 0 to 499; None before the first reset."""
+        return None if self._state is None else self._state % taxi.STATES
 
     @s.setter
     def s(self, state: int) -> None:
-        hidden = 0 if self.state is None else self.state // _SEEN
-        self.state = hidden * _SEEN + state
+        seen = checked_state(self.model, state)
+        if seen >= taxi.STATES:
+            raise ValueError(f"s = {seen} is not one of 0 to {taxi.STATES - 1}: state takes what is hidden too")
+        self.state = seen if self._state is None else self._state // taxi.STATES * taxi.STATES + seen
 
 
 class FrozenLakeVector(GridWorldVector):
@@ -236,20 +237,23 @@ def frozen_lake(
     Raises:
         ValueError, TypeError: naming the argument that is wrong.
     """
-    slippery = _flag("is_slippery", is_slippery)
+    slippery = taxi.flag("is_slippery", is_slippery)
     if isinstance(success_rate, bool) or not isinstance(success_rate, int | float | np.integer | np.floating):
         raise TypeError(f"success_rate must be a probability in [0, 1], not {success_rate!r}")
     if not 0.0 <= success_rate <= 1.0:
         raise ValueError(f"success_rate must lie in [0, 1], not {success_rate!r}")
+    success_rate = float(success_rate)  # a float32 is compared with 1/3, and subtracted, in its own digits
     rewards = _rewards(reward_schedule)
-    if map_name is not None and map_name not in _LAKES:
+    if desc is not None:
+        map_name = None  # as in Gymnasium, where a lake of one's own may be named too
+    elif map_name is not None and map_name not in _LAKES:
         near = difflib.get_close_matches(str(map_name).lower().replace(" ", ""), _LAKES, 1, 0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(map(repr, _LAKES))}"
         raise ValueError(f"there is no map_name {map_name!r}: {hint} (None is a random lake; desc takes any)")
     if desc is None and map_name is None:
         desc = generate_random_map()
     rows = None if desc is None else tuple(map(bytes, _letters(desc)))
-    return _lake(_LAKES["4x4" if map_name is None else map_name], rows, float(success_rate), slippery, rewards)
+    return _lake(_LAKES["4x4" if map_name is None else map_name], rows, success_rate, slippery, rewards)
 
 
 @lru_cache(maxsize=32)
@@ -291,7 +295,7 @@ def cliff_walking(is_slippery: bool = False) -> GridModel:
     Raises:
         TypeError: if ``is_slippery`` is neither True nor False.
     """
-    return _grid("cliff_walking_slippery" if _flag("is_slippery", is_slippery) else "cliff_walking")
+    return _grid("cliff_walking_slippery" if taxi.flag("is_slippery", is_slippery) else "cliff_walking")
 
 
 def _grid(name: str) -> GridModel:
@@ -299,13 +303,6 @@ def _grid(name: str) -> GridModel:
     model = load_map(name)
     assert isinstance(model, GridModel)
     return model
-
-
-def _flag(name: str, value: Any) -> bool:
-    """Gymnasium takes whatever Python takes for true; what is neither is a slip of the pen."""
-    if not isinstance(value, bool | np.bool_) and not (isinstance(value, int) and value in (0, 1)):
-        raise TypeError(f"{name} must be True or False, not {value!r}")
-    return bool(value)
 
 
 def _rewards(given: Any) -> tuple[float, float, float]:

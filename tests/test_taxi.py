@@ -265,7 +265,7 @@ def test_text_and_picture() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        ({"is_rainy": 1}, TypeError, "is_rainy must be True or False"),
+        ({"is_rainy": 2}, TypeError, "is_rainy must be True or False"),
         ({"fickle_passenger": "yes"}, TypeError, "fickle_passenger must be True or False"),
         ({"rainy_probability": 1.2}, ValueError, "rainy_probability must lie in"),
         ({"fickle_probability": "x"}, TypeError, "fickle_probability must be a probability"),
@@ -277,6 +277,16 @@ def test_wrong_arguments_are_named(arguments: dict[str, Any], error: type[Except
 
     with pytest.raises(error, match=words):
         made("rlgrid/Taxi-v4", **arguments)
+
+
+def test_flags_may_be_numbers_and_probabilities_of_any_float() -> None:
+    """As in Gymnasium."""
+    given: dict[str, Any] = {"is_rainy": 1, "fickle_passenger": 1, "rainy_probability": np.float32(0.1)}
+    model = taxi.taxi(**given, fickle_probability=np.float32(0.3))  # type: ignore[arg-type]
+    assert model.num_states == 1000
+    assert model.P[taxi.encode(2, 2, 0, 1)][1][0][0] == float(np.float32(0.1))
+    env = gym.make("rlgrid/Taxi-v4", **given)
+    assert env.reset(seed=0)[0] < 500
 
 
 @pytest.mark.parametrize("action", [6, -1, 1.5, "up", None])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from gymnasium.envs.toy_text.frozen_lake import generate_random_map
 
+import rlgrid
 from rlgrid.envs import toy_text
 
 LAKES: list[dict[str, Any]] = [
@@ -177,6 +178,40 @@ def test_a_passenger_stays_fickle_where_the_state_is_set() -> None:
     assert ours.s == theirs.s == ours.encode(0, 0, 4, 1)
     assert ours.step(0)[0] == theirs.step(0)[0]
     assert ours.decode(ours.s)[3] != 1
+
+
+def test_what_is_set_beside_the_hidden_part_is_checked() -> None:
+    env: Any = gym.make("rlgrid/Taxi-v4", fickle_passenger=True, fickle_probability=0.0).unwrapped
+    assert env.s is None
+    env.reset(seed=0)
+    before = env.state
+    with pytest.raises(ValueError, match="s = 750 is not one of 0 to 499"):
+        env.s = 750
+    for wrong in (-1, 1000, 1.5):
+        with pytest.raises(ValueError, match=f"state {wrong} is not one of the states"):
+            env.s = wrong
+        with pytest.raises(ValueError, match=f"state {wrong} is not one of the states"):
+            env.action_mask(wrong)
+    assert env.state == before
+
+
+def test_a_lake_of_ones_own_may_have_a_name() -> None:
+    """Gymnasium looks the name up where there is no lake alone."""
+    lake = ["SFH", "FFG"]
+    one, other = (gym.make(f"{place}FrozenLake-v1", desc=lake, map_name="my lake") for place in ("rlgrid/", ""))
+    assert one.unwrapped.P == other.unwrapped.P  # type: ignore[attr-defined]
+    assert gym.make_vec("rlgrid/FrozenLake-v1", num_envs=2, desc=lake, map_name="my lake") is not None
+
+
+@pytest.mark.parametrize("rate", [np.float32(0.1), np.float32(1 / 3), np.float32(1.0), np.float64(0.25), 1])
+def test_a_success_rate_may_be_any_float(rate: Any) -> None:
+    """It is the number that it is, as a float64; Gymnasium's table has the digits of its type."""
+    one: Any = gym.make("rlgrid/FrozenLake-v1", success_rate=rate).unwrapped
+    other: Any = gym.make("FrozenLake-v1", success_rate=float(rate)).unwrapped
+    assert one.P == other.P
+    one.reset(seed=0)
+    one.step(0)
+    assert rlgrid.solve(one.model).converged
 
 
 def test_arguments_of_gridworld_go_along() -> None:
