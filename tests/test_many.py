@@ -369,3 +369,30 @@ def test_ctrl_c_keeps_what_is_done_and_the_rest_follows(tmp_path: Path) -> None:
     all_of_them = learn_many("q_learning", LAKE, range(12), 500_000, eval_points=loaded.plan.points, folder=folder)
     assert len(all_of_them) == 12
     assert all(path.stat().st_mtime_ns == then for path, then in kept.items())
+
+
+COMPILE = """
+import sys, time
+from pathlib import Path
+import rlgrid, rlgrid.many
+from rlgrid.kernels import cache_folder
+
+warm_up, after = rlgrid.many.warm_up, {}
+def files():
+    return {str(path): path.stat().st_mtime_ns for path in cache_folder().rglob("*") if path.is_file()}
+def watched(*words):
+    warm_up(*words)
+    after.update(files())
+rlgrid.many.warm_up = watched
+runs = rlgrid.learn_many("q_learning", "rlgrid/FrozenLake-v1", range(8), 5_000, n_jobs=2)
+assert len(after) > 10 and len(runs) == 8
+assert files() == after, {path for path in files() if path not in after}
+"""
+
+
+@pytest.mark.slow
+def test_workers_compile_nothing(tmp_path: Path) -> None:
+    """What a run needs is in the cache before the first worker begins."""
+    environment = os.environ | {"RLGRID_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

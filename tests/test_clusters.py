@@ -1,4 +1,4 @@
-"""The same call on a Dask cluster: a scheduler and two workers on loopback, one of them killed in the middle."""
+"""The same call on a cluster: Dask's and Ray's workers on loopback, one of them killed in the middle."""
 
 import contextlib
 import os
@@ -9,14 +9,16 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import gymnasium as gym
 import pytest
 
 import rlgrid
 from rlgrid.training import RunError
 
-pytest.importorskip("distributed")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
 LAKE = "rlgrid/FrozenLake-v1"
@@ -47,6 +49,7 @@ def waited_for(log: Path, pattern: str) -> str:
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
     """The address of a scheduler, and its two workers. Their own processes run the tasks: no nanny restarts them."""
+    pytest.importorskip("distributed")
     log = tmp_path / "scheduler.log"
     with contextlib.ExitStack() as stack:
         stack.enter_context(
@@ -88,6 +91,7 @@ def test_every_seed_comes_once_though_a_worker_is_killed(
 
 
 def test_a_scheduler_without_workers_or_none_at_all_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("distributed")
     monkeypatch.setattr("rlgrid.engines.CONNECT_SECONDS", 1)
     with pytest.raises(RunError, match=r"no Dask scheduler answers at 127\.0\.0\.1:9: start one with `dask scheduler`"):
         rlgrid.learn_many("q_learning", LAKE, range(2), 100, backend="dask", address="127.0.0.1:9")
@@ -98,3 +102,26 @@ def test_a_scheduler_without_workers_or_none_at_all_is_named(tmp_path: Path, mon
         address = waited_for(log, r"Scheduler at:\s+tcp://(127\.0\.0\.1:\d+)")
         with pytest.raises(RunError, match=f"has no workers: start some with `dask worker {address}`"):
             rlgrid.learn_many("q_learning", LAKE, range(2), 100, backend="dask", address=address)
+
+
+def mortal(folder: Path, home: int) -> gym.Env[Any, Any]:
+    """A frozen lake; the process of the first that is made after five runs are done is killed, but for `home`."""
+    mark = folder / "killed"
+    if os.getpid() != home and len(list(folder.glob("*.npz"))) >= 5 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return gym.make(LAKE)
+
+
+def test_ray_gives_the_same_though_a_worker_is_killed(tmp_path: Path) -> None:
+    ray = pytest.importorskip("ray")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    try:
+        env = partial(mortal, tmp_path, os.getpid())
+        runs = rlgrid.learn_many("q_learning", env, range(40), 20_000, backend="ray", n_jobs=2, folder=tmp_path)
+    finally:
+        ray.shutdown()
+    assert (tmp_path / "killed").exists()
+    assert [run.seed for run in runs] == list(range(40))
+    alone = rlgrid.learn_many("q_learning", LAKE, range(40), 20_000, n_jobs=1)
+    assert all(a.same(b) for a, b in zip(runs, alone, strict=True))
