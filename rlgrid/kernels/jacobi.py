@@ -20,7 +20,6 @@ call, which takes ten times as long as all else. So `_next_value` has a loop of 
 """
 
 import math
-from functools import cache
 
 import numpy as np
 from numba import njit
@@ -32,16 +31,24 @@ FETCHED = 768  # outcomes between what is worked on and what is fetched
 WIDEST = 4  # outcomes of the longest rows that have kernels of their own
 
 
-@cache
+_MADE = {}  # (what makes it, its argument) -> kernel
+
+
+def _kept(make, width):
+    kind = min(width, WIDEST + 1)
+    if (make, kind) not in _MADE:
+        _MADE[make, kind] = make(kind)
+    return _MADE[make, kind]
+
+
 def sweep_of(width):
     """The sweep for rows of that length, any lengths where it is 0."""
-    return _sweep_of(min(width, WIDEST + 1))
+    return _kept(_sweep_of, width)
 
 
-@cache
 def sweep_and_keep_of(width):
     """`sweep_and_keep` over all pairs, for rows of that length."""
-    return _sweep_and_keep_of(min(width, WIDEST + 1))
+    return _kept(_sweep_and_keep_of, width)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
@@ -55,7 +62,6 @@ def _fetch_ahead(next_state, weight, i, end):
         i += 2 * LINE
 
 
-@cache
 def _sweep_of(kind):
     ragged, fixed = kind == 0, kind <= WIDEST
 
@@ -104,7 +110,6 @@ def _sweep_of(kind):
     return sweep
 
 
-@cache
 def _sweep_and_keep_of(kind):
     ragged, fixed = kind == 0, kind <= WIDEST
 
