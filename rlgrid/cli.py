@@ -63,6 +63,7 @@ examples:
   rlgrid train --algo dqn --env rlgrid/FourRooms-v0 -n 50000 --seed 0 --eval-freq 10000 -P
   rlgrid train --algo q_learning --env my_world.toml --hyperparams learning_rate:0.5 gamma:0.95
   rlgrid train --algo value_iteration --env four_rooms
+  rlgrid train --algo dqn --env CartPole-v1 --conf-file hyperparams.yml     rl-zoo3's form of settings
   rlgrid train --resume runs/dqn/rlgrid-FourRooms-v0_1
   rlgrid train --algo q_learning --env four_rooms --seeds 0-99 --grid learning_rate:0.1,0.5 -P
   rlgrid train --algo dqn --env CartPole-v1 --seeds 0-99 --backend dask --address 127.0.0.1:8786""",
@@ -187,6 +188,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME:VALUE",
         help="arguments of the agent, as learning_rate:0.1",
     )
+    train.add_argument(
+        *("-conf", "--conf-file"),
+        metavar="FILE",
+        help="hyperparameters in rl-zoo3's YAML form; options given here go before its own",
+    )
     train.add_argument("--eval-freq", type=count, default=10_000, metavar="N", help="(default: 10000; 0: at the end)")
     train.add_argument(
         "--eval-episodes",
@@ -195,8 +201,9 @@ def parser() -> argparse.ArgumentParser:
         help="(default: 10; with --seeds, none where the model is known and the value exact)",
     )
     train.add_argument(
-        "--save-freq", type=count, default=0, metavar="N", help="checkpoint every N (default: at the end)"
+        "--save-freq", type=count, default=0, metavar="N", help="checkpoint every N too (default: every 30 seconds)"
     )
+    train.add_argument("-tb", "--tensorboard-log", metavar="FOLDER", help="write files for TensorBoard there")
     train.add_argument("--log-interval", type=positive, metavar="N", help="print a line every N episodes")
     train.add_argument("-f", "--log-folder", default=LOGS, metavar="FOLDER", help=f"(default: {LOGS})")
     train.add_argument("-P", "--progress", action="store_true", help="show a progress bar")
@@ -234,7 +241,8 @@ def parser() -> argparse.ArgumentParser:
     plot.add_argument("-o", "--output", default="curves.png", metavar="FILE", help=".png, .svg or .pdf (curves.png)")
     plot.add_argument(
         "--measure",
-        help="share_of_regret, regret, value, mean_return, episode_return or episode_length (default: the first known)",
+        help="share_of_regret, regret, value, mean_return, episode_return, ...: docs/experiments.md names them all "
+        "(default: the first of these that is known)",
     )
     plot.add_argument(
         "--labels", nargs="+", metavar="LABEL", help="of the curves, in the order of folders and settings"

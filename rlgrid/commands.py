@@ -336,7 +336,8 @@ def training_config(options: argparse.Namespace) -> RunConfig:
     from rlgrid.agents import agent_class
 
     algo = training.algorithm(options.algo)
-    total = options.n_timesteps or agent_class(algo).default_total_timesteps  # None: a planner stops by itself
+    asked, env_kwargs, hyperparameters = asked_settings(options)
+    total = asked or agent_class(algo).default_total_timesteps  # None: a planner stops by itself
     seed = options.seed
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0] >> 1)
@@ -345,14 +346,31 @@ def training_config(options: argparse.Namespace) -> RunConfig:
         env=options.env,
         n_timesteps=total,
         seed=seed,
-        env_kwargs=training.parse_settings(options.env_kwargs, "--env-kwargs"),
-        hyperparameters=training.parse_settings(options.hyperparams, "--hyperparams"),
+        env_kwargs=env_kwargs,
+        hyperparameters=hyperparameters,
         eval_freq=options.eval_freq,
         eval_episodes=options.eval_episodes or EVAL_EPISODES,
         save_freq=options.save_freq,
+        tensorboard_log=options.tensorboard_log,
     )
     training.make_agent(config, training.make_env(config)).env.close()
     return config
+
+
+def asked_settings(options: argparse.Namespace) -> tuple[int | None, dict[str, Any], dict[str, Any]]:
+    """(steps, arguments of the environment, hyperparameters): those of the command line over those of a file."""
+    from rlgrid.training import parse_settings
+
+    env_kwargs = parse_settings(options.env_kwargs, "--env-kwargs")
+    hyperparameters = parse_settings(options.hyperparams, "--hyperparams")
+    if options.conf_file is None:
+        return options.n_timesteps, env_kwargs, hyperparameters
+    from rlgrid.zoo import read_conf
+
+    conf = read_conf(options.conf_file, options.env)
+    say(f"{options.conf_file}: {conf.block}")
+    total = options.n_timesteps or conf.n_timesteps
+    return total, conf.env_kwargs | env_kwargs, conf.hyperparameters | hyperparameters
 
 
 def chosen_run(options: argparse.Namespace) -> Path:

@@ -88,6 +88,8 @@ def train_many(options: argparse.Namespace) -> int:
     if options.save_freq or options.log_interval is not None:
         name = "--save-freq" if options.save_freq else "--log-interval"
         raise ValueError(f"{name} is for one run; many runs keep each one as it ends")
+    if options.tensorboard_log is not None:
+        raise ValueError("--tensorboard-log is for one run; `rlgrid plot` draws the curves of many")
     words, folder = asked_words(options)
     say(f"{words['agent']} in {words['env']}, {len(words['seeds'])} seeds: {folder}")
     status = 0
@@ -143,7 +145,8 @@ def asked_words(options: argparse.Namespace) -> tuple[dict[str, Any], Path]:
     if options.seeds is None:
         raise ValueError("--grid is for many runs: give --seeds too, as in --seeds 0-9")
     algo = training.algorithm(options.algo)
-    total = options.n_timesteps or agent_class(algo).default_total_timesteps
+    asked, env_kwargs, hyperparameters = commands.asked_settings(options)
+    total = asked or agent_class(algo).default_total_timesteps
     if total is None:
         raise ValueError(f"{algo} stops by itself; many runs need a length: give -n")
     every = options.eval_freq or total
@@ -152,9 +155,9 @@ def asked_words(options: argparse.Namespace) -> tuple[dict[str, Any], Path]:
         "env": options.env,
         "seeds": options.seeds,
         "total_timesteps": total,
-        "settings": training.parse_settings(options.hyperparams, "--hyperparams"),
+        "settings": hyperparameters,
         "grid": parse_grid(options.grid),
-        "env_kwargs": training.parse_settings(options.env_kwargs, "--env-kwargs"),
+        "env_kwargs": env_kwargs,
         "eval_points": sorted({*range(0, total, every), total}),
         "eval_episodes": options.eval_episodes,
         "tables": options.tables,
