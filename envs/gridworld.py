@@ -27,7 +27,7 @@ from rlgrid.envs.changing import Schedule, beside_walls
 from rlgrid.envs.generated import drawn_seed, maker_of
 from rlgrid.envs.models import checked_masks, checked_observations, checked_state, schedule_of
 from rlgrid.envs.observations import check_new_maps, observer, observers
-from rlgrid.envs.outcomes import Outcomes, WideRun, outcomes_of
+from rlgrid.envs.outcomes import Outcomes, WideRun, table_of
 from rlgrid.envs.scene import Scene, scene_of
 from rlgrid.gridmodel import GridModel
 from rlgrid.mdp import MDP, Outcome
@@ -308,7 +308,7 @@ class GridWorld(gym.Env[Any, int]):
     def _checked_action(self, action: Any) -> int:
         """The number of an action at a first step, of an unusual form, or the reason why there is none."""
         if self._outcomes is None:
-            self._outcomes = outcomes_of(self.model)
+            self._outcomes = table_of(self.model, self._draws_maps)
         row = self._outcomes[self._state]
         self.np_random  # noqa: B018 - a generator is there from now on, also where the state was set without a reset
         count = self.model.num_actions

@@ -114,6 +114,61 @@ def _is_integer(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
+def outcomes_of(
+    grid: GridArrays, first: int, last: int, thin: NDArray[np.uint8] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int32], NDArray[np.float64], NDArray[np.bool_]]:
+    """The outcomes of the states first to last - 1 of a grid, as compressed arrays.
+
+    Returns:
+        int64 [(last - first) * A + 1], where the outcomes of a pair begin, from 0; and float64, int32, float64 and
+        bool [N], their probabilities, next states, rewards and whether they end the episode.
+    """
+    from rlgrid.kernels.model import ABSENT, fill_grid_outcomes
+
+    tiles = grid.tiles[first:last]
+    top, bottom = first // grid.width, -(-last // grid.width)  # the rows in which they lie
+    windy = (grid.column_wind != 0)[None, :] | (grid.row_wind[top:bottom] != 0)[:, None]
+    windy = windy.ravel()[first - top * grid.width : last - top * grid.width]
+    sizes = (grid.slip != ABSENT).sum(axis=2)[tiles] * np.where(windy, grid.gust.size, 1)[:, None]
+    sizes[(grid.wall | grid.terminal | (grid.leave_to >= 0))[tiles]] = 1
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    total = int(offsets[-1])
+    probability, reward = np.empty(total), np.empty(total)
+    next_state, terminated = np.empty(total, np.int32), np.empty(total, np.bool_)
+    written = fill_grid_outcomes(
+        grid.height,
+        grid.width,
+        grid.num_actions,
+        grid.tiles,
+        grid.displacement,
+        grid.direction,
+        grid.slip,
+        grid.column_wind,
+        grid.row_wind,
+        grid.gust,
+        grid.gust_probability,
+        grid.wall,
+        grid.terminal,
+        grid.step_reward,
+        grid.bump_reward,
+        grid.enter_reward,
+        grid.leave_reward,
+        grid.enter_to,
+        grid.leave_to,
+        thin,
+        first,
+        last,
+        probability,
+        next_state,
+        reward,
+        terminated,
+    )
+    # Both count the same outcomes; were they to differ, memory would be wrong silently.
+    if written != total:
+        raise AssertionError(f"{written} outcomes written where {total} were counted")
+    return offsets, probability, next_state, reward, terminated
+
+
 class GridModel:
     """A plain gridworld, matrix-free; see the module's text for what a step does.
 
@@ -387,45 +442,7 @@ class GridModel:
         return self._explicit(None)
 
     def _explicit(self, thin: NDArray[np.uint8] | None) -> MDP:
-        from rlgrid.kernels.model import ABSENT, fill_grid_outcomes
-
-        grid = self.arrays
-        windy = ((self.column_wind != 0)[None, :] | (self.row_wind != 0)[:, None]).ravel()
-        certain = (grid.wall | grid.terminal | (grid.leave_to >= 0))[grid.tiles]
-        sizes = (grid.slip != ABSENT).sum(axis=2)[grid.tiles] * np.where(windy, grid.gust.size, 1)[:, None]
-        sizes[certain] = 1
-        offsets = np.concatenate([[0], np.cumsum(sizes)])
-        total = int(offsets[-1])
-        probability, reward = np.empty(total), np.empty(total)
-        next_state, terminated = np.empty(total, np.int32), np.empty(total, np.bool_)
-        written = fill_grid_outcomes(
-            *self.shape,
-            self.num_actions,
-            grid.tiles,
-            grid.displacement,
-            grid.direction,
-            grid.slip,
-            grid.column_wind,
-            grid.row_wind,
-            grid.gust,
-            grid.gust_probability,
-            grid.wall,
-            grid.terminal,
-            grid.step_reward,
-            grid.bump_reward,
-            grid.enter_reward,
-            grid.leave_reward,
-            grid.enter_to,
-            grid.leave_to,
-            thin,
-            probability,
-            next_state,
-            reward,
-            terminated,
-        )
-        # Both count the same outcomes; were they to differ, memory would be wrong silently.
-        if written != total:
-            raise AssertionError(f"{written} outcomes written where {total} were counted")
+        offsets, probability, next_state, reward, terminated = outcomes_of(self.arrays, 0, self.num_states, thin)
         return MDP(
             self.num_states,
             self.num_actions,

@@ -499,6 +499,23 @@ def test_one_map_of_a_generator() -> None:
     assert rlgrid.agents.QLearning(env).compiled
 
 
+@pytest.mark.parametrize(("size", "is_explicit"), [(9, True), (99, False)])
+def test_a_large_new_map_is_not_written_out_for_one_episode(size: int, is_explicit: bool) -> None:
+    env = GridWorld(generator="wilson", rows=size, columns=size, new_map_each_reset=True, slip=0.1)
+    steps = []
+    env.reset(seed=1)
+    for action in np.random.default_rng(1).integers(4, size=200).tolist():
+        before = env.state
+        to, reward, terminated, _, info = env.step(action)
+        steps.append((before, action, (info["prob"], to, reward, terminated)))
+    assert ("_mdp" in env.model.__dict__) is is_explicit
+    mdp = env.model.to_mdp()
+    for state, action, outcome in steps:
+        run = slice(*mdp.offsets[state * 4 + action :][:2])
+        columns = (mdp.probability, mdp.next_state, mdp.reward, mdp.terminated)
+        assert outcome in list(zip(*(column[run].tolist() for column in columns), strict=True))
+
+
 def test_a_map_seed_that_is_accepted_can_be_gone_back_to() -> None:
     arguments: dict[str, Any] = {**GENERATED["wilson"], "generator": "wilson", "new_map_each_reset": True}
     env = GridWorld(map_seed=2**63 - 1, **arguments)

@@ -395,14 +395,16 @@ def fill_grid_outcomes(
     enter_to,
     leave_to,
     thin,
+    first,
+    last,
     probability,
     next_state,
     reward,
     terminated,
 ):
-    """Write every outcome of every pair of a grid, in the order in which `outcome` counts them; return how many."""
+    """Write every outcome of the states first to last - 1 of a grid, in the order of `outcome`; return how many."""
     i = 0
-    for s in range(height * width):
+    for s in range(first, last):
         kind = tiles[s]
         certain = wall[kind] or terminal[kind] or leave_to[kind] >= 0
         windy = column_wind[s % width] != 0 or row_wind[s // width] != 0
