@@ -19,12 +19,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rlgrid.agents.base import Agent
-from rlgrid.runs import Run, run_key
+from rlgrid.agents.checkpoint import fingerprint
+from rlgrid.runs import EXACT, JUDGED, Run, run_key
 from rlgrid.training import EVALUATION_STEPS
+from rlgrid.truth import Truth
 
 WARM_UP = 64  # units of the run that compiles
+MOST_JUDGES = 8  # worlds that are kept solved
 
 Settings = dict[str, Any]
 
@@ -56,8 +60,8 @@ def run_alone(task: Task, settings: Settings, seed: int) -> Run:
     aside = task.make_env() if task.eval_episodes else None  # predicting must not disturb the run
     try:
         agent = task.kind(env=env, seed=seed, **settings)
-        judge = _Judge(agent, aside, task.eval_episodes)
         with _one_blas_thread():
+            judge = _Judge(agent, aside, task.eval_episodes)
             agent.begin(task.total_timesteps)
             for point in task.points:
                 _advance_to(agent, point)
@@ -69,8 +73,7 @@ def run_alone(task: Task, settings: Settings, seed: int) -> Run:
             episode_returns=np.array(agent.episode_returns, np.float64),
             episode_lengths=np.array(agent.episode_lengths, np.int64),
             timesteps=np.array(task.points, np.int64),
-            value=np.array(judge.values, np.float64),
-            mean_return=np.array(judge.returns, np.float64),
+            **judge.arrays(),
             tables=_tables(agent) if task.tables else {},
         )
     finally:
@@ -86,37 +89,25 @@ def _advance_to(agent: Agent, timesteps: int) -> None:
 
 
 class _Judge:
-    """The greedy policy's exact J and its sampled return, point by point."""
+    """What is true of an agent, and the sampled return of its policy, point by point."""
 
     def __init__(self, agent: Agent, env: Any, episodes: int) -> None:
         self._agent, self._env, self._episodes = agent, env, episodes
-        self._model: Any = agent.truth
-        self._policy: Any = None
-        self.values: list[float] = []
-        self.returns: list[float] = []
+        self._truth = _truth_of(agent)
+        self._seen: list[dict[str, float]] = []
 
     def look(self) -> None:
-        """Judge the present policy."""
-        self.values.append(self._value())
-        self.returns.append(self._sample())
+        """Judge the agent as it is now."""
+        seen = dict.fromkeys(JUDGED, math.nan)
+        if self._truth is not None:
+            known = self._truth.look(self._agent).numbers()
+            seen |= {name: known[name] for name in EXACT}
+        seen["mean_return"] = self._sample()
+        self._seen.append(seen)
 
-    def _value(self) -> float:
-        from rlgrid.solvers import policy_values
-
-        model = self._model
-        if model is None:
-            return math.nan
-        policy = self._agent.policy
-        if self._policy is not None and np.array_equal(policy, self._policy):
-            return self.values[-1]
-        self._policy = policy
-        horizon = model.max_episode_steps if model.gamma == 1.0 else None  # as `rlgrid.regret.optimum` has it
-        possible = model.start_probability > 0  # 0 times -inf is no number
-        try:
-            found = np.atleast_2d(policy_values(model, policy, horizon=horizon))[0]
-            return float(model.start_probability[possible] @ found[model.start_states[possible]])
-        except ValueError:  # it has none: rewards of both signs for ever
-            return math.nan
+    def arrays(self) -> dict[str, NDArray[np.float64]]:
+        """float64 [P] each, by the names of `rlgrid.runs.JUDGED`."""
+        return {name: np.array([seen[name] for seen in self._seen], np.float64) for name in JUDGED}
 
     def _sample(self) -> float:
         from rlgrid.agents import evaluate_policy
@@ -135,6 +126,27 @@ class _Judge:
                 max_episode_steps=None if capped else EVALUATION_STEPS,
             )
         return mean
+
+
+class _Known(threading.local):
+    """The judges of this thread, so that a world is solved once for all its runs."""
+
+    def __init__(self) -> None:
+        self.judges: dict[tuple[str | None, float], Truth] = {}
+
+
+_KNOWN = _Known()
+
+
+def _truth_of(agent: Agent) -> Truth | None:
+    if agent.truth is None:
+        return None
+    key = (fingerprint(agent.truth), agent.gamma)
+    if key not in _KNOWN.judges:
+        while len(_KNOWN.judges) >= MOST_JUDGES:
+            _KNOWN.judges.pop(next(iter(_KNOWN.judges)))
+        _KNOWN.judges[key] = Truth(agent.truth, agent.gamma)
+    return _KNOWN.judges[key]
 
 
 def _tables(agent: Agent) -> dict[str, Any]:

@@ -85,11 +85,9 @@ def train_many(options: argparse.Namespace) -> int:
 
     if options.seed is not None:
         raise ValueError("--seed is for one run and --seeds for many: give one of them")
-    if options.save_freq or options.log_interval is not None:
-        name = "--save-freq" if options.save_freq else "--log-interval"
-        raise ValueError(f"{name} is for one run; many runs keep each one as it ends")
-    if options.tensorboard_log is not None:
-        raise ValueError("--tensorboard-log is for one run; `rlgrid plot` draws the curves of many")
+    for name in ("save_freq", "log_interval", "tensorboard_log", "conf_file"):
+        if getattr(options, name, None):
+            raise ValueError(f"--{name.replace('_', '-')} is for one run: leave it away, or give --seed N for --seeds")
     words, folder = asked_words(options)
     say(f"{words['agent']} in {words['env']}, {len(words['seeds'])} seeds: {folder}")
     status = 0

@@ -34,12 +34,13 @@ Floats = NDArray[np.float64]
 INDEX = "runs.json"
 FORMAT = "rlgrid-runs"
 FORMAT_VERSION = 1
-ARRAYS = {
+EXACT = ("value", "values_error", "optimal_share", "q_error", "bellman_residual")  # see `rlgrid.truth`
+JUDGED = (*EXACT, "mean_return")
+ARRAYS: dict[str, Any] = {
     "episode_returns": np.float64,
     "episode_lengths": np.int64,
     "timesteps": np.int64,
-    "value": np.float64,
-    "mean_return": np.float64,
+    **dict.fromkeys(JUDGED, np.float64),
 }
 _NAME = re.compile(r"(\d+)_(\d+)\.npz")
 
@@ -57,6 +58,10 @@ MEASURES = {
     "share_of_regret": Measure("share of regret (0: optimal, 1: uniformly random)", more_is_better=False),
     "regret": Measure("regret J* − J of the greedy policy (reward)", more_is_better=False),
     "value": Measure("value J of the greedy policy (reward)"),
+    "values_error": Measure("max |V − V*| of the greedy policy (reward)", more_is_better=False),
+    "optimal_share": Measure("share of states with an optimal action (0 to 1)"),
+    "q_error": Measure("max |Q − Q*| of the table (reward)", more_is_better=False),
+    "bellman_residual": Measure("max |TQ − Q| of the table (reward)", more_is_better=False),
     "mean_return": Measure("mean return of the greedy policy (reward)"),
     "episode_return": Measure("return of an episode while learning (reward)", by_episode=True),
     "episode_length": Measure("length of an episode while learning (steps)", more_is_better=False, by_episode=True),
@@ -74,6 +79,9 @@ class Run:
         timesteps: int64 [P], the units after which the greedy policy was judged.
         value: float64 [P], its exact J over the start distribution; -inf where its episodes may never end and lose
             for ever, NaN where the model is unknown or there is no value.
+        values_error, optimal_share: float64 [P], max |V - V*| of that policy, and the share of states in which it
+            takes an optimal action. q_error, bellman_residual: float64 [P], max |Q - Q*| and max |TQ - Q| of the
+            agent's table. All as in `rlgrid.truth`; NaN where they are unknown.
         mean_return: float64 [P], its sampled undiscounted return; NaN where none was sampled.
         tables: ``q_values`` [S, A], ``values`` [S], ``policy`` [S], ``visits`` [S] at the end, as far as the agent
             has them, where they were asked for.
@@ -85,6 +93,10 @@ class Run:
     episode_lengths: NDArray[np.int64]
     timesteps: NDArray[np.int64]
     value: Floats
+    values_error: Floats
+    optimal_share: Floats
+    q_error: Floats
+    bellman_residual: Floats
     mean_return: Floats
     tables: dict[str, NDArray[Any]] = field(default_factory=dict)
 
@@ -204,12 +216,12 @@ class Runs(Sequence[Run]):
             if count == 0:
                 raise ValueError("in some run no episode ended: give more total_timesteps")
             return np.arange(1, count + 1), np.array([one[:count] for one in each], np.float64)
-        raw = np.array([run.mean_return if measure == "mean_return" else run.value for run in self])
+        raw = np.array([getattr(run, measure if measure in JUDGED else "value") for run in self])
         plan = self.plan
         if measure == "mean_return" and np.isnan(raw).all():
             raise ValueError("no returns were sampled: run it with eval_episodes")
         if measure != "mean_return" and np.isnan(raw).all():
-            raise ValueError(f"{measure} is not known: {plan.env} has no known model, or its policies no value there")
+            raise ValueError(f"{measure} is not known: {plan.env} has no known model, or there is no such number in it")
         if measure in {"regret", "share_of_regret"}:
             if plan.optimal_value is None:
                 raise ValueError(f"{measure} is not known: {plan.env} has no finite optimum; take the measure value")
@@ -365,7 +377,7 @@ def read_run(path: Path, plan: Plan) -> Run:
                 raise ValueError(f"{key} is {own[key].dtype} {own[key].shape}")
         if own["timesteps"].tolist() != plan.points:
             raise ValueError("it was judged at other points")
-        if not len(own["value"]) == len(own["mean_return"]) == len(plan.points):
+        if any(len(own[key]) != len(plan.points) for key in JUDGED):
             raise ValueError("it lacks evaluations")
         if len(own["episode_returns"]) != len(own["episode_lengths"]):
             raise ValueError("it has not as many returns as lengths")

@@ -24,8 +24,9 @@ from rlgrid import learn_many
 from rlgrid.agents import DQN, QLearning
 from rlgrid.agents.evaluation import evaluate_policy
 from rlgrid.many import LearnError
-from rlgrid.runs import Plan, Run, Runs, read_arrays
+from rlgrid.runs import EXACT, JUDGED, Plan, Run, Runs, read_arrays
 from rlgrid.training import RunError
+from rlgrid.truth import Truth
 
 CORRIDOR = "gamma = 0.9\nmap = '''\nS..G\n'''\n"
 
@@ -68,6 +69,16 @@ def test_a_run_is_what_learn_gives(lake: Runs) -> None:
         assert (run.tables["q_values"] == agent.q_values).all()
         assert (run.tables["policy"] == agent.policy).all()
         assert (run.tables["visits"] == agent.visits).all()
+
+
+def test_what_is_true_at_the_end_is_what_the_truth_says(lake: Runs) -> None:
+    for run in lake:
+        agent = QLearning(gym.make(LAKE), seed=run.seed, **run.settings).learn(3_000)
+        judge = Truth.of(agent)
+        assert judge is not None
+        point = judge.look(agent).numbers()
+        assert {name: getattr(run, name)[-1] for name in EXACT} == {name: point[name] for name in EXACT}
+    assert lake.scores("q_error").mean() < lake.curve("q_error")[1][:, 0].mean()
 
 
 def test_share_of_regret_is_that_of_the_policy(lake: Runs) -> None:
@@ -283,9 +294,9 @@ def test_episodes_are_a_curve_as_long_as_all_have_it(lake: Runs) -> None:
 def plain(values: dict[int, float], fingerprint: str = "w") -> Runs:
     """Runs of one point with these values."""
     plan = Plan("a", "e", 10, [10], fingerprint=fingerprint, gamma=0.9, optimal_value=1.0, uniform_value=0.0)
-    none, nan = np.zeros(0), np.full(1, np.nan)
+    none, unknown = np.zeros(0), dict.fromkeys(JUDGED, np.full(1, np.nan))
     runs = [
-        Run(seed, {}, none, none.astype(np.int64), np.array([10]), np.array([value]), nan)
+        Run(seed, {}, none, none.astype(np.int64), np.array([10]), **unknown | {"value": np.array([value])})
         for seed, value in values.items()
     ]
     return Runs(plan, runs)
