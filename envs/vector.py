@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -32,9 +33,9 @@ from numpy.typing import ArrayLike, NDArray
 from rlgrid.envs.changing import Schedule
 from rlgrid.envs.copies import Copies, GeneratedCopies, ScheduledCopies
 from rlgrid.envs.generated import maker_of
-from rlgrid.envs.models import checked_masks, checked_state, schedule_of
+from rlgrid.envs.models import checked_masks, checked_state, refuse_unknown, schedule_of
 from rlgrid.envs.observations import Observer, check_new_maps
-from rlgrid.envs.scene import Scene
+from rlgrid.envs.scene import Scene, check_drawing
 from rlgrid.envs.streams import generator_of, seeded, seeds_of, stream_of
 from rlgrid.envs.tables import Draws
 from rlgrid.envs.views import Views
@@ -69,7 +70,8 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         map, model, theme, cell_size, observation_of, action_mask_of, scene, changes: as for `GridWorld`.
         observation, view_size, see_through_walls: as for `GridWorld`; `rlgrid.envs.observations` says what they mean.
         generator, rows, columns, map_seed, new_map_each_reset: as for `GridWorld`.
-        max_episode_steps: the step cap; the model's if None, and none if -1.
+        max_episode_steps: the step cap, and none if -1; if None what is registered, where ``make_vec`` makes the
+            vector, or else the model's.
         render_mode: None or "rgb_array".
         autoreset_mode: an `AutoresetMode`, or its value: "NextStep", "SameStep" or "Disabled".
         copy: False where the caller takes the environment's own arrays, which are used again at the next call.
@@ -129,7 +131,9 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.render_mode = render_mode
         self.copy = bool(copy)
-        maker = maker_of(generator, rows, columns, map_seed, new_map_each_reset, changes)
+        maker = maker_of(type(self), generator, rows, columns, map_seed, new_map_each_reset, changes)
+        if maker is None:
+            refuse_unknown(type(self), changes, has_model=model is not None)
         schedule = schedule_of(map, model, changes) if maker is None else Schedule((0,), (maker.shared_model(),))
         self.model = schedule.models[0]
         self._copies = Copies(self.num_envs, [self.model], draws)
@@ -137,11 +141,15 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
             self._copies = GeneratedCopies(self.num_envs, maker)
         elif not schedule.is_static:
             self._copies = ScheduledCopies(self.num_envs, schedule)
-        limit = self.model.max_episode_steps if max_episode_steps is None else max_episode_steps
+        limit = max_episode_steps
+        if limit is None:
+            limit = _registered_cap()
+        if limit is None:
+            limit = self.model.max_episode_steps
         if limit is not None and (not isinstance(limit, int | np.integer) or (limit < 1 and limit != -1)):
             raise ValueError(f"max_episode_steps must be a whole number, at least 1 (or -1: no cap), not {limit!r}")
         self._limit = np.iinfo(np.int64).max if limit is None or limit == -1 else int(limit)
-        self.action_mask_of = checked_masks(self.model, action_mask_of)
+        self.action_mask_of = checked_masks(schedule, action_mask_of, new_map_each_reset)
         seeing = {
             "kind": observation,
             "observation_of": observation_of,
@@ -153,6 +161,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         }
         if new_map_each_reset:
             check_new_maps(observation, observation_of)
+        check_drawing(scene, theme, cell_size)
         self._views = Views(self._copies, scene, seeing)
         self.single_observation_space = self._views.observer().space
         self.single_action_space = spaces.Discrete(self.model.num_actions)
@@ -412,6 +421,21 @@ def _kernels() -> tuple[Any, Any]:
     from rlgrid.kernels.batch import step_batch, wrong_action
 
     return step_batch, wrong_action
+
+
+def _registered_cap() -> int | None:
+    """The step cap of the id of which ``gymnasium.make_vec`` makes a vector; None if another function makes it.
+
+    ``make_vec`` hands on ``max_episode_steps=None``, which means the registered cap in ``make``, as it is; so the cap
+    is read where it stands, in the call of ``make_vec``.
+    """
+    caller = sys._getframe(1)
+    while caller.f_back is not None and caller.f_globals.get("__package__") == __package__:
+        caller = caller.f_back
+    if caller.f_code is not gym.make_vec.__code__:
+        return None
+    cap: int | None = caller.f_locals["env_spec"].max_episode_steps
+    return cap
 
 
 def _mode_of(given: AutoresetMode | str) -> AutoresetMode:

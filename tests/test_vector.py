@@ -451,6 +451,20 @@ def test_the_step_cap_is_the_maps_the_registrys_or_the_callers() -> None:
     assert steps_until_cut(id="rlgrid/GridWorld-v0", map="dyna_maze") == 5000
     assert steps_until_cut(id="rlgrid/DynaMaze-v0", max_episode_steps=12) == 12
     assert steps_until_cut(id="rlgrid/CliffWalking-v1") == -1
+    most = np.iinfo(np.int64).max
+    for world in IDS:
+        cap = capped_inside(gym.make(world, max_episode_steps=None))
+        assert gym.make_vec(world, 2, max_episode_steps=None)._limit == (cap or most)  # type: ignore[attr-defined]
+    assert gym.make_vec("rlgrid/TMaze-v0", 2, max_episode_steps=-1)._limit == most  # type: ignore[attr-defined]
+
+
+def capped_inside(env: gym.Env[Any, Any]) -> int | None:
+    """The cap of a TimeLimit somewhere around an environment."""
+    while isinstance(env, gym.Wrapper):
+        if isinstance(env, gym.wrappers.TimeLimit):
+            return int(env._max_episode_steps)
+        env = env.env
+    return None
 
 
 def test_options_of_reset_are_those_of_single_environments() -> None:
