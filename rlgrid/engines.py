@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor
+from concurrent.futures import BrokenExecutor, CancelledError
 from functools import partial
 from typing import Any
 
@@ -87,6 +87,11 @@ def _dask_client(address: str | None) -> Iterator[Any]:
             raise RunError(f"the Dask scheduler at {address} has no workers: start some with `dask worker {address}`")
         try:
             yield client
+        except CancelledError as error:  # of the runs under way, once their scheduler is gone
+            raise RunError(
+                f"the Dask scheduler at {address} was lost: start it again, and make the same call; runs that are kept "
+                "in a folder are not run again"
+            ) from error
         except KilledWorker as error:
             raise RunError(
                 f"the Dask scheduler gave a run up: the workers that had it died, one after another: {error}"

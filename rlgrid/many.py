@@ -39,7 +39,7 @@ EVAL_EPISODES = 10  # where the model is not known
 
 
 class LearnError(RunError):
-    """Some runs failed; the others are in ``runs`` (and in the folder, if one was named)."""
+    """Some runs are missing; those that are done are in ``runs`` (and in the folder, if one was named)."""
 
     def __init__(self, message: str, runs: Runs) -> None:
         super().__init__(message)
@@ -91,7 +91,7 @@ def learn_many(
 
     Raises:
         ValueError, TypeError: naming the argument that is wrong, before anything is run.
-        LearnError: when all is done, if runs failed; ``error.runs`` holds the others.
+        LearnError: when all is done, if runs failed, or when the engine did; ``error.runs`` holds the others.
         KeyboardInterrupt: from Ctrl-C, with what is done as its attribute ``runs``.
     """
     name, kind = _agent(agent)
@@ -137,6 +137,8 @@ def learn_many(
     except KeyboardInterrupt as interrupt:
         interrupt.runs = keep.runs()  # type: ignore[attr-defined]
         raise
+    except RunError as error:
+        raise LearnError(str(error), keep.runs()) from error
     keep.complain()
     return keep.runs()
 

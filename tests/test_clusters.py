@@ -11,18 +11,20 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import pytest
 
 import rlgrid
+from rlgrid.many import LearnError
 from rlgrid.training import RunError
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
 LAKE = "rlgrid/FrozenLake-v1"
 DASK = (sys.executable, "-m", "dask")
+SCHEDULER = ("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-show")
 
 
 @contextlib.contextmanager
@@ -46,15 +48,21 @@ def waited_for(log: Path, pattern: str) -> str:
     raise AssertionError(log.read_text())
 
 
+class Cluster(NamedTuple):
+    """A scheduler on loopback and its two workers."""
+
+    address: str
+    scheduler: subprocess.Popen[bytes]
+    workers: list[subprocess.Popen[bytes]]
+
+
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """The address of a scheduler, and its two workers. Their own processes run the tasks: no nanny restarts them."""
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """Workers whose own processes run the tasks, with no nanny that would start them again."""
     pytest.importorskip("distributed")
     log = tmp_path / "scheduler.log"
     with contextlib.ExitStack() as stack:
-        stack.enter_context(
-            started("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-show", log=log)
-        )
+        scheduler = stack.enter_context(started(*SCHEDULER, log=log))
         address = waited_for(log, r"Scheduler at:\s+tcp://(127\.0\.0\.1:\d+)")
         workers = []
         for number in range(2):
@@ -62,32 +70,50 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]
             words = ("worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory")
             workers.append(stack.enter_context(started(*words, str(tmp_path), log=own)))
             waited_for(own, r"(Registered to)")
-        yield address, workers
+        yield Cluster(address, scheduler, workers)
 
 
-def test_every_seed_comes_once_though_a_worker_is_killed(
-    cluster: tuple[str, list[subprocess.Popen[bytes]]], tmp_path: Path
-) -> None:
-    address, workers = cluster
+def test_every_seed_comes_once_though_a_worker_is_killed(cluster: Cluster, tmp_path: Path) -> None:
     folder = tmp_path / "runs"
 
     def kill_in_the_middle() -> None:
         while len(list(folder.glob("*.npz"))) < 10:
             time.sleep(0.01)
-        os.kill(workers[0].pid, signal.SIGKILL)
+        os.kill(cluster.workers[0].pid, signal.SIGKILL)
 
     killer = threading.Thread(target=kill_in_the_middle)
     killer.start()
     seeds = range(60)
-    runs = rlgrid.learn_many("q_learning", LAKE, seeds, 200_000, backend="dask", address=address, folder=folder)
+    runs = rlgrid.learn_many("q_learning", LAKE, seeds, 200_000, backend="dask", address=cluster.address, folder=folder)
     killer.join()
-    assert workers[0].wait(10) == -signal.SIGKILL
-    assert workers[1].poll() is None
+    assert cluster.workers[0].wait(10) == -signal.SIGKILL
+    assert cluster.workers[1].poll() is None
     assert [run.seed for run in runs] == list(seeds)
     alone = rlgrid.learn_many("q_learning", LAKE, seeds, 200_000, n_jobs=1)
     assert all(a.same(b) for a, b in zip(runs, alone, strict=True))
     kept = rlgrid.Runs.load(folder)
     assert all(a.same(b) for a, b in zip(kept, alone, strict=True))
+
+
+def test_a_scheduler_that_is_lost_is_named_and_nothing_else_is(cluster: Cluster, tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+
+    def kill_in_the_middle() -> None:
+        while len(list(folder.glob("*.npz"))) < 10:
+            time.sleep(0.01)
+        cluster.scheduler.kill()
+
+    killer = threading.Thread(target=kill_in_the_middle)
+    killer.start()
+    with pytest.raises(LearnError, match=r"the Dask scheduler at .* was lost: start it again") as caught:
+        rlgrid.learn_many(
+            "q_learning", LAKE, range(200), 200_000, backend="dask", address=cluster.address, folder=folder
+        )
+    killer.join()
+    kept = rlgrid.Runs.load(folder)
+    assert 10 <= len(kept) < 200
+    assert [run.seed for run in kept] == [run.seed for run in caught.value.runs]
+    assert len(rlgrid.learn_many("q_learning", LAKE, range(20), 200_000, n_jobs=1, folder=folder)) == 20
 
 
 def test_a_scheduler_without_workers_or_none_at_all_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +124,7 @@ def test_a_scheduler_without_workers_or_none_at_all_is_named(tmp_path: Path, mon
     with pytest.raises(RunError, match="give the address of its scheduler"):
         rlgrid.learn_many("q_learning", LAKE, range(2), 100, backend="dask")
     log = tmp_path / "scheduler.log"
-    with started("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-show", log=log):
+    with started(*SCHEDULER, log=log):
         address = waited_for(log, r"Scheduler at:\s+tcp://(127\.0\.0\.1:\d+)")
         with pytest.raises(RunError, match=f"has no workers: start some with `dask worker {address}`"):
             rlgrid.learn_many("q_learning", LAKE, range(2), 100, backend="dask", address=address)
