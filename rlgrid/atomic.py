@@ -1,8 +1,10 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and tables that grow by whole lines."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -17,10 +19,37 @@ def write_atomically(target: Path, content: bytes) -> None:
         raise FileNotFoundError(f"there is no folder {target.parent} to save {target.name} in: make it first")
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        with temporary.open("wb") as file:
+        with _named(target), temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def append(target: Path, text: str) -> None:
+    """Write text at the end of a file. Where it fails, a part of the text may be there.
+
+    Raises:
+        OSError: if it cannot be written, naming the file.
+    """
+    with _named(target), target.open("a", encoding="utf-8", newline="") as file:
+        file.write(text)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what `write_atomically` left in a folder when it was killed; nobody else may be writing there."""
+    for path in folder.glob(".*.part"):
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _named(target: Path) -> Iterator[None]:
+    """Errors of writing (a full disk) name the file: those of an open file do not by themselves."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, os.strerror(error.errno), str(target)) from error
+        raise

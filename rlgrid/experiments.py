@@ -85,7 +85,7 @@ def train_many(options: argparse.Namespace) -> int:
 
     if options.seed is not None:
         raise ValueError("--seed is for one run and --seeds for many: give one of them")
-    for name in ("save_freq", "log_interval", "tensorboard_log", "conf_file"):
+    for name in ("save_freq", "log_interval", "tensorboard_log"):
         if getattr(options, name, None):
             raise ValueError(f"--{name.replace('_', '-')} is for one run: leave it away, or give --seed N for --seeds")
     words, folder = asked_words(options)

@@ -42,7 +42,7 @@ import numpy as np
 
 from rlgrid.agents import AGENTS, agent_class
 from rlgrid.archive import NO_ARRAYS, read_arrays, write_arrays
-from rlgrid.atomic import write_atomically
+from rlgrid.atomic import append, remove_parts, write_atomically
 from rlgrid.callbacks import BaseCallback, TensorBoardCallback, next_multiple
 from rlgrid.truth import MEASURES, Truth
 
@@ -373,6 +373,8 @@ class Logbook(BaseCallback):
         self._rows = min(len(rows), len(agent.episode_returns))
         write_atomically(self.folder / MONITOR, _text((head, columns, *rows[: self._rows])))
         columns, *rows = _whole_lines(self.folder / EVALUATIONS)
+        if columns != ",".join(EVALUATION_COLUMNS):
+            raise ValueError(f"{EVALUATIONS} has other columns")
         arrays: dict[str, list[Any]] = {"timesteps": []}
         if (self.folder / ARRAYS).is_file():
             arrays = {name: table.tolist() for name, table in read_arrays((self.folder / ARRAYS).read_bytes()).items()}
@@ -425,8 +427,7 @@ class Logbook(BaseCallback):
         if not returns:
             return
         rows = (f"{round(r, 6)},{length},{seconds:.6f}\n" for r, length in zip(returns, lengths, strict=True))
-        with open(self.folder / MONITOR, "a", encoding="utf-8", newline="") as file:
-            file.writelines(rows)
+        append(self.folder / MONITOR, "".join(rows))
         self._rows += len(returns)
 
     def evaluate(self, agent: Agent) -> Evaluation:
@@ -461,8 +462,7 @@ class Logbook(BaseCallback):
         table = asdict(found) | {"timesteps": self._timesteps[-1], "seconds": round(time.time() - self._begin, 3)}
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow(table[name] for name in EVALUATION_COLUMNS)
-        with open(self.folder / EVALUATIONS, "a", encoding="utf-8", newline="") as file:
-            file.write(line.getvalue())
+        append(self.folder / EVALUATIONS, line.getvalue())
         write_arrays(self.folder / ARRAYS, arrays)
 
     def _record(self, agent: Agent, episodes: Sample, found: Evaluation) -> None:
@@ -525,6 +525,7 @@ def train(
     going_on = resume and (folder / CHECKPOINT).is_file()
     if resume:
         config = read_config(folder)
+        remove_parts(folder)
     if going_on:
         agent, _ = load(folder)
         book = Logbook(folder, config, said)

@@ -1,0 +1,176 @@
+"""Run folders: what stops a run loses nothing that was saved, and a run that was resumed ends as if never stopped."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import kill_runs
+import numpy as np
+import pytest
+
+from rlgrid import training
+from rlgrid.agents import QLearning
+from rlgrid.archive import read_arrays
+from rlgrid.truth import MEASURES, Truth
+
+CONFIG = training.RunConfig(
+    algo="q_learning",
+    env="rlgrid/FrozenLake-v1",
+    n_timesteps=6_000,
+    seed=3,
+    eval_freq=1_500,
+    eval_episodes=2,
+    save_freq=1_000,
+)
+
+
+def done(folder: Path, config: training.RunConfig = CONFIG, **more: Any) -> Path:
+    folder.mkdir(exist_ok=True)
+    training.train(config, folder, said=kill_runs.quietly, **more)
+    return folder
+
+
+def stopped(folder: Path, at: int, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run that broke off when its checkpoint of so many steps was written."""
+    real = training.Logbook.save
+
+    def save(book: training.Logbook, agent: Any) -> None:
+        real(book, agent)
+        if agent.num_timesteps == at:
+            raise RuntimeError("the plug was pulled")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Logbook, "save", save)
+        with pytest.raises(RuntimeError, match="plug"):
+            done(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return done(tmp_path_factory.mktemp("runs") / "whole")
+
+
+def test_both_tables_of_evaluations_tell_the_same_and_the_truth(whole: Path) -> None:
+    found = read_arrays((whole / "evaluations.npz").read_bytes())
+    assert found["timesteps"].tolist() == [1500, 3000, 4500, 6000]
+    assert found["results"].shape == found["ep_lengths"].shape == (4, 2)
+    head, *rows = [line.split(",") for line in (whole / "evaluations.csv").read_text().splitlines()]
+    assert tuple(head) == training.EVALUATION_COLUMNS
+    for i, row in enumerate(rows):
+        told = dict(zip(head, row, strict=True))
+        assert int(told["timesteps"]) == found["timesteps"][i]
+        assert float(told["mean_return"]) == pytest.approx(found["results"][i].mean())
+        for name in MEASURES:
+            assert float(told[name]) == found[name][i], name
+    agent, _ = training.load(whole)
+    point = Truth.of(agent).look(agent)  # type: ignore[union-attr]
+    assert point.numbers() == {name: found[name][-1] for name in MEASURES}
+    again = QLearning(training.make_env(CONFIG), seed=3).learn(6_000)
+    np.testing.assert_array_equal(again.q_table, agent.q_values)
+
+
+def test_a_run_says_what_made_it(whole: Path) -> None:
+    config = json.loads((whole / "config.json").read_text())
+    assert set(config["versions"]) == {"rlgrid", "gymnasium", "numpy", "scipy", "numba", "python", "platform"}
+    agent, _ = training.load(whole)
+    assert config["settings"] == agent.settings
+    assert QLearning(agent.env, **config["settings"]).settings == agent.settings
+
+
+@pytest.mark.parametrize("at", [1000, 3000, 6000])
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_resumed_run_ends_with_the_same_bytes(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int, torn: bool
+) -> None:
+    cut = stopped(tmp_path / "cut", at, monkeypatch)
+    if torn:  # as a full disk leaves them
+        for name in ("monitor.csv", "evaluations.csv"):
+            with (cut / name).open("a") as file:
+                file.write("7")
+        (cut / ".agent.safetensors.1.part").write_bytes(b"half")
+    done(cut, resume=True)
+    assert kill_runs.contents(cut) == kill_runs.contents(whole)
+    assert (cut / "config.json").read_bytes() == (whole / "config.json").read_bytes()
+    done(cut, resume=True)  # once more changes nothing
+    assert kill_runs.contents(cut) == kill_runs.contents(whole)
+
+
+def test_a_run_without_a_checkpoint_begins_again(whole: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut"
+    cut.mkdir()
+    (cut / "config.json").write_bytes((whole / "config.json").read_bytes())
+    done(cut, resume=True)
+    assert kill_runs.contents(cut) == kill_runs.contents(whole)
+
+
+def test_checkpoints_come_by_the_clock_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: list[int] = []
+    monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
+    real = training.Logbook.save
+    monkeypatch.setattr(training.Logbook, "save", lambda b, a: (saved.append(a.num_timesteps), real(b, a)))
+    done(tmp_path / "run", training.RunConfig(**(vars(CONFIG) | {"eval_freq": 2_000, "save_freq": 0})))
+    assert saved == [2_000, 4_000, 6_000, 6_000]
+
+
+@pytest.mark.parametrize("name", ["evaluations.npz", "monitor.csv", "evaluations.csv"])
+def test_tables_of_strangers_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    cut = stopped(tmp_path / "cut", 3000, monkeypatch)
+    (cut / name).write_bytes(b"PK\x03\x04 something else\n")
+    with pytest.raises(training.RunError, match="are not those of a run"):
+        done(cut, resume=True)
+
+
+def kills(tmp_path: Path, count: int, seed: int) -> dict[str, Any]:
+    program = [sys.executable, kill_runs.__file__, str(tmp_path / "runs"), str(count), str(seed)]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL and no fork")
+@pytest.mark.parametrize("count", [10, pytest.param(200, marks=pytest.mark.slow)])
+def test_runs_that_are_killed_anywhere_lose_no_more_than_an_interval(tmp_path: Path, count: int) -> None:
+    found = kills(tmp_path, count, seed=count)
+    assert found["kills"] == count
+    assert found["ended"] >= 1
+    assert found["wrong"] == []
+    assert found["most"] <= 1.0
+    assert found["lost"] > 0  # they were killed in the middle
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import kill_runs
+from rlgrid import cli
+kill_runs.run(Path({warm!r}))
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+sys.exit(cli.main(["train", "--algo", "q_learning", "--env", "rlgrid/FrozenLake-v1", "-n", "40000", "--seed", "1",
+                   "--eval-freq", "10000", "--eval-episodes", "1", "--save-freq", "5000", "-f", {logs!r}]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of the sizes of files")
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path: Path) -> None:
+    """A limit of the sizes of files stands for the disk: writing fails in the middle of a file."""
+    (tmp_path / "warm").mkdir()
+    words = {"tests": str(Path(kill_runs.__file__).parent), "warm": str(tmp_path / "warm"), "logs": str(tmp_path)}
+    run = tmp_path / "q_learning" / "rlgrid-FrozenLake-v1_1"
+    program = [sys.executable, "-c", FULL.format(limit=24_000, **words)]
+    full = subprocess.run(program, capture_output=True, text=True, check=False, timeout=120)
+    assert full.returncode == 2, full.stderr
+    assert "rlgrid: error" in full.stderr
+    assert str(run) in full.stderr.splitlines()[-1]
+    assert "Traceback" not in full.stderr
+    agent, config = training.load(run)
+    assert 5_000 <= agent.num_timesteps < 40_000
+    training.train(config, run, said=kill_runs.quietly, resume=True)
+    whole = done(tmp_path / "whole", config)
+    assert kill_runs.contents(run) == kill_runs.contents(whole)
