@@ -493,12 +493,13 @@ def parts_of(world: str, arguments: dict[str, Any]) -> Parts:
     """
     if world not in _WORLDS:
         near = difflib.get_close_matches(str(world), _WORLDS, 1, 0.4)
-        raise ValueError(f"there is no world {world!r}: there are {', '.join(near or _WORLDS)}")
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(_WORLDS)}"
+        raise ValueError(f"there is no world {world!r}: {hint}")
     module, _, function = _WORLDS[world][0].partition(":")
     known = list(inspect.signature(getattr(import_module(f"rlgrid.envs.{module}"), function)).parameters)
     for name in arguments:
         if name not in known:
-            every = [*known, "render_mode", "observation", "view_size", "see_through_walls", "theme", "cell_size"]
+            every = [*known, *list(inspect.signature(make).parameters)[1:-1]]  # but for the world, and for these
             near = difflib.get_close_matches(name, every, 1, 0.5)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise TypeError(f"{world} has no argument {name!r}: {hint}it has {', '.join(every)}")

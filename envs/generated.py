@@ -72,6 +72,7 @@ def drawn_seed(u: float) -> int:
 
 
 def maker_of(
+    world: type,
     generator: str | None,
     rows: int | None,
     columns: int | None,
@@ -79,7 +80,9 @@ def maker_of(
     new_map_each_reset: bool,
     given: Mapping[str, Any],
 ) -> MapMaker | None:
-    """The generator that the arguments of an environment mean, or None; ``given`` are its options, and changes.
+    """The generator that the arguments of an environment of a class mean, or None.
+
+    ``given`` are its options, and changes.
 
     Raises:
         ValueError, TypeError: naming what is wrong, as far as no map must be made to find out.
@@ -99,7 +102,7 @@ def maker_of(
 
     known = ("ends", *generator_named(generator).options)
     changes = {name: value for name, value in given.items() if name not in known}
-    refuse_unknown(changes, known)
+    refuse_unknown(world, changes, options=known)
     if new_map_each_reset and "start" in changes:
         raise TypeError("start cannot be changed where each reset makes a new map: the generator places it (see ends)")
     options = tuple((name, value) for name, value in given.items() if name in known)

@@ -25,10 +25,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.envs.changing import Schedule, beside_walls
 from rlgrid.envs.generated import drawn_seed, maker_of
-from rlgrid.envs.models import checked_masks, checked_observations, checked_state, schedule_of
+from rlgrid.envs.models import checked_masks, checked_observations, checked_state, refuse_unknown, schedule_of
 from rlgrid.envs.observations import check_new_maps, observer, observers
 from rlgrid.envs.outcomes import Outcomes, WideRun, table_of
-from rlgrid.envs.scene import Scene, scene_of
+from rlgrid.envs.scene import Scene, check_drawing, scene_of
 from rlgrid.gridmodel import GridModel
 from rlgrid.mdp import MDP, Outcome
 
@@ -125,8 +125,9 @@ class GridWorld(gym.Env[Any, int]):
         given = [name for name, one in (("map", map), ("model", model), ("generator", generator)) if one is not None]
         if len(given) > 1:
             raise TypeError(f"GridWorld takes a map, a model or a generator, not both {given[0]} and {given[1]}")
-        self._maker = maker_of(generator, rows, columns, map_seed, new_map_each_reset, changes)
+        self._maker = maker_of(type(self), generator, rows, columns, map_seed, new_map_each_reset, changes)
         if self._maker is None:
+            refuse_unknown(type(self), changes, has_model=model is not None)
             self._schedule = schedule_of(map, model, changes)
         else:
             self._schedule = Schedule((0,), (self._maker.shared_model(),))
@@ -134,6 +135,7 @@ class GridWorld(gym.Env[Any, int]):
         self.map_seed = None if self._maker is None else self._maker.seed
         self.first_model = self._schedule.models[0]
         self.is_static = self._schedule.is_static and not new_map_each_reset
+        check_drawing(scene, theme, cell_size)
         self.render_mode = render_mode
         self.theme = theme
         self.cell_size = cell_size
@@ -147,7 +149,7 @@ class GridWorld(gym.Env[Any, int]):
             "theme": theme,
             "thin_walls": self._schedule.thin_walls,
         }
-        self.action_mask_of = checked_masks(self.first_model, action_mask_of)
+        self.action_mask_of = checked_masks(self._schedule, action_mask_of, new_map_each_reset)
         self._state: Any = None  # an int after the first reset
         self._last_action: int | None = None
         self._clock = 0
@@ -208,6 +210,8 @@ class GridWorld(gym.Env[Any, int]):
             What is seen of the state, and ``{"prob": 1.0}``.
         """
         if options:
+            if not isinstance(options, Mapping):
+                raise TypeError(f"options of reset are a mapping, as {{'state': 7}}, not {options!r}")
             for name in options:
                 if name != "state":
                     raise ValueError(f"reset knows the option 'state' alone, not {name!r}")
@@ -297,7 +301,7 @@ class GridWorld(gym.Env[Any, int]):
 
     def _seen(self) -> Any:
         """The observation of the present state."""
-        return self.observer.one(self._state)
+        return self.observer.one_of(self._state)
 
     def _info(self, probability: float) -> dict[str, Any]:
         info: dict[str, Any] = {"prob": probability}

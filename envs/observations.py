@@ -23,7 +23,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
-from rlgrid.envs.models import checked_observations, num_observations
+from rlgrid.envs.models import checked_model, checked_observations, checked_state, num_observations
 from rlgrid.gridmodel import GridModel
 from rlgrid.itemworld import ItemWorld
 from rlgrid.mdp import MDP
@@ -37,17 +37,18 @@ KINDS = ("index", "one_hot", "coordinates", "planes", "rgb", "view")
 """The kinds of observation."""
 
 _MOST_BYTES = 1 << 27  # of one observation
+_WHOLE_FLOATS = 1 << 24  # whole numbers less than this are all different in float32
 
 
 class Unfit(ValueError):
     """A kind of observation does not fit a world; the message says why, as a sentence about the world."""
 
 
-def checked_size(kind: str, shape: tuple[int, ...], itemsize: int = 1) -> tuple[int, ...]:
+def checked_size(shape: tuple[int, ...], itemsize: int = 1, remedy: str = "") -> tuple[int, ...]:
     """The shape of an observation, if it is not too large to be made at every step."""
     size = itemsize * int(np.prod(shape, dtype=np.float64))
     if size > _MOST_BYTES:
-        raise Unfit(f"one observation would take {size:,} bytes, and {_MOST_BYTES:,} is the most")
+        raise Unfit(f"one observation would take {size:,} bytes, and {_MOST_BYTES:,} is the most{remedy}")
     return shape
 
 
@@ -88,15 +89,35 @@ class Observer:
         return sparse.csr_array(parts, shape=(self.num_states, self.num_observations))
 
     def one(self, state: int) -> Any:
-        """The observation of a state, an object of the caller's own."""
-        return self.many(np.array([state]))[0]
-
-    def many(self, states: NDArray[np.int64], out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The observations of states int64 [N] as one array [N, ...] of the space's type; in ``out`` if given.
+        """The observation of a state, an object of the caller's own.
 
         Raises:
-            ValueError: if ``out`` is not such an array, contiguous.
+            ValueError: if there is no such state.
         """
+        return self.one_of(checked_state(self, state))
+
+    def many(self, states: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """The observations of states, integers [N], as one array [N, ...] of the space's type; in ``out`` if given.
+
+        Raises:
+            ValueError: if some number is none of a state, or if ``out`` is not such an array, contiguous.
+        """
+        given = np.asarray(states)
+        if given.ndim != 1 or (given.dtype.kind not in "iu" and given.size):
+            raise ValueError(f"states must be whole numbers [N], not {given.dtype} {given.shape}")
+        wrong = np.flatnonzero((given < 0) | (given >= self.num_states))
+        if wrong.size:
+            raise ValueError(
+                f"states[{wrong[0]}] = {given[wrong[0]]} is not one of the states 0 to {self.num_states - 1}"
+            )
+        return self.many_of(given.astype(np.int64, copy=False), out)
+
+    def one_of(self, state: int) -> Any:
+        """`one` of a number that is known to be one of a state; any other one reads whatever is there."""
+        return self.many_of(np.array([state]))[0]
+
+    def many_of(self, states: NDArray[np.int64], out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """`many` of numbers that are known to be of states; for others, memory is read that is not theirs."""
         shape = (states.size, *self._shape)
         if out is None:
             out = np.empty(shape, self.space.dtype)
@@ -150,7 +171,7 @@ class IndexObserver(Observer):
     def observation_of(self) -> NDArray[np.int64] | None:
         return self._seen
 
-    def one(self, state: int) -> int:
+    def one_of(self, state: int) -> int:
         return state if self._seen is None else int(self._seen[state])
 
     def _write(self, states: NDArray[np.int64], out: NDArray[Any]) -> None:
@@ -165,14 +186,14 @@ class OneHotObserver(Observer):
     def __init__(self, model: GridModel | MDP, seen: NDArray[np.int64] | None) -> None:
         super().__init__(model)
         self._seen = seen
-        shape = checked_size(self.kind, (num_observations(model, seen),), 4)
+        shape = checked_size((num_observations(model, seen),), 4)
         self.space = spaces.Box(0.0, 1.0, shape, np.float32)
 
     @property
     def observation_of(self) -> NDArray[np.int64] | None:
         return self._seen
 
-    def one(self, state: int) -> NDArray[np.float32]:
+    def one_of(self, state: int) -> NDArray[np.float32]:
         vector = np.zeros(self._shape, np.float32)
         vector[state if self._seen is None else self._seen[state]] = 1.0
         return vector
@@ -250,6 +271,8 @@ class _Cells:
     """Row and column of a cell."""
 
     def __init__(self, shape: tuple[int, int]) -> None:
+        if max(shape) > _WHOLE_FLOATS:
+            raise Unfit(f"it has {max(shape):,} rows or columns, and float32 tells {_WHOLE_FLOATS:,} apart")
         self.shape = shape
 
     def bounds(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -344,7 +367,7 @@ def observer(
     Raises:
         ValueError, TypeError: naming the argument that is wrong, or the kinds that fit the world.
     """
-    seen = checked_observations(model, observation_of)
+    seen = checked_observations(checked_model(model), observation_of)
 
     def rgb() -> Observer:
         from rlgrid.envs.rgb import RGBObserver
@@ -371,8 +394,8 @@ def observer(
         "rgb": rgb,
         "view": view,
     }
-    if kind not in makers:
-        near = difflib.get_close_matches(str(kind), KINDS, 1, 0.5)
+    if not isinstance(kind, str) or kind not in makers:
+        near = difflib.get_close_matches(kind, KINDS, 1, 0.5) if isinstance(kind, str) else []
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(KINDS)}"
         raise ValueError(f"there is no observation {kind!r}: {hint}")
     try:

@@ -222,7 +222,7 @@ class PlanesObserver(Observer):
         super().__init__(model)
         self._terrain = Terrain(model, thin_walls)
         self.plane_names = self._terrain.names
-        shape = checked_size(self.kind, (len(self.plane_names), *self._terrain.shape))
+        shape = checked_size((len(self.plane_names), *self._terrain.shape))
         self.space = spaces.Box(0, 255, shape, np.uint8)
         codes = self._terrain.codes()
         self._base = np.empty((shape[0], codes.size), np.uint8)
@@ -331,7 +331,7 @@ class ViewObserver(Observer):
         np.take(self._table, states, axis=0, out=out, mode="clip")  # "raise" would take a copy first
 
     def _look(self, states: NDArray[np.int64], out: NDArray[Any]) -> None:
-        spread(self._codes(states), out.reshape(states.size, len(self.plane_names), -1))
+        spread(self._codes(states), out.reshape(states.size, len(self.plane_names), self._side**2))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_table": None, "_looks": 0}

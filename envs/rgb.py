@@ -11,11 +11,10 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from rlgrid.envs.observations import Observer, Unfit, checked_size
-from rlgrid.envs.scene import scene_of
+from rlgrid.envs.scene import check_drawing, scene_of
 from rlgrid.gridmodel import GridModel
 from rlgrid.layout import shape_of
 from rlgrid.mdp import MDP
-from rlgrid.theme import theme_of
 
 _CELL = 8  # pixels of a cell where nobody says: the glyphs can be told apart
 _LEAST = 36  # pixels of the shorter side, the least that the convolutions of Mnih et al. (2015) take
@@ -42,7 +41,7 @@ class RGBObserver(Observer):
         theme: str = "dark",
     ) -> None:
         super().__init__(model)
-        theme_of(theme)
+        check_drawing(scene, theme, cell_size)
         self._model, self._theme = model, theme
         self._scene = scene_of(model, scene)
         drawn, _ = self._picture(None)
@@ -52,13 +51,12 @@ class RGBObserver(Observer):
         if cell_size is None:
             cell_size = max(_CELL, -(-_LEAST // min(rows, columns)))
             cell_size = max(1, min(cell_size, _LARGEST // max(rows, columns)))
-        elif isinstance(cell_size, bool) or not isinstance(cell_size, int | float | np.number) or not cell_size >= 1:
-            raise ValueError(
-                f"cell_size must be a number of pixels, at least 1 where frames are seen, not {cell_size!r}"
-            )
+        elif cell_size < 1:
+            raise ValueError(f"cell_size must be at least 1 where frames are seen, not {cell_size!r}")
         self._cell = float(cell_size)
         side = [int(np.ceil(count * self._cell - 0.5)) for count in (rows, columns)]
-        shape = checked_size(self.kind, (side[0], side[1], 3))
+        remedy = ": choose a smaller cell_size" if self._cell > 1 else ""
+        shape = checked_size((side[0], side[1], 3), remedy=remedy)
         self.space = spaces.Box(0, 255, shape, np.uint8)
         self._bytes = int(np.prod(shape))
         self._grounds: dict[int, tuple[Any, NDArray[np.uint8]]] = {}  # by drawn model, which is held so that ids last

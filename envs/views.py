@@ -49,13 +49,13 @@ class Views:
         """The observations of the states (of some copies, by their numbers), in ``out`` if given."""
         first = self.observer()
         if not self._copies.moves or first.kind in _BLIND:
-            return first.many(states, out)
+            return first.many_of(states, out)
         if out is None:
             out = create_empty_array(first.space, states.size)
         which = self._copies.which if some is None else self._copies.which[some]
         for k in np.unique(which).tolist():
             there = which == k
-            out[there] = self.observer(k).many(states[there])
+            out[there] = self.observer(k).many_of(states[there])
         return out
 
     def last(self, states: NDArray[np.int64], ended: NDArray[np.bool_]) -> NDArray[np.object_]:

@@ -193,7 +193,7 @@ def generator_named(name: str) -> MapGenerator:
         ValueError: if there is none, with the nearest name.
     """
     if name not in tuple(GENERATORS):
-        near = difflib.get_close_matches(str(name), GENERATORS, 1)
+        near = difflib.get_close_matches(name, GENERATORS, 1) if isinstance(name, str) else []
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(GENERATORS)}"
         raise ValueError(f"no generator is named {name!r}: {hint}")
     return GENERATORS[name]

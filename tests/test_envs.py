@@ -18,6 +18,7 @@ from gymnasium.wrappers import TimeLimit
 import rlgrid
 from rlgrid.envs import WORLDS
 from rlgrid.envs.gridworld import GridWorld
+from rlgrid.envs.vector import GridWorldVector
 from rlgrid.gridmap import GridSpec
 from rlgrid.gridmodel import GridModel, Slip, TileKind
 from rlgrid.mdp import MDP
@@ -349,7 +350,7 @@ def test_changes_of_a_world() -> None:
         ({"map": "four_rooms", "model": corridor()}, TypeError, "not both"),
         ({"gama": 0.5}, TypeError, "did you mean 'gamma'"),
         ({"gamma": 1.5}, ValueError, "gamma"),
-        ({"map_name": "4x4"}, TypeError, "no argument 'map_name'.* it has map, model, .*gamma, slip"),
+        ({"map_name": "4x4"}, TypeError, "no argument 'map_name'.* it has .*map, model, .*gamma, slip"),
         ({"max_episode_steps": 9}, TypeError, "gymnasium.make takes it"),
         ({"model": "x"}, TypeError, "model must be a GridModel or an MDP, not 'x'.* map"),
         ({"model": gym.make("FrozenLake-v1")}, TypeError, "MDP.from_gymnasium"),
@@ -366,11 +367,40 @@ def test_changes_of_a_world() -> None:
         ({"step_reward": "x"}, TypeError, "step_reward must be a number"),
         ({"slip": "icy"}, TypeError, "slip"),
         ({"render_mode": "png"}, ValueError, "rgb_array"),
+        ({"cell_size": "x"}, TypeError, "cell_size must be a number of pixels, not 'x'"),
+        ({"cell_size": 0}, ValueError, "cell_size must be a positive number of pixels, not 0"),
+        ({"cell_size": float("inf"), "observation": "rgb"}, ValueError, "cell_size must be a positive number"),
+        ({"theme": "dork"}, ValueError, "theme must be 'dark' or 'light'"),
+        ({"scene": 3}, TypeError, "scene must be a Scene"),
+        ({"observation": ["view"]}, ValueError, r"there is no observation \['view'\]: there are index"),
+        ({"observation": None}, ValueError, "there is no observation None: there are index"),
+        ({"generator": ["wilson"], "rows": 5, "columns": 5}, ValueError, r"'wilson'\]: there are "),
     ],
 )
 def test_wrong_arguments_are_named(arguments: dict[str, Any], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         GridWorld(**arguments)
+    if "render_mode" not in arguments and "max_episode_steps" not in arguments:
+        with pytest.raises(error, match=words):
+            GridWorldVector(2, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        ("FrozenLake-v1", {"is_slipery": False}, "FrozenLake(Vector)? has no argument .*did you mean 'is_slippery'"),
+        ("FrozenLake-v1", {"descr": ["SG"]}, "did you mean 'desc'.* it has .*map_name, is_slippery, success_rate"),
+        ("FrozenLake-v1", {"game": 0.9}, "did you mean 'gamma'"),
+        ("CliffWalking-v1", {"is_slipery": True}, "CliffWalking(Vector)? has no argument .*did you mean 'is_slippery'"),
+        ("FourRooms-v0", {"genertor": "prim"}, "GridWorld(Vector)? has no argument .*did you mean 'generator'"),
+    ],
+)
+def test_a_misspelt_argument_is_looked_for_among_those_of_its_world(name: str, given: Any, words: str) -> None:
+    for make in (gym.make, gym.make_vec):
+        with pytest.raises(TypeError, match=words) as caught:
+            make(f"rlgrid/{name}", **given)
+        assert ("FrozenLake" in name) == ("success_rate" in str(caught.value))
+        assert ("FourRooms" in name) == (" model, " in str(caught.value))  # the twins have theirs
 
 
 def test_the_nearest_map_file_is_named(tmp_path: Path) -> None:
@@ -403,14 +433,76 @@ def test_what_the_code_of_others_stumbles_over_is_named(name: str, arguments: di
 def test_unknown_arguments_of_our_worlds_are_named_alone() -> None:
     from rlgrid.envs.registry import make
 
-    for name in ("rlgrid/FrozenLake-v1", "four_rooms", "rlgrid/GridWorld-v0"):
-        with pytest.raises(TypeError, match=r"^GridWorld has no argument 'mapname': .*start$"):
+    for name, kind in (("rlgrid/FrozenLake-v1", "FrozenLake"), ("four_rooms", "GridWorld")):
+        with pytest.raises(TypeError, match=rf"^{kind} has no argument 'mapname': .*start$"):
             make(name, mapname="4x4")
     with pytest.raises(FileNotFoundError, match=r"'none\.toml'"):
         make("rlgrid/GridWorld-v0", map="none.toml")
 
 
 # --- using it ---------------------------------------------------------------------------------------------------------
+
+
+def test_wrong_options_of_a_reset_are_named() -> None:
+    env = GridWorld(model=corridor())
+    with pytest.raises(TypeError, match=r"options of reset are a mapping, as \{'state': 7\}, not \[1\]"):
+        env.reset(options=[1])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="knows the option 'state' alone, not 'stat'"):
+        env.reset(options={"stat": 1})
+
+
+def test_masks_leave_an_action_wherever_the_episode_goes_on() -> None:
+    model = corridor()  # whose last state is over
+    masks = np.ones((model.num_states, model.num_actions), np.int8)
+    masks[-1] = 0
+    assert model.absorbing[-1]
+    for make in (GridWorld, lambda **arguments: GridWorldVector(2, **arguments)):
+        make(model=model, action_mask_of=masks)
+        stuck = masks.copy()
+        stuck[1] = 0
+        with pytest.raises(ValueError, match="leaves no action in state 1: at least one must be 1"):
+            make(model=model, action_mask_of=stuck)
+    # Alone each leaves one, together none; and where maps are made anew nobody knows where they end.
+    some = MDP.from_arrays(np.full((2, 2, 2), 0.5), np.zeros(2), 0.9, available=[[True, True], [False, True]])
+    with pytest.raises(ValueError, match="leaves no action in state 1"):
+        GridWorld(model=some, action_mask_of=[[1, 1], [1, 0]])
+    with pytest.raises(ValueError, match="leaves no action in state 0"):
+        GridWorld(
+            generator="wilson", rows=5, columns=5, new_map_each_reset=True, action_mask_of=np.zeros((25, 4), np.int8)
+        )
+
+
+SAVED: list[dict[str, Any]] = [
+    {"map": "windy_gridworld", "gust": {-1: 0.5, 1: 0.5}, "start": {30: 0.25, 31: 0.75}, "slip": Slip(0.75, 0.25)},
+    {"map": GridSpec.builtin("windy_gridworld_stochastic")},
+    {"map": GridSpec.builtin("keys_and_switch"), "observation": "planes"},
+    {"map": GridSpec.builtin("thin_walls"), "slip": 0.125},
+    {"map": GridSpec.builtin("shortcut_maze")},
+    {"map": GridSpec(["S..", "..G"], walls=[((0, 0), (0, 1))], changes=[{"at": 3, "map": ["S.#", "..G"]}])},
+    {"generator": "wilson", "rows": 7, "columns": 9, "new_map_each_reset": True},
+]
+
+
+@pytest.mark.parametrize("arguments", SAVED)
+def test_a_spec_that_was_saved_makes_the_environment_again(arguments: dict[str, Any]) -> None:
+    env = gym.make("rlgrid/GridWorld-v0", **arguments)
+    assert env.spec is not None
+    again: Any = gym.make(gym.envs.registration.EnvSpec.from_json(env.spec.to_json()))
+    assert again.spec.to_json() == env.spec.to_json()
+    rng = np.random.default_rng(0)
+    first, _ = env.reset(seed=3)
+    assert np.array_equal(again.reset(seed=3)[0], first)
+    for action in rng.integers(env.unwrapped.model.num_actions, size=60).tolist():  # type: ignore[attr-defined]
+        one, other = env.step(action), again.step(action)
+        assert np.array_equal(one[0], other[0])
+        assert one[1:] == other[1:]
+        if one[2] or one[3]:
+            env.reset(), again.reset()
+
+
+def test_what_is_no_map_stays_none() -> None:
+    with pytest.raises(TypeError, match="or a GridSpec"):
+        GridWorld(map={"row": 3})  # type: ignore[arg-type]
 
 
 def test_a_step_before_the_first_reset_says_so() -> None:
@@ -602,7 +694,7 @@ def test_masks_of_actions_by_sb3s_name() -> None:
     P[:, :, 1] = 1
     available = [[True, True, False], [True, True, True]]
     lacking = MDP.from_arrays(P, np.zeros(2), 0.9, start=0, available=available)
-    for masks, expected in ((None, [True, True, False]), ([[0, 1, 1], [0, 0, 0]], [False, True, False])):
+    for masks, expected in ((None, [True, True, False]), ([[0, 1, 1], [0, 0, 1]], [False, True, False])):
         env = GridWorld(model=lacking, action_mask_of=masks)
         env.reset(seed=0)
         given = env.action_masks()

@@ -559,7 +559,19 @@ def test_a_window_in_a_large_world_takes_little_memory() -> None:
         ({"kind": "view", "view_size": 103}, ValueError, "view_size must be an odd number from 3 to 101"),
         ({"kind": "view", "view_size": 5.0}, TypeError, "view_size must be a whole number of cells, not 5.0"),
         ({"kind": "view", "see_through_walls": 1}, TypeError, "see_through_walls must be True or False, not 1"),
-        ({"kind": "rgb", "cell_size": 0}, ValueError, "cell_size must be a number of pixels, at least 1"),
+        ({"kind": "rgb", "cell_size": 0}, ValueError, "cell_size must be a positive number of pixels"),
+        ({"kind": "rgb", "cell_size": 0.5}, ValueError, "cell_size must be at least 1 where frames are seen"),
+        ({"kind": "rgb", "cell_size": float("inf")}, ValueError, "cell_size must be a positive number of pixels"),
+        ({"kind": "rgb", "cell_size": 1000}, ValueError, "507,000,000 bytes.*: choose a smaller cell_size. What fits"),
+        ({"kind": ["view"]}, ValueError, r"no observation \['view'\]: there are index"),
+        ({"kind": None}, ValueError, "no observation None: there are index"),
+        (
+            {"observation_of": np.full(169, 2**64 - 1, np.uint64)},
+            ValueError,
+            f"is {2**64 - 1}: {2**31 - 1} is the most",
+        ),
+        ({"observation_of": np.full(169, 2**63 - 1)}, ValueError, f"is {2**63 - 1}: {2**31 - 1} is the most"),
+        ({"observation_of": [[0, 1], [2]]}, ValueError, r"observation_of must have shape \(169,\), one number a state"),
         ({"kind": "rgb", "theme": "pink"}, ValueError, "pink"),
         ({"kind": "index", "observation_of": [0]}, ValueError, "observation_of must have shape"),
     ],
@@ -567,6 +579,30 @@ def test_a_window_in_a_large_world_takes_little_memory() -> None:
 def test_wrong_arguments_are_named(arguments: dict[str, Any], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         observer(_four_rooms(), **arguments)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_numbers_that_are_no_states_are_refused(kind: str) -> None:
+    seen = observer(_four_rooms(), kind, view_size=3)
+    for wrong in (169, -1, 1.5, "a"):
+        with pytest.raises(ValueError, match="is not one of the states 0 to 168"):
+            seen.one(wrong)  # type: ignore[arg-type]
+    for number in (169, -1):
+        with pytest.raises(ValueError, match=rf"states\[1\] = {number} is not one of the states 0 to 168"):
+            seen.many(np.array([3, number]))
+    for states in (np.array([1.0]), np.array([[1]]), 3):
+        with pytest.raises(ValueError, match=r"states must be whole numbers \[N\]"):
+            seen.many(states)
+    assert np.array_equal(seen.many([1, 2]), seen.many(np.array([1, 2], np.uint8)))
+    assert len(seen.many([])) == 0
+    with pytest.raises(TypeError, match="model must be a GridModel or an MDP, not 'four_rooms'"):
+        observer("four_rooms", kind)  # type: ignore[arg-type]
+
+
+def test_coordinates_that_float32_cannot_tell_apart_are_refused() -> None:
+    model = GridModel(np.zeros((1, 2**24 + 2), np.uint8), [TileKind("floor")])
+    with pytest.raises(ValueError, match="float32 tells 16,777,216 apart"):
+        observer(model, "coordinates")
 
 
 def test_kinds_that_do_not_fit_say_why_and_what_does() -> None:
@@ -586,7 +622,7 @@ def test_kinds_that_do_not_fit_say_why_and_what_does() -> None:
 def test_observations_that_are_too_large_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(observations, "_MOST_BYTES", 675)
     for kind, size in (("one_hot", "676"), ("planes", "1,521"), ("rgb", "32,448")):
-        with pytest.raises(ValueError, match=f"would take {size} bytes, and 675 is the most. What fits: index, coord"):
+        with pytest.raises(ValueError, match=f"would take {size} bytes, and 675 is the most.* What fits: index, coord"):
             observer(_four_rooms(), kind)
 
 

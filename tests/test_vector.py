@@ -157,7 +157,11 @@ def test_random_models_in_random_company(mode: AutoresetMode) -> None:
         model, count, cap = random_world(rng), int(rng.integers(1, 9)), int(rng.integers(1, 12))
         given: dict[str, Any] = {"model": model, "observation": str(rng.choice(["index", "one_hot"]))}
         given["observation_of"] = rng.integers(0, 4, model.num_states) if seed % 2 else None
-        given["action_mask_of"] = rng.random((model.num_states, model.num_actions)) < 0.5 if seed % 3 else None
+        masks = rng.random((model.num_states, model.num_actions)) < 0.5
+        masks |= ~masks.any(axis=1, keepdims=True)
+        if model.available is not None:  # where both would leave nothing
+            masks |= ~(masks & model.available).any(axis=1, keepdims=True)
+        given["action_mask_of"] = masks if seed % 3 else None
         ours = GridWorldVector(count, max_episode_steps=cap, autoreset_mode=mode, copy=seed % 4 > 0, **given)
         theirs = SyncVectorEnv([partial(capped, cap, given)] * count, autoreset_mode=mode)
         same(ours.reset(seed=seed), theirs.reset(seed=seed))
