@@ -8,10 +8,13 @@ from __future__ import annotations
 import argparse
 import ast
 import contextlib
+import math
 import re
 import sys
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from rlgrid import commands
 from rlgrid.commands import print_json, print_table, say
@@ -164,14 +167,19 @@ def asked_words(options: argparse.Namespace) -> tuple[dict[str, Any], Path]:
 
 
 def tell(runs: Any, folder: Path, as_json: bool) -> None:
-    """What the runs of each setting come to at their end."""
+    """What the runs of each setting come to at their end, those that have a number there."""
     from rlgrid.runs import MEASURES
+    from rlgrid.statistics import bootstrap_interval, interquartile_mean
 
     measure = runs.best_measure()
     rows = []
     for setting, part in runs.groups().items():
-        mean, (low, high) = part.interquartile_mean(measure)
-        rows.append({"settings": part[0].settings, "runs": len(part), "mean": mean, "low": low, "high": high})
+        scores = part.scores(measure)
+        known = scores[~np.isnan(scores)]
+        mean, low, high = math.nan, math.nan, math.nan
+        if known.size:
+            mean, (low, high) = interquartile_mean(known), bootstrap_interval(interquartile_mean, known)
+        rows.append({"settings": part[0].settings, "runs": int(known.size), "mean": mean, "low": low, "high": high})
         rows[-1]["label"] = setting or "all"
     if as_json:
         for row in rows:

@@ -223,7 +223,7 @@ class Runs(Sequence[Run]):
         if measure != "mean_return" and np.isnan(raw).all():
             raise ValueError(f"{measure} is not known: {plan.env} has no known model, or there is no such number in it")
         if measure in {"regret", "share_of_regret"}:
-            if plan.optimal_value is None:
+            if plan.optimal_value is None or not math.isfinite(plan.optimal_value):
                 raise ValueError(f"{measure} is not known: {plan.env} has no finite optimum; take the measure value")
             raw = plan.optimal_value - raw
         if measure == "share_of_regret":
@@ -246,7 +246,8 @@ class Runs(Sequence[Run]):
         if known and self._has_share():
             return "share_of_regret"
         if known:
-            return "value" if self.plan.optimal_value is None else "regret"
+            best = self.plan.optimal_value
+            return "regret" if best is not None and math.isfinite(best) else "value"
         return "mean_return" if any(not np.isnan(run.mean_return).all() for run in self) else "episode_return"
 
     def scores(self, measure: str | None = None, over: str = "end") -> Floats:

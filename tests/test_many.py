@@ -9,6 +9,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -300,6 +301,18 @@ def plain(values: dict[int, float], fingerprint: str = "w") -> Runs:
         for seed, value in values.items()
     ]
     return Runs(plan, runs)
+
+
+def test_a_world_without_a_finite_optimum_has_no_regret() -> None:
+    runs = plain({0: -np.inf, 1: -5.0})
+    endless = Runs(replace(runs.plan, optimal_value=-np.inf, uniform_value=-np.inf), list(runs))
+    assert endless.best_measure() == "value"
+    with pytest.raises(ValueError, match="no finite optimum; take the measure value"):
+        endless.curve("regret")
+    equal_to_uniform = Runs(replace(runs.plan, uniform_value=1.0), list(runs))
+    assert equal_to_uniform.best_measure() == "regret"
+    with pytest.raises(ValueError, match="take regret"):
+        equal_to_uniform.curve("share_of_regret")
 
 
 def test_agents_are_compared_on_common_seeds() -> None:
