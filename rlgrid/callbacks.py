@@ -27,7 +27,7 @@ import numpy as np
 from rlgrid.agents.base import check_count
 from rlgrid.agents.calls import Calls
 from rlgrid.agents.evaluation import evaluate_policy
-from rlgrid.archive import read_arrays, write_arrays
+from rlgrid.archive import NO_ARRAYS, read_arrays, write_arrays
 from rlgrid.scalars import Logger, TensorBoard, scalars_of
 from rlgrid.truth import MEASURES, Truth, TruthPoint
 
@@ -325,10 +325,12 @@ class EvalCallback(EventCallback):
         """Take the evaluations of a run that goes on."""
         if not path.is_file():
             return
-        there = read_arrays(path.read_bytes())
-        self.evaluations_timesteps = there["timesteps"].tolist()
-        self.evaluations_results = there["results"].tolist()
-        self.evaluations_length = there["ep_lengths"].tolist()
+        try:
+            there = read_arrays(path.read_bytes())
+            columns = [there[name].tolist() for name in ("timesteps", "results", "ep_lengths")]
+        except NO_ARRAYS as error:
+            raise ValueError(f"{path} holds no evaluations to go on with ({error}): name another log_path") from error
+        self.evaluations_timesteps, self.evaluations_results, self.evaluations_length = columns
         for i, steps in enumerate(self.evaluations_timesteps):
             numbers: dict[str, Any] = {name: float(there[name][i]) for name in MEASURES if name in there}
             self.truths.append(TruthPoint(steps, **numbers) if numbers else None)

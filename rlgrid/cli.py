@@ -55,7 +55,8 @@ examples:
   rlgrid solve sutton_barto_5x5 --criterion average             the most that a step can earn in the long run
   rlgrid solve four_rooms --json > solution.json""",
     "train": """\
-A run is a folder: configuration, agent, monitor.csv (as of Stable-Baselines3), evaluations.csv. Ctrl-C leaves
+A run is a folder: configuration, agent, monitor.csv and evaluations.npz (as of Stable-Baselines3), and
+evaluations.csv, exact where the model is known. A checkpoint is written every 30 seconds, and Ctrl-C leaves
 a checkpoint, from which --resume finishes exactly as if the run had never been stopped.
 With --seeds, every run of that many is kept in one folder as it ends; --resume does those that are missing.
 
@@ -320,7 +321,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader (head, less) has seen enough. Python would complain once more when it closes standard output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except (ValueError, TypeError, OSError, FloatingPointError) as error:
+    except (ValueError, TypeError, OSError, FloatingPointError, ImportError) as error:
         if options.traceback:
             raise
         text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)

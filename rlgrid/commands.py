@@ -334,6 +334,7 @@ def training_config(options: argparse.Namespace) -> RunConfig:
     """The options of ``rlgrid train`` as the configuration of a run, checked before anything is written."""
     from rlgrid import training
     from rlgrid.agents import agent_class
+    from rlgrid.scalars import summary_writer
 
     algo = training.algorithm(options.algo)
     asked, env_kwargs, hyperparameters = asked_settings(options)
@@ -354,6 +355,8 @@ def training_config(options: argparse.Namespace) -> RunConfig:
         tensorboard_log=options.tensorboard_log,
     )
     training.make_agent(config, training.make_env(config)).env.close()
+    if config.tensorboard_log is not None:
+        summary_writer()
     return config
 
 

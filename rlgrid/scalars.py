@@ -68,6 +68,21 @@ class Logger:
             output.close()
 
 
+def summary_writer() -> Any:
+    """tensorboardX's writer.
+
+    Raises:
+        ImportError: if it is not installed, saying how it is.
+    """
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError as error:
+        raise ImportError(
+            'files of TensorBoard are written by tensorboardX: python -m pip install "rlgrid[tensorboard]"'
+        ) from error
+    return SummaryWriter
+
+
 class TensorBoard:
     """An `Output` that writes an event file into a folder, for ``tensorboard --logdir FOLDER``.
 
@@ -81,13 +96,9 @@ class TensorBoard:
     """
 
     def __init__(self, folder: str | os.PathLike[str], after: int = 0) -> None:
-        try:
-            from tensorboardX import SummaryWriter
-        except ImportError as error:
-            raise ImportError(
-                'TensorBoard files are written by tensorboardX: python -m pip install "rlgrid[tensorboard]"'
-            ) from error
-        self._writer: Any = SummaryWriter(os.fspath(folder), flush_secs=SILENT, purge_step=after + 1 if after else None)
+        self._writer: Any = summary_writer()(
+            os.fspath(folder), flush_secs=SILENT, purge_step=after + 1 if after else None
+        )
 
     def write(self, scalars: Mapping[str, float], step: int) -> None:
         for name, value in scalars.items():

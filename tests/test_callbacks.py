@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from small_worlds import masked_mdp, same, state_of, world
 
-from rlgrid.agents import QLearning, ValueIteration, evaluate_policy
+from rlgrid.agents import AGENTS, QLearning, ValueIteration, agent_class, evaluate_policy
 from rlgrid.callbacks import (
     BaseCallback,
     CallbackList,
@@ -114,6 +114,17 @@ def test_looking_never_changes_a_run(compiled: bool, tmp_path: Path) -> None:
     assert state_of(plain.env) == state_of(looked.env)
 
 
+@pytest.mark.parametrize("algo", [name for name in AGENTS if name != "value_iteration"])
+def test_looking_never_changes_any_agent(algo: str, tmp_path: Path) -> None:
+    settings = {"policy_kwargs": {"net_arch": [8]}, "learning_starts": 20} if algo == "dqn" else {}
+    plain, looked = (agent_class(algo)(env=world(), seed=3, **settings) for _ in range(2))
+    plain.learn(300)
+    looked.learn(300, callback=[Note(7), EvalCallback(world(), eval_freq=50, n_eval_episodes=1, verbose=0)])
+    plain.save(tmp_path / "plain.safetensors")
+    looked.save(tmp_path / "looked.safetensors")
+    assert (tmp_path / "plain.safetensors").read_bytes() == (tmp_path / "looked.safetensors").read_bytes()
+
+
 def test_a_planner_is_looked_at_by_sweeps() -> None:
     note = Note(10)
     ValueIteration(world(masked_mdp(), None), tolerance=1e-300).learn(35, callback=note)
@@ -205,6 +216,15 @@ def test_a_resumed_run_goes_on_with_its_evaluations(tmp_path: Path) -> None:
     again.resume(callback=watch("cut"))
     for name in ("evaluations.npz", "rl_model_1000_steps.safetensors"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_evaluations_of_strangers_are_refused(tmp_path: Path) -> None:
+    agent = QLearning(world(), seed=2).learn(100, callback=lambda a: False)
+    agent.learn(100, reset_num_timesteps=False)
+    for content in (b"no zip", b""):
+        (tmp_path / "evaluations.npz").write_bytes(content)
+        with pytest.raises(ValueError, match="holds no evaluations to go on with"):
+            agent.learn(100, reset_num_timesteps=False, callback=EvalCallback(world(), eval_freq=50, log_path=tmp_path))
 
 
 class Scripted(EvalCallback):
