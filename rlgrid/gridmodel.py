@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -257,7 +257,7 @@ class GridModel:
         wind = np.zeros(size, np.int64) if given is None else np.asarray(given)
         if wind.shape != (size,) or wind.dtype.kind not in "ui":
             raise ValueError(f"{name} must be {size} integers, not {wind.dtype} {wind.shape}")
-        return np.ascontiguousarray(wind, np.int64)
+        return wind.astype(np.int64)  # the model's own
 
     def _check_kinds(self) -> None:
         if not 1 <= len(self.kinds) <= 65536:
@@ -489,6 +489,10 @@ class GridModel:
         """A copy in which every move slips to the left and to the right with probability ``slip`` each."""
         kinds = tuple(replace(kind, slip=None) for kind in self.kinds)
         return self.with_changes(slip=Slip.sideways(left=slip, right=slip), kinds=kinds)
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        """The model itself, since models do not change: copies of what holds it share it, and what was made of it."""
+        return self
 
     def _repr_html_(self) -> str:
         # By name: pictures stand on models, and a model must not import what stands on it.

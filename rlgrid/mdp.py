@@ -16,7 +16,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cached_property
 from importlib import import_module
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -393,6 +393,10 @@ class MDP:
     @cached_property
     def _state_index(self) -> dict[Hashable, int]:
         return {label: i for i, label in enumerate(self.states or [])}
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        """The model itself, since models do not change: copies of what holds it share it, and what was made of it."""
+        return self
 
     def _repr_html_(self) -> str:
         # By name: pictures stand on models, and a model must not import what stands on it.

@@ -451,6 +451,19 @@ def test_wrong_options_of_a_reset_are_named() -> None:
         env.reset(options={"stat": 1})
 
 
+@pytest.mark.parametrize("world", ["RacetrackRight-v0", "FourRooms-v0", "KeysAndSwitch-v0", "BlockingMaze-v0"])
+def test_copies_share_the_model_and_its_table(world: str) -> None:
+    env = gym.make(f"rlgrid/{world}")
+    env.reset(seed=0)
+    env.step(0)
+    one: Any = env.unwrapped
+    twin: Any = copy.deepcopy(env).unwrapped
+    assert twin.model is one.model
+    twin.step(1)
+    assert twin._outcomes is one._outcomes
+    assert twin.np_random is not one.np_random
+
+
 def test_masks_leave_an_action_wherever_the_episode_goes_on() -> None:
     model = corridor()  # whose last state is over
     masks = np.ones((model.num_states, model.num_actions), np.int8)

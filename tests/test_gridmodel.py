@@ -1,5 +1,6 @@
 """`GridModel` against a slow oracle written from its module's text, one cell and one move at a time."""
 
+import copy
 import random
 from itertools import pairwise
 
@@ -384,6 +385,14 @@ def test_probabilities_of_any_float_are_kept_as_float64() -> None:
         GridModel(np.zeros((2, 2), int), [TileKind("floor")], start=dict(enumerate(tenths)))
     with pytest.raises(TypeError, match="slip left = '0' is not a probability"):
         Slip(1.0, "0")  # type: ignore[arg-type]
+
+
+def test_a_copy_is_the_model_itself_and_nothing_of_it_is_the_callers() -> None:
+    wind = np.array([1, 0])
+    model = GridModel(np.zeros((2, 2), int), [TileKind("floor")], column_wind=wind, row_wind=wind)
+    wind[:] = 9
+    assert model.column_wind.tolist() == model.row_wind.tolist() == [1, 0]
+    assert copy.deepcopy({"models": [model, model.to_mdp()]})["models"] == [model, model.to_mdp()]
 
 
 def test_slip_errors() -> None:
