@@ -8,10 +8,12 @@ with its present values, where the sum is the target that the model would give i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pygame
 
+from rlgrid.itemworld import ItemWorld
 from rlgrid.layout import cell_of
 from rlgrid.window import numbers, plots, shapes, text
 from rlgrid.window.state import Floats, State
@@ -75,13 +77,14 @@ def paint(canvas: Canvas, state: State) -> None:
             canvas.text(line, MARGIN, 54 + 18 * number, theme.muted)
         return
     right = area.width - MARGIN
-    row, column = cell_of(state.model, focus)
+    row, column, items = _place(state.model, focus)
     pinned = state.pinned is not None
     words = "pinned" if pinned else ("under the pointer" if state.hover is not None else "where the walker is")
     tag = canvas.text(words, right, 27, theme.second if pinned else theme.muted, SMALL, bold=pinned, align="right")
     if pinned:
         canvas.control("unpin", tag.inflate(8, 8), tip="let the cell go (Esc)")
-    canvas.text(f"Cell row {row}, column {column}", MARGIN, 27, size=TITLE, bold=True, most=tag.left - 8 - MARGIN)
+    title = f"Row {row}, column {column}, {items}" if items else f"Cell row {row}, column {column}"
+    canvas.text(title, MARGIN, 27, size=TITLE, bold=True, most=tag.left - 8 - MARGIN)
     shot = state.snapshot
     if bool(np.asarray(state.model.absorbing)[focus]):
         canvas.text(_closed_words(state, focus), MARGIN, 54, theme.muted)
@@ -227,7 +230,7 @@ def _backup(canvas: Canvas, state: State, focus: int, action: int, y: int, right
         term = terms[k]
         if k == likely and len(terms) > 1:
             shapes.box(canvas.surface, pygame.Rect(MARGIN, y - 10, right - MARGIN, 20), theme.raised, 2)
-        row, column = cell_of(state.model, term.next_state)
+        row, column, _ = _place(state.model, term.next_state)
         where = "ends at" if term.value is None else ("stays" if term.next_state == focus else "to")
         note = canvas.text(
             f"{where} ({row}, {column})" if where != "stays" else "stays here",
@@ -265,6 +268,13 @@ def _backup(canvas: Canvas, state: State, focus: int, action: int, y: int, right
         canvas.text(numbers.fixed(float(error[focus]), 6), right, y + 2, mono=True, align="right", size=SMALL + 0.5)
         y += 22
     return y
+
+
+def _place(model: Any, state: int) -> tuple[int, int, str]:
+    """(row, column, the items that are on) of a state, in the map itself and not in the sheet of its panels."""
+    if isinstance(model, ItemWorld):
+        return *model.cell_of(state), ", ".join(model.items_of(state))
+    return *cell_of(model, state), ""
 
 
 def _reward(reward: float) -> str:

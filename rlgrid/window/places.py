@@ -26,6 +26,7 @@ def find_place(world: str) -> Place:
     """
     from rlgrid.envs import WORLDS
     from rlgrid.gridmap import GridSpec
+    from rlgrid.itemworld import ItemWorld
 
     known = {name: map_name for name, (map_name, _) in WORLDS.items()}
     short = {name.partition("/")[2]: name for name in known}
@@ -48,11 +49,15 @@ def find_place(world: str) -> Place:
         text = path.read_text(encoding="utf-8")
     model = spec.compile()
     title = WORLDS[name][1] if name in WORLDS else (spec.title or spec.name or Path(world).stem)
-    rows, columns = model.shape or (1, model.num_states)
-    free = int((~model.walls).sum()) if hasattr(model, "walls") else model.num_states
-    note = f"{rows} × {columns} cells, {free:,} of them free."
+    if isinstance(model, ItemWorld):
+        rows, columns = model.map_shape
+        note = f"{rows} × {columns} cells, {model.num_states:,} states: a panel for each set of items."
+    else:
+        rows, columns = model.shape or (1, model.num_states)
+        free = int((~model.walls).sum()) if hasattr(model, "walls") else model.num_states
+        note = f"{rows} × {columns} cells, {free:,} of them free."
     if model.max_episode_steps:
         note += f" Episodes end after {model.max_episode_steps:,} steps."
     if spec.citation:
-        note += f"\n{spec.citation}"
+        note += f"\n{spec.citation[0].upper()}{spec.citation[1:]}"
     return Place(name, title, text, model, note)
