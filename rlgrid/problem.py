@@ -338,13 +338,13 @@ class Problem:
             best = self._backup(self.arrays, v, policy=choice, enough=enough)
             return choice, best, self._backup(self.arrays, v, follow=choice)
         policy, w, w_policy = np.empty(self.num_states, np.int64), np.empty_like(v), np.empty_like(v)
-        scale, _, highest = extent(v) if known is None else known
+        scale, every, highest = extent(v) if known is None else known
         slack = self.slack(scale, enough)
         most = self.gamma * (max(highest, 0.0) if self.survey.ends else highest)
         margin = 4.0 * slack + 16.0 * self.largest_rounding(scale)
         given = *self.arrays[1:7], self.gamma, v, self.survey.expected, most, margin, slack, policy, w, w_policy
         self._over_states(greedy_images, *given)
-        return self._available(policy) if self.overflows(scale) else policy, w, w_policy
+        return self._available(policy) if self.overflows(every) else policy, w, w_policy
 
     @property
     def goes_on(self) -> NDArray[np.bool_]:

@@ -29,8 +29,10 @@ def random_mdp(rng, kind, gamma):
     table = {}
     for s in range(S):
         table[s] = {}
+        missing = rng.random(A) < 0.15
+        missing[rng.integers(A)] = False
         for a in range(A):
-            if a > 0 and rng.random() < 0.15:
+            if missing[a]:
                 table[s][a] = []
                 continue
             n = {"dense": S + 1, "sparse": int(rng.integers(1, 3)), "chain": 1}[kind]

@@ -272,3 +272,21 @@ def test_a_large_grid_whose_values_overflow_has_bounds(monkeypatch):
         assert verify(model, solution)
     with pytest.raises(ValueError, match="not proven"):
         verify(model, claims(solve(model), lower=np.full(600, -1.7e308)))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e307])
+def test_policies_keep_to_available_actions_where_values_are_no_numbers(scale):
+    table = {
+        0: {1: [(1.0, 1, -scale, False)], 2: [(0.5, 0, -0.2 * scale, False), (0.5, 1, 0.0, False)]},
+        1: {1: [(1.0, 0, 2.0 * scale, False)], 2: [(1.0, 1, 0.1 * scale, False)]},
+    }
+    model = model_of(table, 0.99)
+    values = [1e308, -1e308]
+
+    def spoil(sweeps):
+        sweeps.values[:] = np.nan
+        return False
+
+    for solution in (solve(model, initial_values=values), solve(model, callback=spoil, method="value_iteration")):
+        assert solution.policy.min() >= 1
+        assert verify(model, solution)
