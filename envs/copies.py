@@ -1,12 +1,12 @@
 """Which model each copy of a vector is in: that of all, that which is in force at its own clock, or one of its own.
 
-`Copies` and the classes made of it hold the models, the number of the one that each copy is in, and what the compiled
-loops read (`rlgrid.kernels.batch`): tables of all models, or the models' own arrays where tables would be too large.
+`Copies` and the classes made of it hold the models, the number of the one that each copy is in, and the form of all
+models at once that the compiled loops read (`rlgrid.envs.tables`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rlgrid.envs.changing import Schedule, beside_walls
 from rlgrid.envs.generated import MapMaker, drawn_seed
-from rlgrid.envs.tables import Draws, Model, fits_tables, replaced, tables_of, two_draws_of
+from rlgrid.envs.tables import Draws, Model, grids_of, numbers_of, put, two_draws_of, world_of
 
 
 class Copies:
@@ -36,12 +36,8 @@ class Copies:
 
     @cached_property
     def world(self) -> Any:
-        """What the compiled loops read of all models at once; None where they read one model after the other."""
-        if self._draws is not None:
-            return two_draws_of(self.models[0], self._draws)
-        if fits_tables(self.models):
-            return tables_of(self.models)
-        return self.models[0].arrays if len(self.models) == 1 else None
+        """What the compiled loops read of all models."""
+        return world_of(self.models) if self._draws is None else two_draws_of(self.models[0], self._draws)
 
     @cached_property
     def available(self) -> NDArray[np.bool_] | None:
@@ -57,18 +53,6 @@ class Copies:
 
     def stepped(self, chosen: NDArray[np.bool_], states: NDArray[np.int64], terminated: NDArray[np.bool_]) -> None:
         """The chosen copies have made a step; those that a change of their map moves are moved in ``states``."""
-
-    def run(self, kernel: Callable[..., Any], *arguments: Any, per_copy: Sequence[NDArray[Any]]) -> None:
-        """``kernel(world, *arguments, which, *per_copy)`` for all copies at once, or for those of a model at a time."""
-        if self.world is not None:
-            kernel(self.world, *arguments, self.which, *per_copy)
-            return
-        for k in np.unique(self.which):
-            some = np.flatnonzero(self.which == k)
-            parts = [array[some] for array in per_copy]
-            kernel(self.models[k].arrays, *arguments, np.zeros(some.size, np.int64), *parts)
-            for array, part in zip(per_copy, parts, strict=True):
-                array[some] = part
 
     def get_state(self) -> dict[str, Any]:
         """What `set_state` needs to go on."""
@@ -123,7 +107,9 @@ class GeneratedCopies(Copies):
     moves = True
 
     def __init__(self, num_envs: int, maker: MapMaker) -> None:
-        super().__init__(num_envs, [maker.shared_model()] * num_envs)
+        first = maker.shared_model()
+        super().__init__(num_envs, [first] * num_envs)
+        self._maps = [first] * num_envs
         self.which[:] = np.arange(num_envs)
         self.seeds = [maker.seed] * num_envs
         self._maker = maker
@@ -133,15 +119,21 @@ class GeneratedCopies(Copies):
 
         self._make({i: drawn_seed(float(uniform(streams[i]))) for i in np.flatnonzero(chosen).tolist()})
 
+    @cached_property
+    def world(self) -> Any:
+        # Maps last for an episode, which is too short for tables of them to pay.
+        self._numbers = numbers_of(self._maps)
+        return grids_of(self._maps, self._numbers)
+
     def _make(self, seeds: Mapping[int, int]) -> None:
         """New maps for some copies."""
+        world = self.__dict__.get("world")
         for i, seed in seeds.items():
-            self.seeds[i], self.models[i] = seed, self._maker.model(seed)
-        if self.__dict__.get("world") is None or len(seeds) == len(self.models):
-            self.__dict__.pop("world", None)
-            return
-        for i in seeds:
-            self.world = replaced(self.world, i, self.models[i])
+            model = self._maker.model(seed)
+            self.seeds[i], self.models[i], self._maps[i] = seed, model, model
+            if world is not None and not put(world, i, model, self._numbers):
+                del self.world  # the map has a new kind of tile, or there is another number of starts
+                world = None
 
     def get_state(self) -> dict[str, Any]:
         return {"map_seeds": list(self.seeds)}

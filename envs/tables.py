@@ -1,7 +1,9 @@
-"""Models as tables of outcomes for `rlgrid.kernels.batch`, and worlds that draw more than one number a step.
+"""Models in the forms that `rlgrid.kernels.batch` reads, and worlds that draw more than one number a step.
 
-A table holds the outcomes of every pair of state and action with their cumulative probabilities, so that a step is one
-uniform, one search in a row and four reads.
+A table holds the outcomes of every pair of state and action in a row, with their cumulative probabilities, so that a
+step is one uniform, one search in a row and four reads; an entry takes 33 bytes, and rows are as wide as the widest.
+Where tables would hold more than four million entries, grids are read as they are, a byte or two a cell; other models,
+and those of which few pairs have many outcomes, lie in runs, eight bytes an outcome more than the model itself.
 """
 
 from __future__ import annotations
@@ -12,17 +14,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.gridmodel import GridModel
+from rlgrid.gridmodel import GridModel, TileKind
 from rlgrid.mdp import MDP
 
 if TYPE_CHECKING:
-    from rlgrid.kernels.batch import Tables, TwoDraws
+    from rlgrid.kernels.batch import Grids, Runs, Tables, TwoDraws
 
 Model = GridModel | MDP
 
-_MOST_PAIRS = 1_000_000  # of state and action of a model, for which a table is made
-_MOST_PAIRS_OF_ALL = 4_000_000  # of several models
-_MOST_ENTRIES = 16_000_000
+_MOST_ENTRIES = 4_000_000  # of a table: 132 MB
+_MOST_PADDING = 4  # as many times the outcomes of explicit models a table may have entries, if it is not small
+_SMALL = 100_000  # entries
 
 
 class Draws(NamedTuple):
@@ -39,13 +41,29 @@ class Draws(NamedTuple):
     second: NDArray[np.float64]  # [2]
 
 
-def fits_tables(models: Sequence[Model]) -> bool:
-    """True where tables of the models take a bearable memory."""
-    pairs = models[0].num_states * models[0].num_actions
-    if pairs > _MOST_PAIRS or len(models) * pairs > _MOST_PAIRS_OF_ALL:
-        return False
-    width = max(int(np.diff(model.to_mdp().offsets).max()) for model in models)
-    return width * pairs * len(models) <= _MOST_ENTRIES
+def world_of(models: Sequence[Model]) -> Tables | Grids | Runs:
+    """The quickest form of models of equally many states and actions that takes a bearable memory."""
+    if _fits_tables(models):
+        return tables_of(models)
+    grids = [model for model in models if isinstance(model, GridModel)]
+    if len(grids) == len(models) and all(_settings(grid) == _settings(grids[0]) for grid in grids[1:]):
+        return grids_of(grids, numbers_of(grids))
+    return runs_of(models)
+
+
+def _fits_tables(models: Sequence[Model]) -> bool:
+    pairs = models[0].num_states * models[0].num_actions * len(models)
+    entries = pairs * max(_most_outcomes(model) for model in models)
+    outcomes = sum(pairs if isinstance(model, GridModel) else model.next_state.size for model in models)
+    return entries <= min(_MOST_ENTRIES, max(_MOST_PADDING * outcomes, _SMALL))
+
+
+def _most_outcomes(model: Model) -> int:
+    """No pair has more outcomes than this."""
+    if isinstance(model, MDP):
+        return int(np.diff(model.offsets).max())
+    is_windy = model.column_wind.any() or model.row_wind.any()
+    return int((model.arrays.slip >= 0.0).sum(axis=2).max()) * (len(model.gust) if is_windy else 1)
 
 
 def tables_of(models: Sequence[Model]) -> Tables:
@@ -53,7 +71,6 @@ def tables_of(models: Sequence[Model]) -> Tables:
     from rlgrid.kernels.batch import Tables
 
     parts = [_outcomes(model.to_mdp()) for model in models]
-    starts = [np.append(model.start_states, model.start_states[0]) for model in models]
     return Tables(
         num_states=int(models[0].num_states),
         num_actions=int(models[0].num_actions),
@@ -62,25 +79,93 @@ def tables_of(models: Sequence[Model]) -> Tables:
         next_state=_stacked([part[2] for part in parts]),
         reward=_stacked([part[3] for part in parts]),
         terminated=_stacked([part[4] for part in parts]),
-        start_cumulative=_stacked([np.cumsum(model.start_probability)[None] for model in models], np.inf),
-        start_states=_stacked([states[None] for states in starts]),
+        start_cumulative=_start_cumulative(models),
+        start_states=_start_states(models),
     )
 
 
-def replaced(tables: Tables, number: int, model: Model) -> Tables:
-    """``tables`` with another model in the place of one: the same arrays where its rows are not wider than theirs."""
-    mine = tables_of([model])
-    rows = tables.num_states * tables.num_actions
-    places = {name: slice(number * rows, (number + 1) * rows) for name in tables._fields[2:7]}
-    places |= {name: slice(number, number + 1) for name in tables._fields[7:]}
-    wider: dict[str, Any] = {}
-    for name, place in places.items():
-        old, new = getattr(tables, name), getattr(mine, name)
-        filling = np.inf if "cumulative" in name else None
-        wide = _widened(old, new.shape[1], filling)
-        wide[place] = _widened(new, wide.shape[1], filling)
-        wider[name] = wide
-    return tables._replace(**wider)
+def _start_cumulative(models: Sequence[Model]) -> NDArray[np.float64]:
+    """float64 [M, B], infinity behind the last."""
+    return _stacked([np.cumsum(model.start_probability)[None] for model in models], np.inf)
+
+
+def _start_states(models: Sequence[Model]) -> NDArray[np.int64]:
+    """int64 [M, B + 1], the first one behind the last."""
+    return _stacked([_and_first(model.start_states[None]) for model in models])
+
+
+def runs_of(models: Sequence[Model]) -> Runs:
+    """The outcomes of models of equally many states and actions, in order; those of one model are its own arrays."""
+    from rlgrid.kernels.batch import Runs, cumulated_runs
+
+    explicit = [model.to_mdp() for model in models]
+    ends = np.cumsum([0, *(mdp.next_state.size for mdp in explicit)])
+    offsets = [mdp.offsets[:-1] + np.int64(end) for mdp, end in zip(explicit, ends[:-1].tolist(), strict=True)]
+
+    def together(name: str) -> NDArray[Any]:
+        arrays: list[NDArray[Any]] = [getattr(mdp, name) for mdp in explicit]
+        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+    probability = together("probability")
+    runs = Runs(
+        num_states=int(models[0].num_states),
+        num_actions=int(models[0].num_actions),
+        offsets=np.append(np.concatenate(offsets), ends[-1]),
+        cumulative=np.empty(probability.size),
+        probability=probability,
+        next_state=together("next_state"),
+        reward=together("reward"),
+        terminated=together("terminated"),
+        start_cumulative=_start_cumulative(models),
+        start_states=_start_states(models),
+    )
+    cumulated_runs(runs.offsets, probability, runs.cumulative)
+    return runs
+
+
+def _settings(grid: GridModel) -> tuple[Any, ...]:
+    """What grids must have in common that differ in their tiles and starts alone."""
+    winds = grid.column_wind.tobytes(), grid.row_wind.tobytes(), tuple(grid.gust.items())
+    return grid.shape, grid.actions, grid.slip, winds, grid.step_reward, grid.bump_reward
+
+
+def numbers_of(grids: Sequence[GridModel]) -> dict[TileKind, int]:
+    """All kinds of tile of several grids, numbered."""
+    kinds = dict.fromkeys(kind for every in dict.fromkeys(grid.kinds for grid in grids) for kind in every)
+    return {kind: number for number, kind in enumerate(kinds)}
+
+
+def grids_of(grids: Sequence[GridModel], numbers: dict[TileKind, int]) -> Grids:
+    """Grids that differ in their tiles, whose kinds are numbered, and in their starts."""
+    from rlgrid.kernels.batch import Grids
+
+    first = grids[0]
+    kind_of = np.uint8 if len(numbers) <= 256 else np.uint16
+    tiles = np.empty((len(grids), first.num_states), kind_of)
+    if len(grids) == 1 and len(numbers) == len(first.kinds):
+        tiles = first.tiles.reshape(1, -1)
+    else:
+        first = first.with_changes(kinds=tuple(numbers), tiles=_renumbered(first, numbers).reshape(first.shape))
+        for row, grid in zip(tiles, grids, strict=True):
+            row[:] = _renumbered(grid, numbers)
+    return Grids(first.arrays, tiles, _start_cumulative(grids), _start_states(grids))
+
+
+def _renumbered(grid: GridModel, numbers: dict[TileKind, int]) -> NDArray[np.int64]:
+    """int64 [S], the kinds of the cells by the numbers."""
+    of_kind = np.array([numbers[kind] for kind in grid.kinds], np.int64)
+    return of_kind[grid.tiles.ravel()]
+
+
+def put(grids: Grids, number: int, model: GridModel, numbers: dict[TileKind, int]) -> bool:
+    """Put another grid in the place of one; False, and nothing is done, where it does not go there."""
+    starts = model.start_states
+    if starts.size != grids.start_cumulative.shape[1] or not all(kind in numbers for kind in model.kinds):
+        return False
+    grids.tiles[number] = _renumbered(model, numbers)
+    grids.start_cumulative[number] = np.cumsum(model.start_probability)
+    grids.start_states[number] = np.append(starts, starts[0])
+    return True
 
 
 def two_draws_of(model: Model, draws: Draws) -> TwoDraws:

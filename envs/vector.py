@@ -216,7 +216,8 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
 
         assert self._streams is not None
         self._copies.begin(chosen, reseeded, self._streams)
-        self._copies.run(reset_batch, per_copy=(chosen, self._streams, self.states, self._elapsed, self._ended))
+        copies = self._copies
+        reset_batch(copies.world, copies.which, chosen, self._streams, self.states, self._elapsed, self._ended)
 
     def _options(self, options: Mapping[str, Any]) -> tuple[NDArray[np.bool_], int | None]:
         """(which copies are reset, the state in which they begin)."""
@@ -272,7 +273,9 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
                 copies.begin(idle, np.zeros(self.num_envs, np.bool_), self._streams)
         # Where models change, the last observation of an episode is seen before the next episode's model is there.
         per_copy = (taken, self._streams, self.states, self._elapsed, ended, *into, *self._last)
-        copies.run(step_batch, self._limit, _DISABLED if moved and mode == _SAME_STEP else mode, per_copy=per_copy)
+        step_batch(
+            copies.world, self._limit, _DISABLED if moved and mode == _SAME_STEP else mode, copies.which, *per_copy
+        )
         if moved:
             copies.stepped(~idle, self.states, into.terminated)
         final = self._ends(into) if mode == _SAME_STEP else {}

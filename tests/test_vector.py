@@ -14,7 +14,6 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from rlgrid.envs.gridworld import GridWorld
 from rlgrid.envs.observations import KINDS
-from rlgrid.envs.tables import replaced, tables_of
 from rlgrid.envs.vector import GridWorldVector
 from rlgrid.gridmap import GridSpec
 from rlgrid.gridmodel import GridModel, Slip, TileKind
@@ -150,9 +149,10 @@ def random_world(rng: np.random.Generator) -> MDP:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_random_models_in_random_company(mode: AutoresetMode) -> None:
+def test_random_models_in_random_company(mode: AutoresetMode, monkeypatch: pytest.MonkeyPatch) -> None:
     """Observations, masks, copies and caps as they come, and resets of some copies with some seeds."""
     for seed in range(8):
+        monkeypatch.setattr("rlgrid.envs.tables._MOST_ENTRIES", (0, 4_000_000)[seed // 4])
         rng = np.random.default_rng(seed)
         model, count, cap = random_world(rng), int(rng.integers(1, 9)), int(rng.integers(1, 12))
         given: dict[str, Any] = {"model": model, "observation": str(rng.choice(["index", "one_hot"]))}
@@ -209,13 +209,28 @@ def test_every_kind_of_observation_of_every_world_in_every_mode(kind: str) -> No
 def test_models_too_large_for_tables_are_sampled_from_their_own_arrays(
     world: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rlgrid.envs.tables._MOST_PAIRS", 0)
+    monkeypatch.setattr("rlgrid.envs.tables._MOST_ENTRIES", 0)
     mode = MODES[IDS.index(world) % 3]
     ours, theirs = pair(world, 6, mode, max_episode_steps=9)
     assert not isinstance(ours._copies.world, batch.Tables)
     same(ours.reset(seed=17), theirs.reset(seed=17))
     assert walk(ours, theirs, 30) >= 4
     in_step(ours, theirs)
+
+
+def test_tables_are_not_as_wide_as_one_pair_where_all_others_are_narrow() -> None:
+    for widest, expected in ((1, batch.Tables), (150, batch.Runs)):
+        sizes = np.ones(1000, np.int64)
+        sizes[7] = widest
+        total = int(sizes.sum())
+        ends = np.append(0, np.cumsum(sizes))
+        to, reward, terminated = np.arange(total) % 500, np.arange(total) % 7, np.zeros(total, np.bool_)
+        model = MDP(500, 2, ends, to, np.repeat(1 / sizes, sizes), reward, terminated, gamma=0.9, start=np.eye(500)[3])
+        envs = GridWorldVector(64, model=model)
+        theirs = SyncVectorEnv([partial(GridWorld, model=model)] * 64)
+        same(envs.reset(seed=0), theirs.reset(seed=0))
+        same(envs.step(np.ones(64, np.int64)), theirs.step(np.ones(64, np.int64)))  # 3 * 2 + 1 = 7
+        assert isinstance(envs._copies.world, expected)
 
 
 def test_a_large_grid_with_all_that_a_grid_can_have() -> None:
@@ -241,9 +256,9 @@ def test_a_large_grid_with_all_that_a_grid_can_have() -> None:
         step_reward=-0.125,
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rlgrid.envs.tables._MOST_PAIRS", 0)
+        patch.setattr("rlgrid.envs.tables._MOST_ENTRIES", 0)
         ours, theirs = pair("rlgrid/GridWorld-v0", 8, AutoresetMode.NEXT_STEP, model=model, max_episode_steps=40)
-        assert ours._copies.world is model.arrays
+        assert np.shares_memory(ours._copies.world.tiles, model.tiles)
         same(ours.reset(seed=1), theirs.reset(seed=1))
         assert walk(ours, theirs, 200) > 20
         in_step(ours, theirs)
@@ -287,15 +302,23 @@ RESTLESS = GridSpec(
 )
 
 
+THIN = GridSpec(
+    ["S..", "..G"],
+    slip={"left": 0.2, "right": 0.1},
+    walls=[[[0, 0], [0, 1]]],
+    changes=[{"at": 9, "map": ["S..", "#.G"], "walls": [[[0, 1], [0, 2]]]}],
+)
+
+
 @pytest.mark.parametrize("tables", [True, False])
 @pytest.mark.parametrize("mode", MODES)
 def test_every_copy_of_a_world_that_changes_has_a_clock_of_its_own(
     mode: AutoresetMode, tables: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not tables:
-        monkeypatch.setattr("rlgrid.envs.tables._MOST_PAIRS", 0)
-    for observation in ("index", "one_hot"):
-        given = {"map": RESTLESS, "max_episode_steps": 7, "observation": observation}
+        monkeypatch.setattr("rlgrid.envs.tables._MOST_ENTRIES", 0)
+    for observation, world in (("index", RESTLESS), ("one_hot", THIN)):
+        given = {"map": world, "max_episode_steps": 7, "observation": observation}
         ours, theirs = pair("rlgrid/GridWorld-v0", 6, mode, **given)
         same(ours.reset(seed=2), theirs.reset(seed=2))
         assert walk(ours, theirs, 15) >= 6
@@ -317,19 +340,18 @@ def test_every_copy_of_a_world_that_changes_has_a_clock_of_its_own(
         assert ours.get_state() == now == other.get_state()
 
 
-@pytest.mark.parametrize("tables", [True, False])
 @pytest.mark.parametrize("mode", MODES)
-def test_every_copy_has_maps_of_its_own_where_each_reset_makes_one(
-    mode: AutoresetMode, tables: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not tables:
-        monkeypatch.setattr("rlgrid.envs.tables._MOST_PAIRS", 0)
-    for observation in ("index", "planes"):
-        given = {"generator": "wilson", "rows": 5, "columns": 7, "new_map_each_reset": True, "slip": 0.1}
+def test_every_copy_has_maps_of_its_own_where_each_reset_makes_one(mode: AutoresetMode) -> None:
+    """Small lakes have now one kind of tile more than all before, now one less."""
+    wilson = {"generator": "wilson", "rows": 5, "columns": 7, "slip": 0.1}
+    lakes = {"generator": "frozen_lake", "rows": 2, "columns": 2}
+    for observation, options in (("index", wilson), ("planes", wilson), ("coordinates", lakes)):
+        given = {"new_map_each_reset": True, **options}
         ours, theirs = pair("rlgrid/GridWorld-v0", 4, mode, max_episode_steps=6, observation=observation, **given)
         same(ours.reset(seed=2), theirs.reset(seed=2))
         assert walk(ours, theirs, 16) >= 6
-        assert len({tuple(model.tiles.ravel().tolist()) for model in ours._copies.models}) == 4
+        assert isinstance(ours._copies.world, batch.Grids)  # of any number of copies, however large
+        assert options is lakes or len({model.tiles.tobytes() for model in ours._copies.models}) == 4
         saved = json.loads(json.dumps(ours.get_state()))
         other = pickle.loads(pickle.dumps(ours))
         same(ours.reset(seed=[1, None, 3, None]), theirs.reset(seed=[1, None, 3, None]))
@@ -341,20 +363,6 @@ def test_every_copy_has_maps_of_its_own_where_each_reset_makes_one(
         ours.set_state(saved)
         walk(ours, other, 10)
         assert ours.get_state() == other.get_state()
-
-
-def test_a_wider_map_takes_the_place_of_a_narrow_one() -> None:
-    """And a narrow one that of a wide one, in tables as they would have been made at once."""
-    models = [
-        GridSpec(rows, slip=slip).compile()
-        for rows, slip in ((["S.G"], None), (["SG."], {"left": 0.25, "right": 0.25}))
-    ]
-    for first in (0, 1):
-        one, other = models[first], models[1 - first]
-        made = tables_of([one, one, one])
-        for number in (1, 2, 1):
-            made = replaced(made, number, other if number == 1 else one)
-        same(made._asdict(), tables_of([one, other, one])._asdict())
 
 
 def test_whole_numbers_are_numpys() -> None:

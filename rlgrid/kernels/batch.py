@@ -6,8 +6,8 @@ is read through two functions, chosen by the type of ``world`` when a kernel is 
     begin(world, which, chosen, streams, states)    the states in which episodes begin
     draw(world, which, actions, streams, ...)       what the steps of copies do
 
-It is the struct of arrays of a model (`rlgrid.kernels.model`), or `Tables`, which take a small part of its time and can
-hold several models of equally many states and actions (copy i is in model which[i]), or `TwoDraws`.
+It holds one model or several of equally many states and actions (copy i is in model which[i]): as `Tables`, the
+quickest; where those would be too large as `Grids`, without a table, or as `Runs`; or as `TwoDraws`.
 
 An episode that has ended begins again at the next step, whose action is not used (`NEXT_STEP`), at once (`SAME_STEP`)
 or when `reset_batch` is called (`DISABLED`), as Gymnasium's vector environments do.
@@ -19,7 +19,8 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
-from rlgrid.kernels.model import ABSENT, ExplicitArrays, GridArrays, _arrive, _stay_or_leave, sample_start
+from rlgrid.kernels.borrow import borrow
+from rlgrid.kernels.model import ABSENT, _arrive, _stay_or_leave
 from rlgrid.kernels.pcg64 import bounded, uniform
 
 NEXT_STEP, SAME_STEP, DISABLED = 0, 1, 2
@@ -39,6 +40,30 @@ class Tables(NamedTuple):
     next_state: Any  # int64 [M * S * A, K + 1]
     reward: Any  # float64 [M * S * A, K + 1]
     terminated: Any  # bool [M * S * A, K + 1]
+    start_cumulative: Any  # float64 [M, B]
+    start_states: Any  # int64 [M, B + 1]
+
+
+class Grids(NamedTuple):
+    """M grids that differ in their tiles and starts alone."""
+
+    grid: Any  # `rlgrid.kernels.model.GridArrays`, of whose tiles and starts nothing is read
+    tiles: Any  # uint8 or uint16 [M, S]
+    start_cumulative: Any  # float64 [M, B]
+    start_states: Any  # int64 [M, B + 1]
+
+
+class Runs(NamedTuple):
+    """The outcomes of M models, one pair's after the other's: pair (m * S + s) * A + a owns a run of them."""
+
+    num_states: int
+    num_actions: int
+    offsets: Any  # int32 or int64 [M * S * A + 1]: where the runs begin
+    cumulative: Any  # float64 [N]: probability of the run up to and with each outcome
+    probability: Any  # float64 [N]
+    next_state: Any  # int32 [N]
+    reward: Any  # float64 [N]
+    terminated: Any  # bool [N]
     start_cumulative: Any  # float64 [M, B]
     start_states: Any  # int64 [M, B + 1]
 
@@ -98,13 +123,6 @@ def _begin_two(world, which, chosen, streams, states):
 
 
 @njit(cache=True, nogil=True)
-def _begin_model(world, which, chosen, streams, states):
-    for i in range(states.size):
-        if chosen[i]:
-            states[i] = sample_start(world, uniform(streams[i]))
-
-
-@njit(cache=True, nogil=True)
 def _draw_tables(world, which, actions, streams, states, ended, to, rewards, terminated, probability):
     num_states, num_actions, cumulative = world.num_states, world.num_actions, world.cumulative
     p, next_state, reward, ends = world.probability, world.next_state, world.reward, world.terminated
@@ -136,17 +154,19 @@ def _draw_two(world, which, actions, streams, states, ended, to, rewards, termin
 
 
 @njit(cache=True, nogil=True)
-def _draw_grid(world, which, actions, streams, states, ended, to, rewards, terminated, probability):
-    height, width, tiles, displacement = world.height, world.width, world.tiles, world.displacement
-    direction, slip, gust, gust_probability = world.direction, world.slip, world.gust, world.gust_probability
-    column_wind, row_wind, wall, terminal = world.column_wind, world.row_wind, world.wall, world.terminal
-    step_reward, bump_reward, enter_reward = world.step_reward, world.bump_reward, world.enter_reward
-    leave_reward, enter_to, leave_to = world.leave_reward, world.enter_to, world.leave_to
+def _draw_grids(world, which, actions, streams, states, ended, to, rewards, terminated, probability):
+    maps, grid = borrow(world.tiles), world.grid  # a row of tiles is taken a step: its references are not counted
+    height, width, displacement = grid.height, grid.width, grid.displacement
+    direction, slip, gust, gust_probability = grid.direction, grid.slip, grid.gust, grid.gust_probability
+    column_wind, row_wind, wall, terminal = grid.column_wind, grid.row_wind, grid.wall, grid.terminal
+    step_reward, bump_reward, enter_reward = grid.step_reward, grid.bump_reward, grid.enter_reward
+    leave_reward, enter_to, leave_to = grid.leave_reward, grid.enter_to, grid.leave_to
     for i in range(states.size):
         if ended[i]:
             continue
         u = uniform(streams[i])
         s = states[i]
+        tiles = maps[which[i]]
         kind = tiles[s]
         if wall[kind] or terminal[kind] or leave_to[kind] >= 0:
             to[i], rewards[i], terminated[i] = _stay_or_leave(
@@ -194,33 +214,45 @@ def _draw_grid(world, which, actions, streams, states, ended, to, rewards, termi
 
 
 @njit(cache=True, nogil=True)
-def _draw_explicit(world, which, actions, streams, states, ended, to, rewards, terminated, probability):
-    num_actions, offsets, p = world.num_actions, world.offsets, world.probability
-    next_state, reward, ends = world.next_state, world.reward, world.terminated
+def _draw_runs(world, which, actions, streams, states, ended, to, rewards, terminated, probability):
+    num_states, num_actions, offsets, cumulative = world.num_states, world.num_actions, world.offsets, world.cumulative
+    p, next_state, reward, ends = world.probability, world.next_state, world.reward, world.terminated
     for i in range(states.size):
         if not ended[i]:
             u = uniform(streams[i])
-            pair = states[i] * num_actions + actions[i]
-            k = offsets[pair]
-            total = 0.0
-            for n in range(offsets[pair], offsets[pair + 1]):
-                total += p[n]
-                if total > u:
-                    k = n
-                    break
+            pair = (which[i] * num_states + states[i]) * num_actions + actions[i]
+            first, last = np.int64(offsets[pair]), np.int64(offsets[pair + 1])
+            low, high = first, last
+            while low < high:
+                middle = (low + high) // 2
+                if cumulative[middle] <= u:
+                    low = middle + 1
+                else:
+                    high = middle
+            k = low if low < last else first
             to[i] = next_state[k]
             rewards[i] = reward[k]
             terminated[i] = ends[k]
             probability[i] = p[k]
 
 
-_BEGIN = {Tables: _begin_tables, TwoDraws: _begin_two}
-_DRAW = {Tables: _draw_tables, TwoDraws: _draw_two, GridArrays: _draw_grid, ExplicitArrays: _draw_explicit}
+@njit(cache=True, nogil=True)
+def cumulated_runs(offsets, probability, cumulative):
+    """Write the cumulative sums of each run of probabilities, float64 [N]."""
+    for pair in range(offsets.size - 1):
+        total = 0.0
+        for n in range(offsets[pair], offsets[pair + 1]):
+            total += probability[n]
+            cumulative[n] = total
+
+
+_BEGIN = {Tables: _begin_tables, Grids: _begin_tables, Runs: _begin_tables, TwoDraws: _begin_two}
+_DRAW = {Tables: _draw_tables, Grids: _draw_grids, Runs: _draw_runs, TwoDraws: _draw_two}
 
 
 def begin(world, which, chosen, streams, states):
     """Begin an episode in the chosen copies, bool [N]: write its state."""
-    _BEGIN.get(type(world), _begin_model)(world, which, chosen, streams, states)
+    _BEGIN[type(world)](world, which, chosen, streams, states)
 
 
 def draw(world, which, actions, streams, states, ended, to, rewards, terminated, probability):
@@ -231,7 +263,7 @@ def draw(world, which, actions, streams, states, ended, to, rewards, terminated,
 
 @overload(begin)
 def _begin(world, which, chosen, streams, states):
-    one = _BEGIN.get(world.instance_class, _begin_model)
+    one = _BEGIN[world.instance_class]
 
     def call(world, which, chosen, streams, states):
         one(world, which, chosen, streams, states)
