@@ -20,6 +20,7 @@ call, which takes ten times as long as all else. So `_next_value` has a loop of 
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -31,7 +32,7 @@ FETCHED = 768  # outcomes between what is worked on and what is fetched
 WIDEST = 4  # outcomes of the longest rows that have kernels of their own
 
 
-_MADE = {}  # (what makes it, its argument) -> kernel
+_MADE: dict[Any, Any] = {}  # (what makes it, its argument) -> kernel
 
 
 def _kept(make, width):
