@@ -96,12 +96,13 @@ def learn_many(
     """
     name, kind = _agent(agent)
     wanted = check_seeds(seeds)
-    combinations = combine(settings or {}, grid or {})
+    combinations = combine({} if settings is None else settings, {} if grid is None else grid)
     check_hyperparameters(kind, name, {key: None for one in combinations for key in one})
     total = _total(kind, total_timesteps)
     points = check_points(eval_points, total)
     shown, make_env = _environment(env, dict(env_kwargs or {}))
-    if folder is not None and env == str(Path(folder) / MAP) and (Path(folder) / INDEX).is_file():
+    own_map = folder is not None and isinstance(env, str) and Path(env) == Path(folder) / MAP
+    if folder is not None and own_map and (Path(folder) / INDEX).is_file():
         shown = read_plan(Path(folder)).env  # the map of these very runs
     check_engine(backend, n_jobs, address)
     first = make_env()
@@ -263,7 +264,7 @@ def _environment(env: Any, env_kwargs: Settings) -> tuple[str, Callable[[], Any]
         trial = make(env, **env_kwargs)
         trial.close()
         if env.endswith(".toml"):
-            return env, partial(make, "rlgrid/GridWorld-v0", **({"map": GridSpec.load(env)} | env_kwargs))
+            return Path(env).name, partial(make, "rlgrid/GridWorld-v0", **({"map": GridSpec.load(env)} | env_kwargs))
         spec = trial.spec
         if spec is None or spec.id.startswith("rlgrid/"):
             return env, partial(make, env, **env_kwargs)

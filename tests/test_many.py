@@ -156,6 +156,7 @@ def test_a_policy_that_may_never_end_is_worth_minus_infinity() -> None:
         ({"settings": {"learning_rate": np.ones(2)}}, "the setting 'learning_rate' must be a number"),
         ({"settings": [{"gamma": 0.5}, {"gamma": 0.5}]}, "is there twice"),
         ({"settings": "gamma"}, "settings must be a dict"),
+        ({"settings": []}, "settings is an empty list"),
         ({"grid": {"gamma": 0.5}}, "must be a list of values"),
         ({"grid": {"gamma": []}}, "grid 'gamma' is empty"),
         ({"grid": {"gamma": [0.5]}, "settings": {"gamma": 0.5}}, "stands in settings and in grid"),
