@@ -34,6 +34,8 @@ from rlgrid.truth import MEASURES, Truth, TruthPoint
 if TYPE_CHECKING:
     from rlgrid.agents.base import Agent
 
+BEST = "best_model.safetensors"
+
 PathLike = str | os.PathLike[str]
 
 
@@ -340,8 +342,18 @@ class EvalCallback(EventCallback):
         count = sum(steps <= self.model.num_timesteps for steps in self.evaluations_timesteps)
         for each in (self.evaluations_timesteps, self.evaluations_results, self.evaluations_length, self.truths):
             del each[count:]
-        means = [float(np.mean(one)) for one in self.evaluations_results]
+        means = self.mean_rewards()
         self.best_mean_reward, self.last_mean_reward = max(means, default=-math.inf), (means or [-math.inf])[-1]
+        if means and self.keep_best and self.best_model_save_path is not None:
+            path = self.best_model_save_path / BEST
+            if path.is_file():
+                best = type(self.model).load(path, self.eval_env)
+                if best.num_timesteps == self.evaluations_timesteps[means.index(self.best_mean_reward)]:
+                    self.best_learnt = best.learnt()
+
+    def mean_rewards(self) -> list[float]:
+        """The mean reward of every evaluation so far."""
+        return [float(np.mean(one)) for one in self.evaluations_results]
 
     def next_call(self) -> int | None:
         return next_multiple(self.model.num_timesteps, self.eval_freq)
@@ -379,7 +391,7 @@ class EvalCallback(EventCallback):
             if self.keep_best:
                 self.best_learnt = self.model.learnt()
             if self.best_model_save_path is not None:
-                self.model.save(self.best_model_save_path / "best_model.safetensors")
+                self.model.save(self.best_model_save_path / BEST)
             if self.callback_on_new_best is not None:
                 go_on = self.callback_on_new_best.on_step()
         return go_on & self._on_event()
@@ -457,16 +469,25 @@ class StopTrainingOnNoModelImprovement(_AfterEvaluation):
         self.parent.keep_best |= self.restore_best
 
     def _on_training_start(self) -> None:
+        """Count the evaluations that a run which goes on has behind it."""
+        assert self.parent is not None
         self._stopped = False
-        if self.model.num_timesteps == 0:
-            self.last_best_mean_reward, self.no_improvement_evals, self.n_calls = -math.inf, 0, 0
+        self.last_best_mean_reward, self.no_improvement_evals, self.n_calls = -math.inf, 0, 0
+        best = -math.inf
+        for mean in self.parent.mean_rewards():
+            self.n_calls += 1
+            best = max(best, mean)
+            self._count(best)
+
+    def _count(self, best: float) -> None:
+        if self.n_calls > self.min_evals:
+            self.no_improvement_evals = 0 if best > self.last_best_mean_reward else self.no_improvement_evals + 1
+        self.last_best_mean_reward = best
 
     def _on_step(self) -> bool:
         assert self.parent is not None
         best = self.parent.best_mean_reward
-        if self.n_calls > self.min_evals:
-            self.no_improvement_evals = 0 if best > self.last_best_mean_reward else self.no_improvement_evals + 1
-        self.last_best_mean_reward = best
+        self._count(best)
         self._stopped = self.no_improvement_evals > self.max_no_improvement_evals
         if self._stopped:
             self.say(f"stopping: no better mean reward than {best:.6g} in {self.no_improvement_evals} evaluations")

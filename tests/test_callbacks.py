@@ -218,6 +218,30 @@ def test_a_resumed_run_goes_on_with_its_evaluations(tmp_path: Path) -> None:
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+def test_a_resumed_run_stops_where_it_would_have_stopped(tmp_path: Path) -> None:
+    def watch(folder: str) -> list[Any]:
+        patience = StopTrainingOnNoModelImprovement(3, restore_best=True)
+        at = tmp_path / folder
+        words: dict[str, Any] = {"eval_freq": 1000, "n_eval_episodes": 20, "verbose": 0}
+        evaluation = EvalCallback(world(), None, patience, log_path=at, best_model_save_path=at, **words)
+        return [evaluation, CheckpointCallback(1000, at)]
+
+    whole = QLearning(world(), seed=8).learn(100_000, callback=watch("whole"))
+    assert 5_000 < whole.num_timesteps < 100_000
+    timesteps = np.load(tmp_path / "whole" / "evaluations.npz")["timesteps"].tolist()
+    best_at = QLearning.load(tmp_path / "whole" / "best_model.safetensors", world()).num_timesteps
+    assert best_at == timesteps[-5]  # four evaluations were no better
+    before = best_at + 2_000  # two of them are behind it
+
+    QLearning(world(), seed=8).learn(100_000, callback=[*watch("cut"), lambda a: a.num_timesteps < before])
+    again = QLearning.load(tmp_path / "cut" / f"rl_model_{before}_steps.safetensors", world())
+    again.resume(callback=watch("cut"))
+    assert again.num_timesteps == whole.num_timesteps
+    np.testing.assert_array_equal(again.q_table, whole.q_table)
+    best = QLearning.load(tmp_path / "whole" / "best_model.safetensors", world())
+    np.testing.assert_array_equal(whole.q_table, best.q_table)
+
+
 def test_evaluations_of_strangers_are_refused(tmp_path: Path) -> None:
     agent = QLearning(world(), seed=2).learn(100, callback=lambda a: False)
     agent.learn(100, reset_num_timesteps=False)
