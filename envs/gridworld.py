@@ -57,8 +57,8 @@ class GridWorld(gym.Env[Any, int]):
     """A gridworld, or any other finite model, as a Gymnasium environment.
 
     Args:
-        map: the path of a map file, the name of a built-in map, or a GridSpec. "four_rooms" if neither it nor
-            ``model`` is given.
+        map: the path of a map file, the name of a built-in map, or a GridSpec (or a mapping of its fields, as a saved
+            spec has one). "four_rooms" if neither it nor ``model`` is given.
         model: a GridModel or an MDP instead of a map.
         render_mode: None, "human" (a window), "rgb_array" (uint8 [H, W, 3]) or "ansi" (text).
         theme: "dark" or "light", of the pictures.
@@ -66,10 +66,11 @@ class GridWorld(gym.Env[Any, int]):
         observation: what is seen of a state: its number ("index"), or another of the kinds of
             `rlgrid.envs.observations`.
         observation_of: int [S], what is seen of each state, 0 to O - 1, of a world that is only partly observed. All
-            of it if None.
+            of it if None. Of a map that changes, or is made anew, it is the same in every one.
         view_size, see_through_walls: of the observation "view".
         action_mask_of: bool or int8 [S, A], for people who want them in the info of `reset` and `step` as
-            ``"action_mask"`` (int8 [A], 1 where the action changes something); advice that forbids nothing.
+            ``"action_mask"`` (int8 [A], 1 where the action changes something); advice that forbids nothing. They are
+            of the whole state, so they tell what is hidden where they differ between states that are seen alike.
         scene: how states are shown where the model is not a grid.
         generator, rows, columns: a generator of maps by its name (`rlgrid.generators.GENERATORS`) instead of a map,
             and the shape of its maps. Its options are arguments too: ``ends``, ``braid``, ``p`` and so on.
@@ -100,7 +101,7 @@ class GridWorld(gym.Env[Any, int]):
 
     def __init__(
         self,
-        map: str | os.PathLike[str] | GridSpec | None = None,
+        map: str | os.PathLike[str] | GridSpec | Mapping[str, Any] | None = None,
         model: GridModel | MDP | None = None,
         render_mode: str | None = None,
         *,

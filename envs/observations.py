@@ -7,10 +7,11 @@
     rgb           uint8 [H, W, 3], the picture (`rlgrid.envs.rgb`)
     view          uint8 [C, V, V], what can be seen in a window around the agent (`rlgrid.envs.planes`)
 
-An observation is a function of the state, and nothing else: of the state alone where the world is seen whole, and of
-``observation_of[state]`` where it is only partly observed, so that no kind tells what a world hides. Where a kind
-would, the part of it that tells is left out (a coordinate), or the kind is refused (a picture of where one is). A kind
-may hide more than that: an egocentric window does. `Observer.observation_of` is the function as numbers, O(o|s).
+An observation is a function of the state and of the map that is in force: of the state alone where the world is seen
+whole, and of ``observation_of[state]`` where it is only partly observed, so that no kind tells what a world hides.
+Where a kind would, the part of it that tells is left out (a coordinate), or the kind is refused (a picture of where one
+is). A kind may hide more than that: an egocentric window does. `Observer.observation_of` is the function as numbers,
+O(o|s).
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Observer:
 
     @property
     def num_observations(self) -> int:
-        """How many different observations there are: O."""
+        """O: one more than the greatest number of an observation, whether or not every number below is one's."""
         numbers = self.observation_of
         return self.num_states if numbers is None else int(numbers.max()) + 1
 

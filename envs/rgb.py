@@ -26,7 +26,7 @@ class RGBObserver(Observer):
     """The picture of a state: uint8 [H, W, 3].
 
     Cells have ``cell_size`` pixels; where that is None, 8 or as many as make the shorter side 36 pixels long, and
-    fewer where the longer side would have more than 1024.
+    fewer, but one at least, where the longer side would have more than 1024.
     """
 
     kind = "rgb"

@@ -5,9 +5,10 @@ or ``rlgrid/CliffWalking-v1`` with the same ones. Seed for seed and action for a
 observations, rewards, ends and infos, leave the generator in the same state, and have the same table `P`: outcomes in
 the same order, duplicates kept. Beside those arguments they take what `GridWorld` takes.
 
-Where Gymnasium raises, so does this, as a ValueError or a TypeError that names the argument. Two things that Gymnasium
-lets pass are refused too, since no distribution of probabilities is meant by them: a ``success_rate`` outside [0, 1],
-and a lake without a start.
+Where Gymnasium raises, so does this, as a ValueError or a TypeError that names the argument. Some things that Gymnasium
+lets pass are refused too, used or not: a probability that is no number in [0, 1], a lake without a start, rewards that
+are not three finite numbers, and flags that are neither True nor False, 1 nor 0. docs/gymnasium.md lists all
+differences.
 
 The model of the taxi, and its vectors, are those of `rlgrid.envs.taxi`; here are the names that programs read of it.
 `FrozenLakeVector` and `CliffWalkingVector` are what ``gymnasium.make_vec`` makes of them.
@@ -45,7 +46,8 @@ def generate_random_map(size: int = 8, p: float = 0.8, seed: int | None = None) 
 
     Args:
         size: of a side, at least 2.
-        p: the probability that a cell is ice.
+        p: the probability that a cell is ice, in [0, 1]. Where hardly any lake can be solved, lakes are others than
+            Gymnasium's, see `rlgrid.terrain.frozen_lake`.
         seed: None for one that the system draws.
 
     Raises:
@@ -130,8 +132,9 @@ class CliffWalking(_ToyText):
         shape, nS, nA: rows and columns, their product, and the number of actions.
         is_slippery: as given.
 
-    In the model the goal ends everything, and stays as it is. In Gymnasium's table, and so in `P`, moves from the goal
-    and from within the cliff, where no episode goes on, are like all others.
+    In the model, and so for `step` and solvers, the goal ends everything and stays as it is, and who moves against the
+    edge from within the cliff stays there. In Gymnasium's table, and so in `P`, moves from the goal are like all
+    others, and that one leads back to the start. No episode gets to either: only who sets the state there sees it.
     """
 
     def __init__(self, render_mode: str | None = None, is_slippery: bool = False, **arguments: Any) -> None:

@@ -195,6 +195,21 @@ def test_what_is_set_beside_the_hidden_part_is_checked() -> None:
     assert env.state == before
 
 
+@pytest.mark.parametrize("is_slippery", [False, True])
+def test_the_cliffs_table_differs_from_its_model_only_where_no_episode_gets_to(is_slippery: bool) -> None:
+    env: Any = gym.make("rlgrid/CliffWalking-v1", is_slippery=is_slippery).unwrapped
+    pairs = [(s, a) for s in range(48) for a in range(4) if env.P[s][a] != env.model.P[s][a]]
+    against_the_edge = [(s, a) for s in range(37, 47) for a in ((1, 2, 3) if is_slippery else (2,))]
+    assert pairs == [*against_the_edge, *((47, a) for a in range(4))]
+    reached = {to for s in range(37) for run in env.model.P[s].values() for _, to, _, ends in run if not ends}
+    assert reached == set(range(37))
+    env.reset(seed=0)
+    for state, action in pairs:
+        env.state = state
+        to, reward, terminated, _, info = env.step(action)
+        assert (info["prob"], to, reward, terminated) in env.model.P[state][action]
+
+
 def test_a_lake_of_ones_own_may_have_a_name() -> None:
     """Gymnasium looks the name up where there is no lake alone."""
     lake = ["SFH", "FFG"]
