@@ -408,6 +408,11 @@ def evaluate(options: argparse.Namespace) -> int:
         table.add_row("J*, the optimum", f"{found.optimal_value:.8g}")
     if found.share_of_regret is not None:
         table.add_row("share of regret", f"{training.percent(found.share_of_regret)} of what a random policy loses")
+    if found.optimal_share is not None:
+        table.add_row("optimal action", f"in {training.percent(found.optimal_share)} of the states it can act in")
+    for title, gap in (("|V - V*|", found.values_error), ("|Q - Q*|", found.q_error)):
+        if gap is not None:
+            table.add_row(f"max {title}", f"{gap:.6g}")
     print_table(table)
     return 0
 
