@@ -553,6 +553,7 @@ def make_vector(
     see_through_walls: bool = False,
     theme: str = "dark",
     cell_size: int | None = None,
+    disable_env_checker: bool | None = None,
     **arguments: Any,
 ) -> GridWorldVector:
     """Many copies of a world: what ``gymnasium.make_vec`` calls. One compiled loop steps them."""
@@ -569,6 +570,7 @@ def make_vector(
         see_through_walls=see_through_walls,
         theme=theme,
         cell_size=cell_size,
+        disable_env_checker=disable_env_checker,
         observation_of=parts.observation_of,
         action_mask_of=parts.action_mask_of,
         scene=parts.scene,

@@ -6,6 +6,7 @@ models at once that the compiled loops read (`rlgrid.envs.tables`).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -55,11 +56,18 @@ class Copies:
         """The chosen copies have made a step; those that a change of their map moves are moved in ``states``."""
 
     def get_state(self) -> dict[str, Any]:
-        """What `set_state` needs to go on."""
+        """What says in which models the copies are, as plain data."""
         return {}
 
-    def set_state(self, saved: Mapping[str, Any]) -> None:
-        """Go back to what `get_state` gave."""
+    def checked(self, saved: Mapping[str, Any]) -> Any:
+        """What `get_state` gave, as `set_state` takes it.
+
+        Raises:
+            ValueError: naming what is wrong.
+        """
+
+    def set_state(self, which: Any) -> None:
+        """Go back to what `checked` has found right."""
 
     def __getstate__(self) -> dict[str, Any]:
         # Tables are quickly made again.
@@ -93,11 +101,11 @@ class ScheduledCopies(Copies):
     def get_state(self) -> dict[str, Any]:
         return {"clocks": self.clocks.tolist()}
 
-    def set_state(self, saved: Mapping[str, Any]) -> None:
-        clocks = np.array(saved["clocks"], np.int64)
-        if clocks.min() < 0:
-            raise ValueError(f"a clock counts steps, and cannot be at {clocks.min()}")
-        self.clocks[:] = clocks
+    def checked(self, saved: Mapping[str, Any]) -> NDArray[np.int64]:
+        return whole_numbers("clocks", saved["clocks"], self.clocks.size, 0, sys.maxsize - 1)
+
+    def set_state(self, which: NDArray[np.int64]) -> None:
+        self.clocks[:] = which
         self._place()
 
 
@@ -138,8 +146,24 @@ class GeneratedCopies(Copies):
     def get_state(self) -> dict[str, Any]:
         return {"map_seeds": list(self.seeds)}
 
-    def set_state(self, saved: Mapping[str, Any]) -> None:
-        seeds = dict(enumerate(np.array(saved["map_seeds"], np.int64).tolist()))
-        if min(seeds.values()) < 0:
-            raise ValueError(f"the seed of a map must be at least 0, not {min(seeds.values())}")
-        self._make(seeds)
+    def checked(self, saved: Mapping[str, Any]) -> dict[int, int]:
+        return dict(enumerate(whole_numbers("map_seeds", saved["map_seeds"], len(self.seeds), 0, sys.maxsize).tolist()))
+
+    def set_state(self, which: Mapping[int, int]) -> None:
+        self._make(which)
+
+
+def whole_numbers(name: str, given: Any, count: int, least: int, most: int) -> NDArray[np.int64]:
+    """int64 [count], a copy.
+
+    Raises:
+        ValueError: if it is not so many whole numbers of that range.
+    """
+    try:
+        array = np.array(given)
+    except (ValueError, TypeError, OverflowError):  # lists of different lengths
+        array = np.zeros(0)
+    if array.shape != (count,) or array.dtype.kind not in "iu" or array.min() < least or array.max() > most:
+        form = f"whole numbers from {least} to {most}" if least < most else f"all {least}"
+        raise ValueError(f"{name} must be {form}, one for each of {count} environments, not {given!r:.200}")
+    return array.astype(np.int64)

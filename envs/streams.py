@@ -52,7 +52,7 @@ def stream_of(state: Mapping[str, Any]) -> list[int]:
     trial: Any = np.random.PCG64(0)
     try:
         trial.state = state
-    except (TypeError, ValueError, KeyError, OverflowError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError, AttributeError, IndexError) as error:
         raise ValueError(f"a saved generator is no state of a PCG64, NumPy says: {error!r}") from None
     return _words(trial.state)
 

@@ -154,7 +154,7 @@ def grids_of(grids: Sequence[GridModel], numbers: dict[TileKind, int]) -> Grids:
 def _renumbered(grid: GridModel, numbers: dict[TileKind, int]) -> NDArray[np.int64]:
     """int64 [S], the kinds of the cells by the numbers."""
     of_kind = np.array([numbers[kind] for kind in grid.kinds], np.int64)
-    return of_kind[grid.tiles.ravel()]
+    return np.take(of_kind, grid.tiles.ravel())
 
 
 def put(grids: Grids, number: int, model: GridModel, numbers: dict[TileKind, int]) -> bool:

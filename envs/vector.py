@@ -26,12 +26,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, create_empty_array
 from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.envs.changing import Schedule
-from rlgrid.envs.copies import Copies, GeneratedCopies, ScheduledCopies
+from rlgrid.envs.copies import Copies, GeneratedCopies, ScheduledCopies, whole_numbers
 from rlgrid.envs.generated import maker_of
 from rlgrid.envs.models import checked_masks, checked_state, refuse_unknown, schedule_of
 from rlgrid.envs.observations import Observer, check_new_maps
@@ -75,11 +76,12 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         render_mode: None or "rgb_array".
         autoreset_mode: an `AutoresetMode`, or its value: "NextStep", "SameStep" or "Disabled".
         copy: False where the caller takes the environment's own arrays, which are used again at the next call.
-        draws: the order of draws of a world that draws more than one number a step.
+        draws: the order of draws of a world that draws more than one number a step, `rlgrid.envs.tables.Draws`.
+        disable_env_checker: of ``gymnasium.make``, for programs that hand it on; a vector has no checker.
 
     Attributes:
         model: the model that is sampled; the first one where the map changes or is made anew.
-        states: int64 [num_envs], the present states, seen or not; to be read.
+        states: int64 [num_envs], the present states, seen or not; they may be set, all at once.
         observer, action_mask_of: as `GridWorld`'s.
 
     Raises:
@@ -87,6 +89,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 8, "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
+    _spec: EnvSpec | None = None
 
     def __init__(
         self,
@@ -112,6 +115,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         map_seed: int | None = None,
         new_map_each_reset: bool = False,
         draws: Draws | None = None,
+        disable_env_checker: bool | None = None,
         **changes: Any,
     ) -> None:
         if not isinstance(num_envs, int | np.integer) or isinstance(num_envs, bool) or num_envs < 1:
@@ -168,7 +172,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
 
-        self.states = np.full(self.num_envs, -1, np.int64)
+        self._states = np.full(self.num_envs, -1, np.int64)
         self._elapsed = np.zeros(self.num_envs, np.int64)
         self._ended = np.zeros(self.num_envs, np.bool_)
         self._streams: NDArray[np.uint64] | None = None  # [num_envs, 6]
@@ -178,8 +182,20 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         self._own = _Results.empty(self.num_envs)
         self._own_observations = None if copy else create_empty_array(self.single_observation_space, self.num_envs)
         self._own_told = np.ones(self.num_envs, np.bool_)
+        self._own_told.setflags(write=False)
 
     # --- the simulator ----------------------------------------------------------------------------------------------
+
+    @property
+    def states(self) -> NDArray[np.int64]:
+        """int64 [num_envs], read-only: the present states, as they are now and at all times; -1 before a reset."""
+        states = self._states.view()
+        states.setflags(write=False)
+        return states
+
+    @states.setter
+    def states(self, states: ArrayLike) -> None:
+        self._states[:] = whole_numbers("states", states, self.num_envs, 0, self.model.num_states - 1)
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -207,7 +223,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
                     self._streams[i], self._seeds[i] = seeded(seeds[i])
         self._begin(chosen, np.array([one is not None for one in seeds]))
         if state is not None:
-            self.states[chosen] = state
+            self._states[chosen] = state
         return self._seen(), self._info(chosen.astype(np.float64), chosen)
 
     def _begin(self, chosen: NDArray[np.bool_], reseeded: NDArray[np.bool_]) -> None:
@@ -217,7 +233,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         assert self._streams is not None
         self._copies.begin(chosen, reseeded, self._streams)
         copies = self._copies
-        reset_batch(copies.world, copies.which, chosen, self._streams, self.states, self._elapsed, self._ended)
+        reset_batch(copies.world, copies.which, chosen, self._streams, self._states, self._elapsed, self._ended)
 
     def _options(self, options: Mapping[str, Any]) -> tuple[NDArray[np.bool_], int | None]:
         """(which copies are reset, the state in which they begin)."""
@@ -262,7 +278,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
             raise ValueError(f"actions must be {self.num_envs} whole numbers, not {given.dtype} {given.shape}")
         taken = np.ascontiguousarray(given, np.int64)
         copies, mode, ended = self._copies, self._mode, self._ended
-        wrong = wrong_action(self.model.num_actions, copies.available, mode, taken, copies.which, self.states, ended)
+        wrong = wrong_action(self.model.num_actions, copies.available, mode, taken, copies.which, self._states, ended)
         if wrong >= 0:
             self._refuse(wrong, given[wrong])
         into = _Results.empty(self.num_envs) if self.copy else self._own
@@ -272,12 +288,12 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
             if idle.any():
                 copies.begin(idle, np.zeros(self.num_envs, np.bool_), self._streams)
         # Where models change, the last observation of an episode is seen before the next episode's model is there.
-        per_copy = (taken, self._streams, self.states, self._elapsed, ended, *into, *self._last)
+        per_copy = (taken, self._streams, self._states, self._elapsed, ended, *into, *self._last)
         step_batch(
             copies.world, self._limit, _DISABLED if moved and mode == _SAME_STEP else mode, copies.which, *per_copy
         )
         if moved:
-            copies.stepped(~idle, self.states, into.terminated)
+            copies.stepped(~idle, self._states, into.terminated)
         final = self._ends(into) if mode == _SAME_STEP else {}
         told = self._own_told.copy() if self.copy else self._own_told
         info = self._info(into.probability, told) | final
@@ -290,7 +306,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
             return {}
         states, probability = self._last
         if self._copies.moves:
-            states[:], probability[:] = self.states, into.probability
+            states[:], probability[:] = self._states, into.probability
         observations = self._views.last(states, finished)
         final = self._info(np.where(finished, probability, 0.0), finished, states)
         if self._copies.moves:
@@ -301,7 +317,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
 
     def _refuse(self, i: int, action: Any) -> None:
         """Say why copy ``i`` cannot take its action."""
-        count, state = self.model.num_actions, self.states[i]
+        count, state = self.model.num_actions, self._states[i]
         if self._ended[i] and self.autoreset_mode is not AutoresetMode.NEXT_STEP:
             raise gym.error.ResetNeeded(
                 f"environment {i}: its episode has ended, and this autoreset mode begins no other: call "
@@ -310,6 +326,18 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         if not 0 <= action < count:
             raise ValueError(f"environment {i}: action {action} is not one of the actions 0 to {count - 1}")
         raise ValueError(f"environment {i}: action {action} is not available in state {state}")
+
+    # Of ``make_vec``; a spec with the mode itself among its arguments could not be written as JSON.
+    @property
+    def spec(self) -> EnvSpec | None:
+        """The spec with which ``gymnasium.make_vec`` makes an equal vector."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        if spec is not None and "autoreset_mode" in spec.kwargs:
+            spec.kwargs["autoreset_mode"] = self.autoreset_mode.value
+        self._spec = spec
 
     # --- what is seen -----------------------------------------------------------------------------------------------
 
@@ -325,7 +353,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
 
     def _seen(self) -> Any:
         """The observations of the present states."""
-        return self._views.observations(self.states, self._own_observations)
+        return self._views.observations(self._states, self._own_observations)
 
     def _info(
         self, probability: NDArray[np.float64], told: NDArray[np.bool_], states: NDArray[np.int64] | None = None
@@ -333,7 +361,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         """The infos of the copies that are told of, in states (the present ones if None)."""
         info: dict[str, Any] = {"prob": probability, "_prob": told}
         if self.action_mask_of is not None:
-            masks = self.action_mask_of[self.states if states is None else states]
+            masks = self.action_mask_of[self._states if states is None else states]
             masks[~told] = 0
             info |= {"action_mask": masks, "_action_mask": told.copy()}
         return info
@@ -348,23 +376,32 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
             raise gym.error.ResetNeeded("there are no states yet: call reset() before action_masks()")
         masks = np.ones((self.num_envs, self.model.num_actions), np.bool_)
         if self._copies.available is not None:
-            masks &= self._copies.available[self._copies.which, self.states]
+            masks &= self._copies.available[self._copies.which, self._states]
         if self.action_mask_of is not None:
-            masks &= self.action_mask_of[self.states] != 0
+            masks &= self.action_mask_of[self._states] != 0
         return masks
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
-        """A frame uint8 [H, W, 3] of each copy: each map is drawn once, and every agent into a copy of its own."""
+        """A frame uint8 [H, W, 3] of each copy: each map is drawn once, and every agent into a copy of its own.
+
+        Raises:
+            ResetNeeded: before the first reset.
+        """
         if self.render_mode is None:
             gym.logger.warn('render() was called without a render mode: pass render_mode="rgb_array" to make_vec()')
             return None
-        return self._views.frames(self.states)
+        if self._streams is None:
+            raise gym.error.ResetNeeded("there are no states yet: call reset() before render()")
+        return self._views.frames(self._states)
 
     # --- copies -----------------------------------------------------------------------------------------------------
 
     @property
     def np_random(self) -> Any:
-        """The generators of the copies, as they stand: numbers drawn from them are not taken from the environments'."""
+        """The generators of the copies, as they stand: numbers drawn from them are not taken from the environments'.
+
+        There are none before the first reset.
+        """
         return () if self._streams is None else tuple(generator_of(stream) for stream in self._streams)
 
     @np_random.setter
@@ -385,7 +422,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
             before the first reset; and what says in which models the copies are, where those change.
         """
         return {
-            "states": self.states.tolist(),
+            "states": self._states.tolist(),
             "elapsed": self._elapsed.tolist(),
             "ended": self._ended.tolist(),
             "generators": [generator.bit_generator.state for generator in self.np_random],
@@ -401,19 +438,28 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         Raises:
             ValueError, TypeError: naming what is wrong.
         """
-        expected = set(self.get_state())
+        expected = {"states", "elapsed", "ended", "generators", "seeds", *self._copies.get_state()}
         if not isinstance(saved, Mapping) or set(saved) != expected:
             raise ValueError(f"a saved state of this world is a mapping with {', '.join(sorted(expected))}")
-        for name, values in saved.items():
-            if len(values) != self.num_envs and not (name in ("generators", "seeds") and not len(saved["generators"])):
-                raise ValueError(f"the saved state has {len(values)} {name} for {self.num_envs} environments")
-        begun = len(saved["generators"]) > 0
-        states = [checked_state(self.model, state) if begun else -1 for state in saved["states"]]
-        elapsed, ended = np.array(saved["elapsed"], np.int64), np.array(saved["ended"], np.bool_)
+        count, begun = self.num_envs, len(_listed(saved, "generators", self.num_envs, or_none=True)) > 0
+        seeds = _listed(saved, "seeds", count if begun else 0)
+        for one in seeds:
+            if not isinstance(one, int | np.integer) or isinstance(one, bool) or one < 0:
+                raise ValueError(f"the saved seeds must be whole numbers of at least 0, not {one!r}")
+        states = whole_numbers("states", saved["states"], count, *(0, self.model.num_states - 1) if begun else (-1, -1))
+        elapsed = whole_numbers("elapsed", saved["elapsed"], count, 0, self._limit if begun else 0)
+        ended = np.array(_listed(saved, "ended", count))
+        if ended.shape != (count,) or ended.dtype != np.bool_:
+            raise ValueError(f"the saved ended must be True or False for each of {count} environments")
+        if ended.any() and (not begun or self.autoreset_mode is AutoresetMode.SAME_STEP):
+            raise ValueError("the saved state has episodes that have ended: it is that of another autoreset mode")
+        if (~ended & (elapsed == self._limit)).any():
+            raise ValueError(f"an episode that goes on has elapsed fewer steps than {self._limit}, its cap")
         streams = np.array([stream_of(state) for state in saved["generators"]], np.uint64) if begun else None
-        self._copies.set_state(saved)
-        self.states[:], self._elapsed[:], self._ended[:], self._streams = states, elapsed, ended, streams
-        self._seeds = list(saved["seeds"])
+        which = self._copies.checked(saved)
+        self._copies.set_state(which)
+        self._states[:], self._elapsed[:], self._ended[:], self._streams = states, elapsed, ended, streams
+        self._seeds = [int(one) for one in seeds]
 
     def __repr__(self) -> str:
         return f"GridWorldVector({self.num_envs}, {self.model!r})"
@@ -424,6 +470,16 @@ def _kernels() -> tuple[Any, Any]:
     from rlgrid.kernels.batch import step_batch, wrong_action
 
     return step_batch, wrong_action
+
+
+def _listed(saved: Mapping[str, Any], name: str, count: int, or_none: bool = False) -> Sequence[Any]:
+    """The list of a saved state that has so many entries, or perhaps none."""
+    values: Any = saved[name]
+    if not isinstance(values, Sequence | np.ndarray) or isinstance(values, str):
+        raise TypeError(f"the saved {name} must be a list, not {values!r}")
+    if len(values) != count and not (or_none and len(values) == 0):
+        raise ValueError(f"the saved state has {len(values)} {name} for {count} environments")
+    return list(values)
 
 
 def _registered_cap() -> int | None:

@@ -398,7 +398,7 @@ def test_a_mode_is_named_by_itself_or_its_value_and_kept_in_the_spec() -> None:
         for given in (mode, mode.value, mode.name):
             envs: Any = gym.make_vec("rlgrid/FourRooms-v0", 2, autoreset_mode=given)
             assert envs.metadata["autoreset_mode"] is envs.autoreset_mode is mode
-            again: Any = gym.make_vec(envs.spec)
+            again: Any = gym.make_vec(gym.envs.registration.EnvSpec.from_json(envs.spec.to_json()))
             assert again.metadata["autoreset_mode"] is mode
     assert GridWorldVector.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
     for world in ("rlgrid/FourRooms-v0", "rlgrid/Taxi-v4"):
@@ -406,9 +406,10 @@ def test_a_mode_is_named_by_itself_or_its_value_and_kept_in_the_spec() -> None:
             gym.make_vec(world, 2, autoreset_mode="samestep")
     with pytest.raises(TypeError, match="copy must be True or False"):
         gym.make_vec("rlgrid/FourRooms-v0", 2, copy=2)
-    saved = gym.make_vec("rlgrid/FourRooms-v0", 2, autoreset_mode="SameStep").spec
-    assert saved is not None
-    assert json.loads(saved.to_json())["kwargs"]["autoreset_mode"] == "SameStep"
+    for world in ("rlgrid/FourRooms-v0", "rlgrid/Taxi-v4", "rlgrid/FrozenLake-v1"):
+        saved = gym.make_vec(world, 2, autoreset_mode=AutoresetMode.SAME_STEP, disable_env_checker=True).spec
+        assert saved is not None
+        assert json.loads(saved.to_json())["kwargs"]["autoreset_mode"] == "SameStep"
 
 
 def test_where_nothing_resets_an_ended_episode_must_be_reset() -> None:
@@ -445,9 +446,10 @@ def test_without_copies_the_same_arrays_come_again(world: str, arguments: dict[s
         if mode is AutoresetMode.DISABLED and (result[2] | result[3]).any():
             over = result[2] | result[3]
             same(own.reset(options={"reset_mask": over}), ours.reset(options={"reset_mask": over}))
-    own.unwrapped.states[:] = 3  # type: ignore[attr-defined] - what was handed out is not the states themselves
     assert kept is not None
     assert not np.shares_memory(kept[0], own.unwrapped.states)  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="read-only"):
+        kept[4]["_prob"][0] = False
 
 
 def test_the_step_cap_is_the_maps_the_registrys_or_the_callers() -> None:
@@ -568,20 +570,72 @@ def test_a_saved_state_is_gone_back_to(mode: AutoresetMode) -> None:
     envs.set_state(begun)
     with pytest.raises(gym.error.ResetNeeded, match="reset"):
         envs.step([0, 0, 0])
-    with pytest.raises(ValueError, match="3 states for 2 environments"):
+    with pytest.raises(ValueError, match="3 generators for 2 environments"):
         gym.make_vec("rlgrid/Taxi-v4", 2).unwrapped.set_state(saved)  # type: ignore[attr-defined]
     before = other.get_state()
     for wrong, words in (
         ({}, "a mapping with elapsed, ended, generators, seeds, states"),
         (saved | {"clocks": [0, 0, 0]}, "a mapping with"),
-        (saved | {"states": [0, 1000, 0]}, "states 0 to 999"),
+        (saved | {"states": [0, 1000, 0]}, "states must be whole numbers from 0 to 999"),
+        (saved | {"states": [0.0, 1.0, 0.0]}, "states must be whole numbers"),
+        (saved | {"states": [[0], [1], [0]]}, "states must be whole numbers"),
+        (saved | {"states": [[0], [1, 2], 0]}, "states must be whole numbers"),
+        (saved | {"elapsed": [0, -1, 0]}, "elapsed must be whole numbers from 0 to 7"),
+        (saved | {"elapsed": [0, 2**63 - 1, 0]}, "elapsed must be whole numbers from 0 to 7"),
+        (saved | {"elapsed": [0, 7, 0]}, "fewer steps than 7"),
+        (saved | {"ended": ["", "x", ""]}, "ended must be True or False"),
+        (saved | {"ended": 3}, "ended must be a list"),
         (saved | {"generators": [{}] * 3}, "no state of a PCG64"),
+        (saved | {"generators": [1, 2, 3]}, "no state of a PCG64"),
+        (saved | {"generators": []}, "3 seeds for 0"),
+        (saved | {"seeds": [4, 5, "6"]}, "seeds must be whole numbers"),
+        (saved | {"seeds": [4, 5, -6]}, "seeds must be whole numbers"),
+        (begun | {"ended": [True, False, False]}, "another autoreset mode"),
+        (begun | {"states": [0, 0, 0]}, "states must be all -1"),
     ):
-        with pytest.raises(ValueError, match=words):
+        with pytest.raises((ValueError, TypeError), match=words):
             other.set_state(wrong)
         assert other.get_state() == before
+    over = saved | {"ended": [True, False, False], "elapsed": [7, 1, 1]}
+    if mode is AutoresetMode.SAME_STEP:
+        with pytest.raises(ValueError, match="another autoreset mode"):
+            other.set_state(over)
+    else:
+        other.set_state(over)
+        assert other.get_state() == over
     with pytest.raises(AttributeError, match="seeds them"):
         envs.np_random = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("clocks", {"map": "blocking_maze"}),
+        ("map_seeds", {"generator": "wilson", "rows": 3, "columns": 3, "new_map_each_reset": True}),
+    ],
+)
+def test_what_says_in_which_map_copies_are_is_checked_first(name: str, given: dict[str, Any]) -> None:
+    envs = GridWorldVector(2, **given)
+    envs.reset(seed=0)
+    saved = envs.get_state()
+    for wrong in ([-1, 0], [0.5, 1], ["0", "1"], [0], [2**64, 1], [[0], [1]], None):
+        with pytest.raises(ValueError, match=f"{name} must be whole numbers from 0"):
+            envs.set_state(saved | {"states": [0, 0], name: wrong})
+        assert envs.get_state() == saved
+
+
+def test_states_are_set_whole_and_checked() -> None:
+    """They are what the compiled loops read: none may lie outside the model."""
+    envs = GridWorldVector(2)
+    envs.reset(seed=0)
+    envs.states = [14, 15]
+    seen = envs.states
+    with pytest.raises(ValueError, match="read-only"):
+        seen[0] = 3
+    for wrong in ([14], [0, 169], [-1, 0], [0.0, 1.0]):
+        with pytest.raises(ValueError, match="states must be whole numbers from 0 to 168"):
+            envs.states = wrong
+    assert seen.tolist() == [14, 15]
 
 
 def test_masks_of_actions_are_those_of_single_environments() -> None:
@@ -659,8 +713,10 @@ def test_wrong_uses_are_named() -> None:
 
 def test_frames_of_every_copy() -> None:
     envs = gym.make_vec("rlgrid/FrozenLake-v1", num_envs=2, render_mode="rgb_array", cell_size=12)
+    with pytest.raises(gym.error.ResetNeeded, match="render"):
+        envs.render()
     envs.reset(seed=0)
-    envs.unwrapped.states[:] = (0, 5)  # type: ignore[attr-defined]
+    envs.unwrapped.states = (0, 5)  # type: ignore[attr-defined]
     frames = envs.render()
     assert frames is not None
     assert [frame.shape for frame in frames] == [(48, 48, 3)] * 2
