@@ -39,29 +39,34 @@ class Paths(NamedTuple):
     horizontal: Any  # int64 [steps]: the direction in which it changes the column, -1 if it does not
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _code(world, items, row, column):
+# Takes arrays one by one, for a struct that passes through a call has the references of all its arrays counted.
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def _code(width, tiles, code_of, column_wind, row_wind, thin, place, wall, wind, borders, items, row, column):
     """The bits of a cell of the map, under a row of codes of the cells that items change."""
-    cell = row * world.width + column
-    if world.place.size and world.place[cell] >= 0:
-        return items[world.place[cell]]
-    bits = world.code_of[world.tiles[cell]]
-    if not bits & np.uint32(world.wall) and (world.column_wind[column] != 0 or world.row_wind[row] != 0):
-        bits |= np.uint32(world.wind)
-    if world.thin.size:
-        up = row > 0 and world.thin[cell - world.width] & BELOW != 0
-        left = column > 0 and world.thin[cell - 1] & RIGHT != 0
-        right, down = world.thin[cell] & RIGHT != 0, world.thin[cell] & BELOW != 0
-        bits |= np.uint32(world.borders * (up + 2 * right + 4 * down + 8 * left))
+    cell = row * width + column
+    bits = code_of[tiles[cell]]
+    blows = column_wind[column] != 0 or row_wind[row] != 0
+    if blows and not bits & np.uint32(wall):
+        bits |= np.uint32(wind)
+    if thin.size:
+        up = row > 0 and thin[cell - width] & BELOW != 0
+        left = column > 0 and thin[cell - 1] & RIGHT != 0
+        right, down = thin[cell] & RIGHT != 0, thin[cell] & BELOW != 0
+        bits |= np.uint32(borders * (up + 2 * right + 4 * down + 8 * left))
+    if place.size and place[cell] >= 0:
+        bits = items[place[cell]]
     return bits
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def codes_of_map(world, items, out):
     """The bits of all cells, into uint32 [cells]."""
-    for row in range(world.height):
-        for column in range(world.width):
-            out[row * world.width + column] = _code(world, items, row, column)
+    height, width, tiles, code_of, column_wind, row_wind, thin, place, wall, wind, borders = world
+    for row in range(height):
+        for column in range(width):
+            out[row * width + column] = _code(
+                width, tiles, code_of, column_wind, row_wind, thin, place, wall, wind, borders, items, row, column
+            )
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -101,16 +106,30 @@ def windows(world, rows, which, paths, cells, side, see_through, agent, unseen, 
     ``unseen`` are the bits of the agent's own cell and of what cannot be seen.
     """
     half = side // 2
-    wall, borders = world.wall, world.borders
+    height, width, tiles, code_of, column_wind, row_wind, thin, place, wall, wind, borders = world
     window = np.empty(side * side, np.uint32)
     for i in range(cells.size):
         items = rows[which[i]]
-        top, left = cells[i] // world.width - half, cells[i] % world.width - half
+        top, left = cells[i] // width - half, cells[i] % width - half
         for r in range(side):
             for c in range(side):
                 row, column = top + r, left + c
-                if 0 <= row < world.height and 0 <= column < world.width:
-                    window[r * side + c] = _code(world, items, row, column)
+                if 0 <= row < height and 0 <= column < width:
+                    window[r * side + c] = _code(
+                        width,
+                        tiles,
+                        code_of,
+                        column_wind,
+                        row_wind,
+                        thin,
+                        place,
+                        wall,
+                        wind,
+                        borders,
+                        items,
+                        row,
+                        column,
+                    )
                 else:
                     window[r * side + c] = wall
         for k in range(side * side):
