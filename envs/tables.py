@@ -140,20 +140,17 @@ def grids_of(grids: Sequence[GridModel], numbers: dict[TileKind, int]) -> Grids:
     from rlgrid.kernels.batch import Grids
 
     first = grids[0]
-    kind_of = np.uint8 if len(numbers) <= 256 else np.uint16
-    tiles = np.empty((len(grids), first.num_states), kind_of)
-    if len(grids) == 1 and len(numbers) == len(first.kinds):
-        tiles = first.tiles.reshape(1, -1)
-    else:
-        first = first.with_changes(kinds=tuple(numbers), tiles=_renumbered(first, numbers).reshape(first.shape))
-        for row, grid in zip(tiles, grids, strict=True):
-            row[:] = _renumbered(grid, numbers)
+    tiles = np.empty((len(grids), first.num_states), np.uint8 if len(numbers) <= 256 else np.uint16)
+    for row, grid in zip(tiles, grids, strict=True):
+        row[:] = _renumbered(grid, numbers)
+    if tuple(numbers) != first.kinds:
+        first = first.with_changes(kinds=tuple(numbers), tiles=tiles[0].reshape(first.shape))
     return Grids(first.arrays, tiles, _start_cumulative(grids), _start_states(grids))
 
 
-def _renumbered(grid: GridModel, numbers: dict[TileKind, int]) -> NDArray[np.int64]:
-    """int64 [S], the kinds of the cells by the numbers."""
-    of_kind = np.array([numbers[kind] for kind in grid.kinds], np.int64)
+def _renumbered(grid: GridModel, numbers: dict[TileKind, int]) -> NDArray[np.uint16]:
+    """uint16 [S], the kinds of the cells by the numbers."""
+    of_kind = np.array([numbers[kind] for kind in grid.kinds], np.uint16)
     return np.take(of_kind, grid.tiles.ravel())
 
 

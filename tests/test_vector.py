@@ -258,7 +258,7 @@ def test_a_large_grid_with_all_that_a_grid_can_have() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rlgrid.envs.tables._MOST_ENTRIES", 0)
         ours, theirs = pair("rlgrid/GridWorld-v0", 8, AutoresetMode.NEXT_STEP, model=model, max_episode_steps=40)
-        assert np.shares_memory(ours._copies.world.tiles, model.tiles)
+        assert isinstance(ours._copies.world, batch.Grids)
         same(ours.reset(seed=1), theirs.reset(seed=1))
         assert walk(ours, theirs, 200) > 20
         in_step(ours, theirs)
@@ -345,17 +345,18 @@ def test_every_copy_has_maps_of_its_own_where_each_reset_makes_one(mode: Autores
     """Small lakes have now one kind of tile more than all before, now one less."""
     wilson = {"generator": "wilson", "rows": 5, "columns": 7, "slip": 0.1}
     lakes = {"generator": "frozen_lake", "rows": 2, "columns": 2}
-    for observation, options in (("index", wilson), ("planes", wilson), ("coordinates", lakes)):
+    for observation, options, count in (("index", wilson, 4), ("planes", wilson, 4), ("coordinates", lakes, 1)):
         given = {"new_map_each_reset": True, **options}
-        ours, theirs = pair("rlgrid/GridWorld-v0", 4, mode, max_episode_steps=6, observation=observation, **given)
+        ours, theirs = pair("rlgrid/GridWorld-v0", count, mode, max_episode_steps=6, observation=observation, **given)
         same(ours.reset(seed=2), theirs.reset(seed=2))
-        assert walk(ours, theirs, 16) >= 6
+        assert walk(ours, theirs, 16) >= count
         assert isinstance(ours._copies.world, batch.Grids)  # of any number of copies, however large
         assert options is lakes or len({model.tiles.tobytes() for model in ours._copies.models}) == 4
         saved = json.loads(json.dumps(ours.get_state()))
         other = pickle.loads(pickle.dumps(ours))
-        same(ours.reset(seed=[1, None, 3, None]), theirs.reset(seed=[1, None, 3, None]))
-        mask = np.array([True, True, False, False])
+        seeds = [1, None, 3, None][:count]
+        same(ours.reset(seed=seeds), theirs.reset(seed=seeds))
+        mask = np.array([True, True, False, False])[:count]
         same(*(envs.reset(options={"reset_mask": mask.copy()}) for envs in (ours, theirs)))
         walk(ours, theirs, 10)
         assert ours._copies.seeds == [single.unwrapped.map_seed for single in theirs.envs]
