@@ -41,6 +41,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rlgrid.agents import AGENTS, agent_class
+from rlgrid.agents.base import check_count
 from rlgrid.archive import NO_ARRAYS, read_arrays, write_arrays
 from rlgrid.atomic import append, remove_parts, write_atomically
 from rlgrid.callbacks import BaseCallback, TensorBoardCallback, next_multiple
@@ -317,7 +318,7 @@ def read_config(folder: Path) -> RunConfig:
             version = document.get("format_version")
             raise RunError(f"{path} has format version {version!r}; this rlgrid reads {FORMAT_VERSION}")
         names = {item.name for item in fields(RunConfig)}
-        config = RunConfig(**{name: value for name, value in document.items() if name in names})
+        config = _checked(RunConfig(**{name: value for name, value in document.items() if name in names}))
     except RunError:
         raise
     except (ValueError, TypeError, AttributeError) as error:
@@ -325,6 +326,21 @@ def read_config(folder: Path) -> RunConfig:
     if (folder / MAP).is_file():
         config = RunConfig(**(asdict(config) | {"env": str(folder / MAP)}))
     return config
+
+
+def _checked(config: RunConfig) -> RunConfig:
+    """A configuration whose fields are what they should be; a ValueError or TypeError names one that is not."""
+    for name, least in {"seed": 0, "eval_freq": 0, "save_freq": 0, "eval_episodes": 1}.items():
+        check_count(name, getattr(config, name), least=least)
+    if config.n_timesteps is not None:
+        check_count("n_timesteps", config.n_timesteps)
+    for name, kinds in {"algo": str, "env": str, "tensorboard_log": str | None}.items():
+        if not isinstance(getattr(config, name), kinds):
+            raise TypeError(f"{name} must be text, not {getattr(config, name)!r}")
+    for name in ("env_kwargs", "hyperparameters"):
+        if not isinstance(getattr(config, name), dict):
+            raise TypeError(f"{name} must be a mapping, not {getattr(config, name)!r}")
+    return replace(config, algo=algorithm(config.algo))
 
 
 def load(folder: Path, **changes: Any) -> tuple[Agent, RunConfig]:

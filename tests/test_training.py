@@ -125,6 +125,27 @@ def test_tables_of_strangers_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
         done(cut, resume=True)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("seed", -1, "seed must be at least 0"),
+        ("eval_freq", "often", "eval_freq must be an integer"),
+        ("n_timesteps", 0, "n_timesteps must be at least 1"),
+        ("eval_episodes", 0, "eval_episodes must be at least 1"),
+        ("env", 3, "env must be text"),
+        ("hyperparameters", [1], "hyperparameters must be a mapping"),
+        ("algo", "q_lerning", "did you mean q_learning"),
+    ],
+)
+def test_a_configuration_of_a_stranger_is_checked(
+    whole: Path, tmp_path: Path, name: str, value: Any, message: str
+) -> None:
+    document = json.loads((whole / "config.json").read_text()) | {name: value}
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    with pytest.raises(training.RunError, match=message):
+        training.read_config(tmp_path)
+
+
 def kills(tmp_path: Path, count: int, seed: int) -> dict[str, Any]:
     program = [sys.executable, kill_runs.__file__, str(tmp_path / "runs"), str(count), str(seed)]
     done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=300)
