@@ -19,6 +19,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from gymnasium import spaces
@@ -399,13 +400,27 @@ def observer(
         near = difflib.get_close_matches(kind, KINDS, 1, 0.5) if isinstance(kind, str) else []
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(KINDS)}"
         raise ValueError(f"there is no observation {kind!r}: {hint}")
+    key = None
+    if seen is None and kind in ("planes", "rgb", "view"):
+        key = id(model), id(scene), repr((kind, view_size, see_through_walls, cell_size, theme, thin_walls))
+        shared = _SHARED.get(key)
+        if shared is not None:
+            return shared
     try:
-        return makers[kind]()
+        made = makers[kind]()
     except Unfit as unfit:
         fitting = [other for other in KINDS if other != kind and _fits(makers[other])]
         raise ValueError(
             f"the observation {kind!r} does not fit this world: {unfit}. What fits: {', '.join(fitting)}"
         ) from None
+    if key is not None:
+        _SHARED[key] = made
+    return made
+
+
+# Kinds that keep what they have drawn, by the ids of the model and the scene, which they hold, and the arguments: one
+# for all environments, a thousand of which would keep it a thousand times.
+_SHARED: WeakValueDictionary[tuple[int, int, str], Observer] = WeakValueDictionary()
 
 
 def observers(models: Sequence[GridModel | MDP], scene: Scene | None, seeing: Mapping[str, Any]) -> list[Observer]:

@@ -141,11 +141,12 @@ class Terrain:
         """uint32 [K], the bits of the cells that items change, in the configuration of a number."""
         if not isinstance(self.model, ItemWorld):
             return np.zeros(0, np.uint32)
-        if number not in self._kept:
+        row = self._kept.get(number)
+        if row is None:
             if (len(self._kept) + 1) * self.changing.size > _KEPT_CODES:
                 self._kept.clear()
-            self._kept[number] = self._made_row(self.model, number)
-        return self._kept[number]
+            row = self._kept[number] = self._made_row(self.model, number)
+        return row
 
     def _made_row(self, model: ItemWorld, number: int) -> Codes:
         items, bit, configuration = model.bits, self.bit, model.configuration(number)
@@ -326,8 +327,9 @@ class ViewObserver(Observer):
             if self._looks < self.num_states or self.num_states * int(np.prod(self._shape)) > _KEPT_BYTES:
                 self._look(states, out)
                 return
-            self._table = np.empty((self.num_states, *self._shape), np.uint8)
-            self._look(np.arange(self.num_states), self._table)
+            table = np.empty((self.num_states, *self._shape), np.uint8)
+            self._look(np.arange(self.num_states), table)
+            self._table = table  # whole, for whoever reads it in another thread
         np.take(self._table, states, axis=0, out=out, mode="clip")  # "raise" would take a copy first
 
     def _look(self, states: NDArray[np.int64], out: NDArray[Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from hashlib import blake2b
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ _CELL = 8  # pixels of a cell where nobody says: the glyphs can be told apart
 _LEAST = 36  # pixels of the shorter side, the least that the convolutions of Mnih et al. (2015) take
 _LARGEST = 1024  # pixels of the longer side
 _KEPT_BYTES = 1 << 26  # of frames that were drawn, to be copied when they are seen again; and of maps
+_DRAWING = Lock()  # observers are shared, and what they keep is looked up and thrown away in several steps
 
 
 class RGBObserver(Observer):
@@ -117,7 +119,8 @@ class RGBObserver(Observer):
                 drawn, at = self._picture(state)
                 held[id(drawn)] = drawn
                 if (id(drawn), at) not in places:
-                    digest = blake2b(self._made(drawn, at).data, digest_size=32).digest()
+                    with _DRAWING:
+                        digest = blake2b(self._made(drawn, at).data, digest_size=32).digest()
                     places[id(drawn), at] = known.setdefault(digest, len(known))
                 numbers[state] = places[id(drawn), at]
             numbers.setflags(write=False)
@@ -125,6 +128,10 @@ class RGBObserver(Observer):
         return self._numbers
 
     def _write(self, states: NDArray[np.int64], out: NDArray[Any]) -> None:
+        with _DRAWING:
+            self._take(states, out)
+
+    def _take(self, states: NDArray[np.int64], out: NDArray[Any]) -> None:
         if self.num_states * self._bytes > _KEPT_BYTES:
             for place, state in zip(out, states.tolist(), strict=True):
                 place[...] = self._frame(*self._picture(state))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import gc
 import itertools
 import pickle
 import tracemalloc
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ import rlgrid
 from rlgrid.envs import observations, planes, rgb
 from rlgrid.envs.classics import parts_of
 from rlgrid.envs.observations import KINDS, Observer, observer
+from rlgrid.gridmap import GridSpec
 from rlgrid.gridmodel import GridModel, TileKind
 from rlgrid.itemworld import ItemWorld, WalledWorld
 from rlgrid.window.actors import Acting
@@ -152,6 +156,36 @@ def test_observers_can_be_copied(kind: str) -> None:
 
 
 # --- numbers --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["planes", "rgb", "view"])
+def test_environments_of_a_model_share_what_they_draw(kind: str) -> None:
+    one, other = (gym.make("rlgrid/KeysAndSwitch-v0", observation=kind).unwrapped.observer for _ in range(2))
+    assert one is other
+    many: Any = gym.make_vec("rlgrid/KeysAndSwitch-v0", num_envs=2, observation=kind)
+    assert many.observer is one
+    smaller: Any = gym.make("rlgrid/KeysAndSwitch-v0", observation=kind, view_size=3, cell_size=4).unwrapped
+    assert smaller.observer is not one
+    model = _four_rooms().with_changes()
+    gone = weakref.ref(observer(model, kind))
+    gc.collect()
+    assert gone() is None
+
+
+@pytest.mark.parametrize("kind", ["rgb", "view"])
+def test_threads_may_look_at_once(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large world by turns forgets what it has drawn; a small one makes its table."""
+    model = GridSpec.builtin("keys_and_switch").compile()
+    states = np.random.default_rng(0).integers(model.num_states, size=(8, 200))
+    for most in (1 << 14, 1 << 26):
+        monkeypatch.setattr(rgb, "_KEPT_BYTES", most)
+        seen = observer(model, kind, cell_size=4, view_size=5)
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda some, seen=seen: [seen.one(s) for s in some], states))  # type: ignore[misc]
+        fresh = copy.deepcopy(seen)
+        for some, pictures in zip(states, found, strict=True):
+            assert np.array_equal(fresh.many(some), pictures)
+        del seen
 
 
 def test_index_is_the_state_or_what_is_seen_of_it() -> None:
