@@ -238,7 +238,8 @@ def parser() -> argparse.ArgumentParser:
     record.add_argument("--cell-size", type=positive, default=48, metavar="PIXELS", help="(default: 48)")
 
     plot = parts["plot"]
-    plot.add_argument("folders", nargs="+", metavar="FOLDER", help="of runs, as rlgrid train --seeds writes them")
+    folders = "of runs, as rlgrid train --seeds writes them, or with such folders below"
+    plot.add_argument("folders", nargs="+", metavar="FOLDER", help=folders)
     plot.add_argument("-o", "--output", default="curves.png", metavar="FILE", help=".png, .svg or .pdf (curves.png)")
     plot.add_argument(
         "--measure",

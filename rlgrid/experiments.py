@@ -200,13 +200,22 @@ def tell(runs: Any, folder: Path, as_json: bool) -> None:
     print(f"{folder}: draw it with `rlgrid plot {folder} -o curves.png`")
 
 
+def _holding_runs(folder: Path) -> list[Path]:
+    """The folder, or those below it that hold runs where it does not itself."""
+    from rlgrid.runs import INDEX
+
+    below = [] if (folder / INDEX).is_file() else sorted(path.parent for path in folder.rglob(INDEX))
+    return below or [folder]
+
+
 def plot(options: argparse.Namespace) -> int:
     """Draw the curves of folders of runs."""
     from rlgrid.curves import plot as draw
     from rlgrid.runs import Runs
 
-    runs = [Runs.load(folder) for folder in options.folders]
-    empty = [folder for folder, one in zip(options.folders, runs, strict=True) if not len(one)]
+    folders = [folder for given in options.folders for folder in _holding_runs(Path(given))]
+    runs = [Runs.load(folder) for folder in folders]
+    empty = [folder for folder, one in zip(folders, runs, strict=True) if not len(one)]
     if empty:
         raise ValueError(f"{empty[0]} holds no run yet: rlgrid train --resume {empty[0]} does those that are missing")
     draw(

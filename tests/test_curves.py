@@ -170,6 +170,13 @@ def test_the_commands_name_what_is_wrong(
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+def test_runs_below_a_folder_are_found(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plot", str(folder.parent), "-o", str(tmp_path / "below.svg"), "--title", "all"]) == 0
+    assert main(["plot", str(folder), "-o", str(tmp_path / "own.svg"), "--title", "all"]) == 0
+    assert capsys.readouterr().err == ""
+    assert len((tmp_path / "below.svg").read_text()) == len((tmp_path / "own.svg").read_text())
+
+
 @pytest.mark.parametrize(("text", "said"), [("9-0", "write 0-9"), ("a-b", "write 0-99"), ("0-9999999", "more than")])
 def test_seeds_that_are_none(text: str, said: str, capsys: Any) -> None:
     with pytest.raises(SystemExit):

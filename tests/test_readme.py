@@ -73,10 +73,11 @@ def test_command_lines_work(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     commands = re.findall(r"^    rlgrid (.+)$", README, re.MULTILINE)
-    assert {line.split()[0] for line in commands} == {"envs", "solve", "train", "evaluate", "enjoy", "record"}
+    assert {line.split()[0] for line in commands} == {"envs", "solve", "train", "evaluate", "enjoy", "record", "plot"}
     for line in commands:
         assert main(line.split()) == 0, capsys.readouterr().err
     assert (tmp_path / "cliff.gif").is_file()
+    assert (tmp_path / "curves.png").is_file()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
