@@ -320,7 +320,7 @@ def sampling_arrays(model: MDP | GridModel) -> Any:
         next_state=np.empty((pairs, width + 1), np.int32),
         reward=np.empty((pairs, width + 1)),
         start_states=model.start_states,
-        start_probability=model.start_probability,
+        start_cumulative=np.cumsum(model.start_probability),
     )
 
 

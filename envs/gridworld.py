@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import sys
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
@@ -178,14 +179,11 @@ class GridWorld(gym.Env[Any, int]):
     def _prepare(self) -> None:
         """What is made from the model."""
         self._outcomes: Outcomes | None = None
-        total = 0.0
-        starts = []
-        for state, probability in zip(
-            self.model.start_states.tolist(), self.model.start_probability.tolist(), strict=True
-        ):
-            total += probability
-            starts.append((total, state))
-        self._starts = starts
+        self._set_starts(self.model.start_states, self.model.start_probability)
+
+    def _set_starts(self, states: NDArray[np.int64], probability: NDArray[np.float64]) -> None:
+        """The states of which a reset draws one: the first whose cumulative probability exceeds a uniform number."""
+        self._starts, self._start_sums = states.tolist(), np.cumsum(probability).tolist()
 
     # --- the simulator ----------------------------------------------------------------------------------------------
 
@@ -221,12 +219,8 @@ class GridWorld(gym.Env[Any, int]):
         if not self.is_static:
             self._begin_map(seed)
         u = self.np_random.random()
-        state = self._starts[0][1]
-        for total, start in self._starts:
-            if total > u:
-                state = start
-                break
-        self._state = asked if options else state
+        place = bisect_right(self._start_sums, u)
+        self._state = asked if options else self._starts[place if place < len(self._starts) else 0]
         self._last_action = None
         # As a float: Gymnasium's vector environments take the type of the first copy's number for all.
         if self._shows_all and self.render_mode != "human":

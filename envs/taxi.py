@@ -225,8 +225,7 @@ class FickleTaxi(GridWorld):
 
     def _prepare(self) -> None:
         super()._prepare()
-        states, probability = fickle_starts(self.model.to_mdp())
-        self._starts = list(zip(np.cumsum(probability).tolist(), states.tolist(), strict=True))
+        self._set_starts(*fickle_starts(self.model.to_mdp()))
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """As `GridWorld.reset`, with a second draw; a state of the options says itself whether a change is to come."""

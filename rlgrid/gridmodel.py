@@ -417,7 +417,7 @@ class GridModel:
             enter_to=table([-1 if k.enter_to is None else k.enter_to for k in self.kinds], np.int64),
             leave_to=table([-1 if k.leave_to is None else k.leave_to for k in self.kinds], np.int64),
             start_states=self.start_states,
-            start_probability=self.start_probability,
+            start_cumulative=np.cumsum(self.start_probability),
         )
 
     def to_mdp(self, thin_walls: NDArray[np.uint8] | None = None) -> MDP:

@@ -324,7 +324,7 @@ class MDP:
             self.reward,
             self.terminated,
             self.start_states,
-            self.start_probability,
+            np.cumsum(self.start_probability),
         )
 
     @cached_property

@@ -2,12 +2,13 @@
 
 import copy
 import random
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 import pytest
 
 from rlgrid import GridModel, Slip, TileKind
+from rlgrid.envs.gridworld import GridWorld
 from rlgrid.gridmodel import DEFAULT_ACTIONS, MOVES
 from rlgrid.kernels.model import count, outcome, sample, sample_start
 from rlgrid.reach import steps
@@ -239,6 +240,32 @@ def test_sample_start() -> None:
     for u, state in ((0.0, 1), (0.7499, 1), (0.75, 3), (0.9999, 3)):
         assert sample_start(model.arrays, u) == state
         assert sample_start(model.to_mdp().arrays, u) == state
+
+
+def test_of_many_starts_the_first_is_taken_whose_sum_exceeds_the_number() -> None:
+    """In kernels and in environments, the sums as a loop over the probabilities makes them; the first if none does."""
+    rng = np.random.default_rng(0)
+    weights = rng.random(400) * (rng.random(400) < 0.7) + 1e-9
+    probability = weights / weights.sum() - 1e-14  # 4e-12 are missing at the end
+    model = GridModel(np.zeros((20, 20), np.uint8), [TileKind("floor")], start=dict(enumerate(probability.tolist())))
+    sums = np.array(list(accumulate(probability.tolist())))
+    env = GridWorld(model=model)
+    for u in (0.0, *rng.random(300), *sums[::7], *np.nextafter(sums[::7], 0.0), np.nextafter(1.0, 0.0)):
+        exceeding = np.flatnonzero(sums > u)
+        state = exceeding[0] if exceeding.size else 0
+        assert sample_start(model.arrays, u) == sample_start(model.to_mdp().arrays, u) == state
+        env._np_random = Given(u)  # type: ignore[assignment]
+        assert env.reset()[0] == state
+
+
+class Given:
+    """A generator that gives one number."""
+
+    def __init__(self, u: float) -> None:
+        self.u = u
+
+    def random(self) -> float:
+        return float(self.u)
 
 
 def test_a_walk_through_a_small_world_by_hand() -> None:

@@ -30,7 +30,7 @@ class ExplicitArrays(NamedTuple):
     reward: Any  # float64 [N]
     terminated: Any  # bool [N]
     start_states: Any  # int64 [B], ascending
-    start_probability: Any  # float64 [B]
+    start_cumulative: Any  # float64 [B]: probability up to and with each
 
 
 class GridArrays(NamedTuple):
@@ -61,7 +61,7 @@ class GridArrays(NamedTuple):
     enter_to: Any  # int64 [K]: the cell to which entering the tile leads, or -1
     leave_to: Any  # int64 [K]: the cell to which every action from the tile leads, or -1
     start_states: Any  # int64 [B], ascending
-    start_probability: Any  # float64 [B]
+    start_cumulative: Any  # float64 [B]: probability up to and with each
 
 
 # --- explicit -------------------------------------------------------------------------------------------------------
@@ -365,12 +365,14 @@ def _sample(model, s, a, u):
 @njit(cache=True, nogil=True)
 def sample_start(model, u):
     """The start state that a uniform u selects."""
-    total = 0.0
-    for i in range(model.start_states.size):
-        total += model.start_probability[i]
-        if total > u:
-            return model.start_states[i]
-    return model.start_states[0]
+    low, high = 0, model.start_cumulative.size
+    while low < high:
+        middle = (low + high) // 2
+        if model.start_cumulative[middle] <= u:
+            low = middle + 1
+        else:
+            high = middle
+    return model.start_states[low if low < model.start_states.size else 0]
 
 
 @njit(cache=True, nogil=True)

@@ -29,7 +29,7 @@ class PaddedOutcomes(NamedTuple):
     next_state: Any  # int32 [S * A, K + 1]; its bitwise complement where the outcome is terminated
     reward: Any  # float64 [S * A, K + 1]
     start_states: Any  # int64 [B], ascending
-    start_probability: Any  # float64 [B]
+    start_cumulative: Any  # float64 [B]: probability up to and with each
 
 
 @njit(cache=True, nogil=True)
