@@ -176,7 +176,7 @@ def test_environments_of_a_model_share_what_they_draw(kind: str) -> None:
 def test_threads_may_look_at_once(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A large world by turns forgets what it has drawn; a small one makes its table."""
     model = GridSpec.builtin("keys_and_switch").compile()
-    states = np.random.default_rng(0).integers(model.num_states, size=(8, 200))
+    states = np.random.default_rng(0).integers(model.num_states, size=(8, 60))
     for most in (1 << 14, 1 << 26):
         monkeypatch.setattr(rgb, "_KEPT_BYTES", most)
         seen = observer(model, kind, cell_size=4, view_size=5)
@@ -633,10 +633,14 @@ def test_numbers_that_are_no_states_are_refused(kind: str) -> None:
         observer("four_rooms", kind)  # type: ignore[arg-type]
 
 
-def test_coordinates_that_float32_cannot_tell_apart_are_refused() -> None:
-    model = GridModel(np.zeros((1, 2**24 + 2), np.uint8), [TileKind("floor")])
-    with pytest.raises(ValueError, match="float32 tells 16,777,216 apart"):
-        observer(model, "coordinates")
+def test_coordinates_that_float32_cannot_tell_apart_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    most = observations._WHOLE_FLOATS
+    assert np.float32(most - 1) != np.float32(most)
+    assert np.float32(most) == np.float32(most + 1)
+    monkeypatch.setattr(observations, "_WHOLE_FLOATS", 5)
+    observer(GridModel(np.zeros((5, 5), int), [TileKind("floor")]), "coordinates")
+    with pytest.raises(ValueError, match="it has 6 rows or columns, and float32 tells 5 apart"):
+        observer(GridModel(np.zeros((1, 6), int), [TileKind("floor")]), "coordinates")
 
 
 def test_kinds_that_do_not_fit_say_why_and_what_does() -> None:

@@ -157,15 +157,13 @@ def test_random_models_in_random_company(mode: AutoresetMode, monkeypatch: pytes
         model, count, cap = random_world(rng), int(rng.integers(1, 9)), int(rng.integers(1, 12))
         given: dict[str, Any] = {"model": model, "observation": str(rng.choice(["index", "one_hot"]))}
         given["observation_of"] = rng.integers(0, 4, model.num_states) if seed % 2 else None
-        masks = rng.random((model.num_states, model.num_actions)) < 0.5
-        masks |= ~masks.any(axis=1, keepdims=True)
-        if model.available is not None:  # where both would leave nothing
-            masks |= ~(masks & model.available).any(axis=1, keepdims=True)
+        allowed = np.ones((model.num_states, model.num_actions), bool) if model.available is None else model.available
+        masks = rng.random(allowed.shape) < 0.5
+        masks |= ~(masks & allowed).any(axis=1, keepdims=True)  # all where none would be left
         given["action_mask_of"] = masks if seed % 3 else None
         ours = GridWorldVector(count, max_episode_steps=cap, autoreset_mode=mode, copy=seed % 4 > 0, **given)
         theirs = SyncVectorEnv([partial(capped, cap, given)] * count, autoreset_mode=mode)
         same(ours.reset(seed=seed), theirs.reset(seed=seed))
-        allowed = np.ones((model.num_states, model.num_actions)) if model.available is None else model.available
         for _ in range(25):
             actions = np.array([rng.choice(np.flatnonzero(allowed[state])) for state in ours.states])
             result = ours.step(actions)
