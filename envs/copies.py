@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rlgrid.envs.changing import Schedule, beside_walls
 from rlgrid.envs.generated import MapMaker, drawn_seed
 from rlgrid.envs.tables import Draws, Model, grids_of, numbers_of, put, two_draws_of, world_of
+from rlgrid.gridmodel import GridModel
 
 
 class Copies:
@@ -48,6 +49,11 @@ class Copies:
         shape = self.models[0].num_states, self.models[0].num_actions
         every = [np.ones(shape, np.bool_) if model.available is None else model.available for model in self.models]
         return np.array(every)
+
+    @cached_property
+    def are_grids(self) -> bool:
+        """Whether the models are plain grids, of which a state is a cell."""
+        return all(isinstance(model, GridModel) for model in self.models)
 
     def begin(self, chosen: NDArray[np.bool_], seeded: NDArray[np.bool_], streams: NDArray[np.uint64]) -> None:
         """Episodes are about to begin in the chosen copies (bool [num_envs]), of which some were given a seed."""
@@ -110,7 +116,11 @@ class ScheduledCopies(Copies):
 
 
 class GeneratedCopies(Copies):
-    """Copies of a world of which each reset makes a new map: each has a model of its own (`rlgrid.envs.generated`)."""
+    """Copies of a world of which each reset makes a new map: each has a model of its own (`rlgrid.envs.generated`).
+
+    Attributes:
+        seeds: of the maps. renewed: the numbers of the maps that are new since somebody emptied this set.
+    """
 
     moves = True
 
@@ -120,6 +130,7 @@ class GeneratedCopies(Copies):
         self._maps = [first] * num_envs
         self.which[:] = np.arange(num_envs)
         self.seeds = [maker.seed] * num_envs
+        self.renewed: set[int] = set()
         self._maker = maker
 
     def begin(self, chosen: NDArray[np.bool_], seeded: NDArray[np.bool_], streams: NDArray[np.uint64]) -> None:
@@ -139,6 +150,7 @@ class GeneratedCopies(Copies):
         for i, seed in seeds.items():
             model = self._maker.model(seed)
             self.seeds[i], self.models[i], self._maps[i] = seed, model, model
+            self.renewed.add(i)
             if world is not None and not put(world, i, model, self._numbers):
                 del self.world  # the map has a new kind of tile, or there is another number of starts
                 world = None

@@ -132,6 +132,16 @@ class Observer:
         """The observations of states int64 [N] into an array [N, ...]."""
         raise NotImplementedError
 
+    def ground(self) -> NDArray[Any] | None:
+        """What is seen of the map alone, from which `many_on` makes observations; None where there is no such form."""
+        return None
+
+    def many_on(
+        self, grounds: NDArray[Any], which: NDArray[np.int64], states: NDArray[np.int64], out: NDArray[Any]
+    ) -> None:
+        """The observations of states int64 [N], of which state i is in the map of grounds[which[i]]."""
+        raise NotImplementedError
+
     def check_hides(self, seen: NDArray[np.int64] | None) -> None:
         """Refuse to tell states apart that ``seen`` does not.
 

@@ -246,6 +246,17 @@ class PlanesObserver(Observer):
             flat[:, :, terrain.changing] = planes[which]
         flat[np.arange(states.size), 0, terrain.cells(states)] = 255
 
+    def ground(self) -> NDArray[np.uint8] | None:
+        """uint8 [C, cells], the planes without the agent; None where items change the map."""
+        return None if self._terrain.changing.size else self._base
+
+    def many_on(
+        self, grounds: NDArray[np.uint8], which: NDArray[np.int64], states: NDArray[np.int64], out: NDArray[Any]
+    ) -> None:
+        flat = out.reshape(states.size, *self._base.shape)
+        np.take(grounds, which, axis=0, out=flat, mode="clip")
+        flat[np.arange(states.size), 0, states] = 255
+
 
 class ViewObserver(Observer):
     """A window of cells around the agent as planes: uint8 [C, V, V], 0 or 255, the agent in the middle.
@@ -301,13 +312,26 @@ class ViewObserver(Observer):
             self._numbers = numbers
         return self._numbers
 
+    def ground(self) -> Codes | None:
+        """uint32 [cells], the bits of the map; None where items change it."""
+        return None if self._terrain.changing.size else self._terrain.codes()
+
+    def many_on(self, grounds: Codes, which: NDArray[np.int64], states: NDArray[np.int64], out: NDArray[Any]) -> None:
+        # As though items changed every cell.
+        every = self._terrain.map._replace(place=np.arange(self.num_states, dtype=np.int32))
+        codes = self._windows(every, grounds, which, states)
+        spread(codes, out.reshape(states.size, len(self.plane_names), -1))
+
     def _codes(self, states: NDArray[np.int64]) -> Codes:
-        codes = np.empty((states.size, self._side**2), np.uint32)
-        rows, which = self._terrain.rows(states)
-        cells, bit = self._terrain.cells(states), self._terrain.bit
+        return self._windows(self._terrain.map, *self._terrain.rows(states), self._terrain.cells(states))
+
+    def _windows(self, world: Map, rows: Codes, which: NDArray[np.int64], cells: NDArray[np.int64]) -> Codes:
+        """uint32 [N, V * V], the bits of windows around cells, where rows[which] are those that items change."""
+        codes = np.empty((cells.size, self._side**2), np.uint32)
+        bit = self._terrain.bit
         unseen = 1 << len(self._terrain.names)
         windows(
-            self._terrain.map,
+            world,
             rows,
             which,
             self._paths,

@@ -1,6 +1,7 @@
 """What is seen of many copies of a world: their observations at once, and their frames.
 
 Each model has an `Observer` of its own, since its map may be seen; a map is drawn once for all copies that are in it.
+Where each copy has a map of its own, what is seen of the maps lies in one array, from which all are observed at once.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ import numpy as np
 from gymnasium.vector.utils import create_empty_array
 from numpy.typing import NDArray
 
-from rlgrid.envs.copies import Copies, ScheduledCopies
+from rlgrid.envs.copies import Copies, GeneratedCopies, ScheduledCopies
 from rlgrid.envs.observations import Observer, observer, observers
 from rlgrid.envs.scene import Scene, scene_of
 from rlgrid.envs.tables import Model
 
 _KEPT_BYTES = 1 << 26  # of pictures of maps
-_BLIND = ("index", "one_hot")  # kinds of observation that do not depend on the map
+_BLIND = ("index", "one_hot")  # kinds of observation that do not depend on the map; nor do coordinates of grids
 
 
 class Views:
@@ -33,6 +34,7 @@ class Views:
         self._copies, self._scene, self._seeing = copies, scene, seeing
         self._observers: dict[int, tuple[Model, Observer]] = {}  # number of a model: it, and how it is seen
         self._maps: dict[Any, NDArray[np.uint8]] = {}  # a model: its picture without the agent
+        self._grounds: NDArray[Any] | None = None  # [num_envs, ...], of maps that are made anew
         if isinstance(copies, ScheduledCopies):
             self._observers = dict(enumerate(zip(copies.models, observers(copies.models, scene, seeing), strict=True)))
 
@@ -48,15 +50,31 @@ class Views:
     def observations(self, states: NDArray[np.int64], out: Any = None, some: NDArray[np.int64] | None = None) -> Any:
         """The observations of the states (of some copies, by their numbers), in ``out`` if given."""
         first = self.observer()
-        if not self._copies.moves or first.kind in _BLIND:
+        copies = self._copies
+        is_blind = first.kind in _BLIND or (first.kind == "coordinates" and copies.are_grids)
+        if not copies.moves or is_blind:
             return first.many_of(states, out)
         if out is None:
             out = create_empty_array(first.space, states.size)
-        which = self._copies.which if some is None else self._copies.which[some]
-        for k in np.unique(which).tolist():
-            there = which == k
+        which = copies.which if some is None else copies.which[some]
+        if isinstance(copies, GeneratedCopies) and (ground := first.ground()) is not None:
+            first.many_on(self._grounds_now(copies, ground), which, states, out)
+            return out
+        order = np.argsort(which, kind="stable")
+        numbers, begins = np.unique(which[order], return_index=True)
+        for k, there in zip(numbers.tolist(), np.split(order, begins[1:]), strict=True):
             out[there] = self.observer(k).many_of(states[there])
         return out
+
+    def _grounds_now(self, copies: GeneratedCopies, like: NDArray[Any]) -> NDArray[Any]:
+        """What is seen of the map of every copy, in one array."""
+        if self._grounds is None:
+            self._grounds = np.empty((copies.which.size, *like.shape), like.dtype)
+            copies.renewed.update(copies.which.tolist())
+        for k in copies.renewed:
+            self._grounds[k] = self.observer(k).ground()
+        copies.renewed.clear()
+        return self._grounds
 
     def last(self, states: NDArray[np.int64], ended: NDArray[np.bool_]) -> NDArray[np.object_]:
         """The observations of the copies whose episode ended, as single environments give them, and None elsewhere."""
@@ -64,7 +82,7 @@ class Views:
         batch = self.observations(states[some], some=some)
         found = np.full(ended.size, None, object)
         for i, one in zip(some.tolist(), batch.tolist() if batch.ndim == 1 else batch, strict=True):
-            found[i] = one if batch.ndim == 1 else one.copy()
+            found[i] = one
         return found
 
     def frames(self, states: NDArray[np.int64]) -> tuple[NDArray[np.uint8], ...]:
@@ -88,4 +106,4 @@ class Views:
         return tuple(frames)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_maps": {}}  # quickly drawn again
+        return {**self.__dict__, "_maps": {}, "_grounds": None}  # quickly made again

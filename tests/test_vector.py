@@ -343,7 +343,8 @@ def test_every_copy_has_maps_of_its_own_where_each_reset_makes_one(mode: Autores
     """Small lakes have now one kind of tile more than all before, now one less."""
     wilson = {"generator": "wilson", "rows": 5, "columns": 7, "slip": 0.1}
     lakes = {"generator": "frozen_lake", "rows": 2, "columns": 2}
-    for observation, options, count in (("index", wilson, 4), ("planes", wilson, 4), ("coordinates", lakes, 1)):
+    kinds = (("index", wilson, 4), ("planes", wilson, 4), ("view", lakes, 3), ("coordinates", lakes, 1))
+    for observation, options, count in kinds:
         given = {"new_map_each_reset": True, **options}
         ours, theirs = pair("rlgrid/GridWorld-v0", count, mode, max_episode_steps=6, observation=observation, **given)
         same(ours.reset(seed=2), theirs.reset(seed=2))
