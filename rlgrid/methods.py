@@ -37,7 +37,7 @@ from rlgrid.policy_iteration import (
 )
 from rlgrid.problem import EXPLICIT_PAIRS, Problem, magnitude
 from rlgrid.reduced import Reduced, explicit_arrays
-from rlgrid.shifted import ShiftedValueIteration
+from rlgrid.shifted import ShiftedValueIteration, hand_over
 
 if TYPE_CHECKING:
     from rlgrid.gridmodel import GridModel
@@ -50,7 +50,11 @@ MANY_OUTCOMES = 1 << 16  # of a model for which "auto" tries shifted values firs
 MIXING_OUTCOMES = 4  # if each pair has so many of them on average
 RARE = 0.05  # of pairs that pay something else than the others
 MANY_STATES = 1000  # of a model that is no grid, from which on "auto" works with policies
-SMALL_COMPONENT = 64  # nodes of the strongly connected components that are rather solved one after the other
+SMALL_COMPONENT = 64  # nodes of the strongly connected components that may rather be solved one after the other,
+PROBES = 8  # of them that are tried first,
+PROBE = 0.25  # of a sweep for each,
+DRAINED = 0.25  # of the sweeps that gamma alone takes, which they must stay below;
+UNFORESEEN = 8  # times as many sweeps as those promised are made at the most
 
 EPSILON = float(np.finfo(np.float64).eps)
 
@@ -130,7 +134,7 @@ def method_of(name: str, problem: Problem, model: MDP | GridModel, sweep_order: 
         sweep_order = "distance"
     form = Reduced.of(problem, arrays, sweep_order, by_component=name == "topological")
     if chosen and name == "krylov_policy_iteration" and _falls_apart(form):
-        return Topological(form.by_component())
+        return Topological(form.by_component(), None if problem.gamma == 1.0 else lambda: KINDS[name](form))
     return KINDS[name](form)
 
 
@@ -332,29 +336,41 @@ class Topological:
     enough; states in no cycle take one backup each. Then the residual is measured, and where it is not small enough,
     a next pass is four times as strict. A sweep is as many backups as there are states; while a pass is under way its
     spread is that of the last measurement.
+
+    Args:
+        otherwise: makes the method that takes over where components do not settle much sooner than gamma alone makes
+            them: where hardly anything leads out of them, small ones are as slow as a large one. None to go on.
     """
 
     name = "topological"
 
-    def __init__(self, form: Reduced) -> None:
-        self.form = form
+    def __init__(self, form: Reduced, otherwise: Callable[[], Method] | None = None) -> None:
+        self.form, self.otherwise = form, otherwise
         self.backups = self.sweeps = 0
         self.guesses = False
         self._at = -1  # the component that comes next; -1 between passes
         self._strict = np.inf  # the spread to which components are swept
         self._spread = np.inf
         self._last: Floats | None = None
+        self._other: Method | None = None
+        self._left = np.inf  # sweeps after which the other method takes over in any case
+
+    @property
+    def paced(self) -> bool:
+        """Whether the method itself hands over where it is slow; its spread does not tell."""
+        return self.otherwise is not None and self._other is None
 
     def run(self, values: Floats, limit: int, enough: float) -> Floats:
         from rlgrid.kernels.reduced import run_components, sweep
 
         form = self.form
-        v = form.guess() if self.guesses and not self.sweeps else form.gather(values)
-        if self._last is None or not np.array_equal(v, self._last):
-            self._at = -1
         history = np.zeros(limit)
         made = 0
-        while made < limit:
+        if self._other is None:
+            v = form.guess() if self.guesses and not self.sweeps else form.gather(values)
+            if self._last is None or not np.array_equal(v, self._last):
+                self._at = -1
+        while made < limit and self._other is None:
             if self._at < 0:
                 low, high = sweep(*form.arrays, v, 0, form.nodes, False)
                 self.backups += form.pairs
@@ -362,6 +378,8 @@ class Topological:
                 rests = 4.0 * EPSILON * magnitude(v)  # to and fro, last digits may chase each other for ever
                 self._strict = max(min(0.5 * enough, 0.25 * self._strict), rests)
                 self._at = 0
+                if self.sweeps == made == 0 and self.otherwise is not None and self._is_slow(v):
+                    self._other = self.otherwise()
             else:
                 self._at, _, pairs = run_components(
                     *form.arrays, form.starts, v, self._at, self._strict, max(1, form.nodes)
@@ -370,15 +388,34 @@ class Topological:
                 if self._at == form.starts.size - 1:
                     self._spread = self._measure(v)
                     self._at = -1
+                elif self.sweeps + made >= self._left and self.otherwise is not None:
+                    self._other = self.otherwise()
             history[made] = self._spread
             made += 1
-            if not self._spread > enough:
+            if not enough < self._spread < np.inf:
                 self._at = -1
                 break
-        form.scatter(v, values)
-        self._last = v
-        self.sweeps += made
+        if made:
+            form.scatter(v, values)
+            self._last = v
+            self.sweeps += made
+        if self._other is not None and made < limit and (made == 0 or enough < history[made - 1] < np.inf):
+            self._last = None
+            rest = hand_over(self, self._other, values, limit - made, enough)
+            history[made : made + rest.size] = rest
+            made += rest.size
         return history[:made]
+
+    def _is_slow(self, v: Floats) -> bool:
+        """Whether components, going by a few of them, take too many of the sweeps that gamma alone takes."""
+        from rlgrid.kernels.reduced import probe
+
+        form = self.form
+        alone = np.log(max(self._spread / self._strict, 1.0)) / -np.log(max(form.problem.gamma, EPSILON))
+        sweeps, pairs = probe(*form.arrays, form.starts, v.copy(), self._strict, PROBES, PROBE * form.nodes)
+        self.backups += int(pairs)
+        self._left = UNFORESEEN * max(sweeps, 1.0)
+        return bool(sweeps > DRAINED * alone)
 
     def _measure(self, v: Floats) -> float:
         from rlgrid.kernels.reduced import residuals

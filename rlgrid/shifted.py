@@ -125,7 +125,7 @@ class ShiftedValueIteration:
         if v is not values:
             values[:] = v
         if self._other is not None and made < limit and (made == 0 or history[made - 1] > enough):
-            rest = self._hand_over(self._other, values, limit - made, enough)
+            rest = hand_over(self, self._other, values, limit - made, enough)
             history[made : made + rest.size] = rest
             made += rest.size
         return history[:made]
@@ -202,17 +202,6 @@ class ShiftedValueIteration:
         if abs(shift) <= 2.0 * self.problem.largest_reward / (1.0 - gamma):  # values differ by no more
             w += np.where(alive, gamma * on * shift, 0.0)
 
-    def _hand_over(self, other: Method, values: Floats, limit: int, enough: float) -> Floats:
-        if self.guesses and hasattr(other, "guesses"):
-            other.guesses = True
-        self.guesses = False
-        self.name = other.name
-        before, backups = other.sweeps, other.backups
-        spreads = other.run(values, limit, enough)
-        self.sweeps += other.sweeps - before
-        self.backups += other.backups - backups
-        return spreads
-
     def _helps(self, spread: float) -> bool:
         """Whether all this is of use: never again once the spread has not fallen for some sweeps."""
         self._without += 1
@@ -229,6 +218,19 @@ class ShiftedValueIteration:
         slow = spread > self._first * RATE ** (TRIAL - (self.sweeps == TRIAL))
         self._first = spread
         return slow
+
+
+def hand_over(first: Any, other: Any, values: Floats, limit: int, enough: float) -> Floats:
+    """A run of the method to which another one left its work; what it takes is counted for both."""
+    if first.guesses and hasattr(other, "guesses"):
+        other.guesses = True
+    first.guesses = False
+    first.name = other.name
+    before, backups = other.sweeps, other.backups
+    spreads: Floats = other.run(values, limit, enough)
+    first.sweeps += other.sweeps - before
+    first.backups += other.backups - backups
+    return spreads
 
 
 def _continuing(form: CompressedArrays) -> Floats:

@@ -308,7 +308,7 @@ class _Run:
                 if exact is not None and np.isfinite(sweeps._problem.finite(exact)).all():
                     sweeps.values = sweeps._problem.start(np.where(np.isfinite(exact), exact, 0.0))
                     sweeps._certificate = None
-            elif self.patience is not None and sweeps.sweeps >= self.patience:
+            elif self.patience is not None and sweeps.sweeps >= self.patience and not sweeps.paced:
                 self._hand_over_if_slow(enough)
                 attempt_at = sweeps.sweeps + 1
             if self.time_limit is not None and time.perf_counter() > self.sweeping_ends:

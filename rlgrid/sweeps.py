@@ -126,6 +126,11 @@ class Sweeps:
         return getattr(self._method, "steps", 1)
 
     @property
+    def paced(self) -> bool:
+        """Whether the method itself leaves its work to another one where it is slow."""
+        return getattr(self._method, "paced", False)
+
+    @property
     def settled(self) -> bool:
         """Whether a method that keeps a policy has found none better."""
         return getattr(self._method, "settled", False)

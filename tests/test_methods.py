@@ -630,15 +630,39 @@ def chain_of_rings(size, rings=400):
 @pytest.mark.parametrize(
     ("size", "gamma", "wanted"),
     [
-        (3, 0.9, "topological"),
+        (10, 0.999, "topological"),
         (1, 1.0, "topological"),
         (3, 1.0, "krylov_policy_iteration"),
         (70, 0.9, "krylov_policy_iteration"),
     ],
 )
 def test_auto_takes_small_components_in_turn(size, gamma, wanted):
-    model = chain_of_rings(size, {1: 1200, 70: 20}.get(size, 400))
+    model = chain_of_rings(size, {1: 1200, 10: 120, 70: 20}.get(size, 400))
     solution = solve(model, gamma, tolerance=1e-9)
     assert (solution.method, solution.converged) == (wanted, True)
     other = solve(model, gamma, "policy_iteration", 1e-9)
     np.testing.assert_allclose(solution.values, other.values, atol=2e-9)
+
+
+@pytest.mark.parametrize(("leave", "wanted"), [(0.1, "topological"), (1e-4, "krylov_policy_iteration")])
+def test_auto_takes_small_components_in_turn_only_where_much_leads_out_of_them(leave, wanted):
+    """Where an agent stays in its component for 10,000 steps, that is as slow to sweep as the whole model."""
+    rng = np.random.default_rng(0)
+    states = 2000
+    table = {
+        s: {
+            a: [
+                (0.5, s // 2 * 2 + int(rng.integers(2)), float(rng.normal()), False),
+                (0.5 - leave, s // 2 * 2 + 1 - s % 2, float(rng.normal()), False),
+                (leave, min(states - 1, s // 2 * 2 + 2), 0.0, False),
+            ]
+            for a in range(3)
+        }
+        for s in range(states)
+    }
+    model = MDP.from_gymnasium(table, 0.99, start=0)
+    solution = solve(model)
+    assert (solution.method, solution.converged) == (wanted, True)
+    other = solve(model, method="krylov_policy_iteration")
+    assert solution.backups <= 1.5 * other.backups
+    np.testing.assert_allclose(solution.values, other.values, atol=2e-6)

@@ -544,6 +544,38 @@ def run_components(first_pair, offsets, to, weight, reward, leak, starts, v, at,
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def probe(first_pair, offsets, to, weight, reward, leak, starts, v, enough, probes, budget):
+    """(sweeps that `run_components` may take for a node, on average over some nodes; backups of pairs).
+
+    Those are ``probes`` nodes at even distances, v is changed in their components. Each is swept until its spread is at
+    most ``enough``, or else with as many backups as ``budget``, from which it is reckoned how long it would take.
+    """
+    total = 0.0
+    pairs = 0
+    for i in range(probes):
+        at = np.searchsorted(starts, (2 * i + 1) * v.size // (2 * probes), side="right") - 1
+        first = starts[at]
+        last = starts[at + 1]
+        most = max(2, int(budget / (last - first)))
+        begun = math.inf
+        turn = 0
+        while True:
+            low, high = sweep(first_pair, offsets, to, weight, reward, leak, v, first, last, turn % 2 == 1)
+            turn += 1
+            pairs += first_pair[last] - first_pair[first]
+            if last == first + 1 or not high - low > enough:
+                total += turn
+                break
+            if turn == 1:
+                begun = high - low
+            if turn >= most:
+                fallen = math.log(begun / (high - low)) / (turn - 1)
+                total += math.log(begun / enough) / fallen if fallen > 0.0 else math.inf
+                break
+    return total / probes, pairs
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def follow_paths(offsets, to, weight, reward, leak, choice, v):
     """The exact value of a policy under which every node has one successor or none; False where a path never ends.
 
