@@ -194,7 +194,7 @@ class FrozenLakeVector(GridWorldVector):
 
     Args:
         num_envs: how many.
-        desc, map_name, is_slippery, success_rate, reward_schedule: as for `FrozenLake`.
+        desc, map_name, is_slippery, success_rate, reward_schedule: as for `FrozenLake`; ``map_name`` is not None.
         arguments: the others of `GridWorldVector`.
     """
 
@@ -208,6 +208,11 @@ class FrozenLakeVector(GridWorldVector):
         reward_schedule: Sequence[float] = _REWARDS,
         **arguments: Any,
     ) -> None:
+        if desc is None and map_name is None:
+            raise ValueError(
+                "map_name=None is a random lake, one for each of many environments: rlgrid/RandomFrozenLake-v0 makes "
+                "such; or choose one for all, desc=generate_random_map()"
+            )
         model = frozen_lake(desc, map_name, is_slippery, success_rate, reward_schedule)
         super().__init__(num_envs, model=model, **arguments)
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,8 +55,14 @@ class MapGenerator(NamedTuple):
     @property
     def options(self) -> dict[str, Any]:
         """The options with their defaults."""
-        parameters = inspect.signature(self.make).parameters.values()
-        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        return dict(_options_of(self.make))
+
+
+@cache
+def _options_of(make: Callable[..., Tiles]) -> tuple[tuple[str, Any], ...]:
+    """Read once: environments that make a map at each reset ask each time."""
+    parameters = inspect.signature(make).parameters.values()
+    return tuple((p.name, p.default) for p in parameters if p.kind is p.KEYWORD_ONLY)
 
 
 _BUCK = "Buck, Mazes for Programmers (2015)"

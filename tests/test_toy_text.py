@@ -140,6 +140,9 @@ def test_without_a_map_the_lake_is_a_random_one() -> None:
     lakes = {gym.make("rlgrid/FrozenLake-v1", map_name=None).unwrapped.desc.tobytes() for _ in range(4)}
     assert len(lakes) > 1
     assert {len(lake) for lake in lakes} == {64}
+    with pytest.raises(ValueError, match="RandomFrozenLake"):
+        gym.make_vec("rlgrid/FrozenLake-v1", 2, map_name=None)
+    assert len(set(gym.make_vec("rlgrid/FrozenLake-v1", 2, map_name=None, desc=["SG"]).reset(seed=0)[0])) == 1
 
 
 def test_what_programs_for_toy_text_read() -> None:
