@@ -218,16 +218,19 @@ class GridWorld(gym.Env[Any, int]):
         super().reset(seed=seed)
         if not self.is_static:
             self._begin_map(seed)
-        u = self.np_random.random()
-        place = bisect_right(self._start_sums, u)
+        place = bisect_right(self._start_sums, self.np_random.random())
         self._state = asked if options else self._starts[place if place < len(self._starts) else 0]
         self._last_action = None
         # As a float: Gymnasium's vector environments take the type of the first copy's number for all.
         if self._shows_all and self.render_mode != "human":
             return self._state, {"prob": 1.0}
+        self._finish_start(bool(options))
         if self.render_mode == "human":
             self.render()
         return self._seen(), self._info(1.0)
+
+    def _finish_start(self, is_given: bool) -> None:
+        """What a start draws beside the state, in worlds that hide something; ``is_given`` where options say it all."""
 
     def step(self, action: int) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         """Take an action: (what is seen of the state, reward, terminated, truncated, info); truncated is always False.

@@ -222,24 +222,16 @@ class FickleTaxi(GridWorld):
     def __init__(self, *, fickle_probability: float, **arguments: Any) -> None:
         self.fickle_probability = float(fickle_probability)
         super().__init__(**arguments)
+        self._shows_all = False  # nobody sees whether a change is to come
 
     def _prepare(self) -> None:
         super()._prepare()
         self._set_starts(*fickle_starts(self.model.to_mdp()))
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
-        """As `GridWorld.reset`, with a second draw; a state of the options says itself whether a change is to come."""
-        mode, self.render_mode = self.render_mode, None  # shown when it is known whether the passenger is fickle
-        try:
-            super().reset(seed=seed, options=options)
-        finally:
-            self.render_mode = mode
+    def _finish_start(self, is_given: bool) -> None:
         fickle = self.np_random.random() < self.fickle_probability
-        if fickle and not options:
-            self.state = self.state + STATES
-        if self.render_mode == "human":
-            self.render()
-        return self._seen(), self._info(1.0)
+        if fickle and not is_given:
+            self._state += STATES
 
     def step(self, action: int) -> tuple[int, SupportsFloat, bool, bool, dict[str, Any]]:
         """As `GridWorld.step`."""
