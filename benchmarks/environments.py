@@ -6,7 +6,7 @@
 - vector: as many copies of FrozenLake as ``--copies`` says through ``gymnasium.make_vec`` (ours), in Gymnasium's
   SyncVectorEnv over its own FrozenLake, and in EnvPool (synchronous, one thread), if it is installed: ``pip install
   envpool`` in the environment that runs this;
-- ours: millions of steps a second of further worlds, modes and observations of ours;
+- ours: millions of steps a second of further worlds, modes and observations of ours, of few and of many copies;
 - how long pictures take.
 
 Actions are drawn beforehand, those of vectors as the contestant takes them (EnvPool: int32), and each contestant plays
@@ -96,6 +96,10 @@ FURTHER: dict[str, tuple[str, dict[str, Any]]] = {
     "Racetrack": ("rlgrid/Racetrack-v0", {}),
     "Jack's car rental, 441 outcomes": ("rlgrid/JacksCarRental-v0", {}),
     "Blocking maze, with clocks": ("rlgrid/BlockingMaze-v0", {}),
+    "a new maze every 100 steps at most": ("rlgrid/RandomMaze-v0", {"max_episode_steps": 100}),
+    "the same, planes": ("rlgrid/RandomMaze-v0", {"max_episode_steps": 100, "observation": "planes"}),
+    "maze of 301 x 301, a table": ("rlgrid/GridWorld-v0", {"generator": "wilson", "rows": 301, "columns": 301}),
+    "maze of 1001 x 1001, no table": ("rlgrid/GridWorld-v0", {"generator": "wilson", "rows": 1001, "columns": 1001}),
 }
 
 
@@ -140,7 +144,7 @@ def measure(repeats: int, copies: int) -> dict[str, float]:
     pool = EnvPoolVector(copies) if find_spec("envpool") else None
     further: dict[str, Callable[[], float]] = {}
     for name, (world, arguments) in FURTHER.items():
-        for count in (copies, 16):
+        for count in (copies, 16, *((16 * copies,) if name == "FrozenLake" else ())):
             envs = made(world, count, **arguments)
             further[f"ours, {count} copies: {name}, millions"] = lambda e=envs: vector(e, 200) / 1e6  # type: ignore[misc]
     for _ in range(repeats):

@@ -98,8 +98,13 @@ class ScheduledCopies(Copies):
         before = self.which.copy()
         self.clocks += chosen
         self._place()
-        for i in np.flatnonzero((self.which != before) & ~terminated).tolist():
-            states[i] = beside_walls(self.models[self.which[i]], int(states[i]))
+        moved = np.flatnonzero((self.which != before) & ~terminated)
+        for k in np.unique(self.which[moved]).tolist():
+            model: Any = self.models[k]
+            there = moved[self.which[moved] == k]
+            there = there[model.walls[states[there]]]
+            beside = {state: beside_walls(model, state) for state in set(states[there].tolist())}
+            states[there] = [beside[state] for state in states[there].tolist()]
 
     def _place(self) -> None:
         self.which[:] = np.searchsorted(self._begins, self.clocks, side="right") - 1
