@@ -19,7 +19,7 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -139,6 +139,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         if maker is None:
             refuse_unknown(type(self), changes, has_model=model is not None)
         schedule = schedule_of(map, model, changes) if maker is None else Schedule((0,), (maker.shared_model(),))
+        self._map_seed = None if maker is None else maker.seed
         self.model = schedule.models[0]
         self._copies = Copies(self.num_envs, [self.model], draws)
         if maker is not None and new_map_each_reset:
@@ -380,6 +381,29 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         if self.action_mask_of is not None:
             masks &= self.action_mask_of[self._states] != 0
         return masks
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """What `SyncVectorEnv.call` gives of "action_masks" (bool [A]), "state", "model", "clock" and "map_seed".
+
+        Raises:
+            AttributeError: for another name.
+            ResetNeeded: as `action_masks`.
+        """
+        copies, many = self._copies, self.num_envs
+        of_copies: dict[str, Callable[..., Sequence[Any]]] = {
+            "action_masks": lambda: list(self.action_masks()),
+            "state": lambda: [None] * many if self._streams is None else self._states.tolist(),
+            "model": lambda: [copies.models[k] for k in copies.which.tolist()],
+            "clock": lambda: copies.clocks.tolist() if isinstance(copies, ScheduledCopies) else [None] * many,
+            "map_seed": lambda: list(copies.seeds) if isinstance(copies, GeneratedCopies) else [self._map_seed] * many,
+        }
+        if name not in of_copies:
+            raise AttributeError(f"of each copy there are {', '.join(of_copies)}, not {name!r}")
+        return tuple(of_copies[name](*args, **kwargs))
+
+    def get_attr(self, name: str) -> tuple[Any, ...]:
+        """`call`."""
+        return self.call(name)
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """A frame uint8 [H, W, 3] of each copy: each map is drawn once, and every agent into a copy of its own.

@@ -648,6 +648,28 @@ def test_masks_of_actions_are_those_of_single_environments() -> None:
 
 
 @pytest.mark.parametrize(
+    "given",
+    [
+        {"map": "blocking_maze"},
+        {"generator": "wilson", "rows": 3, "columns": 3, "new_map_each_reset": True},
+        {"generator": "wilson", "rows": 3, "columns": 3, "map_seed": 4},
+    ],
+)
+def test_what_is_asked_of_each_copy(given: dict[str, Any]) -> None:
+    ours, theirs = pair("rlgrid/GridWorld-v0", 3, AutoresetMode.NEXT_STEP, **given)
+    for _ in range(2):
+        for name in ("state", "clock", "map_seed"):
+            assert ours.get_attr(name) == theirs.get_attr(name)
+        same(ours.reset(seed=1), theirs.reset(seed=1))
+        walk(ours, theirs, 3)
+    same(ours.call("action_masks"), theirs.call("action_masks"))
+    tiles = [[model.tiles.tolist() for model in envs.call("model")] for envs in (ours, theirs)]
+    assert tiles[0] == tiles[1]
+    with pytest.raises(AttributeError, match="not 'modle'"):
+        ours.call("modle")
+
+
+@pytest.mark.parametrize(
     ("actions", "words"),
     [
         ([0, 1], "3 whole numbers"),
