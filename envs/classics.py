@@ -485,8 +485,13 @@ def _kept_parts(world: str, **arguments: Any) -> Parts:
     return _WORLDS[world][1](**arguments)
 
 
-def parts_of(world: str, arguments: dict[str, Any]) -> Parts:
+def parts_of(world: str, arguments: dict[str, Any], maker: Callable[..., Any] | None = None) -> Parts:
     """The model of a world of this name with these arguments, and how it is seen; equal ones share one model.
+
+    Args:
+        world: the name.
+        arguments: of the model.
+        maker: the function whose other arguments are named where one is wrong; `make` if None.
 
     Raises:
         ValueError, TypeError: naming the world or the argument that is wrong.
@@ -499,7 +504,10 @@ def parts_of(world: str, arguments: dict[str, Any]) -> Parts:
     known = list(inspect.signature(getattr(import_module(f"rlgrid.envs.{module}"), function)).parameters)
     for name in arguments:
         if name not in known:
-            every = [*known, *list(inspect.signature(make).parameters)[1:-1]]  # but for the world, and for these
+            every = [
+                *known,
+                *list(inspect.signature(maker or make).parameters)[1:-1],
+            ]  # but for the world, and for these
             near = difflib.get_close_matches(name, every, 1, 0.5)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise TypeError(f"{world} has no argument {name!r}: {hint}it has {', '.join(every)}")
@@ -557,7 +565,7 @@ def make_vector(
     **arguments: Any,
 ) -> GridWorldVector:
     """Many copies of a world: what ``gymnasium.make_vec`` calls. One compiled loop steps them."""
-    parts = parts_of(world, arguments)
+    parts = parts_of(world, arguments, make_vector)
     return GridWorldVector(
         num_envs,
         model=parts.model,

@@ -37,7 +37,7 @@ from rlgrid.envs.generated import maker_of
 from rlgrid.envs.models import checked_masks, checked_state, refuse_unknown, schedule_of
 from rlgrid.envs.observations import Observer, check_new_maps
 from rlgrid.envs.scene import Scene, check_drawing
-from rlgrid.envs.streams import generator_of, seeded, seeds_of, stream_of
+from rlgrid.envs.streams import generator_of, seeds_of, stream_of, streams_of
 from rlgrid.envs.tables import Draws
 from rlgrid.envs.views import Views
 from rlgrid.gridmodel import GridModel
@@ -215,13 +215,12 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
         chosen, state = self._options(options or {})
         seeds = seeds_of(seed, self.num_envs)
         if self._streams is None:
-            of_seeds = [seeded(one) for one in seeds]
-            self._streams = np.array([stream for stream, _ in of_seeds], np.uint64)
-            self._seeds = [one for _, one in of_seeds]
-        else:
-            for i in np.flatnonzero(chosen).tolist():
-                if seeds[i] is not None:
-                    self._streams[i], self._seeds[i] = seeded(seeds[i])
+            self._streams, self._seeds = streams_of(seeds)
+        elif seed is not None:
+            anew = [i for i in np.flatnonzero(chosen).tolist() if seeds[i] is not None]
+            self._streams[anew], numbers = streams_of([seeds[i] for i in anew])
+            for i, number in zip(anew, numbers, strict=True):
+                self._seeds[i] = number
         self._begin(chosen, np.array([one is not None for one in seeds]))
         if state is not None:
             self._states[chosen] = state

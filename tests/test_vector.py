@@ -14,6 +14,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from rlgrid.envs.gridworld import GridWorld
 from rlgrid.envs.observations import KINDS
+from rlgrid.envs.streams import generator_of, streams_of
 from rlgrid.envs.vector import GridWorldVector
 from rlgrid.gridmap import GridSpec
 from rlgrid.gridmodel import GridModel, Slip, TileKind
@@ -381,6 +382,17 @@ def test_whole_numbers_are_numpys() -> None:
     state = generator.bit_generator.state
     assert state["state"]["state"] == int(stream[0]) << 64 | int(stream[1])
     assert (state["has_uint32"], state["uinteger"]) == (int(stream[4]), int(stream[5]))
+
+
+def test_seeds_of_many_environments_are_gymnasiums() -> None:
+    small = [0, 1, 7, 2**31, 2**32 - 1, 2**32, 2**32 + 1, 2**63, 2**64 - 1]
+    seeds = [*small, 2**64, 3**90, *np.random.default_rng(0).integers(2**63, size=200).tolist(), None]
+    streams, numbers = streams_of(seeds)
+    for stream, number, seed in zip(streams, numbers, seeds, strict=True):
+        assert seed in (number, None)
+        expected = gym.utils.seeding.np_random(number)[0]
+        assert generator_of(stream).bit_generator.state == expected.bit_generator.state
+    assert numbers[-1] != streams_of([None])[1][0]
 
 
 def test_a_wide_row_is_searched_as_a_narrow_one_is() -> None:

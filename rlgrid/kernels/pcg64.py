@@ -67,6 +67,13 @@ def uniform(stream):
 
 
 @njit(cache=True, nogil=True)
+def advance(streams):
+    """Move every stream [N, 6] on by one output."""
+    for i in range(streams.shape[0]):
+        word(streams[i])
+
+
+@njit(cache=True, nogil=True)
 def half(stream):
     """The next 32 bits of a stream [6]: the lower half of an output, whose upper half is kept for the next call."""
     if stream[4] != 0:
