@@ -21,7 +21,7 @@ proven elsewhere (`rlgrid.certificate`), so a method may round as it likes, and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -238,7 +238,7 @@ class ValueIteration(_InSweeps):
             old, new = new, old
             history[made] = max(0.0, high) + max(0.0, -low)
             made += 1
-            if not history[made - 1] > enough:
+            if not enough < history[made - 1] < np.inf:
                 break
         if old is not values:
             values[:] = old
@@ -309,9 +309,11 @@ class PrioritizedSweeping:
         self.guesses = False
         self._priority = np.zeros(form.nodes)
         self._last: Floats | None = None  # where the last run ended
+        self._queued: tuple[Any, ...] = ()  # the queues, and for how much of a spread they were made
+        self._above = np.inf
 
     def run(self, values: Floats, limit: int, enough: float) -> Floats:
-        from rlgrid.kernels.prioritized import prioritized
+        from rlgrid.kernels.prioritized import prioritized, queues
         from rlgrid.kernels.reduced import residuals
 
         form = self.form
@@ -320,8 +322,12 @@ class PrioritizedSweeping:
             residuals(*form.arrays, v, self._priority)
             np.abs(self._priority, out=self._priority)
             self.backups += form.pairs
+            self._queued = ()
+        if not self._queued or enough != self._above:
+            self._queued, self._above = queues(self._priority, enough), enough
         history, backups = np.zeros(limit), np.zeros(1, np.int64)
-        made = prioritized(*form.arrays, *form.edges, v, self._priority, limit, enough, history, backups)
+        given = v, self._priority, *self._queued, limit, enough, history, backups
+        made = prioritized(*form.arrays, *form.edges, *given)
         form.scatter(v, values)
         self._last = v
         self.sweeps += int(made)
@@ -399,11 +405,8 @@ class Topological:
             form.scatter(v, values)
             self._last = v
             self.sweeps += made
-        if self._other is not None and made < limit and (made == 0 or enough < history[made - 1] < np.inf):
-            self._last = None
-            rest = hand_over(self, self._other, values, limit - made, enough)
-            history[made : made + rest.size] = rest
-            made += rest.size
+        if made == 0 and self._other is not None:  # a run ends where the other takes over
+            return hand_over(self, self._other, values, limit, enough)
         return history[:made]
 
     def _is_slow(self, v: Floats) -> bool:

@@ -101,7 +101,7 @@ class DistanceSweeps:
                     self.backups += self.per_sweep
                 history.append(float(spread))
                 self.sweeps += 1
-                if not spread > enough:
+                if not enough < spread < np.inf:
                     break
         finally:
             layout.scatter(self._v, values)

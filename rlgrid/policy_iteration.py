@@ -87,10 +87,9 @@ class _Policies:
             made += 1
             if not enough < history[made - 1] < np.inf:
                 break
-        if made < limit and (made == 0 or enough < history[made - 1] < np.inf):
-            more = run_in_place(*form.arrays, v, True, self.sweeps, limit - made, enough, history[made:])
-            self.backups += int(more) * form.pairs
-            made += int(more)
+        if made == 0:  # a run ends where the policy settles
+            made = int(run_in_place(*form.arrays, v, True, self.sweeps, limit, enough, history))
+            self.backups += made * form.pairs
         form.scatter(v, values)
         self._last = v
         self.sweeps += made

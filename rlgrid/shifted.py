@@ -109,7 +109,7 @@ class ShiftedValueIteration:
             history[made] = spread
             made += 1
             self.sweeps += 1
-            done = not spread > enough
+            done = not enough < spread < np.inf
             helps = self._helps(spread)
             on = self._goes_on[self._pair()] if self._ends else _NO_VALUES
             if not self._ends or (helps and not done):
@@ -124,7 +124,7 @@ class ShiftedValueIteration:
                 self._due = EVALUATED * spread
         if v is not values:
             values[:] = v
-        if self._other is not None and made < limit and (made == 0 or history[made - 1] > enough):
+        if self._other is not None and made < limit and (made == 0 or enough < history[made - 1] < np.inf):
             rest = hand_over(self, self._other, values, limit - made, enough)
             history[made : made + rest.size] = rest
             made += rest.size

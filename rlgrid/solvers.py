@@ -73,6 +73,7 @@ CHUNK_SECONDS = 0.02  # sweeps run in one piece between two looks at the clock, 
 PATIENCE = 256  # sweeps of "auto" before policy iteration may take over
 ENDURANCE = 1 << 17  # sweeps of a method that was named
 HORIZON_VALUES = 500_000_000  # values of all steps of a horizon together, beyond which memory would not do
+POLISH = 64  # sweeps that follow once no better policy is found: they even out what rounding left
 HUGE = 1e300  # values that may become larger than this are followed for
 HUGE_SWEEPS = 4096  # so many sweeps: they may overflow only after 10^14
 OVERFLOWN = "the values overflow: scale the rewards down"
@@ -243,18 +244,15 @@ class _Run:
         resting = np.inf  # the spread when it was last looked at
         # One run copies values in and out, and cannot be looked into: enough sweeps for a tenth of a second or so.
         chunk = sweeps.first_chunk
-        least, last_exact = np.inf, None
+        least, last_exact, settled = np.inf, None, False
         huge = not sweeps._problem.largest_reward < HUGE * max(1.0 - gamma, LEAST_REST)
         while True:
             if self.max_sweeps is not None and sweeps.sweeps >= self.max_sweeps:
                 return self._limit(f"max_sweeps = {self.max_sweeps} reached")
-            limit = chunk if self.max_sweeps is None else min(chunk, self.max_sweeps - sweeps.sweeps)
-            if huge:
-                if sweeps.sweeps >= HUGE_SWEEPS:
-                    return self._stop("the values may overflow: scale the rewards down", warn=True)
-                limit = min(limit, HUGE_SWEEPS - sweeps.sweeps)
-            if self.callback is not None:
-                limit = 1
+            if huge and sweeps.sweeps >= HUGE_SWEEPS:
+                return self._stop("the values may overflow: scale the rewards down", warn=True)
+            attempt = attempt_at if tries or self.handed_over else None
+            limit = self._piece(chunk, look_at, attempt, self.patience, self.max_sweeps, HUGE_SWEEPS if huge else None)
             started = time.perf_counter()
             if self.callback is not None:
                 before = sweeps.values.copy()
@@ -274,7 +272,8 @@ class _Run:
             spread = float(spreads[-1])
             if not spreads.max() < np.inf:  # infinite values do not change any more
                 return self._stop(OVERFLOWN, warn=True)
-            settled = self.handed_over and sweeps.settled
+            if self.handed_over and sweeps.settled and not settled:
+                settled, attempt_at = True, sweeps.sweeps + POLISH
             rests = False
             if sweeps.sweeps >= look_at:  # sweeps that move the last digits alone, and no less than before, are over
                 rests = spread <= 4.0 * sweeps.rounding and not spread < 0.5 * resting
@@ -313,6 +312,16 @@ class _Run:
                 attempt_at = sweeps.sweeps + 1
             if self.time_limit is not None and time.perf_counter() > self.sweeping_ends:
                 return self._limit(f"time_limit = {self.time_limit:g} s reached")
+
+    def _piece(self, chunk: int, *due: int | None) -> int:
+        """How many sweeps to run in one piece: none beyond the next number of sweeps at which something is decided.
+
+        The clock says only how long pieces may be, so it has no part in what is found.
+        """
+        if self.callback is not None:
+            return 1
+        made = self.sweeps.sweeps
+        return min([chunk, *(at - made for at in due if at is not None and at > made)])
 
     def _hand_over_if_slow(self, enough: float) -> None:
         """Where sweeps would take as many again as there were, go on by policy iteration, which ends."""

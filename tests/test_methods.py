@@ -1,5 +1,6 @@
 """Every method by its name, against exact rational optima; its parts against slow and obvious oracles."""
 
+import itertools
 import math
 import warnings
 from fractions import Fraction
@@ -490,7 +491,7 @@ def test_inexact_policies_are_evaluated_by_factors_where_a_chain_is_slow():
 
 
 def test_prioritized_sweeping_keeps_priorities_above_residuals():
-    from rlgrid.kernels.prioritized import prioritized
+    from rlgrid.kernels.prioritized import prioritized, queues
     from rlgrid.kernels.reduced import residuals
 
     rng = np.random.default_rng(22)
@@ -500,9 +501,10 @@ def test_prioritized_sweeping_keeps_priorities_above_residuals():
         v, left, priority = rng.normal(size=form.nodes), np.empty(form.nodes), np.empty(form.nodes)
         residuals(*form.arrays, v, left)
         priority[:] = np.abs(left)
+        waiting = queues(priority, 1e-8)
         for _ in range(40):
             history = np.zeros(1)
-            prioritized(*form.arrays, *form.edges, v, priority, 1, 1e-8, history, np.zeros(1, np.int64))
+            prioritized(*form.arrays, *form.edges, v, priority, *waiting, 1, 1e-8, history, np.zeros(1, np.int64))
             residuals(*form.arrays, v, left)
             assert (np.abs(left) <= priority + 1e-12).all()
             assert history[0] == 2.0 * priority.max()
@@ -666,3 +668,36 @@ def test_auto_takes_small_components_in_turn_only_where_much_leads_out_of_them(l
     other = solve(model, method="krylov_policy_iteration")
     assert solution.backups <= 1.5 * other.backups
     np.testing.assert_allclose(solution.values, other.values, atol=2e-6)
+
+
+@pytest.mark.parametrize("method", [*METHODS[1:5], *METHODS[5:9], "auto"])
+def test_runs_of_any_length_make_the_same_sweeps(method):
+    """So what a solver finds does not depend on how its runs are cut."""
+    model = chain_of_rings(3, 20)
+    alone = method_of(method, Problem.of(model, 0.99), model, "distance")
+    values = np.zeros(model.num_states)
+    history = alone.run(values, 40, 1e-9)
+    other, pieces, mine = method_of(method, Problem.of(model, 0.99), model, "distance"), [], np.zeros(model.num_states)
+    while sum(map(len, pieces)) < len(history):
+        pieces.append(other.run(mine, min(1 + len(pieces) % 3, len(history) - sum(map(len, pieces))), 1e-9))
+    np.testing.assert_array_equal(np.concatenate(pieces), history)
+    np.testing.assert_array_equal(mine, values)
+    assert other.sweeps == alone.sweeps
+
+
+@pytest.mark.parametrize("method", ["auto", "value_iteration", "prioritized_sweeping"])
+def test_the_clock_has_no_part_in_what_is_found(monkeypatch, method):
+    swing = {
+        0: {0: [(1.0, 1, -1.0, False)], 1: [(0.5, 0, -0.2, False), (0.5, 1, 0.0, False)]},
+        1: {0: [(1.0, 0, 2.0, False)], 1: [(1.0, 1, 0.1, False)]},
+    }
+    for model, gamma in ((MDP.from_gymnasium(swing, start=0), 0.99), (chain_of_rings(3, 20), 1.0)):
+        found = []
+        for seconds in (0.0, 0.015, 10.0):  # between two looks at the clock
+            ticks = itertools.count(0.0, seconds)
+            monkeypatch.setattr("rlgrid.solvers.time.perf_counter", ticks.__next__)
+            found.append(solve(model, gamma, method, 1e-9, max_sweeps=5000))
+        for solution in found[1:]:
+            assert (solution.method, solution.sweeps) == (found[0].method, found[0].sweeps)
+            np.testing.assert_array_equal(solution.values, found[0].values)
+            np.testing.assert_array_equal(solution.history, found[0].history)

@@ -45,14 +45,55 @@ def _take(i, level_of, before, after, first, last):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def queues(priority, enough):
+    """The nodes whose priority [n] is above enough / 2, each in the queue of its level, as `prioritized` keeps them.
+
+    Returns:
+        level_of, before, after: int32 [n], the level of each node (-1: in no queue) and its neighbours there.
+        first, last: int32 [LEVELS], the ends of the queues.
+    """
+    n = priority.size
+    level_of = np.full(n, -1, np.int32)
+    before = np.empty(n, np.int32)
+    after = np.empty(n, np.int32)
+    first = np.full(LEVELS, -1, np.int32)
+    last = np.full(LEVELS, -1, np.int32)
+    for i in range(n):
+        if 2.0 * priority[i] > enough and priority[i] < math.inf:
+            _put(i, math.frexp(priority[i])[1] + 1074, level_of, before, after, first, last)
+    return level_of, before, after, first, last
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def prioritized(
-    first_pair, offsets, to, weight, reward, leak, starts, tails, most, v, priority, limit, enough, history, backups
+    first_pair,
+    offsets,
+    to,
+    weight,
+    reward,
+    leak,
+    starts,
+    tails,
+    most,
+    v,
+    priority,
+    level_of,
+    before,
+    after,
+    first,
+    last,
+    limit,
+    enough,
+    history,
+    backups,
 ):
     """Up to ``limit`` times n backups of single nodes; ends when no priority is above enough / 2.
 
     Args:
         starts, tails, most: edges backwards (`rlgrid.kernels.reduced.predecessors`).
         v, priority: [n], changed in place; a priority is at least the residual of its node.
+        level_of, before, after, first, last: what `queues` returned for the same ``enough``; changed in place, so that
+            runs of any length make the same backups.
         history: [limit], becomes twice the greatest priority that is left after each n backups.
         backups: int64 [1], the pairs backed up are added to it.
 
@@ -60,17 +101,7 @@ def prioritized(
         How many times n backups were made, the last perhaps not in full.
     """
     n = v.size
-    level_of = np.full(n, -1, np.int32)
-    before = np.empty(n, np.int32)
-    after = np.empty(n, np.int32)
-    first = np.full(LEVELS, -1, np.int32)
-    last = np.full(LEVELS, -1, np.int32)
-    top = 0
-    for i in range(n):
-        if 2.0 * priority[i] > enough:
-            level = math.frexp(priority[i])[1] + 1074
-            _put(i, level, level_of, before, after, first, last)
-            top = max(top, level)
+    top = LEVELS - 1
     for made in range(limit):
         for _ in range(n):
             while top > 0 and first[top] < 0:
@@ -106,7 +137,7 @@ def prioritized(
         for i in range(n):
             greatest = max(greatest, priority[i])
         history[made] = 2.0 * greatest
-        if not history[made] > enough:
+        if not enough < history[made] < math.inf:
             return made + 1
     return limit
 

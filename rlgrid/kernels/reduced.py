@@ -262,7 +262,7 @@ def run_in_place(first_pair, offsets, to, weight, reward, leak, v, turns, done, 
             first_pair, offsets, to, weight, reward, leak, v, 0, first_pair.size - 1, turns and (done + n) % 2 == 1
         )
         history[n] = high - low
-        if not history[n] > enough:
+        if not enough < history[n] < math.inf:
             return n + 1
     return limit
 
@@ -843,6 +843,8 @@ def run_marching(first_pair, offsets, to, weight, reward, leak, v, starts, windo
         )
         history[made] = max(spread, np.nextafter(enough, math.inf))  # only a sweep over all nodes can tell
         made += 1
+        if not spread < math.inf:
+            return made
     if made < history.size:
         rest = history[made:]
         made += run_in_place(first_pair, offsets, to, weight, reward, leak, v, False, 0, rest.size, enough, rest)

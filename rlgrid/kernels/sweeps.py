@@ -530,7 +530,7 @@ def _in_place_sweeps(model, scratch, gamma, v, w, done, limit, enough, history, 
     for i in range(limit):
         low, high = in_place(model, scratch, gamma, v, w, (done + i) % 2 == 1, members, offsets, grouped)
         history[i] = max(0.0, high) + max(0.0, -low)
-        if not history[i] > enough:
+        if not enough < history[i] < math.inf:
             return i + 1
     return limit
 
@@ -578,7 +578,7 @@ def _explicit_sweeps(
         for s in range(v.size):  # numba takes seconds to compile v[:] = w
             v[s] = w[s]
         history[i] = max(0.0, high) + max(0.0, -low)
-        if not history[i] > enough:
+        if not enough < history[i] < math.inf:
             return i + 1
     return limit
 
