@@ -146,14 +146,7 @@ class GridWorldVector(VectorEnv[Any, Any, Any]):
             self._copies = GeneratedCopies(self.num_envs, maker)
         elif not schedule.is_static:
             self._copies = ScheduledCopies(self.num_envs, schedule)
-        limit = max_episode_steps
-        if limit is None:
-            limit = _registered_cap()
-        if limit is None:
-            limit = self.model.max_episode_steps
-        if limit is not None and (not isinstance(limit, int | np.integer) or (limit < 1 and limit != -1)):
-            raise ValueError(f"max_episode_steps must be a whole number, at least 1 (or -1: no cap), not {limit!r}")
-        self._limit = np.iinfo(np.int64).max if limit is None or limit == -1 else int(limit)
+        self._limit = _limit_of(max_episode_steps, self.model)
         self.action_mask_of = checked_masks(schedule, action_mask_of, new_map_each_reset)
         seeing = {
             "kind": observation,
@@ -503,6 +496,17 @@ def _listed(saved: Mapping[str, Any], name: str, count: int, or_none: bool = Fal
     if len(values) != count and not (or_none and len(values) == 0):
         raise ValueError(f"the saved state has {len(values)} {name} for {count} environments")
     return list(values)
+
+
+def _limit_of(given: int | None, model: GridModel | MDP) -> int:
+    """After how many steps an episode is truncated."""
+    limits = (one for one in (given, _registered_cap(), model.max_episode_steps, -1) if one is not None)
+    limit = next(limits)
+    if not isinstance(limit, int | np.integer):
+        raise TypeError(f"max_episode_steps must be a whole number, not {limit!r}")
+    if limit < 1 and limit != -1:
+        raise ValueError(f"max_episode_steps must be at least 1 (or -1: no cap), not {limit!r}")
+    return np.iinfo(np.int64).max if limit == -1 else int(limit)
 
 
 def _registered_cap() -> int | None:

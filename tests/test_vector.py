@@ -733,7 +733,7 @@ def test_wrong_uses_are_named() -> None:
     for wrong in (0, 2.5, "2", True):
         with pytest.raises(ValueError, match="num_envs must be a whole number"):
             GridWorldVector(wrong)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="max_episode_steps"):
+    with pytest.raises(TypeError, match="max_episode_steps"):
         GridWorldVector(2, max_episode_steps=2.5)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="GridModel or an MDP, not 'x'"):
         GridWorldVector(2, model="x")  # type: ignore[arg-type]
