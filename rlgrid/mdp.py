@@ -12,15 +12,16 @@ The stored probabilities of a run sum to 1 within 1e-9 and mean p_i / sum(p), th
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
-from itertools import chain
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rlgrid import transitions
 from rlgrid.compressed import Survey, index_type, survey
 
 if TYPE_CHECKING:
@@ -28,9 +29,12 @@ if TYPE_CHECKING:
 
 PROBABILITY_TOLERANCE = 1e-9
 LARGE = 1 << 16  # outcomes (or entries of P) from which on models are built and checked by compiled code
+MANY_ROWS = 1000  # states of a table that is worth loading compiled code for
 FIELDS = "next_state", "probability", "reward", "terminated"
 
 Outcome = tuple[float, int, float, bool]
+
+_SMALL_TABLES = count()  # read once compiled code was there
 
 
 def check_gamma(gamma: float) -> float:
@@ -485,13 +489,13 @@ class MDP:
         if size < LARGE:
             runs = _small_runs(matrices, rewards, ends, allowed, check)
         else:
-            from rlgrid.transitions import from_dense, from_sparse, rewards_of
-
-            table: Any = rewards if isinstance(rewards, list) else rewards_of(rewards, num_states, num_actions)
+            table: Any = (
+                rewards if isinstance(rewards, list) else transitions.rewards_of(rewards, num_states, num_actions)
+            )
             if matrices:
-                runs = from_sparse(matrices, table, ends, allowed, check)
+                runs = transitions.from_sparse(matrices, table, ends, allowed, check)
             else:
-                runs = from_dense(np.ascontiguousarray(dense), table, ends, allowed, check)
+                runs = transitions.from_dense(np.ascontiguousarray(dense), table, ends, allowed, check)
         mdp = cls.__new__(cls)
         mdp.num_states, mdp.num_actions = num_states, num_actions
         offsets, next_state, probability, reward, terminated = runs
@@ -531,19 +535,22 @@ class MDP:
         shape: tuple[int, int] | None = None,
     ) -> MDP:
         num_states = len(table)
-        if "rlgrid.kernels" in sys.modules:  # to load compiled code takes longer than a table of some size
-            from rlgrid.transitions import from_table
-
-            read = from_table(table)
+        # To load compiled code takes longer than to read a table of some size, or one alone.
+        if "rlgrid.kernels" in sys.modules and (num_states >= MANY_ROWS or next(_SMALL_TABLES) > 0):
+            read = transitions.from_table(table)
             if read is not None:
                 mdp = cls.__new__(cls)
                 mdp.num_states, mdp.num_actions = num_states, read[0]
                 known = survey(num_states, read[0], read[1], PROBABILITY_TOLERANCE)
                 mdp._hold(*read[1], gamma, start, states, shape=shape, known=known if known.sound else None)
                 return mdp
-        if set(table) != set(range(num_states)):
+        if set(table) != set(range(num_states)) or bool in set(map(type, table)):
             raise ValueError(f"the states of P must be the integers 0 to {num_states - 1}")
         rows = [table[s] for s in range(num_states)]
+        if not set(map(type, rows)) <= {dict}:
+            for s, row in enumerate(rows):
+                if not isinstance(row, Mapping):
+                    raise ValueError(f"state {s}: {row!r:.80} is not a dict of actions")
         if not set(map(type, chain.from_iterable(rows))) <= {int}:
             for s, row in enumerate(rows):
                 for a in row:
@@ -553,7 +560,19 @@ class MDP:
             s, row = next((s, row) for s, row in enumerate(rows) if row and min(row) < 0)
             raise ValueError(f"state {s}: action {min(row)!r} is not an integer >= 0")
         num_actions = int(max(map(max, filter(None, rows)), default=-1)) + 1
+        given = sum(map(len, rows))
+        if transitions.is_far_too_wide(num_states, num_actions, given):
+            s = next(s for s, row in enumerate(rows) if num_actions - 1 in row)
+            raise ValueError(
+                f"state {s}: action {num_actions - 1} would make {num_states * num_actions:,} pairs of a state and an "
+                f"action, of which {given:,} are given: number the actions 0, 1, 2, ..."
+            )
         runs = [row.get(a, ()) for row in rows for a in range(num_actions)]
+        if not set(map(type, runs)) <= {list, tuple}:
+            for pair, run in enumerate(runs):
+                if not isinstance(run, Collection):
+                    where = f"state {pair // num_actions}, action {pair % num_actions}"
+                    raise ValueError(f"{where}: {run!r:.80} is not a list of outcomes")
         columns = _columns(runs, num_actions)
         offsets = np.concatenate([[0], np.cumsum([len(run) for run in runs])])
         outcomes = offsets, columns[1], columns[0], columns[2], columns[3]
@@ -625,7 +644,10 @@ def _columns(runs: list[Any], num_actions: int) -> tuple[Any, ...]:
         columns = tuple([outcome[i] for outcome in flat] for i in range(4))
         kinds = ((float, int, np.float64), (int, np.int64), (float, int, np.float64), (bool, np.bool_))
         if all(set(map(type, column)) <= {*kind} for column, kind in zip(columns, kinds, strict=True)):
-            return columns
+            try:
+                return columns[0], columns[1], np.array(columns[2], np.float64), columns[3]
+            except OverflowError:  # a whole number that no float holds
+                pass
     outcomes = [
         _checked(outcome, f"state {pair // num_actions}, action {pair % num_actions}")
         for pair, run in enumerate(runs)
@@ -644,8 +666,10 @@ def _checked(outcome: Any, where: str) -> Outcome:
     if not isinstance(terminated, bool | np.bool_):
         raise TypeError(f"{where}: terminated {terminated!r} is neither True nor False")
     try:
+        if isinstance(probability, str | bytes) or isinstance(reward, str | bytes):
+            raise TypeError
         return float(probability), int(to), float(reward), bool(terminated)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(f"{where}: probability {probability!r} and reward {reward!r} must be numbers") from None
 
 

@@ -17,6 +17,8 @@ from rlgrid.compressed import index_type, offsets_of
 from rlgrid.parallel import in_pieces
 
 BLOCK = 1 << 15  # outcomes written for one action, then for the next
+WIDE = 1 << 20  # pairs of states and actions that any table may have,
+SPARSE = 1000  # and so many times as many as it has rows for
 
 
 class Runs(NamedTuple):
@@ -81,11 +83,16 @@ def from_dense(
     return runs
 
 
+def is_far_too_wide(num_states: int, num_actions: int, given: int) -> bool:
+    """Whether a table with rows for so many pairs has actions of so high a number that hardly any pair has a row."""
+    return num_states * num_actions > max(WIDE, SPARSE * given)
+
+
 def from_table(table: Any) -> tuple[int, Runs] | None:
     """(actions, runs) of a dict {state: {action: [(probability, next state, reward, terminated), ...]}}.
 
-    None where it is not of plain dicts, lists, tuples and numbers throughout, which takes slower ways to read and
-    better ones to complain.
+    None where it is not of plain dicts, lists, tuples and numbers throughout (next states may be np.int64), or has far
+    fewer rows than pairs, which takes slower ways to read and better ones to complain.
     """
     from rlgrid.kernels.tables import LONGEST, measure_table, read_table
 
@@ -95,9 +102,13 @@ def from_table(table: Any) -> tuple[int, Runs] | None:
         return None
     data = np.frombuffer(written + bytes(LONGEST), np.uint8)
     rows = np.empty(len(table), np.int64)
-    num_actions, total = measure_table(data, rows)
-    if num_actions < 1:
+    num_actions, pairs, total, buffers = measure_table(data, rows)
+    if num_actions < 1 or is_far_too_wide(len(table), num_actions, pairs):
         return None
+    if buffers:  # of which marshal does not say whose they are
+        kinds = {type(outcome[1]) for row in table.values() for run in row.values() for outcome in run}
+        if not kinds <= {int, np.int64}:
+            return None
     offsets = np.empty(len(table) * num_actions + 1, index_type(total))
     runs = Runs(offsets, np.empty(total, np.int32), np.empty(total), np.empty(total), np.empty(total, np.bool_))
     read_table(data, rows, num_actions, *runs)

@@ -169,6 +169,17 @@ def test_tables_are_read_by_compiled_code_as_by_the_plain_path(monkeypatch):
         same(MDP.from_gymnasium(table, 0.9, start=0), read_plainly(monkeypatch, table))
 
 
+def test_next_states_of_numpy_are_read_by_compiled_code(monkeypatch):
+    """As CliffWalking-v1 has them."""
+    table = random_table(np.random.default_rng(32))
+    mixed = {
+        s: {a: [(p, np.int64(to) if s % 2 else to, r, end) for p, to, r, end in run] for a, run in row.items()}
+        for s, row in table.items()
+    }
+    assert transitions.from_table(mixed) is not None
+    same(MDP.from_gymnasium(mixed, 0.9, start=0), read_plainly(monkeypatch, table))
+
+
 STAY = (1.0, 0, 0.0, True)
 
 
@@ -178,7 +189,8 @@ STAY = (1.0, 0, 0.0, True)
         {0: {1: [STAY], 0: [STAY]}},  # in disorder
         {0: {np.int64(0): [STAY]}},
         {0: {0: [(np.float64(1.0), 0, 0.0, True)]}},
-        {0: {0: [(1.0, np.int64(0), 0.0, True)]}},
+        {0: {0: [(1.0, np.int32(0), 0.0, True)]}},
+        {0: {0: [(1.0, 0, 2**70, True)]}},
         {0: {0: [(1.0, 0, 2**40, True)]}},
         {0: {0: [(True, 0, 0.0, True)]}},
         {0: {0: [(1.0, 0, 0.0, np.bool_(True))]}},
@@ -210,6 +222,20 @@ def test_unusual_tables_are_read_by_the_plain_path(monkeypatch, table):
         ({0: {0: [(0.5, 0, 0.0, True)]}}, "state 0, action 0: the probabilities sum to 0.5"),
         ({0: {0: [(1.0, 0, float("nan"), True)]}}, "state 0, action 0: reward nan is not finite"),
         ({0: {0: []}}, "state 0 has no available action"),
+        ({0: {0: [(1.0, np.float64(0.0), 0.0, True)]}}, "state 0, action 0: next state np.float64.0.0. is not an int"),
+        ({0: {0: [(1.0, bytes(8), 0.0, True)]}}, "state 0, action 0: next state b.* is not an integer"),
+        ({0: {0: [(1.0, np.int64(-1), 0.0, True)]}}, "state 0, action 0: next state -1 is not one of"),
+        ({0: {0: [(1.0, np.int64(2**40), 0.0, True)]}}, "state 0, action 0: next state 1099511627776 is not one of"),
+        ({0: {0: [(1.0, 0, 10**400, True)]}}, "state 0, action 0: .* must be numbers"),
+        ({0: {0: [("1.0", 0, 0.0, True)]}}, "state 0, action 0: probability '1.0' and .* must be numbers"),
+        ({0: {0: [(1.0, 0, b"1", True)]}}, "state 0, action 0: .* reward b'1' must be numbers"),
+        ({False: {0: [STAY]}}, "states of P must be the integers 0 to 0"),
+        ({0: None}, "state 0: None is not a dict of actions"),
+        ({0: {0: None}}, "state 0, action 0: None is not a list of outcomes"),
+        ({0: {0: (o for o in [STAY])}}, "state 0, action 0: .*generator.* is not a list of outcomes"),
+        ({0: {10**8: [STAY]}}, "state 0: action 100000000 would make 100,000,001 pairs .* of which 1 are given"),
+        ({0: {2**31 - 1: [STAY]}}, "state 0: action 2147483647 would make"),
+        ({0: {0: [STAY]}, 1: {2**40: [STAY]}}, "state 1: action 1099511627776 would make"),
     ],
 )
 def test_both_ways_to_read_a_table_name_the_culprit(monkeypatch, table, message):

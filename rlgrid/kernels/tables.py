@@ -2,8 +2,9 @@
 
 Python's own `marshal` (version 2) writes such a dict several times faster than Python code takes it apart: one letter
 for the type of everything, then what it is; `{` key value ... `0`, `(` or `[` with a size in front, `i` and four
-bytes, `g` and the eight of a float64, `T` and `F`, lowest byte first. Only tables of plain ints, floats and bools with
-the actions of each state in ascending order are read; whatever else there may be is found to be so, never guessed at.
+bytes, `g` and the eight of a float64, `T` and `F`, lowest byte first; `s`, a size and the bytes of a buffer, which is
+what numbers of NumPy are. Only tables of plain ints, floats and bools (next states may be buffers) with the actions
+of each state in ascending order are read; whatever else there may be is found to be so, never guessed at.
 
     measure_table     where each state's row lies, how many actions and outcomes there are
     read_table        the outcomes
@@ -20,6 +21,7 @@ INT = ord("i")
 FLOAT = ord("g")
 TRUE = ord("T")
 FALSE = ord("F")
+BUFFER = ord("s")
 LONGEST = 64  # bytes, more than are read between two looks at how many are left
 
 
@@ -48,6 +50,14 @@ def _after_number(data, at):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def _after_state(data, at):
+    """Where what follows an int or a buffer of eight bytes begins; -1 where there is neither."""
+    if data[at] == INT:
+        return at + 5
+    return at + 13 if data[at] == BUFFER and _int(data, at + 1) == 8 else -1
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _put_number(data, at, numbers, bits, i):
     """Write an int or a float into numbers[i], whose bits are bits[i]."""
     if data[at] == FLOAT:
@@ -58,15 +68,18 @@ def _put_number(data, at, numbers, bits, i):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def measure_table(data, rows):
-    """(actions, outcomes) of a table, and into rows [S] where the row of each state begins; (-1, -1) for any other.
+    """(actions, pairs, outcomes, next states that are buffers) of a table, and into rows [S] where each state begins.
 
+    Pairs are those that are written. (-1, -1, -1, -1) for anything that is no such table.
     ``data`` has `LONGEST` bytes more than were written.
     """
-    wrong = -1, -1
+    wrong = -1, -1, -1, -1
     size = data.size - LONGEST
     rows[:] = -1
     actions = 0
+    pairs = 0
     outcomes = 0
+    buffers = 0
     at = 1
     if data[0] != DICT:
         return wrong
@@ -84,15 +97,23 @@ def measure_table(data, rows):
             if data[at] != INT or a <= last or (data[at + 5] != LIST and data[at + 5] != TUPLE):
                 return wrong
             last = a
+            pairs += 1
             length = _int(data, at + 6)
             at += 10
             for _ in range(length):
                 if at >= size or (data[at] != TUPLE and data[at] != LIST) or _int(data, at + 1) != 4:
                     return wrong
                 at = _after_number(data, at + 5)
-                if at < 0 or data[at] != INT:
+                if at < 0:
                     return wrong
-                at = _after_number(data, at + 5)
+                if data[at] == BUFFER:
+                    buffers += 1
+                    if _bits(data, at + 5) >> np.uint64(31) != 0:  # not what a model can hold
+                        return wrong
+                at = _after_state(data, at)
+                if at < 0:
+                    return wrong
+                at = _after_number(data, at)
                 if at < 0 or (data[at] != TRUE and data[at] != FALSE):
                     return wrong
                 at += 1
@@ -101,7 +122,7 @@ def measure_table(data, rows):
         at += 1
     if at != size - 1 or (rows < 0).any():
         return wrong
-    return actions, outcomes
+    return actions, pairs, outcomes, buffers
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -123,9 +144,10 @@ def read_table(data, rows, num_actions, offsets, next_state, probability, reward
             for _ in range(length):
                 _put_number(data, at + 5, probability, probability_bits, i)
                 at = _after_number(data, at + 5)
-                next_state[i] = _int(data, at + 1)
-                _put_number(data, at + 5, reward, reward_bits, i)
-                at = _after_number(data, at + 5)
+                next_state[i] = _int(data, at + 1 if data[at] == INT else at + 5)
+                at = _after_state(data, at)
+                _put_number(data, at, reward, reward_bits, i)
+                at = _after_number(data, at)
                 terminated[i] = data[at] == TRUE
                 at += 1
                 i += 1
