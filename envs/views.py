@@ -43,9 +43,11 @@ class Views:
         model = self._copies.models[number]
         kept = self._observers.get(number)
         if kept is None or kept[0] is not model:
-            made = observer(model, scene=self._scene, **self._seeing)
-            kept = self._observers[number] = (model, made)
+            kept = self._observers[number] = (model, self._made(model))
         return kept[1]
+
+    def _made(self, model: Model) -> Observer:
+        return observer(model, scene=self._scene, **self._seeing)
 
     def observations(self, states: NDArray[np.int64], out: Any = None, some: NDArray[np.int64] | None = None) -> Any:
         """The observations of the states (of some copies, by their numbers), in ``out`` if given."""
@@ -72,7 +74,7 @@ class Views:
             self._grounds = np.empty((copies.which.size, *like.shape), like.dtype)
             copies.renewed.update(copies.which.tolist())
         for k in copies.renewed:
-            self._grounds[k] = self.observer(k).ground()
+            self._grounds[k] = self._made(copies.models[k]).ground()
         copies.renewed.clear()
         return self._grounds
 
