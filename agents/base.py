@@ -586,14 +586,22 @@ class Agent(ABC):
                 self._reseed = (self.seed + self.num_timesteps) % 2**31
         elif same_world:
             self._snapshot = run["environment"]
-            state = run["state"]
-            self._observation = None if state is None else check_count("state", state, least=0)
+            self._observation = None if run["state"] is None else self._saved_state(run["state"])
         else:
             warnings.warn(
                 "this world differs from the one that the checkpoint was made in: what was learnt is taken over, "
                 "the unfinished episode is not",
                 stacklevel=3,
             )
+
+    def _saved_state(self, given: Any) -> int:
+        """The present state in a checkpoint, as the environment would have given it: kernels read tables there."""
+        space = self.env.observation_space
+        if not isinstance(space, Discrete):
+            raise CheckpointError(f"the file holds the state {given!r}; the observations here are {space}")
+        if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given - int(space.start) < space.n:
+            raise CheckpointError(f"the file holds the state {given!r}, which is not in {space}")
+        return given
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={json.dumps(value)}" for name, value in self._settings().items())

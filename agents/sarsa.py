@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rlgrid.agents.checkpoint import CheckpointError
 from rlgrid.agents.tabular import TabularAgent, fitting
 
 
@@ -33,6 +34,14 @@ class OnPolicyAgent(TabularAgent):
 
     def _clear_memory(self) -> None:
         self._action[0] = -1
+
+    def _ready_episode(self) -> None:
+        restored = self._snapshot is not None
+        super()._ready_episode()
+        if restored and self._action[0] >= 0 and self.q_table[self.state, self._action[0]] == -np.inf:
+            raise CheckpointError(
+                f"the file decides on action {self._action[0]}, which state {self.state} does not have"
+            )
 
 
 class Sarsa(OnPolicyAgent):

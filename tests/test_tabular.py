@@ -293,3 +293,55 @@ def test_how_much_is_explored_is_shown() -> None:
         _ = agent.epsilon
     assert set(agent.predict(np.zeros(2000, int), deterministic=False)[0]) == {0, 1, 2, 3}
     assert list(tabular.EXPLORATIONS) == ["epsilon_greedy", "softmax", "ucb"]
+
+
+# --- files that somebody has altered ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["Sarsa", "NStepSarsa", "SarsaLambda", "QLambda", "TrueOnlineSarsaLambda"])
+def test_an_action_that_the_state_lacks_is_refused(tmp_path: Path, name: str) -> None:
+    from rlgrid.agents import checkpoint
+
+    forward = np.zeros((4, 2, 4))
+    forward[np.arange(4), :, (np.arange(4) + 1) % 4] = 1.0
+    forward[3, 1] = 0.0
+    available = np.ones((4, 2), bool)
+    available[3, 1] = False  # the last pair, behind whose outcomes nothing is stored
+    model = MDP.from_arrays(forward, np.zeros((4, 2)), gamma=0.9, start=3, available=available)
+    agent = agent_of(name, world(model, limit=50), seed=0)
+    agent.begin(100)
+    while agent.state != 3 or agent.num_timesteps < 2:
+        agent.advance(1)
+    agent.save(tmp_path / "run")
+    arrays, metadata = checkpoint.read(tmp_path / "run")
+    assert (arrays["agent.action"] == 0).all()
+    checkpoint.write(tmp_path / "bad", arrays | {"agent.action": np.ones(1, np.int64)}, metadata)
+    for run in (metadata["run"], metadata["run"] | {"state": None}):  # the state is then had from the world
+        checkpoint.write(tmp_path / "bad", arrays | {"agent.action": np.ones(1, np.int64)}, metadata | {"run": run})
+        with pytest.raises(CheckpointError, match="decides on action 1, which state 3 does not have"):
+            type(agent).load(tmp_path / "bad", world(model, limit=50)).advance(1)
+
+
+def test_rows_of_pairs_without_outcomes_read_nothing() -> None:
+    from rlgrid.agents.world import sampling_arrays
+    from rlgrid.kernels.padded import PaddedOutcomes, draw
+
+    model = masked_mdp()
+    arrays = sampling_arrays(model)
+    assert isinstance(arrays, PaddedOutcomes)
+    s, a = map(int, np.argwhere(~model.available)[0])
+    assert draw(arrays, s, a, 0.5) == (s, 0.0, True)
+
+
+@pytest.mark.parametrize("state", [2**40, 16, -1, True, 1.0])
+def test_a_state_that_the_world_lacks_is_refused(tmp_path: Path, state: Any) -> None:
+    from rlgrid.agents import checkpoint
+
+    agent = rlgrid.agents.QLearning(world(), seed=0, exploration="softmax")
+    agent.begin(100)
+    agent.advance(10)
+    agent.save(tmp_path / "run")
+    arrays, metadata = checkpoint.read(tmp_path / "run")
+    checkpoint.write(tmp_path / "bad", arrays, metadata | {"run": metadata["run"] | {"state": state}})
+    with pytest.raises(CheckpointError, match=r"holds the state .*, which is not in Discrete\(16\)"):
+        rlgrid.agents.QLearning.load(tmp_path / "bad", world())

@@ -39,7 +39,9 @@ def _write_row(source, known, cumulative, next_state, reward, s, a):
     width = cumulative.shape[1]
     total = 0.0
     for k in range(width + 1):
-        p, to, r, ends = outcome(source, s, a, k if k < outcomes else 0)
+        p, to, r, ends = 0.0, np.int64(s), 0.0, True  # a pair without outcomes has none to read: it ends where it is
+        if outcomes > 0:
+            p, to, r, ends = outcome(source, s, a, k if k < outcomes else 0)
         total += p
         if k < width:
             cumulative[pair, k] = total if k < outcomes else np.inf
