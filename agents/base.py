@@ -64,8 +64,8 @@ def check_number(name: str, value: Any, low: float, high: float, *, open_low: bo
     return float(value)
 
 
-def check_count(name: str, value: Any, least: int = 1) -> int:
-    """``value`` as an int of at least ``least``, or an error that names the argument.
+def check_count(name: str, value: Any, least: int = 1, most: int = MOST) -> int:
+    """``value`` as an int in [least, most], or an error that names the argument.
 
     Raises:
         TypeError, ValueError
@@ -77,8 +77,8 @@ def check_count(name: str, value: Any, least: int = 1) -> int:
             raise TypeError(f"{name} must be an integer, not {value!r}")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, not {value}")
-    if value > MOST:
-        raise ValueError(f"{name} must be at most {MOST}, not {value}")
+    if value > most:
+        raise ValueError(f"{name} must be at most {most}, not {value}")
     return int(value)
 
 

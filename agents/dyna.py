@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from rlgrid.agents.base import MOST, check_count, check_number
 from rlgrid.agents.checkpoint import CheckpointError
-from rlgrid.agents.tabular import LARGEST, TabularAgent, TabularArguments, fitting
+from rlgrid.agents.tabular import LARGEST, MOST_UPDATES, TabularAgent, TabularArguments, fitting
 
 NEVER = int(np.iinfo(np.int64).min)  # what a pair led to that was not taken yet
 
@@ -29,7 +29,7 @@ class DynaQ(TabularAgent):
 
     Args:
         env, learning_rate, gamma, and all others: see `TabularAgent`.
-        planning_steps: updates from remembered steps after each step; 0 is Q-learning.
+        planning_steps: updates from remembered steps after each step, at most 10,000; 0 is Q-learning.
 
     Attributes:
         next_state: int64 [S, A], where each pair led last, its bitwise complement where that terminated.
@@ -48,7 +48,7 @@ class DynaQ(TabularAgent):
         **settings: Unpack[TabularArguments],
     ) -> None:
         super().__init__(env, learning_rate, gamma, **settings)
-        self.planning_steps = check_count("planning_steps", planning_steps, least=0)
+        self.planning_steps = check_count("planning_steps", planning_steps, least=0, most=MOST_UPDATES)
         shape = self.q_table.shape
         self.next_state = np.full(shape, NEVER, np.int64)
         self.reward = np.zeros(shape)
@@ -77,6 +77,9 @@ class DynaQ(TabularAgent):
             bonus=self.kappa,
             untried=self.untried,
         )
+
+    def _updates(self) -> int:
+        return 1 + self.planning_steps
 
     def _memory(self) -> dict[str, NDArray[Any]]:
         return {

@@ -17,9 +17,7 @@ from numpy.typing import NDArray
 
 from rlgrid.agents.base import check_count
 from rlgrid.agents.sarsa import OnPolicyAgent
-from rlgrid.agents.tabular import TabularArguments, fitting
-
-MOST_N_STEPS = 10_000
+from rlgrid.agents.tabular import MOST_UPDATES, TabularArguments, fitting
 
 
 class NStepAgent(OnPolicyAgent):
@@ -39,9 +37,7 @@ class NStepAgent(OnPolicyAgent):
         **settings: Unpack[TabularArguments],
     ) -> None:
         super().__init__(env, learning_rate, gamma, **settings)
-        self.n_steps = check_count("n_steps", n_steps)
-        if self.n_steps > MOST_N_STEPS:
-            raise ValueError(f"n_steps must be at most {MOST_N_STEPS}, not {n_steps}")
+        self.n_steps = check_count("n_steps", n_steps, most=MOST_UPDATES)
         self._states = np.zeros(self.n_steps, np.int64)
         self._actions = np.zeros(self.n_steps, np.int64)
         self._rewards = np.zeros(self.n_steps)
@@ -51,6 +47,9 @@ class NStepAgent(OnPolicyAgent):
         from rlgrid.kernels.n_step import Waiting
 
         return Waiting(self._action, self._states, self._actions, self._rewards, self._span)
+
+    def _updates(self) -> int:
+        return self.n_steps
 
     def _memory(self) -> dict[str, NDArray[Any]]:
         return super()._memory() | {

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from rlgrid.agents.base import check_count, check_number
 from rlgrid.agents.checkpoint import CheckpointError
-from rlgrid.agents.tabular import LARGEST, TabularAgent, TabularArguments, fitting
+from rlgrid.agents.tabular import LARGEST, MOST_UPDATES, TabularAgent, TabularArguments, fitting
 
 
 class PrioritizedSweeping(TabularAgent):
@@ -28,7 +28,7 @@ class PrioritizedSweeping(TabularAgent):
 
     Args:
         env, gamma, and all others: see `TabularAgent`.
-        planning_steps: full backups after each step, at most: fewer where fewer pairs wait.
+        planning_steps: full backups after each step, at most: fewer where fewer pairs wait. Up to 10,000.
         threshold: of the priority, below which a pair does not wait.
     """
 
@@ -43,7 +43,7 @@ class PrioritizedSweeping(TabularAgent):
         **settings: Unpack[TabularArguments],
     ) -> None:
         super().__init__(env, "1/N", gamma, **settings)
-        self.planning_steps = check_count("planning_steps", planning_steps, least=1)
+        self.planning_steps = check_count("planning_steps", planning_steps, least=1, most=MOST_UPDATES)
         self.threshold = check_number("threshold", threshold, 0.0, LARGEST)
         num_states, pairs = self.q_table.shape[0], self.q_table.size
         self._pair, self._to, self._many = (np.zeros(0, np.int64) for _ in range(3))
@@ -86,6 +86,9 @@ class PrioritizedSweeping(TabularAgent):
             room = np.zeros(max(needed, 2 * self._pair.size) - self._pair.size, np.int64)
             for name in ("_pair", "_to", "_many", "_same_pair", "_same_next"):
                 setattr(self, name, np.concatenate([getattr(self, name), room]))
+
+    def _updates(self) -> int:
+        return 1 + self.planning_steps
 
     def _memory(self) -> dict[str, NDArray[Any]]:
         size = self._size[0]

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from rlgrid.kernels.exploration import Settings, Varied
 
 MOST_STEPS = 65_536  # of one call of the kernel: so long is the list that takes its episodes
+MOST_WORK = 2**22  # updates in one call of the kernel, about: Ctrl-C waits for its end
+ROOM = 1_024  # steps for which room is made at a time where the environment is stepped in Python
+MOST_UPDATES = 10_000  # that may be asked for in one step
 
 EXPLORATIONS = {"epsilon_greedy": "epsilon", "softmax": "temperature", "ucb": "ucb_width"}
 """The ways to explore, as numbered by the kernels, and the argument that says how much."""
@@ -164,6 +167,14 @@ class TabularAgent(Agent):
     def _make_room(self, steps: int) -> None:
         """Have room for what the rule keeps of so many steps."""
 
+    def _most_steps(self) -> int:
+        """Of one call of the kernel."""
+        return max(1, min(MOST_STEPS, MOST_WORK // self._updates()))
+
+    def _updates(self) -> int:
+        """About how many entries of tables one step visits at most."""
+        return 1
+
     def _total(self) -> float:
         return float(self.total_timesteps or self.default_total_timesteps or 1)
 
@@ -225,7 +236,8 @@ class TabularAgent(Agent):
             self._sampling = sampling_arrays(self.model)
         run, settings, varied = self._kernels()[0], self._numbers(), self._varied()
         tables = Tables(self.q_table, self.counts, self.td_error)
-        returns, lengths = np.empty(min(max_steps, MOST_STEPS)), np.empty(min(max_steps, MOST_STEPS), np.int64)
+        longest = min(max_steps, self._most_steps())
+        returns, lengths = np.empty(longest), np.empty(longest, np.int64)
         done = 0
         while done < max_steps:
             generator, stream = self._world.generator, stream_of(self._generator)
@@ -237,7 +249,7 @@ class TabularAgent(Agent):
                 limit=self._world.max_episode_steps,
                 total=self._episode_return,
             )
-            most = min(max_steps - done, MOST_STEPS)
+            most = min(max_steps - done, longest)
             self._make_room(most)
             steps, state, elapsed, total, ended, overflown = run(
                 self._sampling,
@@ -265,12 +277,15 @@ class TabularAgent(Agent):
     def _advance_python(self, max_steps: int) -> int:
         _, act, learn = self._kernels()
         tables = (self._numbers(), self._varied(), self.q_table, self.counts, self.td_error)
-        self._make_room(max_steps)
-        rule = self._rule()
         stream = stream_of(self._generator)
-        done = 0
+        done, room = 0, 0
         try:
             while done < max_steps and not self._interrupted:
+                if room == 0:
+                    room = min(max_steps - done, ROOM)
+                    self._make_room(room)
+                    rule = self._rule()
+                room -= 1
                 t, s = self.num_timesteps, self._index(self._observation)
                 a = act(rule, *tables, t, s, stream)
                 observation, reward, terminated, truncated = self._step_env(a + self._first_action)
@@ -405,8 +420,9 @@ def fitting(arrays: dict[str, NDArray[Any]], name: str, own: NDArray[Any], low: 
         )
     if given.dtype == np.float64:
         if np.isnan(given).any() or (given == np.inf).any() or ((given == -np.inf) != (own == -np.inf)).any():
-            what = "q-values" if name == "q" else f"numbers of {name}"
-            raise CheckpointError(f"the {what} in the file are not numbers for the actions that this world has")
+            if (own == -np.inf).any() or name == "q":
+                raise CheckpointError(f"{name} in the file has not numbers for just the actions that this world has")
+            raise CheckpointError(f"{name} in the file has entries that are not numbers, or not finite")
     elif given.size and not (low <= given.min() and given.max() < high):
         raise CheckpointError(f"{name} holds numbers outside [{low}, {high}) in the file")
     return given

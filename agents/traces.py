@@ -10,13 +10,15 @@ Every step moves all pairs that were taken lately, in proportion to their traces
     dutch traces           z(s,a) = (1 - alpha) z(s,a) + 1      (2nd ed., section 12.5)
 
 Watkins's Q(lambda) (1989; 2nd ed., section 12.10) forgets all traces when an action that is not greedy is taken. True
-online Sarsa(lambda) (van Seijen et al. 2016; section 12.7) has dutch traces and a correction by which it equals its
-forward view at every step. A trace below 1e-9 counts as none.
+online Sarsa(lambda) (van Seijen et al. 2016; section 12.7) has dutch traces, with the step size in them (z(s,a) +=
+alpha (1 - z(s,a)), then Q += delta z), and a correction by which it equals its forward view at every step. A trace
+below 1e-9 counts as none.
 """
 
 from __future__ import annotations
 
 import difflib
+import math
 from typing import Any, Unpack
 
 import gymnasium as gym
@@ -64,6 +66,11 @@ class TraceAgent(OnPolicyAgent):
         from rlgrid.kernels.traces import Traces
 
         return Traces(self._action, self.trace, self._pairs, self._size, self._previous, self.lam, self._kind())
+
+    def _updates(self) -> int:
+        decay = self.gamma * self.lam
+        fading = math.log(1e-9) / math.log(decay) if 0.0 < decay < 1.0 else 1.0 + decay * 1e18  # steps of a trace
+        return int(max(1.0, min(self.q_table.size, self._world.max_episode_steps, fading)))
 
     def _memory(self) -> dict[str, NDArray[Any]]:
         return super()._memory() | {"trace": self.trace, "previous": self._previous}

@@ -244,14 +244,14 @@ class QLambda(SarsaLambda):
 
 
 class TrueOnlineSarsaLambda(SarsaLambda):
-    traces = "dutch"
     old = 0.0
 
     def learn_with(self, t: int, s: int, a: int, r: float, to: int, b: int | None, ended: bool) -> None:
         now, later = self.q[s, a], 0.0 if b is None else self.q[to, b]
         delta, alpha = r + self.gamma * later - now, self.rate(t, self.n[s, a])
-        self.mark(t, s, a)
-        self.sweep(t, delta + (now - self.old))
+        self.z[s, a] += alpha * (1.0 - self.z[s, a])
+        for x, y in np.argwhere(self.z > 0.0):
+            self.q[x, y] += (delta + (now - self.old)) * self.z[x, y]
         self.q[s, a] -= alpha * (now - self.old)
         self.old = 0.0 if ended else later
         self.fade(not ended)

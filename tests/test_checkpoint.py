@@ -111,7 +111,7 @@ def test_wrong_tensors_are_named(saved: Path) -> None:
     arrays, metadata = checkpoint.read(saved)
     for name, wrong, reason in [
         ("agent.q", np.zeros((16, 3)), r"q is float64 \(16, 3\) in the file, and float64 \(16, 4\)"),
-        ("agent.q", np.full((16, 4), np.nan), "not numbers"),
+        ("agent.q", np.full((16, 4), np.nan), "q in the file has not numbers"),
         ("agent.counts", np.zeros((16, 4)), "counts is float64"),
         ("episodes.lengths", np.zeros(2, np.int64), "one list each"),
     ]:

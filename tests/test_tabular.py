@@ -206,7 +206,7 @@ def test_files_with_numbers_out_of_range_are_refused(tmp_path: Path, name: str, 
             continue
         wrong = np.full_like(given, 2**62 if given.dtype == np.int64 else np.nan)
         checkpoint.write(tmp_path / "bad", arrays | {f"agent.{tensor}": wrong}, metadata)
-        with pytest.raises(CheckpointError, match=r"outside \[|not numbers|does not fit"):
+        with pytest.raises(CheckpointError, match=r"outside \[|not numbers|has not numbers|does not fit"):
             type(agent).load(tmp_path / "bad", world())
         checkpoint.write(tmp_path / "bad", arrays | {f"agent.{tensor}": np.zeros((3, 3, 3))}, metadata)
         with pytest.raises(CheckpointError, match="in the file"):
@@ -273,6 +273,9 @@ def test_bad_schedules_are_named(arguments: dict[str, Any], reason: str) -> None
         ("MonteCarlo", {"visits": "frist"}, "visits must be one of .* did you mean 'first'"),
         ("OffPolicyMonteCarlo", {"exploration": "ucb"}, "exploration 'ucb' leaves actions out"),
         ("DynaQ", {"planning_steps": -1}, "planning_steps must be at least 0"),
+        ("DynaQ", {"planning_steps": 2**61}, "planning_steps must be at most 10000"),
+        ("DynaQPlus", {"planning_steps": 2**61}, "planning_steps must be at most 10000"),
+        ("PrioritizedSweeping", {"planning_steps": 2**61}, "planning_steps must be at most 10000"),
         ("DynaQPlus", {"kappa": -1.0}, "kappa must lie in"),
         ("PrioritizedSweeping", {"threshold": float("nan")}, "threshold must lie in"),
         ("SarsaLambda", {"lam": 1.5}, r"lam must lie in \[0, 1\]"),
@@ -295,7 +298,7 @@ def test_how_much_is_explored_is_shown() -> None:
     assert list(tabular.EXPLORATIONS) == ["epsilon_greedy", "softmax", "ucb"]
 
 
-# --- files that somebody has altered ------------------------------------------------------------------------------------
+# --- files that somebody has altered -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["Sarsa", "NStepSarsa", "SarsaLambda", "QLambda", "TrueOnlineSarsaLambda"])
@@ -345,3 +348,81 @@ def test_a_state_that_the_world_lacks_is_refused(tmp_path: Path, state: Any) -> 
     checkpoint.write(tmp_path / "bad", arrays, metadata | {"run": metadata["run"] | {"state": state}})
     with pytest.raises(CheckpointError, match=r"holds the state .*, which is not in Discrete\(16\)"):
         rlgrid.agents.QLearning.load(tmp_path / "bad", world())
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.parametrize("reward", [1e308, -1e308])
+@pytest.mark.parametrize(("name", "extra"), RULES, ids=name_of)
+def test_what_was_learnt_before_an_overflow_can_be_saved(
+    tmp_path: Path, name: str, extra: dict[str, Any], reward: float
+) -> None:
+    loop = MDP.from_arrays(np.ones((1, 1, 1)), [reward], gamma=1.0)
+    agent = agent_of(name, world(loop, limit=8), learning_rate=1.0, gamma=1.0, seed=0, **extra)
+    with pytest.raises(FloatingPointError):
+        agent.learn(100)
+    assert np.isfinite(agent.td_error).all()
+    agent.save(tmp_path / "run")
+    assert same(type(agent).load(tmp_path / "run", world(loop, limit=8)), agent)
+
+
+def test_a_call_of_a_kernel_ends_soon() -> None:
+    assert rlgrid.agents.QLearning(world())._most_steps() == tabular.MOST_STEPS
+    for name in ("DynaQ", "DynaQPlus", "PrioritizedSweeping"):
+        agent = agent_of(name, world(), planning_steps=10_000, seed=0)
+        assert agent._most_steps() * 10_000 <= tabular.MOST_WORK
+    agent = rlgrid.agents.DynaQ(world(), planning_steps=50, seed=0)
+    cut = rlgrid.agents.DynaQ(world(), planning_steps=50, seed=0)
+    cut._most_steps = lambda: 7  # type: ignore[method-assign]
+    assert same(cut.learn(100), agent.learn(100))
+
+
+def forward_view(name: str, rate: Any, alpha: Callable[[int, int], float], seed: int) -> tuple[int, float]:
+    """(steps of the first episode, how far its tables are from the interim lambda-returns of all steps so far).
+
+    van Seijen et al. 2016, section 4.1: after every step all updates of the episode are made anew, the k-th by the step
+    size that it had, towards the lambda-return that ends at the present step and takes values from the tables that
+    were current.
+    """
+    steps, lam, gamma = 39, 0.8, 0.9
+    agent = agent_of(
+        name, world(limit=40), learning_rate=rate, gamma=gamma, lam=lam, seed=seed, initial_q=0.125, epsilon=1.0,
+    )  # fmt: skip
+    agent.begin(steps)
+    tables, counts = [agent.q_table.copy()], agent.counts.copy()
+    path: list[tuple[tuple[int, ...], tuple[int, int]]] = []
+    rates: list[float] = []
+    worst = 0.0
+    for t in range(steps):
+        agent.advance(1)
+        if agent.episode_returns:
+            break
+        pair = tuple(np.argwhere(agent.counts != counts)[0])
+        counts = agent.counts.copy()
+        rates.append(alpha(t, counts[pair]))
+        path.append((pair, (agent.state, int(agent._action[0]))))  # inside the episode rewards are 0
+        q, length = tables[0].copy(), len(path)
+        for k in range(length):
+            total = 0.0
+            for n in range(1, length - k + 1):
+                value = gamma**n * tables[k + n - 1][path[k + n - 1][1]]
+                total += ((1 - lam) if n < length - k else 1.0) * lam ** (n - 1) * value
+            q[path[k][0]] += rates[k] * (total - q[path[k][0]])
+        tables.append(q)
+        worst = max(worst, float(np.abs(q - agent.q_table).max()))
+    return len(path), worst
+
+
+RATES_OF_VIEWS: dict[Any, Callable[[int, int], float]] = {
+    0.3: lambda t, n: 0.3,
+    "lin_0.5": lambda t, n: 0.5 * (1.0 - t / 39),
+    "1/N^0.7": lambda t, n: float(n) ** -0.7,
+}
+
+
+@pytest.mark.parametrize("rate", RATES_OF_VIEWS)
+def test_true_online_sarsa_equals_its_forward_view(rate: Any) -> None:
+    views = [forward_view("TrueOnlineSarsaLambda", rate, RATES_OF_VIEWS[rate], seed) for seed in range(6)]
+    assert max(length for length, _ in views) > 10
+    assert max(worst for _, worst in views) < 1e-9
+    if rate == 0.3:  # which the usual traces do not
+        assert forward_view("SarsaLambda", rate, RATES_OF_VIEWS[rate], 3)[1] > 1e-6

@@ -109,19 +109,24 @@ def link(pair, to, same_pair, same_next, of_pair, of_next, i):
 
 @njit(cache=True, nogil=True)
 def _count(pair, to, many, same_pair, same_next, size, of_pair, of_next, rewards, key, met, reward):
-    rewards[key] += reward
+    """Count an outcome; False, and its reward is left out, where their sum would no longer be finite."""
+    total = rewards[key] + reward
+    finite = abs(total) < np.inf
+    if finite:
+        rewards[key] = total
     i = of_pair[key]
     while i >= 0 and to[i] != met:
         i = same_pair[i]
     if i >= 0:
         many[i] += 1
-        return
+        return finite
     i = size[0]
     pair[i] = key
     to[i] = met
     many[i] = 1
     link(pair, to, same_pair, same_next, of_pair, of_next, i)
     size[0] += 1
+    return finite
 
 
 @njit(cache=True, nogil=True)
@@ -172,6 +177,8 @@ def _sweep(
             before = pair[i]
             target = _backup(to, many, same_pair, of_pair, reward, q, counts, gamma, before)
             p = abs(target - q[before // q.shape[1], before % q.shape[1]])
+            if not p < np.inf:
+                return False
             if p > threshold:
                 enqueue(heap, where, priority, waiting, before, p)
             i = same_next[i]
@@ -189,7 +196,7 @@ def learn_prioritized_sweeping(
     """
     counts[np.uintp(s), np.uintp(a)] += 1
     key = s * q.shape[1] + a
-    _count(
+    finite = _count(
         rule.pair,
         rule.to,
         rule.many,
@@ -204,11 +211,13 @@ def learn_prioritized_sweeping(
         reward,
     )
     target = _backup(rule.to, rule.many, rule.same_pair, rule.of_pair, rule.reward, q, counts, settings.gamma, key)
-    td_error[s] = target - q[s, a]
-    p = abs(td_error[s])
-    if p > rule.threshold:
+    p = abs(target - q[s, a])
+    finite = finite and p < np.inf  # what is not is not kept, so that what was learnt before can be saved
+    if finite:
+        td_error[s] = target - q[s, a]
+    if finite and p > rule.threshold:
         enqueue(rule.heap, rule.where, rule.priority, rule.waiting, key, p)
-    return _sweep(
+    return finite and _sweep(
         rule.pair,
         rule.to,
         rule.many,

@@ -19,6 +19,7 @@ LEAST = 1e-9
 ACCUMULATING = 0
 REPLACING = 1
 DUTCH = 2
+TRUE_ONLINE = 3  # dutch, with the step size that the pair was taken with in the trace itself
 
 
 class Traces(NamedTuple):
@@ -43,12 +44,21 @@ def _mark(trace, pairs, size, kind, rate, s, a):
         trace[s, a] += 1.0
     elif kind == REPLACING:
         trace[s, a] = 1.0
+    elif kind == TRUE_ONLINE:
+        trace[s, a] += rate * (1.0 - trace[s, a])
     else:
         trace[s, a] = (1.0 - rate) * trace[s, a] + 1.0
 
 
 @njit(cache=True, nogil=True)
-def _sweep(trace, pairs, size, settings, varied, q, counts, t, error, decay):
+def _note_error(td_error, s, error):
+    """An error that is not finite stops the run, and is not kept: what was learnt before can then be saved."""
+    if abs(error) < np.inf:
+        td_error[s] = error
+
+
+@njit(cache=True, nogil=True)
+def _sweep(trace, pairs, size, kind, settings, varied, q, counts, t, error, decay):
     """Move every pair that has a trace, and let the traces decay (all end where ``decay`` is 0)."""
     finite = True
     kept = 0
@@ -56,7 +66,8 @@ def _sweep(trace, pairs, size, settings, varied, q, counts, t, error, decay):
         pair = pairs[i]
         s = pair // q.shape[1]
         a = pair % q.shape[1]
-        value = q[s, a] + step_size(settings, varied, t, counts[s, a]) * error * trace[s, a]
+        rate = 1.0 if kind == TRUE_ONLINE else step_size(settings, varied, t, counts[s, a])
+        value = q[s, a] + rate * error * trace[s, a]
         if abs(value) < np.inf:
             q[s, a] = value
         else:
@@ -85,12 +96,12 @@ def learn_sarsa_lambda(rule, settings, varied, q, counts, td_error, t, s, a, rew
         b = choose_apart(settings, varied, q, counts, t + 1, next_s, uniform(stream))
         follows = settings.gamma * q[next_s, b]
     error = reward + follows - q[s, a]
-    td_error[s] = error
+    _note_error(td_error, s, error)
     rate = step_size(settings, varied, t, counts[s, a])
     _mark(rule.trace, rule.pairs, rule.size, rule.kind, rate, s, a)
     rule.action[0] = -1 if ended else b
     decay = 0.0 if ended else settings.gamma * rule.lam
-    return _sweep(rule.trace, rule.pairs, rule.size, settings, varied, q, counts, t, error, decay)
+    return _sweep(rule.trace, rule.pairs, rule.size, rule.kind, settings, varied, q, counts, t, error, decay)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -110,11 +121,11 @@ def learn_q_lambda(rule, settings, varied, q, counts, td_error, t, s, a, reward,
         if q[next_s, b] == best and not ended:
             decay = settings.gamma * rule.lam
     error = reward + follows - q[s, a]
-    td_error[s] = error
+    _note_error(td_error, s, error)
     rate = step_size(settings, varied, t, counts[s, a])
     _mark(rule.trace, rule.pairs, rule.size, rule.kind, rate, s, a)
     rule.action[0] = -1 if ended else b
-    return _sweep(rule.trace, rule.pairs, rule.size, settings, varied, q, counts, t, error, decay)
+    return _sweep(rule.trace, rule.pairs, rule.size, rule.kind, settings, varied, q, counts, t, error, decay)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -123,7 +134,9 @@ def learn_true_online_sarsa_lambda(
 ):
     """Sarsa(lambda) that equals its forward view at every step, with dutch traces.
 
-    van Seijen et al. 2016; Sutton & Barto, 2nd ed., section 12.7 (box), with one feature for each pair.
+    van Seijen et al. 2016, algorithm 1; Sutton & Barto, 2nd ed., section 12.7 (box), with one feature for each pair.
+    The step size is part of the trace, as in the paper: a visit keeps the one that it was made with, so the views are
+    equal where step sizes change too.
     """
     counts[np.uintp(s), np.uintp(a)] += 1
     b = -1
@@ -133,14 +146,16 @@ def learn_true_online_sarsa_lambda(
         later = q[next_s, b]
     now = q[s, a]
     error = reward + settings.gamma * later - now
-    td_error[s] = error
+    _note_error(td_error, s, error)
     rate = step_size(settings, varied, t, counts[s, a])
     changed = now - rule.previous[0]
-    _mark(rule.trace, rule.pairs, rule.size, DUTCH, rate, s, a)
+    _mark(rule.trace, rule.pairs, rule.size, TRUE_ONLINE, rate, s, a)
     rule.action[0] = -1 if ended else b
     rule.previous[0] = 0.0 if ended else later
     decay = 0.0 if ended else settings.gamma * rule.lam
-    finite = _sweep(rule.trace, rule.pairs, rule.size, settings, varied, q, counts, t, error + changed, decay)
+    finite = _sweep(
+        rule.trace, rule.pairs, rule.size, TRUE_ONLINE, settings, varied, q, counts, t, error + changed, decay
+    )
     value = q[s, a] - rate * changed
     if abs(value) < np.inf:
         q[s, a] = value
