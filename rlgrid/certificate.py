@@ -11,8 +11,10 @@ tests can be made by anyone who has the model, the policy and the bounds (`rlgri
 gamma < 1. With w = T v, u = v + c passes for c = (max(0, max(w - v)) + margin) / (1 - gamma) and l = v - c' likewise:
 T(v + c) = w + gamma c at the most (Puterman 1994, theorem 6.6.2; where episodes end c must not be negative). What is
 reported is T^ u + e, a sweep tighter: computed sweeps are monotone and e does not depend on u while |u| <= scale, so
-it passes the test again. Where rounding is most of the margin, the test is also made in differences of values (as at
-gamma = 1): its rounding is in proportion to |r| and the differences, which are small where values are large.
+it passes the test again. Of explicit models T v and T_pi v are at hand, and bounds are made of them without that sweep
+(`rlgrid.kernels.certificate.bounds_of_images`) as long as changes are well above rounding. Where rounding is
+most of the margin, the test is also made in differences of values (as at gamma = 1): its rounding is in proportion to
+|r| and the differences, which are small where values are large.
 
 gamma = 1: see `rlgrid.undiscounted_certificate`.
 """

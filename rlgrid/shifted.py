@@ -185,6 +185,8 @@ class ShiftedValueIteration:
         return v, w
 
     def _spread(self, low: float, high: float) -> float:
+        if not low <= high:  # where nothing could be compared
+            return float(np.inf)
         return max(0.0, high) + max(0.0, -low) if self._ends else high - low
 
     def _pair(self) -> Ints:

@@ -76,7 +76,7 @@ HORIZON_VALUES = 500_000_000  # values of all steps of a horizon together, beyon
 POLISH = 64  # sweeps that follow once no better policy is found: they even out what rounding left
 HUGE = 1e300  # values that may become larger than this are followed for
 HUGE_SWEEPS = 4096  # so many sweeps: they may overflow only after 10^14
-OVERFLOWN = "the values overflow: scale the rewards down"
+OVERFLOWN = "the values overflow: begin with smaller ones where they were given, or scale the rewards down"
 LEAST_REST = 1e-20  # in place of 1 - gamma, at gamma = 1
 PROOF_SHARE = 0.1  # of a time limit, kept for the last certificate
 

@@ -36,7 +36,7 @@ class Sweeps:
 
     Args:
         model: the model. gamma: the discount factor; the model's if None.
-        method: "value_iteration", "gauss_seidel" or "auto".
+        method: a name of `rlgrid.methods.METHODS`.
         initial_values: float [S], V_0; zeros if None.
         sweep_order: of sweeps in place, see `solve`.
 

@@ -290,3 +290,12 @@ def test_policies_keep_to_available_actions_where_values_are_no_numbers(scale):
     for solution in (solve(model, initial_values=values), solve(model, callback=spoil, method="value_iteration")):
         assert solution.policy.min() >= 1
         assert verify(model, solution)
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "shortest_path"])
+@pytest.mark.parametrize("values", [[1.7e308, -1.7e308], [1.7e308, 1.7e308]])
+def test_no_spread_is_negative_where_given_values_overflow(method, values):
+    model = model_of({0: {0: [(1.0, 1, -1.0, False)], 1: [(1.0, 0, 0.0, False)]}, 1: {0: [(1.0, 0, 2.0, False)]}}, 0.99)
+    solution = solve(model, method=method, initial_values=values)
+    assert (solution.history >= 0.0).all()
+    assert verify(model, solution)
