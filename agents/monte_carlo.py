@@ -6,6 +6,8 @@
     off-policy (section 5.7)                               the greedy policy, by weighted importance sampling:
         C(s,a) += W;  Q(s,a) += W / C(s,a) [G - Q(s,a)];  stop where a is not greedy;  W /= b(a|s)
 
+W grows by some factor with every step of an episode, so W and C are kept as logarithms.
+
 An episode that is truncated has not ended in the world: the rest of it is worth what the table says of its last state
 (on-policy the mean over the behaviour, off-policy the largest q).
 """
@@ -20,16 +22,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.agents.checkpoint import CheckpointError
-from rlgrid.agents.tabular import TabularAgent, TabularArguments, fitting
+from rlgrid.agents.tabular import LARGEST, TabularAgent, TabularArguments, fitting
 
 VISITS = ("first", "every")
+MOST_EPISODE = 2**22  # steps of an episode that are kept, about
 
 
 class EpisodicAgent(TabularAgent):
     """What Monte Carlo agents share. Arguments: see `TabularAgent`.
 
     Attributes:
-        weight: float64 [S, A]: how many returns were averaged; off-policy the sum of their weights.
+        weight: float64 [S, A]: how many returns were averaged; off-policy the logarithm of the sum of their weights,
+            the lowest float where there was none.
+
+    The steps of the episode under way are kept, 32 bytes each.
+
+    Raises:
+        RuntimeError: from learning, when an episode has `MOST_EPISODE` steps and goes on.
     """
 
     def __init__(self, *args: Any, **settings: Any) -> None:
@@ -58,6 +67,12 @@ class EpisodicAgent(TabularAgent):
         )
 
     def _make_room(self, steps: int) -> None:
+        if self._size[0] >= MOST_EPISODE:
+            raise RuntimeError(
+                f"an episode has taken {self._size[0]} steps and goes on: {type(self).__name__} learns when it ends, "
+                "and keeps its steps until then. Limit it: gymnasium.make(..., max_episode_steps=...) or "
+                "gymnasium.wrappers.TimeLimit"
+            )
         needed = int(self._size[0]) + steps
         if needed > self._states.size:
             room = np.zeros(max(needed, 2 * self._states.size) - self._states.size, np.int64)
@@ -75,9 +90,7 @@ class EpisodicAgent(TabularAgent):
         }
 
     def _set_memory(self, arrays: dict[str, NDArray[Any]]) -> None:
-        self.weight[...] = fitting(arrays, "weight", self.weight)
-        if (self.weight < 0.0).any():
-            raise CheckpointError("a weight in the file is negative")
+        self._set_weight(arrays)
         length = arrays["episode.states"].size
         num_states, num_actions = self.q_table.shape
         whole, real = np.zeros(length, np.int64), np.zeros(length)
@@ -85,12 +98,18 @@ class EpisodicAgent(TabularAgent):
         self._actions = fitting(arrays, "episode.actions", whole, 0, num_actions).copy()
         self._rewards = fitting(arrays, "episode.rewards", real).copy()
         self._chances = fitting(arrays, "episode.chances", real).copy()
-        if (self._chances < 0.0).any() or (self._chances > 1.0 + 1e-9).any():
+        if not ((self._chances > 0.0) & (self._chances <= 1.0 + 1e-9)).all():
             raise CheckpointError("a chance in the file is no probability")
         self._size[0] = length
         self._first[...] = -1
         for i in range(length - 1, -1, -1):
             self._first[self._states[i], self._actions[i]] = i
+
+    def _set_weight(self, arrays: dict[str, NDArray[Any]]) -> None:
+        given = fitting(arrays, "weight", self.weight)
+        if ((given < 0.0) | (given > self.counts) | (given != np.floor(given))).any():
+            raise CheckpointError("weight in the file is no count of visits")
+        self.weight[...] = given
 
     def _clear_memory(self) -> None:
         if self._size[0]:
@@ -149,6 +168,7 @@ class OffPolicyMonteCarlo(EpisodicAgent):
         self, env: gym.Env[Any, Any], gamma: float | None = None, **settings: Unpack[TabularArguments]
     ) -> None:
         super().__init__(env, "1/N", gamma, **settings)
+        self.weight[...] = -LARGEST
         if self.exploration == "ucb":
             raise ValueError(
                 "exploration 'ucb' leaves actions out, and importance sampling needs a chance of each: "
@@ -160,6 +180,14 @@ class OffPolicyMonteCarlo(EpisodicAgent):
         from rlgrid.kernels.tabular import act_apart
 
         return run_off_policy_monte_carlo, act_apart, learn_off_policy_monte_carlo
+
+    def _memory(self) -> dict[str, NDArray[Any]]:
+        memory = super()._memory()
+        memory["log_weight"] = memory.pop("weight")
+        return memory
+
+    def _set_weight(self, arrays: dict[str, NDArray[Any]]) -> None:
+        self.weight[...] = fitting(arrays, "log_weight", self.weight)
 
     def _settings(self) -> dict[str, Any]:
         settings = super()._settings()

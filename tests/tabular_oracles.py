@@ -281,7 +281,7 @@ class MonteCarlo(Naive):
 class OffPolicyMonteCarlo(Naive):
     def begin(self) -> None:
         self.episode: list[tuple[int, int, float, float]] = []
-        self.c = np.zeros(self.q.shape)
+        self.c = np.full(self.q.shape, -np.inf)  # logarithms, as w
 
     def act(self, t: int, s: int) -> int:
         self.b = self.probabilities(t, s)
@@ -291,14 +291,15 @@ class OffPolicyMonteCarlo(Naive):
         self.episode.append((s, a, r, self.b[a]))
         if not ended:
             return
-        g, w = 0.0 if terminated else self.v(to), 1.0
+        g, w = 0.0 if terminated else self.v(to), 0.0
         for at, taken, reward, chance in reversed(self.episode):
             g = reward + self.gamma * g
-            self.c[at, taken] += w
-            self.q[at, taken] += w / self.c[at, taken] * (g - self.q[at, taken])
+            low, high = sorted((w, float(self.c[at, taken])))
+            self.c[at, taken] = high + math.log1p(math.exp(low - high))
+            self.q[at, taken] += math.exp(w - self.c[at, taken]) * (g - self.q[at, taken])
             if taken != self.greedy(at)[0]:
                 break
-            w /= chance
+            w -= math.log(chance)
         self.episode = []
 
 

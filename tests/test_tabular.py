@@ -426,3 +426,89 @@ def test_true_online_sarsa_equals_its_forward_view(rate: Any) -> None:
     assert max(worst for _, worst in views) < 1e-9
     if rate == 0.3:  # which the usual traces do not
         assert forward_view("SarsaLambda", rate, RATES_OF_VIEWS[rate], 3)[1] > 1e-6
+
+
+def corridor(length: int) -> MDP:
+    """Every action leads on; the last step gives 1."""
+    forward, reward = np.zeros((length + 1, 4, length + 1)), np.zeros((length + 1, 4, length + 1))
+    forward[np.arange(length), :, np.arange(length) + 1] = 1.0
+    reward[length - 1, :, length] = 1.0
+    terminal = np.arange(length + 1) == length
+    return MDP.from_arrays(forward, reward, gamma=1.0, start=0, terminal=terminal)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_weights_of_long_episodes_do_not_overflow(compiled: bool) -> None:
+    survival = MDP.from_arrays(np.ones((1, 4, 1)), np.ones((1, 4)), gamma=0.99)
+    agent = rlgrid.agents.OffPolicyMonteCarlo(world(survival, 1000), seed=0, compiled=compiled).learn(5000)
+    assert agent.weight.max() > 709.0  # beyond which its exponential is no float
+    assert np.isfinite(agent.q_table).all()
+    agent = rlgrid.agents.OffPolicyMonteCarlo(world(corridor(600), 10**6), seed=0, compiled=compiled).learn(1800)
+    assert agent.weight.max() > 709.0
+    assert agent.values[599] == 1.0
+
+
+def test_weighted_importance_sampling_weighs_by_products() -> None:
+    agent = rlgrid.agents.OffPolicyMonteCarlo(world(corridor(2), 10), epsilon=1.0, seed=4).learn(400)
+    last, first = np.exp(agent.weight[1]), np.exp(agent.weight[0])
+    assert np.abs(last - agent.counts[1]).max() < 1e-9  # each with weight 1
+    assert first.sum() > 40.0
+    assert np.abs(first / 4.0 - np.round(first / 4.0)).max() < 1e-9  # each with 1 / b of the last step, which is 4
+
+
+def test_chances_and_weights_in_files_are_checked(tmp_path: Path) -> None:
+    from rlgrid.agents import checkpoint
+
+    for name, tensor, wrong, reason in [
+        ("OffPolicyMonteCarlo", "episode.chances", 0.0, "no probability"),
+        ("MonteCarlo", "weight", 1e300, "no count of visits"),
+        ("MonteCarlo", "weight", 0.5, "no count of visits"),
+        ("MonteCarlo", "weight", -1.0, "no count of visits"),
+    ]:
+        agent = agent_of(name, world(limit=30), seed=0)
+        agent.begin(1000)
+        agent.advance(100)
+        while not agent._size[0]:
+            agent.advance(1)
+        agent.save(tmp_path / "run")
+        arrays, metadata = checkpoint.read(tmp_path / "run")
+        bad = np.full_like(arrays[f"agent.{tensor}"], wrong)
+        checkpoint.write(tmp_path / "bad", arrays | {f"agent.{tensor}": bad}, metadata)
+        with pytest.raises(CheckpointError, match=reason):
+            type(agent).load(tmp_path / "bad", world(limit=30))
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_an_episode_without_end_is_named(monkeypatch: pytest.MonkeyPatch, compiled: bool) -> None:
+    from rlgrid.agents import monte_carlo
+
+    monkeypatch.setattr(monte_carlo, "MOST_EPISODE", 100)
+    monkeypatch.setattr(tabular, "MOST_STEPS", 50)
+    monkeypatch.setattr(tabular, "ROOM", 50)
+    endless = MDP.from_arrays(np.ones((1, 2, 1)), np.ones((1, 2)), gamma=0.9)
+    for name in ("MonteCarlo", "OffPolicyMonteCarlo"):
+        agent = agent_of(name, world(endless, None), seed=0, compiled=compiled)
+        with pytest.raises(RuntimeError, match=r"an episode has taken 100 steps .* max_episode_steps"):
+            agent.learn(1000)
+        assert agent._states.size <= 200
+        agent_of(name, world(endless, 90), seed=0, compiled=compiled).learn(1000)
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", ["MonteCarlo", "PrioritizedSweeping"])
+def test_room_is_made_as_it_is_needed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = agent_of(name, Opaque(world()), seed=0)
+    assert not agent.compiled
+    asked: list[int] = []
+
+    def note(steps: int) -> None:
+        asked.append(steps)
+        raise Stop
+
+    monkeypatch.setattr(agent, "_make_room", note)
+    with pytest.raises(Stop):
+        agent.advance(10**13)
+    assert asked == [tabular.ROOM]

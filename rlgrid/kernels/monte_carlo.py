@@ -3,6 +3,7 @@
 The steps of the episode under way lie in arrays, in which the caller leaves room for the steps of a run.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,8 @@ from numba import njit
 from rlgrid.kernels.control import run
 from rlgrid.kernels.exploration import chance, expected_q, greedy_action, step_size
 from rlgrid.kernels.tabular import act_apart
+
+LEAST = 5e-324  # of a chance of what was taken: its logarithm is finite
 
 
 class Episode(NamedTuple):
@@ -22,7 +25,7 @@ class Episode(NamedTuple):
     chances: Any  # float64 [M]: with which the action was chosen; of the off-policy rule alone
     size: Any  # int64 [1]: steps of the episode so far
     first: Any  # int64 [S, A]: the step at which the pair was first taken, or -1
-    weight: Any  # float64 [S, A]: how many returns were averaged; off-policy the sum of their weights
+    weight: Any  # float64 [S, A]: how many returns were averaged; off-policy the logarithm of the sum of their weights
     every: bool  # every visit counts, not the first of an episode alone
 
 
@@ -69,16 +72,18 @@ def _on_policy(states, actions, rewards, size, first, weight, every, settings, v
 
 @njit(cache=True, nogil=True)
 def _off_policy(states, actions, rewards, chances, size, first, weight, gamma, q, td_error, follows):
+    """Weights are products of 1 / b over a whole episode, too large for floats: they are kept as logarithms."""
     finite = True
     total = follows
-    ratio = 1.0
+    ratio = 0.0
     for i in range(size[0] - 1, -1, -1):
         s = states[i]
         a = actions[i]
         total = rewards[i] + gamma * total
-        weight[s, a] += ratio
+        more = max(weight[s, a], ratio)
+        weight[s, a] = more + math.log1p(math.exp(min(weight[s, a], ratio) - more))
         error = total - q[s, a]
-        value = q[s, a] + ratio / weight[s, a] * error
+        value = q[s, a] + math.exp(ratio - weight[s, a]) * error
         if not abs(value) < np.inf:
             finite = False
             break
@@ -87,7 +92,7 @@ def _off_policy(states, actions, rewards, chances, size, first, weight, gamma, q
         greedy, _ = greedy_action(q, s)
         if a != greedy:
             break
-        ratio /= chances[i]
+        ratio -= math.log(chances[i])
     _forget(states, actions, size, first)
     return finite
 
@@ -133,7 +138,7 @@ def learn_off_policy_monte_carlo(
     Sutton & Barto, 2nd ed., section 5.7 (box). Where an episode is truncated, the rest of it is worth the largest q
     of its last state.
     """
-    b = chance(settings, varied, q, counts, t, s, a)
+    b = max(chance(settings, varied, q, counts, t, s, a), LEAST)
     _note(rule.states, rule.actions, rule.rewards, rule.chances, rule.size, rule.first, s, a, reward, b)
     counts[np.uintp(s), np.uintp(a)] += 1
     finite = True
