@@ -140,8 +140,11 @@ def method_of(name: str, problem: Problem, model: MDP | GridModel, sweep_order: 
 
 def _falls_apart(form: Reduced) -> bool:
     """Whether all components are small; at gamma = 1, where sweeps of one may be slow without end, single nodes."""
-    largest = int(np.bincount(form.component).max(initial=0))
-    return largest <= (SMALL_COMPONENT if form.problem.gamma < 1.0 else 1)
+    problem = form.problem
+    if problem.falls_apart is None:
+        largest = int(np.bincount(form.component).max(initial=0))
+        problem.falls_apart = largest <= (SMALL_COMPONENT if problem.gamma < 1.0 else 1)
+    return problem.falls_apart
 
 
 def _is_large_maze(problem: Problem, model: MDP | GridModel) -> bool:

@@ -81,6 +81,7 @@ class Problem:
         else:
             self.pairs = self.num_states * self.num_actions
             self.largest_reward = grid_rounding(self.arrays, 0.0)[0]
+        self.falls_apart: bool | None = None  # into small components; found out where "auto" asks
         self._compressed: list[CompressedArrays] = []  # one at most; copies at other gammas share it
 
     @classmethod
@@ -92,7 +93,7 @@ class Problem:
             plain = next((other for other in list(known.values()) if other.undiscounted is None), None)
             if gamma < 1.0 and plain is not None:  # below 1 all gammas have the same arrays
                 problem = copy(plain)
-                problem.gamma = gamma
+                problem.gamma, problem.falls_apart = gamma, None
             else:
                 problem = cls(model, gamma)
             while len(known) >= REMEMBERED:  # the oldest goes, but never what was found out at gamma = 1
