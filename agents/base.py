@@ -18,13 +18,14 @@ and Python code agree on. The first reset of a run is `env.reset(seed=seed)`.
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 import signal
 import threading
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -80,6 +81,24 @@ def check_count(name: str, value: Any, least: int = 1, most: int = MOST) -> int:
     if value > most:
         raise ValueError(f"{name} must be at most {most}, not {value}")
     return int(value)
+
+
+def check_name(name: str, value: Any, known: Iterable[str]) -> str:
+    """``value`` where it is one of the ``known`` names, or an error that names the argument and the nearest of them.
+
+    Raises:
+        ValueError
+    """
+    names = list(known)
+    if not isinstance(value, str) or value not in names:
+        raise ValueError(f"{name} must be one of {', '.join(names)}, not {value!r}{did_you_mean(value, names)}")
+    return value
+
+
+def did_you_mean(given: Any, known: Iterable[str]) -> str:
+    """The words ", did you mean ...?" for the nearest of the ``known`` names; nothing where none is near."""
+    close = difflib.get_close_matches(str(given), list(known), n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
 
 
 def row_of(observation: Any, space: Discrete) -> int:

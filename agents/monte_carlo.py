@@ -14,15 +14,15 @@ An episode that is truncated has not ended in the world: the rest of it is worth
 
 from __future__ import annotations
 
-import difflib
 from typing import Any, Unpack
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from rlgrid.agents.base import check_name
 from rlgrid.agents.checkpoint import CheckpointError
-from rlgrid.agents.tabular import LARGEST, TabularAgent, TabularArguments, fitting
+from rlgrid.agents.tabular import EXPLORATIONS, LARGEST, TabularAgent, TabularArguments, fitting
 
 VISITS = ("first", "every")
 MOST_EPISODE = 2**22  # steps of an episode that are kept, about
@@ -135,11 +135,7 @@ class MonteCarlo(EpisodicAgent):
         **settings: Unpack[TabularArguments],
     ) -> None:
         super().__init__(env, learning_rate, gamma, **settings)
-        if visits not in VISITS:
-            close = difflib.get_close_matches(str(visits), VISITS, n=1)
-            meant = f", did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"visits must be one of {', '.join(VISITS)}, not {visits!r}{meant}")
-        self.visits_counted = visits
+        self.visits_counted = check_name("visits", visits, VISITS)
 
     def _every(self) -> bool:
         return self.visits_counted == "every"
@@ -165,14 +161,21 @@ class OffPolicyMonteCarlo(EpisodicAgent):
     not_taken = ("learning_rate",)
 
     def __init__(
-        self, env: gym.Env[Any, Any], gamma: float | None = None, **settings: Unpack[TabularArguments]
+        self, env: gym.Env[Any, Any], *, gamma: float | None = None, **settings: Unpack[TabularArguments]
     ) -> None:
+        self._check_taken(settings)
         super().__init__(env, "1/N", gamma, **settings)
         self.weight[...] = -LARGEST
         if self.exploration == "ucb":
             raise ValueError(
                 "exploration 'ucb' leaves actions out, and importance sampling needs a chance of each: "
                 "take 'epsilon_greedy' or 'softmax'"
+            )
+        strength = self._strength if self._given_strength() else None
+        ends = (self.exploration_initial_eps, self.exploration_final_eps)
+        if (strength is None and ends == (0.0, 0.0)) or (strength is not None and strength[:2] == ("constant", 0.0)):
+            raise ValueError(
+                f"{EXPLORATIONS[self.exploration]} must be above 0: importance sampling needs a chance of every action"
             )
 
     def _kernels(self) -> tuple[Any, Any, Any]:

@@ -37,11 +37,13 @@ class PrioritizedSweeping(TabularAgent):
     def __init__(
         self,
         env: gym.Env[Any, Any],
+        *,
         gamma: float | None = None,
         planning_steps: int = 5,
         threshold: float = 1e-4,
         **settings: Unpack[TabularArguments],
     ) -> None:
+        self._check_taken(settings)
         super().__init__(env, "1/N", gamma, **settings)
         self.planning_steps = check_count("planning_steps", planning_steps, least=1, most=MOST_UPDATES)
         self.threshold = check_number("threshold", threshold, 0.0, LARGEST)

@@ -14,20 +14,22 @@ A subclass provides `_rule()`; where the rule keeps something between two steps,
 
 from __future__ import annotations
 
-import difflib
+import inspect
 from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Discrete
+from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
-from rlgrid.agents.base import MOST, Agent, check_number, row_of, rows_of
+from rlgrid.agents.base import MOST, Agent, check_name, check_number, did_you_mean, row_of, rows_of
 from rlgrid.agents.checkpoint import CheckpointError
 from rlgrid.agents.schedules import KINDS, Schedule, parse_schedule
 from rlgrid.agents.world import has_stream, put_back, sampling_arrays, stream_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rlgrid.kernels.exploration import Settings, Varied
 
 MOST_STEPS = 65_536  # of one call of the kernel: so long is the list that takes its episodes
@@ -104,12 +106,15 @@ class TabularAgent(Agent):
         ucb_width: float | str = 1.0,
         seed: int | None = None,
         compiled: bool | None = None,
+        **unknown: Any,
     ) -> None:
+        self._check_taken(unknown, all_known=False)
         super().__init__(env, gamma=gamma, seed=seed, compiled=compiled)
         space = env.observation_space
         if not isinstance(space, Discrete):
+            instead = ": DQN takes them" if isinstance(space, Box) else ""
             raise ValueError(
-                f"{type(self).__name__} keeps a table and so needs Discrete observations, not {space}: DQN takes them"
+                f"{type(self).__name__} keeps a table and so needs Discrete observations, not {space}{instead}"
             )
         assert isinstance(env.action_space, Discrete)
         self._alpha = parse_schedule("learning_rate", learning_rate)
@@ -118,11 +123,7 @@ class TabularAgent(Agent):
         self.exploration_initial_eps = check_number("exploration_initial_eps", exploration_initial_eps, 0.0, 1.0)
         self.exploration_final_eps = check_number("exploration_final_eps", exploration_final_eps, 0.0, 1.0)
         self.initial_q = check_number("initial_q", initial_q, -LARGEST, LARGEST)
-        if exploration not in EXPLORATIONS:
-            close = difflib.get_close_matches(str(exploration), EXPLORATIONS, n=1)
-            meant = f", did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"exploration must be one of {', '.join(EXPLORATIONS)}, not {exploration!r}{meant}")
-        self.exploration = exploration
+        self.exploration = check_name("exploration", exploration, EXPLORATIONS)
         self.epsilon_schedule, self.temperature, self.ucb_width = epsilon, temperature, ucb_width
         given = {
             "epsilon": parse_schedule("epsilon", 0.0 if epsilon is None else epsilon),
@@ -130,11 +131,18 @@ class TabularAgent(Agent):
             "ucb_width": parse_schedule("ucb_width", ucb_width, LARGEST),
         }
         self._strength = given[EXPLORATIONS[exploration]]
+        self._check_exploration()
         self._space = space
         self._first_state, self._first_action = int(space.start), int(env.action_space.start)
         shape = (int(space.n), int(env.action_space.n))
-        self.q_table = np.full(shape, self.initial_q)
-        self.counts = np.zeros(shape, np.int64)
+        try:
+            self.q_table = np.full(shape, self.initial_q)
+            self.counts = np.zeros(shape, np.int64)
+        except (MemoryError, ValueError) as error:
+            raise ValueError(
+                f"{type(self).__name__} keeps a table of all states and actions: {shape[0]} x {shape[1]} are too many "
+                "for this machine's memory"
+            ) from error
         self.td_error = np.zeros(shape[0])
         self._masked = False
         if self.model is not None:
@@ -143,6 +151,34 @@ class TabularAgent(Agent):
                 self.q_table[~self.model.available] = -np.inf
                 self._masked = True
         self._sampling: Any = None  # the model as the kernel takes it
+
+    @classmethod
+    def _check_taken(cls, given: Iterable[str], *, all_known: bool = True) -> None:
+        """Refuse arguments that this agent does not take, and with ``all_known=False`` all that are given."""
+        known: set[str] = set()
+        for kind in cls.__mro__:
+            if "__init__" in vars(kind):
+                known |= set(inspect.signature(vars(kind)["__init__"]).parameters)
+        known -= {"self", "args", "kwargs", "settings", "unknown", *cls.not_taken}
+        for name in given:
+            if name in cls.not_taken or not all_known:
+                raise TypeError(f"{cls.__name__} takes no argument {name!r}{did_you_mean(name, sorted(known))}")
+
+    def _given_strength(self) -> bool:
+        """False where epsilon falls as the three arguments say."""
+        return self.exploration != "epsilon_greedy" or self.epsilon_schedule is not None
+
+    def _check_exploration(self) -> None:
+        """Refuse what would be set to no effect."""
+        defaults = inspect.signature(TabularAgent.__init__).parameters
+        given = {"epsilon": self.epsilon_schedule, "temperature": self.temperature, "ucb_width": self.ucb_width}
+        for exploration, name in EXPLORATIONS.items():
+            if exploration != self.exploration and given[name] != defaults[name].default:
+                raise ValueError(f"{name} is of exploration {exploration!r}, and this agent's is {self.exploration!r}")
+        if self.epsilon_schedule is not None:
+            for name in ("exploration_fraction", "exploration_initial_eps", "exploration_final_eps"):
+                if getattr(self, name) != defaults[name].default:
+                    raise ValueError(f"give either epsilon or {name}: epsilon says by itself how it falls")
 
     # --- learning ---------------------------------------------------------------------------------------------------
 
@@ -180,8 +216,7 @@ class TabularAgent(Agent):
 
     def _plain(self) -> bool:
         """True where the kernel needs no further schedules: it is then quicker."""
-        usual = self.exploration == "epsilon_greedy" and self.epsilon_schedule is None
-        return usual and self._alpha.kind in ("constant", "falling", "count")
+        return not self._given_strength() and self._alpha.kind in ("constant", "falling", "count")
 
     def _numbers(self) -> Settings:
         from rlgrid.kernels.exploration import Settings
@@ -205,7 +240,7 @@ class TabularAgent(Agent):
         if self._plain():
             return None
         strength, total = self._strength, self._total()
-        if self.exploration == "epsilon_greedy" and self.epsilon_schedule is None:
+        if not self._given_strength():
             strength = Schedule("linear", self.exploration_initial_eps, self.exploration_final_eps)
             strength = strength._replace(every=self.exploration_fraction * total)
         elif strength.kind != "step":
@@ -416,7 +451,8 @@ def fitting(arrays: dict[str, NDArray[Any]], name: str, own: NDArray[Any], low: 
     given = arrays[name]
     if given.shape != own.shape or given.dtype != own.dtype:
         raise CheckpointError(
-            f"{name} is {given.dtype} {given.shape} in the file, and {own.dtype} {own.shape} in this world"
+            f"{name} is {given.dtype} {given.shape} in the file, and {own.dtype} {own.shape} in this world "
+            "and with these settings"
         )
     if given.dtype == np.float64:
         if np.isnan(given).any() or (given == np.inf).any() or ((given == -np.inf) != (own == -np.inf)).any():

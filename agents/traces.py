@@ -17,7 +17,6 @@ below 1e-9 counts as none.
 
 from __future__ import annotations
 
-import difflib
 import math
 from typing import Any, Unpack
 
@@ -25,7 +24,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.agents.base import check_number
+from rlgrid.agents.base import check_name, check_number
 from rlgrid.agents.checkpoint import CheckpointError
 from rlgrid.agents.sarsa import OnPolicyAgent
 from rlgrid.agents.tabular import TabularArguments, fitting
@@ -114,11 +113,7 @@ class ChosenTraces(TraceAgent):
         **settings: Unpack[TabularArguments],
     ) -> None:
         super().__init__(env, learning_rate, gamma, lam, **settings)
-        if traces not in TRACES:
-            close = difflib.get_close_matches(str(traces), TRACES, n=1)
-            meant = f", did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"traces must be one of {', '.join(TRACES)}, not {traces!r}{meant}")
-        self.traces = traces
+        self.traces = check_name("traces", traces, TRACES)
 
     def _kind(self) -> int:
         return TRACES.index(self.traces)

@@ -256,7 +256,12 @@ def test_schedules_by_name(given: Any, expected: tuple[Any, ...]) -> None:
         ({"epsilon": "step_0.5_2_10"}, r"the factor of epsilon must lie in \[0, 1\]"),
         ({"epsilon": 1.5}, r"epsilon must lie in \[0, 1\]"),
         ({"exploration": "softmx"}, "exploration must be one of .*, not 'softmx', did you mean 'softmax'"),
+        ({"exploration": ["softmax"]}, r"exploration must be one of .*, not \['softmax'\]"),
         ({"temperature": -1.0}, "temperature must lie in"),
+        ({"exploration": "softmax", "epsilon": 0.3}, "epsilon is of exploration 'epsilon_greedy', and this agent's is"),
+        ({"temperature": 5.0}, "temperature is of exploration 'softmax', and this agent's is 'epsilon_greedy'"),
+        ({"exploration": "softmax", "ucb_width": 2.0}, "ucb_width is of exploration 'ucb'"),
+        ({"epsilon": 0.3, "exploration_initial_eps": 0.5}, "give either epsilon or exploration_initial_eps"),
         ({"ucb_width": "lin_1_x"}, "ucb_width 'lin_1_x' is not understood"),
     ],
 )
@@ -272,6 +277,10 @@ def test_bad_schedules_are_named(arguments: dict[str, Any], reason: str) -> None
         ("NStepSarsa", {"n_steps": 10**9}, "n_steps must be at most"),
         ("MonteCarlo", {"visits": "frist"}, "visits must be one of .* did you mean 'first'"),
         ("OffPolicyMonteCarlo", {"exploration": "ucb"}, "exploration 'ucb' leaves actions out"),
+        ("OffPolicyMonteCarlo", {"epsilon": 0.0}, "epsilon must be above 0"),
+        ("OffPolicyMonteCarlo", {"exploration_initial_eps": 0, "exploration_final_eps": 0}, "epsilon must be above 0"),
+        ("OffPolicyMonteCarlo", {"exploration": "softmax", "temperature": 0}, "temperature must be above 0"),
+        ("MonteCarlo", {"visits": ["first"]}, "visits must be one of"),
         ("DynaQ", {"planning_steps": -1}, "planning_steps must be at least 0"),
         ("DynaQ", {"planning_steps": 2**61}, "planning_steps must be at most 10000"),
         ("DynaQPlus", {"planning_steps": 2**61}, "planning_steps must be at most 10000"),
@@ -512,3 +521,51 @@ def test_room_is_made_as_it_is_needed(name: str, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(Stop):
         agent.advance(10**13)
     assert asked == [tabular.ROOM]
+
+
+def test_arguments_that_there_are_not_are_named() -> None:
+    for name, arguments, reason in [
+        ("NStepSarsa", {"n_step": 3}, "NStepSarsa takes no argument 'n_step', did you mean 'n_steps'"),
+        (
+            "QLearning",
+            {"learning_rat": 0.3},
+            "QLearning takes no argument 'learning_rat', did you mean 'learning_rate'",
+        ),
+        ("OffPolicyMonteCarlo", {"learning_rate": 0.1}, "OffPolicyMonteCarlo takes no argument 'learning_rate'"),
+        ("PrioritizedSweeping", {"learning_rate": 0.1}, "PrioritizedSweeping takes no argument 'learning_rate'"),
+    ]:
+        with pytest.raises(TypeError, match=reason):
+            getattr(rlgrid.agents, name)(world(), **arguments)
+    for name in NO_RATE:
+        with pytest.raises(TypeError, match="positional"):
+            getattr(rlgrid.agents, name)(world(), 0.1)
+
+
+class Seen(gym.Env[Any, Any]):
+    def __init__(self, space: Any) -> None:
+        self.observation_space, self.action_space = space, gym.spaces.Discrete(2)
+
+
+def test_spaces_without_a_table_are_named() -> None:
+    with pytest.raises(ValueError, match="DQN takes them"):
+        rlgrid.agents.Sarsa(Seen(gym.spaces.Box(0, 1, (2,))))
+    for space in (gym.spaces.Dict(a=gym.spaces.Discrete(2)), gym.spaces.Text(3)):
+        with pytest.raises(ValueError, match="needs Discrete observations") as caught:
+            rlgrid.agents.Sarsa(Seen(space))
+        assert "DQN" not in str(caught.value)
+    with pytest.raises(ValueError, match=f"{2**60} x 2 are too many for this machine's memory"):
+        rlgrid.agents.Sarsa(Seen(gym.spaces.Discrete(2**60)))
+
+
+def test_settings_that_do_not_fit_a_file_are_named(tmp_path: Path) -> None:
+    rlgrid.agents.NStepSarsa(world(), seed=0).learn(20).save(tmp_path / "run")
+    with pytest.raises(CheckpointError, match=r"\(4,\) in the file, and int64 \(8,\) in this world and with these"):
+        rlgrid.agents.NStepSarsa.load(tmp_path / "run", world(), n_steps=8)
+
+
+def test_exponential_schedules_of_any_width() -> None:
+    from rlgrid.kernels.exploration import EXPONENTIAL, schedule_at
+
+    assert schedule_at(EXPONENTIAL, 1e-300, 1e300, 100.0, 50, 1) == pytest.approx(1.0)
+    assert schedule_at(EXPONENTIAL, 1e300, 1e-300, 100.0, 50, 1) == pytest.approx(1.0)
+    assert schedule_at(EXPONENTIAL, 0.5, 0.1, 600.0, 7, 1) == 0.5 * (0.1 / 0.5) ** (7 / 600.0)

@@ -65,6 +65,14 @@ class Varied(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
+def _geometric(initial, final, part):
+    ratio = final / initial
+    if 0.0 < ratio < np.inf:
+        return initial * ratio**part
+    return math.exp((1.0 - part) * math.log(initial) + part * math.log(final))
+
+
+@njit(cache=True, nogil=True)
 def schedule_at(kind, initial, final, horizon, t, count):
     """The value of a schedule at step t, at the ``count``-th visit."""
     if kind == LINEAR:
@@ -74,7 +82,7 @@ def schedule_at(kind, initial, final, horizon, t, count):
     if kind == COUNT:
         return initial / count if final == 1.0 else initial / float(count) ** final
     if kind == EXPONENTIAL:
-        return initial * (final / initial) ** (t / horizon) if t < horizon else final
+        return _geometric(initial, final, t / horizon) if t < horizon else final
     if kind == STEP:
         return initial * final ** math.floor(t / horizon)
     return initial
