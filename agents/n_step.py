@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.agents.base import check_count
+from rlgrid.agents.checkpoint import CheckpointError
 from rlgrid.agents.sarsa import OnPolicyAgent
 from rlgrid.agents.tabular import MOST_UPDATES, TabularArguments, fitting
 
@@ -41,12 +42,13 @@ class NStepAgent(OnPolicyAgent):
         self._states = np.zeros(self.n_steps, np.int64)
         self._actions = np.zeros(self.n_steps, np.int64)
         self._rewards = np.zeros(self.n_steps)
+        self._visits = np.zeros(self.n_steps, np.int64)  # the how-many-th of its pair each step was
         self._span = np.zeros(2, np.int64)  # the oldest step that waits, and how many
 
     def _rule(self) -> Any:
         from rlgrid.kernels.n_step import Waiting
 
-        return Waiting(self._action, self._states, self._actions, self._rewards, self._span)
+        return Waiting(self._action, self._states, self._actions, self._rewards, self._visits, self._span)
 
     def _updates(self) -> int:
         return self.n_steps
@@ -56,6 +58,7 @@ class NStepAgent(OnPolicyAgent):
             "waiting.states": self._states,
             "waiting.actions": self._actions,
             "waiting.rewards": self._rewards,
+            "waiting.visits": self._visits,
             "waiting.span": self._span,
         }
 
@@ -65,7 +68,11 @@ class NStepAgent(OnPolicyAgent):
         self._states[:] = fitting(arrays, "waiting.states", self._states, 0, num_states)
         self._actions[:] = fitting(arrays, "waiting.actions", self._actions, 0, num_actions)
         self._rewards[:] = fitting(arrays, "waiting.rewards", self._rewards)
+        self._visits[:] = fitting(arrays, "waiting.visits", self._visits)
         self._span[:] = fitting(arrays, "waiting.span", self._span, 0, self.n_steps)
+        waiting = (self._span[0] + np.arange(self._span[1])) % self.n_steps
+        if (self._visits[waiting] < 1).any():
+            raise CheckpointError("waiting.visits in the file has steps that are no visit")
 
     def _clear_memory(self) -> None:
         super()._clear_memory()

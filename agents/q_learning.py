@@ -15,6 +15,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from rlgrid.agents.checkpoint import CheckpointError
 from rlgrid.agents.tabular import TabularAgent, fitting
 
 
@@ -30,8 +31,8 @@ class QLearning(TabularAgent):
 class DoubleQLearning(TabularAgent):
     """Double Q-learning: one table chooses, the other judges, so that noise is not taken for worth.
 
-    A fair coin, a uniform of the agent's stream, says which table learns. The step size "1/N" counts how often the
-    pair was taken, for both tables together. Arguments: see `TabularAgent`.
+    A fair coin, a uniform of the agent's stream, says which table learns. The step size "1/N" counts how often that
+    table learnt of the pair. Arguments: see `TabularAgent`.
 
     Attributes:
         first, second: float64 [S, A], the two tables; `q_table` is their mean, by which the agent acts.
@@ -40,6 +41,7 @@ class DoubleQLearning(TabularAgent):
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
         self.first, self.second = self.q_table.copy(), self.q_table.copy()
+        self._first_counts, self._second_counts = self.counts.copy(), self.counts.copy()
 
     def _kernels(self) -> tuple[Any, Any, Any]:
         from rlgrid.kernels.tabular import act_apart, learn_double_q_learning, run_double_q_learning
@@ -49,11 +51,18 @@ class DoubleQLearning(TabularAgent):
     def _rule(self) -> Any:
         from rlgrid.kernels.tabular import TwoTables
 
-        return TwoTables(self.first, self.second)
+        return TwoTables(self.first, self.second, self._first_counts, self._second_counts)
 
     def _memory(self) -> dict[str, NDArray[Any]]:
-        return {"first": self.first, "second": self.second}
+        return {
+            "first": self.first,
+            "second": self.second,
+            "first_counts": self._first_counts,
+            "second_counts": self._second_counts,
+        }
 
     def _set_memory(self, arrays: dict[str, NDArray[Any]]) -> None:
         for name, own in self._memory().items():
             own[...] = fitting(arrays, name, own)
+        if (self._first_counts + self._second_counts != self.counts).any():
+            raise CheckpointError("first_counts and second_counts in the file do not add up to counts")

@@ -157,45 +157,46 @@ class ExpectedSarsa(Naive):
 
 class DoubleQLearning(Naive):
     def begin(self) -> None:
-        self.tables = [self.q.copy(), self.q.copy()]
+        self.tables = [(self.q.copy(), self.n.copy()), (self.q.copy(), self.n.copy())]
 
     def learn(self, t: int, s: int, a: int, r: float, to: int, terminated: bool, ended: bool) -> None:
-        one, other = self.tables if self.rng.random() < 0.5 else self.tables[::-1]
+        (one, times), (other, _) = self.tables if self.rng.random() < 0.5 else self.tables[::-1]
+        times[s, a] += 1
         target = r if terminated else r + self.gamma * other[to, self.greedy(to, one)[0]]
-        one[s, a] += self.rate(t, self.n[s, a]) * (target - one[s, a])
-        self.q[s, a] = (self.tables[0][s, a] + self.tables[1][s, a]) / 2
+        one[s, a] += self.rate(t, times[s, a]) * (target - one[s, a])
+        self.q[s, a] = (one[s, a] + other[s, a]) / 2
 
 
 class NStepSarsa(OnPolicy):
     n_steps = 4
 
     def begin(self) -> None:
-        self.waiting: list[tuple[int, int, float]] = []
+        self.waiting: list[tuple[int, int, float, int]] = []
 
     def learn_with(self, t: int, s: int, a: int, r: float, to: int, b: int | None, ended: bool) -> None:
-        self.waiting.append((s, a, r))
+        self.waiting.append((s, a, r, self.n[s, a]))
         while self.waiting and (ended or len(self.waiting) == self.n_steps):
             g = 0.0 if b is None else self.q[to, b]
-            for _, _, reward in reversed(self.waiting):
+            for _, _, reward, _ in reversed(self.waiting):
                 g = reward + self.gamma * g
-            self.move(t, *self.waiting[0][:2], g)
-            self.waiting.pop(0)
+            at, taken, _, visit = self.waiting.pop(0)
+            self.q[at, taken] += self.rate(t, visit) * (g - self.q[at, taken])
 
 
 class TreeBackup(Naive):
     n_steps = 4
 
     def begin(self) -> None:
-        self.waiting: list[tuple[int, int, float]] = []
+        self.waiting: list[tuple[int, int, float, int]] = []
 
     def learn(self, t: int, s: int, a: int, r: float, to: int, terminated: bool, ended: bool) -> None:
-        self.waiting.append((s, a, r))
+        self.waiting.append((s, a, r, self.n[s, a]))
         while self.waiting and (ended or len(self.waiting) == self.n_steps):
             *before, last = self.waiting
             g = last[2] + self.gamma * (0.0 if terminated else self.v(to))
             following = last
             for step in reversed(before):
-                at, taken, _ = following
+                at, taken, *_ = following
                 ties = self.greedy(at)
                 if taken in ties:  # pi(a|s) = 1 / ties for each of them
                     g = g / len(ties) + (len(ties) - 1) / len(ties) * self.v(at)
@@ -203,8 +204,8 @@ class TreeBackup(Naive):
                     g = self.v(at)
                 g = step[2] + self.gamma * g
                 following = step
-            self.move(t, *self.waiting[0][:2], g)
-            self.waiting.pop(0)
+            at, taken, _, visit = self.waiting.pop(0)
+            self.q[at, taken] += self.rate(t, visit) * (g - self.q[at, taken])
 
 
 class SarsaLambda(OnPolicy):

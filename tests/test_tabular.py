@@ -470,6 +470,7 @@ def test_chances_and_weights_in_files_are_checked(tmp_path: Path) -> None:
 
     for name, tensor, wrong, reason in [
         ("OffPolicyMonteCarlo", "episode.chances", 0.0, "no probability"),
+        ("NStepSarsa", "waiting.visits", 0, "no visit"),
         ("MonteCarlo", "weight", 1e300, "no count of visits"),
         ("MonteCarlo", "weight", 0.5, "no count of visits"),
         ("MonteCarlo", "weight", -1.0, "no count of visits"),
@@ -477,7 +478,7 @@ def test_chances_and_weights_in_files_are_checked(tmp_path: Path) -> None:
         agent = agent_of(name, world(limit=30), seed=0)
         agent.begin(1000)
         agent.advance(100)
-        while not agent._size[0]:
+        while agent._episode_length == 0:
             agent.advance(1)
         agent.save(tmp_path / "run")
         arrays, metadata = checkpoint.read(tmp_path / "run")
@@ -569,3 +570,37 @@ def test_exponential_schedules_of_any_width() -> None:
     assert schedule_at(EXPONENTIAL, 1e-300, 1e300, 100.0, 50, 1) == pytest.approx(1.0)
     assert schedule_at(EXPONENTIAL, 1e300, 1e-300, 100.0, 50, 1) == pytest.approx(1.0)
     assert schedule_at(EXPONENTIAL, 0.5, 0.1, 600.0, 7, 1) == 0.5 * (0.1 / 0.5) ** (7 / 600.0)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize(
+    ("name", "extra"),
+    [
+        ("QLearning", {}),
+        ("DoubleQLearning", {}),
+        ("NStepSarsa", {"n_steps": 4}),
+        ("NStepSarsa", {"n_steps": 100}),
+        ("TreeBackup", {"n_steps": 100}),
+        ("MonteCarlo", {}),
+    ],
+    ids=name_of,
+)
+def test_one_over_n_is_the_mean(name: str, extra: dict[str, Any], compiled: bool) -> None:
+    """Of targets that are all 1: what was there at the beginning is forgotten with the first of them."""
+    loop = MDP.from_arrays(np.ones((1, 1, 1)), [1.0], gamma=0.0)
+    agent = agent_of(
+        name, world(loop, 1000), learning_rate="1/N", gamma=0.0, initial_q=100.0, seed=0, compiled=compiled, **extra
+    )
+    assert agent.learn(1000).q_table[0, 0] == pytest.approx(1.0, abs=1e-12)
+
+
+def test_counts_of_both_tables_add_up(tmp_path: Path) -> None:
+    from rlgrid.agents import checkpoint
+
+    agent = rlgrid.agents.DoubleQLearning(world(), seed=0).learn(500)
+    assert (agent._first_counts + agent._second_counts == agent.counts).all()
+    agent.save(tmp_path / "run")
+    arrays, metadata = checkpoint.read(tmp_path / "run")
+    checkpoint.write(tmp_path / "bad", arrays | {"agent.first_counts": arrays["agent.counts"]}, metadata)
+    with pytest.raises(CheckpointError, match="do not add up"):
+        rlgrid.agents.DoubleQLearning.load(tmp_path / "bad", world())

@@ -9,9 +9,9 @@ import numpy as np
 from numba import njit
 
 from rlgrid.kernels.control import run
-from rlgrid.kernels.exploration import choose_apart, greedy_action
+from rlgrid.kernels.exploration import choose_apart, greedy_action, step_size
 from rlgrid.kernels.pcg64 import uniform
-from rlgrid.kernels.tabular import act_apart, act_decided, move
+from rlgrid.kernels.tabular import act_apart, act_decided, move_by
 
 
 class Waiting(NamedTuple):
@@ -21,16 +21,18 @@ class Waiting(NamedTuple):
     states: Any  # int64 [n]
     actions: Any  # int64 [n]
     rewards: Any  # float64 [n]
+    visits: Any  # int64 [n]: the how-many-th of its pair the step was
     span: Any  # int64 [2]: first, and how many
 
 
 @njit(cache=True, nogil=True)
-def _wait(states, actions, rewards, span, s, a, reward):
+def _wait(states, actions, rewards, visits, span, s, a, reward, visit):
     """Take a step into the ring, in which there is room."""
     i = (span[0] + span[1]) % states.size
     states[i] = s
     actions[i] = a
     rewards[i] = reward
+    visits[i] = visit
     span[1] += 1
 
 
@@ -70,11 +72,11 @@ def _learn(
     states,
     actions,
     rewards,
+    visits,
     span,
     settings,
     varied,
     q,
-    counts,
     td_error,
     t,
     b,
@@ -95,7 +97,7 @@ def _learn(
                 follows = q[next_s, b]
             target = _sarsa_return(rewards, span, settings.gamma, follows)
         i = span[0]
-        finite = move(settings, varied, q, counts, td_error, t, states[i], actions[i], target)
+        finite = move_by(q, td_error, states[i], actions[i], target, step_size(settings, varied, t, visits[i]))
         span[0] = (i + 1) % states.size
         span[1] -= 1
     if ended:
@@ -111,7 +113,8 @@ def learn_n_step_sarsa(rule, settings, varied, q, counts, td_error, t, s, a, rew
     Sutton & Barto, 2nd ed., section 7.2, equation 7.5.
     """
     counts[np.uintp(s), np.uintp(a)] += 1
-    _wait(rule.states, rule.actions, rule.rewards, rule.span, s, a, reward)
+    visit = counts[np.uintp(s), np.uintp(a)]
+    _wait(rule.states, rule.actions, rule.rewards, rule.visits, rule.span, s, a, reward, visit)
     b = -1
     if not terminated:
         b = choose_apart(settings, varied, q, counts, t + 1, next_s, uniform(stream))
@@ -121,11 +124,11 @@ def learn_n_step_sarsa(rule, settings, varied, q, counts, td_error, t, s, a, rew
         rule.states,
         rule.actions,
         rule.rewards,
+        rule.visits,
         rule.span,
         settings,
         varied,
         q,
-        counts,
         td_error,
         t,
         b,
@@ -142,18 +145,19 @@ def learn_tree_backup(rule, settings, varied, q, counts, td_error, t, s, a, rewa
     Precup, Sutton & Singh 2000; Sutton & Barto, 2nd ed., section 7.5, equation 7.16.
     """
     counts[np.uintp(s), np.uintp(a)] += 1
-    _wait(rule.states, rule.actions, rule.rewards, rule.span, s, a, reward)
+    visit = counts[np.uintp(s), np.uintp(a)]
+    _wait(rule.states, rule.actions, rule.rewards, rule.visits, rule.span, s, a, reward, visit)
     return _learn(
         True,
         rule.action,
         rule.states,
         rule.actions,
         rule.rewards,
+        rule.visits,
         rule.span,
         settings,
         varied,
         q,
-        counts,
         td_error,
         t,
         -1,

@@ -21,6 +21,8 @@ class TwoTables(NamedTuple):
 
     first: Any  # float64 [S, A]
     second: Any  # float64 [S, A]
+    first_counts: Any  # int64 [S, A]: how often the first table learnt of the pair
+    second_counts: Any  # int64 [S, A]
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -36,17 +38,25 @@ def act_apart(rule, settings, varied, q, counts, td_error, t, s, stream):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def move(settings, varied, q, counts, td_error, t, s, a, target):
-    """Q(s,a) += alpha [target - Q(s,a)], and the error noted; False, and nothing changed, if that is not finite."""
+def move_by(q, td_error, s, a, target, rate):
+    """`move` by a given step size."""
     row = np.uintp(s)
     column = np.uintp(a)
     error = target - q[row, column]
-    value = q[row, column] + step_size(settings, varied, t, counts[row, column]) * error
+    value = q[row, column] + rate * error
     finite = abs(value) < np.inf
     if finite:
         q[row, column] = value
         td_error[row] = error
     return finite
+
+
+@njit(cache=True, nogil=True, inline="always")
+def move(settings, varied, q, counts, td_error, t, s, a, target):
+    """Q(s,a) += alpha [target - Q(s,a)], and the error noted; False, and nothing changed, if that is not finite."""
+    row = np.uintp(s)
+    column = np.uintp(a)
+    return move_by(q, td_error, s, a, target, step_size(settings, varied, t, counts[row, column]))
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -110,18 +120,33 @@ def learn_double_q_learning(
     counts[np.uintp(s), np.uintp(a)] += 1
     if uniform(stream) < 0.5:
         return _double(
-            rule.first, rule.second, settings, varied, q, counts, td_error, t, s, a, reward, next_s, terminated
+            rule.first,
+            rule.first_counts,
+            rule.second,
+            settings,
+            varied,
+            q,
+            td_error,
+            t,
+            s,
+            a,
+            reward,
+            next_s,
+            terminated,
         )
-    return _double(rule.second, rule.first, settings, varied, q, counts, td_error, t, s, a, reward, next_s, terminated)
+    return _double(
+        rule.second, rule.second_counts, rule.first, settings, varied, q, td_error, t, s, a, reward, next_s, terminated
+    )
 
 
 @njit(cache=True, nogil=True)
-def _double(moved, judge, settings, varied, q, counts, td_error, t, s, a, reward, next_s, terminated):
+def _double(moved, moves, judge, settings, varied, q, td_error, t, s, a, reward, next_s, terminated):
+    moves[s, a] += 1
     target = reward
     if not terminated:
         b, _ = greedy_action(moved, next_s)
         target = reward + settings.gamma * judge[next_s, b]
-    if not move(settings, varied, moved, counts, td_error, t, s, a, target):
+    if not move(settings, varied, moved, moves, td_error, t, s, a, target):
         return False
     q[s, a] = 0.5 * moved[s, a] + 0.5 * judge[s, a]
     return True
