@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from rlgrid.agents.base import check_count
 from rlgrid.agents.checkpoint import CheckpointError
-from rlgrid.agents.sarsa import OnPolicyAgent
+from rlgrid.agents.sarsa import DecidedAgent
 from rlgrid.agents.tabular import MOST_UPDATES, TabularArguments, fitting
 
 
-class NStepAgent(OnPolicyAgent):
+class NStepAgent(DecidedAgent):
     """What n-step agents share.
 
     Args:

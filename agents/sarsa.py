@@ -19,8 +19,8 @@ from rlgrid.agents.checkpoint import CheckpointError
 from rlgrid.agents.tabular import TabularAgent, fitting
 
 
-class OnPolicyAgent(TabularAgent):
-    """An agent that decides on its next action before it learns from the last one. Arguments: see `TabularAgent`."""
+class DecidedAgent(TabularAgent):
+    """An agent that may decide on its next action while it learns from the last one. Arguments: see `TabularAgent`."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -44,7 +44,7 @@ class OnPolicyAgent(TabularAgent):
             )
 
 
-class Sarsa(OnPolicyAgent):
+class Sarsa(DecidedAgent):
     """Tabular Sarsa. Arguments: see `TabularAgent`."""
 
     def _kernels(self) -> tuple[Any, Any, Any]:

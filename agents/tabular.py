@@ -1,14 +1,14 @@
 """What every agent that learns a table shares; an agent adds its rule.
 
-A rule is a NamedTuple of arrays and numbers in `rlgrid.kernels`, by whose type the kernel finds the functions that act
-and learn (`rlgrid.kernels.control`). In a `GridWorld` the loop, environment included, is one kernel; elsewhere the
+A rule is two functions in `rlgrid.kernels`, which act and learn, and a NamedTuple of the arrays and numbers that they
+keep (`rlgrid.kernels.control`). In a `GridWorld` the loop, environment included, is one kernel; elsewhere the
 same functions are called for each `env.step`. Both paths draw the same numbers in the same order.
 
 Behaviour is epsilon-greedy by default, ties between greedy actions broken at random; epsilon falls linearly over the
 first part of the run, as in Stable-Baselines3. Where an outcome is terminated nothing follows it; a truncated episode
 keeps the value of the state in which it was cut off.
 
-A subclass provides `_rule()`; where the rule keeps something between two steps, `_memory()`, the arrays that hold it
+A subclass provides `_kernels()`, the functions of its rule, and `_rule()`, what they keep; where the rule keeps something between two steps, `_memory()`, the arrays that hold it
 (they are saved, so that a run goes on the same from the middle of an episode), and `_clear_memory()` for a new episode.
 """
 

@@ -26,13 +26,13 @@ from numpy.typing import NDArray
 
 from rlgrid.agents.base import check_name, check_number
 from rlgrid.agents.checkpoint import CheckpointError
-from rlgrid.agents.sarsa import OnPolicyAgent
+from rlgrid.agents.sarsa import DecidedAgent
 from rlgrid.agents.tabular import TabularArguments, fitting
 
 TRACES = ("accumulating", "replacing", "dutch")  # as numbered by the kernels
 
 
-class TraceAgent(OnPolicyAgent):
+class TraceAgent(DecidedAgent):
     """What agents with traces share.
 
     Args:
