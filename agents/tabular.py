@@ -8,8 +8,9 @@ Behaviour is epsilon-greedy by default, ties between greedy actions broken at ra
 first part of the run, as in Stable-Baselines3. Where an outcome is terminated nothing follows it; a truncated episode
 keeps the value of the state in which it was cut off.
 
-A subclass provides `_kernels()`, the functions of its rule, and `_rule()`, what they keep; where the rule keeps something between two steps, `_memory()`, the arrays that hold it
-(they are saved, so that a run goes on the same from the middle of an episode), and `_clear_memory()` for a new episode.
+A subclass provides `_kernels()`, the functions of its rule, and `_rule()`, what they keep; where the rule keeps
+something between two steps, `_memory()`, the arrays that hold it (they are saved, so that a run goes on the same from
+the middle of an episode), and `_clear_memory()` for a new episode.
 """
 
 from __future__ import annotations

@@ -361,7 +361,7 @@ def test_a_state_that_the_world_lacks_is_refused(tmp_path: Path, state: Any) -> 
 
 @pytest.mark.filterwarnings("ignore:overflow")
 @pytest.mark.parametrize("reward", [1e308, -1e308])
-@pytest.mark.parametrize(("name", "extra"), RULES, ids=name_of)
+@pytest.mark.parametrize(("name", "extra"), [*RULES, ("PrioritizedSweeping", {"planning_steps": 1})], ids=name_of)
 def test_what_was_learnt_before_an_overflow_can_be_saved(
     tmp_path: Path, name: str, extra: dict[str, Any], reward: float
 ) -> None:
