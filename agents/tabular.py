@@ -16,7 +16,7 @@ the middle of an episode), and `_clear_memory()` for a new episode.
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypedDict
 
 import gymnasium as gym
 import numpy as np
@@ -44,6 +44,267 @@ EXPLORATIONS = {"epsilon_greedy": "epsilon", "softmax": "temperature", "ucb": "u
 LARGEST = float(np.finfo(np.float64).max)
 
 
+class TableAgent(Agent):
+    """An agent that learns a table by a rule of its own: the loop on both paths, and its checkpoints.
+
+    Args:
+        env: a Gymnasium environment with Discrete observations and actions.
+        learning_rate, gamma: see `TabularAgent`.
+        seed, compiled: see `Agent`.
+
+    Attributes:
+        counts: int64, of the shape of the table: how often each entry's pair, or state, was acted in.
+        td_error: float64 [S], the last temporal-difference error of each state.
+    """
+
+    counts: NDArray[np.int64]
+    _entry: ClassVar[str] = "q-value"  # of the table, for errors
+
+    def __init__(
+        self,
+        env: gym.Env[Any, Any],
+        learning_rate: float | str,
+        gamma: float | None,
+        *,
+        seed: int | None = None,
+        compiled: bool | None = None,
+    ) -> None:
+        super().__init__(env, gamma=gamma, seed=seed, compiled=compiled)
+        space = env.observation_space
+        if not isinstance(space, Discrete):
+            instead = ": DQN takes them" if isinstance(space, Box) else ""
+            raise ValueError(
+                f"{type(self).__name__} keeps a table and so needs Discrete observations, not {space}{instead}"
+            )
+        assert isinstance(env.action_space, Discrete)
+        self._alpha = parse_schedule("learning_rate", learning_rate)
+        self.learning_rate = learning_rate if isinstance(learning_rate, str) else float(learning_rate)
+        self._space = space
+        self._first_state, self._first_action = int(space.start), int(env.action_space.start)
+        self._num_states, self._num_actions = int(space.n), int(env.action_space.n)
+        try:
+            self.td_error = np.zeros(self._num_states)
+        except (MemoryError, ValueError) as error:
+            self._too_large(error)
+        self._masked = self.model is not None and self.model.available is not None
+        self._sampling: Any = None  # the model as the kernel takes it
+
+    def _too_large(self, error: Exception) -> NoReturn:
+        raise ValueError(
+            f"{type(self).__name__} keeps a table of all states and actions: {self._num_states} x {self._num_actions} "
+            "are too many for this machine's memory"
+        ) from error
+
+    @classmethod
+    def _check_taken(cls, given: Iterable[str], *, all_known: bool = True) -> None:
+        """Refuse arguments that this agent does not take, and with ``all_known=False`` all that are given."""
+        known: set[str] = set()
+        for kind in cls.__mro__:
+            if "__init__" in vars(kind):
+                known |= set(inspect.signature(vars(kind)["__init__"]).parameters)
+        known -= {"self", "args", "kwargs", "settings", "unknown", *cls.not_taken}
+        for name in given:
+            if name in cls.not_taken or not all_known:
+                raise TypeError(f"{cls.__name__} takes no argument {name!r}{did_you_mean(name, sorted(known))}")
+
+    # --- learning ---------------------------------------------------------------------------------------------------
+
+    def _learnt(self) -> NDArray[np.float64]:
+        """The table that the rule learns."""
+        raise NotImplementedError
+
+    def _kernels(self) -> tuple[Any, Any, Any]:
+        """The kernels of the rule: run, act, learn (`rlgrid.kernels.control`)."""
+        raise NotImplementedError
+
+    def _rule(self) -> Any:
+        """The NamedTuple of what the rule keeps; None where it keeps nothing."""
+        return None
+
+    def _memory(self) -> dict[str, NDArray[Any]]:
+        """What the rule keeps between two steps, by name, for a checkpoint."""
+        return {}
+
+    def _set_memory(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Take back what `_memory` gave; raises CheckpointError where it does not fit: kernels check nothing."""
+
+    def _clear_memory(self) -> None:
+        """Forget what belongs to the episode under way: a new one begins."""
+
+    def _make_room(self, steps: int) -> None:
+        """Have room for what the rule keeps of so many steps."""
+
+    def _most_steps(self) -> int:
+        """Of one call of the kernel."""
+        return max(1, min(MOST_STEPS, MOST_WORK // self._updates()))
+
+    def _updates(self) -> int:
+        """About how many entries of tables one step visits at most."""
+        return 1
+
+    def _total(self) -> float:
+        return float(self.total_timesteps or self.default_total_timesteps or 1)
+
+    def _plain(self) -> bool:
+        """True where the kernel needs no further schedules: it is then quicker."""
+        return self._alpha.kind in ("constant", "falling", "count")
+
+    def _exploration_schedule(self) -> tuple[int, Schedule]:
+        """The way to explore, as numbered by the kernels, and how much."""
+        return 0, Schedule("constant", 0.0)
+
+    def _numbers(self) -> Settings:
+        from rlgrid.kernels.exploration import Settings
+
+        total = self._total()
+        return Settings(
+            gamma=self.gamma,
+            alpha_kind=KINDS.index(self._alpha.kind),
+            alpha=self._alpha.initial,
+            omega=self._alpha.final,
+            total=total,
+            epsilon_initial=0.0,
+            epsilon_final=0.0,
+            epsilon_horizon=0.0,
+            masked=self._masked,
+        )
+
+    def _varied(self) -> Varied | None:
+        from rlgrid.kernels.exploration import Varied
+
+        if self._plain():
+            return None
+        total = self._total()
+        exploration, strength = self._exploration_schedule()
+        return Varied(
+            exploration=exploration,
+            strength_kind=KINDS.index(strength.kind),
+            strength_initial=strength.initial,
+            strength_final=strength.final,
+            strength_horizon=strength.every,
+            alpha_kind=KINDS.index(self._alpha.kind),
+            alpha_initial=self._alpha.initial,
+            alpha_final=self._alpha.final,
+            alpha_horizon=self._alpha.every if self._alpha.kind == "step" else total,
+        )
+
+    def _reset_env(self) -> None:
+        super()._reset_env()
+        self._clear_memory()
+
+    def _advance_compiled(self, max_steps: int) -> int:
+        if not has_stream(self._world.generator):
+            return self._advance_python(max_steps)  # the same bits, from a generator that kernels do not know
+        from rlgrid.kernels.control import Place, Tables
+
+        if self._sampling is None:
+            assert self.model is not None
+            self._sampling = sampling_arrays(self.model)
+        run, settings, varied = self._kernels()[0], self._numbers(), self._varied()
+        tables = Tables(self._learnt(), self.counts, self.td_error)
+        longest = min(max_steps, self._most_steps())
+        returns, lengths = np.empty(longest), np.empty(longest, np.int64)
+        done = 0
+        while done < max_steps:
+            generator, stream = self._world.generator, stream_of(self._generator)
+            world = stream_of(generator)
+            place = Place(
+                t=self.num_timesteps,
+                s=int(self._observation),
+                elapsed=self._episode_length,
+                limit=self._world.max_episode_steps,
+                total=self._episode_return,
+            )
+            most = min(max_steps - done, longest)
+            self._make_room(most)
+            steps, state, elapsed, total, ended, overflown = run(
+                self._sampling,
+                world,
+                stream,
+                self._rule(),
+                settings,
+                varied,
+                tables,
+                place,
+                most,
+                returns,
+                lengths,
+            )
+            put_back(generator, world)
+            put_back(self._generator, stream)
+            self._commit_chunk(steps, state, elapsed, total, returns[:ended], lengths[:ended])
+            done += steps
+            if overflown >= 0:
+                self._overflow(overflown)
+            if self._interrupted:
+                break
+        return done
+
+    def _advance_python(self, max_steps: int) -> int:
+        _, act, learn = self._kernels()
+        tables = (self._numbers(), self._varied(), self._learnt(), self.counts, self.td_error)
+        stream = stream_of(self._generator)
+        done, room = 0, 0
+        try:
+            while done < max_steps and not self._interrupted:
+                if room == 0:
+                    room = min(max_steps - done, ROOM)
+                    self._make_room(room)
+                    rule = self._rule()
+                room -= 1
+                t, s = self.num_timesteps, self._index(self._observation)
+                a = act(rule, *tables, t, s, stream)
+                observation, reward, terminated, truncated = self._step_env(a + self._first_action)
+                to, ended = self._index(observation), terminated or truncated
+                finite = learn(rule, *tables, t, s, a, reward, to, terminated, ended, stream)
+                self._end_step(observation, ended)
+                done += 1
+                if not finite:
+                    self._overflow(s)
+        finally:
+            put_back(self._generator, stream)
+        return done
+
+    def _index(self, observation: Any) -> int:
+        return row_of(observation, self._space)
+
+    def _overflow(self, row: int) -> NoReturn:
+        raise FloatingPointError(
+            f"step {self.num_timesteps}: in state {row + self._first_state} a {self._entry} would no longer be finite. "
+            "Scale the rewards down, or lower gamma or learning_rate"
+        )
+
+    # --- what was learnt --------------------------------------------------------------------------------------------
+
+    @property
+    def visits(self) -> NDArray[np.int64]:
+        """int64 [S]: how often each state was acted in."""
+        total: NDArray[np.int64] = self.counts.reshape(self._num_states, -1).sum(axis=1)
+        return total
+
+    def metrics(self) -> dict[str, float]:
+        """Base metrics, and the mean absolute last TD error over the states that were visited."""
+        shown = super().metrics()
+        seen = self.visits > 0
+        if seen.any():
+            shown["td_error"] = float(np.abs(self.td_error[seen]).mean())
+        return shown
+
+    # --- on disk ----------------------------------------------------------------------------------------------------
+
+    def _tables(self) -> dict[str, NDArray[Any]]:
+        """What was learnt, by name."""
+        raise NotImplementedError
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        return self._tables() | self._memory()
+
+    def _set_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
+        for name, own in self._tables().items():
+            own[...] = fitting(arrays, name, own)
+        self._set_memory(arrays)
+
+
 class TabularArguments(TypedDict, total=False):
     """The arguments that every tabular agent takes; see `TabularAgent`."""
 
@@ -59,7 +320,7 @@ class TabularArguments(TypedDict, total=False):
     compiled: bool | None
 
 
-class TabularAgent(Agent):
+class TabularAgent(TableAgent):
     """An agent that learns a table of q-values.
 
     Args:
@@ -110,16 +371,7 @@ class TabularAgent(Agent):
         **unknown: Any,
     ) -> None:
         self._check_taken(unknown, all_known=False)
-        super().__init__(env, gamma=gamma, seed=seed, compiled=compiled)
-        space = env.observation_space
-        if not isinstance(space, Discrete):
-            instead = ": DQN takes them" if isinstance(space, Box) else ""
-            raise ValueError(
-                f"{type(self).__name__} keeps a table and so needs Discrete observations, not {space}{instead}"
-            )
-        assert isinstance(env.action_space, Discrete)
-        self._alpha = parse_schedule("learning_rate", learning_rate)
-        self.learning_rate = learning_rate if isinstance(learning_rate, str) else float(learning_rate)
+        super().__init__(env, learning_rate, gamma, seed=seed, compiled=compiled)
         self.exploration_fraction = check_number("exploration_fraction", exploration_fraction, 0.0, 1.0)
         self.exploration_initial_eps = check_number("exploration_initial_eps", exploration_initial_eps, 0.0, 1.0)
         self.exploration_final_eps = check_number("exploration_final_eps", exploration_final_eps, 0.0, 1.0)
@@ -133,37 +385,16 @@ class TabularAgent(Agent):
         }
         self._strength = given[EXPLORATIONS[exploration]]
         self._check_exploration()
-        self._space = space
-        self._first_state, self._first_action = int(space.start), int(env.action_space.start)
-        shape = (int(space.n), int(env.action_space.n))
+        shape = (self._num_states, self._num_actions)
         try:
             self.q_table = np.full(shape, self.initial_q)
             self.counts = np.zeros(shape, np.int64)
         except (MemoryError, ValueError) as error:
-            raise ValueError(
-                f"{type(self).__name__} keeps a table of all states and actions: {shape[0]} x {shape[1]} are too many "
-                "for this machine's memory"
-            ) from error
-        self.td_error = np.zeros(shape[0])
-        self._masked = False
+            self._too_large(error)
         if self.model is not None:
             self.q_table[self.model.absorbing] = 0.0
             if self.model.available is not None:
                 self.q_table[~self.model.available] = -np.inf
-                self._masked = True
-        self._sampling: Any = None  # the model as the kernel takes it
-
-    @classmethod
-    def _check_taken(cls, given: Iterable[str], *, all_known: bool = True) -> None:
-        """Refuse arguments that this agent does not take, and with ``all_known=False`` all that are given."""
-        known: set[str] = set()
-        for kind in cls.__mro__:
-            if "__init__" in vars(kind):
-                known |= set(inspect.signature(vars(kind)["__init__"]).parameters)
-        known -= {"self", "args", "kwargs", "settings", "unknown", *cls.not_taken}
-        for name in given:
-            if name in cls.not_taken or not all_known:
-                raise TypeError(f"{cls.__name__} takes no argument {name!r}{did_you_mean(name, sorted(known))}")
 
     def _given_strength(self) -> bool:
         """False where epsilon falls as the three arguments say."""
@@ -183,166 +414,28 @@ class TabularAgent(Agent):
 
     # --- learning ---------------------------------------------------------------------------------------------------
 
-    def _kernels(self) -> tuple[Any, Any, Any]:
-        """The kernels of the rule: run, act, learn (`rlgrid.kernels.control`)."""
-        raise NotImplementedError
-
-    def _rule(self) -> Any:
-        """The NamedTuple of what the rule keeps; None where it keeps nothing."""
-        return None
-
-    def _memory(self) -> dict[str, NDArray[Any]]:
-        """What the rule keeps between two steps, by name, for a checkpoint."""
-        return {}
-
-    def _set_memory(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Take back what `_memory` gave; raises CheckpointError where it does not fit: kernels check nothing."""
-
-    def _clear_memory(self) -> None:
-        """Forget what belongs to the episode under way: a new one begins."""
-
-    def _make_room(self, steps: int) -> None:
-        """Have room for what the rule keeps of so many steps."""
-
-    def _most_steps(self) -> int:
-        """Of one call of the kernel."""
-        return max(1, min(MOST_STEPS, MOST_WORK // self._updates()))
-
-    def _updates(self) -> int:
-        """About how many entries of tables one step visits at most."""
-        return 1
-
-    def _total(self) -> float:
-        return float(self.total_timesteps or self.default_total_timesteps or 1)
+    def _learnt(self) -> NDArray[np.float64]:
+        return self.q_table
 
     def _plain(self) -> bool:
-        """True where the kernel needs no further schedules: it is then quicker."""
-        return not self._given_strength() and self._alpha.kind in ("constant", "falling", "count")
+        return super()._plain() and not self._given_strength()
 
     def _numbers(self) -> Settings:
-        from rlgrid.kernels.exploration import Settings
-
-        total = self._total()
-        return Settings(
-            gamma=self.gamma,
-            alpha_kind=KINDS.index(self._alpha.kind),
-            alpha=self._alpha.initial,
-            omega=self._alpha.final,
-            total=total,
+        numbers = super()._numbers()
+        return numbers._replace(
             epsilon_initial=self.exploration_initial_eps,
             epsilon_final=self.exploration_final_eps,
-            epsilon_horizon=self.exploration_fraction * total,
-            masked=self._masked,
+            epsilon_horizon=self.exploration_fraction * self._total(),
         )
 
-    def _varied(self) -> Varied | None:
-        from rlgrid.kernels.exploration import Varied
-
-        if self._plain():
-            return None
+    def _exploration_schedule(self) -> tuple[int, Schedule]:
         strength, total = self._strength, self._total()
         if not self._given_strength():
             strength = Schedule("linear", self.exploration_initial_eps, self.exploration_final_eps)
             strength = strength._replace(every=self.exploration_fraction * total)
         elif strength.kind != "step":
             strength = strength._replace(every=total)
-        return Varied(
-            exploration=list(EXPLORATIONS).index(self.exploration),
-            strength_kind=KINDS.index(strength.kind),
-            strength_initial=strength.initial,
-            strength_final=strength.final,
-            strength_horizon=strength.every,
-            alpha_kind=KINDS.index(self._alpha.kind),
-            alpha_initial=self._alpha.initial,
-            alpha_final=self._alpha.final,
-            alpha_horizon=self._alpha.every if self._alpha.kind == "step" else total,
-        )
-
-    def _reset_env(self) -> None:
-        super()._reset_env()
-        self._clear_memory()
-
-    def _advance_compiled(self, max_steps: int) -> int:
-        if not has_stream(self._world.generator):
-            return self._advance_python(max_steps)  # the same bits, from a generator that kernels do not know
-        from rlgrid.kernels.control import Place, Tables
-
-        if self._sampling is None:
-            assert self.model is not None
-            self._sampling = sampling_arrays(self.model)
-        run, settings, varied = self._kernels()[0], self._numbers(), self._varied()
-        tables = Tables(self.q_table, self.counts, self.td_error)
-        longest = min(max_steps, self._most_steps())
-        returns, lengths = np.empty(longest), np.empty(longest, np.int64)
-        done = 0
-        while done < max_steps:
-            generator, stream = self._world.generator, stream_of(self._generator)
-            world = stream_of(generator)
-            place = Place(
-                t=self.num_timesteps,
-                s=int(self._observation),
-                elapsed=self._episode_length,
-                limit=self._world.max_episode_steps,
-                total=self._episode_return,
-            )
-            most = min(max_steps - done, longest)
-            self._make_room(most)
-            steps, state, elapsed, total, ended, overflown = run(
-                self._sampling,
-                world,
-                stream,
-                self._rule(),
-                settings,
-                varied,
-                tables,
-                place,
-                most,
-                returns,
-                lengths,
-            )
-            put_back(generator, world)
-            put_back(self._generator, stream)
-            self._commit_chunk(steps, state, elapsed, total, returns[:ended], lengths[:ended])
-            done += steps
-            if overflown >= 0:
-                self._overflow(overflown)
-            if self._interrupted:
-                break
-        return done
-
-    def _advance_python(self, max_steps: int) -> int:
-        _, act, learn = self._kernels()
-        tables = (self._numbers(), self._varied(), self.q_table, self.counts, self.td_error)
-        stream = stream_of(self._generator)
-        done, room = 0, 0
-        try:
-            while done < max_steps and not self._interrupted:
-                if room == 0:
-                    room = min(max_steps - done, ROOM)
-                    self._make_room(room)
-                    rule = self._rule()
-                room -= 1
-                t, s = self.num_timesteps, self._index(self._observation)
-                a = act(rule, *tables, t, s, stream)
-                observation, reward, terminated, truncated = self._step_env(a + self._first_action)
-                to, ended = self._index(observation), terminated or truncated
-                finite = learn(rule, *tables, t, s, a, reward, to, terminated, ended, stream)
-                self._end_step(observation, ended)
-                done += 1
-                if not finite:
-                    self._overflow(s)
-        finally:
-            put_back(self._generator, stream)
-        return done
-
-    def _index(self, observation: Any) -> int:
-        return row_of(observation, self._space)
-
-    def _overflow(self, row: int) -> NoReturn:
-        raise FloatingPointError(
-            f"step {self.num_timesteps}: in state {row + self._first_state} a q-value would no longer be finite. "
-            "Scale the rewards down, or lower gamma or learning_rate"
-        )
+        return list(EXPLORATIONS).index(self.exploration), strength
 
     # --- what was learnt --------------------------------------------------------------------------------------------
 
@@ -375,19 +468,9 @@ class TabularAgent(Agent):
         """float64 [S, A], a copy of the table."""
         return self.q_table.copy()
 
-    @property
-    def visits(self) -> NDArray[np.int64]:
-        """int64 [S]: how often each state was acted in."""
-        total: NDArray[np.int64] = self.counts.sum(axis=1)
-        return total
-
     def metrics(self) -> dict[str, float]:
-        """Base metrics, how much is explored, and the mean absolute last TD error over the states that were visited."""
-        shown = super().metrics() | {EXPLORATIONS[self.exploration]: self.strength}
-        seen = self.visits > 0
-        if seen.any():
-            shown["td_error"] = float(np.abs(self.td_error[seen]).mean())
-        return shown
+        """Metrics of every table, and how much is explored."""
+        return super().metrics() | {EXPLORATIONS[self.exploration]: self.strength}
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
@@ -431,14 +514,6 @@ class TabularAgent(Agent):
 
     def _tables(self) -> dict[str, NDArray[Any]]:
         return {"q": self.q_table, "counts": self.counts, "td_error": self.td_error}
-
-    def _arrays(self) -> dict[str, NDArray[Any]]:
-        return self._tables() | self._memory()
-
-    def _set_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
-        for name, own in self._tables().items():
-            own[...] = fitting(arrays, name, own)
-        self._set_memory(arrays)
 
 
 def fitting(arrays: dict[str, NDArray[Any]], name: str, own: NDArray[Any], low: int = 0, high: int = MOST) -> Any:
