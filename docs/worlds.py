@@ -73,6 +73,7 @@ FAMILIES: dict[str, list[str]] = {
         "TMaze-v0",
         "JacksCarRental-v0",
         "GamblersProblem-v0",
+        "MaximizationBias-v0",
     ],
     "Tests of exploration": ["RiverSwim-v0", "Chain-v0", "DeepSea-v0", "DeepSeaStochastic-v0"],
 }
@@ -164,6 +165,9 @@ DEFINITIONS = {
     "GamblersProblem-v0": "Stake a part of the capital on a coin that shows heads with probability .4, to win as much"
     " or lose it, until 100 are reached, which pays 1, or nothing is left. The picture has a cell for each capital, 0"
     " to 99, ten to a row, with a best stake.",
+    "MaximizationBias-v0": "From A the right way ends the episode for nothing; the left one leads to B, where each of"
+    " ten actions ends it with a noisy reward of mean -.1 and variance 1, one of 16 numbers in place of the source's"
+    " normal distribution. Going left looks good to Q-learning for long. Of the actions of A half go left.",
     "RiverSwim-v0": "Swimming left always works and pays .005 at the left end; swimming right against the current"
     " works .35 of the time, and pays 1 at the right end. Its horizon of 20 steps is the cap.",
     "Chain-v0": "Forward pays nothing until the last of five states, where it pays 10 for ever; back pays 2 and leads"
@@ -326,6 +330,12 @@ def t_maze(model: Any) -> np.ndarray:
     return side_by_side(panels)
 
 
+def bias(model: Any) -> np.ndarray:
+    """B, A and the two ends."""
+    solution = rlgrid.solve(model)
+    return on_grid("H.SG", solution.values, np.array([-1, 3, 1, -1]))
+
+
 def line(model: Any) -> np.ndarray:
     """States in a row, with the policy as arrows."""
     solution = rlgrid.solve(model, tolerance=1e-9)
@@ -363,6 +373,7 @@ def picture(name: str) -> np.ndarray:
         "deep_sea": deep_sea,
         "river_swim": line,
         "chain": line,
+        "maximization_bias": bias,
     }
     return kinds.get(CLASSICS[name].world, solved)(model)
 

@@ -167,6 +167,9 @@ CLASSICS: dict[str, Classic] = {
         -9.0,
         -8.90809396980,
     ),
+    "rlgrid/MaximizationBias-v0": Classic(
+        "maximization_bias", "Maximization bias", "Sutton & Barto (2018), Example 6.7", {}, None, 0.0, 0.0
+    ),
     "rlgrid/Taxi-v4": Classic("taxi", "Taxi", "Dietterich (2000); Gymnasium's Taxi-v4", {}, 200, 7.9, 7.93),
 }
 """id -> a world that is not a plain grid, in the order of menus."""

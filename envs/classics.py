@@ -20,6 +20,8 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib import import_module
+from itertools import pairwise
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -375,6 +377,63 @@ def t_maze_observations(model: MDP) -> NDArray[np.int64]:
     return seen.ravel()
 
 
+def maximization_bias(
+    num_actions: int = 10,
+    mean: float = -0.1,
+    variance: float = 1.0,
+    num_rewards: int = 16,
+    spare_actions: bool = True,
+    gamma: float = 1.0,
+) -> MDP:
+    """The world of maximization bias (Sutton & Barto 2018, Example 6.7).
+
+    Four states in a row: 0 an end, 1 B, 2 A, 3 the other end. Episodes begin in A. Action 1 goes right and ends the
+    episode for nothing; action 0 goes left to B, for nothing too. Each of the ``num_actions`` actions of B ends the
+    episode, with a reward of the same distribution: going left loses -``mean`` on average, whatever is done in B, and
+    still looks good to who takes the greatest of several noisy estimates for the estimate of the greatest.
+
+    The source draws the reward from a normal distribution, and says "many" for the number of actions. A model has
+    finitely many outcomes: here the reward is one of ``num_rewards`` numbers, each as likely, the means of the parts
+    into which a normal variable falls between its quantiles k / num_rewards, widened so that mean and variance are
+    exactly those that are given.
+
+    All states have as many actions as B. In A the even ones go left and the odd ones right, so that of an even number
+    half go left, as of A's two actions in the source. With ``spare_actions=False`` A has those two actions alone: the
+    model's `available` says so, agents take no other, and to step with another is an error.
+
+    V*(A) = 0, V*(B) = ``mean``.
+    """
+    count = _whole("num_actions", num_actions, 2, 10_000)
+    parts = _whole("num_rewards", num_rewards, 2, 10_000)
+    mean, deviation = _real("mean", mean, most=0.0), math.sqrt(_real("variance", variance, 0.0))
+    kept = count if _flag("spare_actions", spare_actions) else 2
+    rewards = [mean + deviation * z for z in normal_parts(parts)]
+
+    def outcomes(place: int, action: int) -> list[Outcome]:
+        if place == 1:
+            return [(1.0 / parts, 0, reward, True) for reward in rewards]
+        if place == 2:
+            if action >= kept:
+                return []
+            return [(1.0, 1, 0.0, False) if action % 2 == 0 else (1.0, 3, 0.0, True)]
+        return [(1.0, place, 0.0, True)]
+
+    return explicit(("left end", "B", "A", "right end"), count, outcomes, gamma, _one(4, 2), shape=(1, 4))
+
+
+def normal_parts(count: int) -> list[float]:
+    """The mean of a standard normal variable between its quantiles k / count and (k + 1) / count, rising, for all k.
+
+    They are scaled to variance 1; their mean is 0. Between a and b it is count (phi(a) - phi(b)), phi the density.
+    """
+    normal = NormalDist()
+    density = [0.0, *(normal.pdf(normal.inv_cdf(k / count)) for k in range(1, count)), 0.0]
+    means = [low - high for low, high in pairwise(density)]
+    means = [0.5 * (one - other) for one, other in zip(means, reversed(means), strict=True)]  # exactly symmetric
+    size = math.sqrt(math.fsum(z * z for z in means) / count)
+    return [z / size for z in means]
+
+
 def _one(count: int, state: int) -> NDArray[np.float64]:
     start = np.zeros(count)
     start[state] = 1.0
@@ -475,6 +534,7 @@ _WORLDS: dict[str, tuple[str, Callable[..., Parts]]] = {
     "chain": ("classics:chain", _labelled(chain, "state {}", "forward", "back")),
     "deep_sea": ("classics:deep_sea", _labelled(deep_sea, "row {}, column {}")),
     "t_maze": ("classics:t_maze", _parts_of_t_maze),
+    "maximization_bias": ("classics:maximization_bias", _labelled(maximization_bias, "{}")),
     "racetrack": ("racetrack:racetrack", _parts_of_racetrack),
     "taxi": ("taxi:taxi", _parts_of_taxi),
 }

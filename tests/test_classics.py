@@ -3,6 +3,7 @@ plain loops on the definition, written here once more; and what holds for every 
 
 import copy
 import json
+import math
 import pickle
 from collections import Counter
 from fractions import Fraction
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
-from scipy.stats import poisson
+from scipy.stats import norm, poisson
 
 import rlgrid
 from rlgrid import MDP
@@ -211,6 +212,27 @@ def test_deep_sea_mapping_is_drawn_by_the_seed() -> None:
         ((_, to, reward, _),) = model.P[state][1 - int(right[row, column])]
         assert (to, reward) == (model.state_of((row + 1, max(column - 1, 0))), 0.0)
     assert model.P != classics.deep_sea(6, mapping_seed=43).P
+
+
+@pytest.mark.parametrize(("mean", "variance", "parts"), [(-0.1, 1.0, 16), (-2.0, 0.25, 2), (0.0, 9.0, 201)])
+def test_maximization_bias(mean: float, variance: float, parts: int) -> None:
+    given = {"mean": mean, "variance": variance, "num_rewards": parts}
+    model = classics.maximization_bias(num_actions=6, **given)  # type: ignore[arg-type]
+    table = model.P
+    assert [table[2][a] for a in range(6)] == [[(1.0, 1, 0.0, False)], [(1.0, 3, 0.0, True)]] * 3
+    for a in range(6):
+        assert {(p, to, ends) for p, to, _, ends in table[1][a]} == {(1.0 / parts, 0, True)}
+        rewards = np.array([reward for _, _, reward, _ in table[1][a]])
+        assert rewards.mean() == pytest.approx(mean, abs=1e-12)
+        assert rewards.var() == pytest.approx(variance, rel=1e-12)
+        # Nearly the normal distribution: each is in its own part of it.
+        falls = norm.cdf((rewards - mean) / math.sqrt(variance))
+        assert parts == 2 or (np.floor(falls * parts) == np.arange(parts)).all()
+    assert rlgrid.solve(model).values.tolist() == pytest.approx([0.0, mean, 0.0, 0.0])
+    narrow = classics.maximization_bias(num_actions=6, spare_actions=False, **given)  # type: ignore[arg-type]
+    assert narrow.available is not None
+    assert narrow.available.tolist() == [[True] * 6, [True] * 6, [True] * 2 + [False] * 4, [True] * 6]
+    assert all(narrow.P[s][a] == table[s][a] for s in range(4) for a in narrow.P[s] if narrow.available[s, a])
 
 
 @pytest.mark.parametrize("length", [1, 10, 70])
@@ -474,6 +496,7 @@ def test_states_in_words() -> None:
 
     assert text("rlgrid/GamblersProblem-v0", 50, 0) == "capital 50\n  (stake 0)\n"
     assert text("rlgrid/RiverSwim-v0", 3, 0) == "place 2\n  (left)\n"
+    assert text("rlgrid/MaximizationBias-v0", 2, 0) == "B\n  (0)\n"
     assert text("rlgrid/TMaze-v0", 0, 1) == "goal up, position 1\n  (right)\n"
     assert text("rlgrid/JacksCarRental-v0", 0, 5).endswith(" at the second\n  (none moved)\n")
 
@@ -502,6 +525,8 @@ def test_masks_tell_what_is_allowed() -> None:
     ("world", "arguments", "error", "words"),
     [
         ("RiverSwim", {"lenght": 6}, TypeError, r"river_swim has no argument 'lenght': did you mean 'length'\?"),
+        ("MaximizationBias", {"spare_actions": 1}, TypeError, "spare_actions must be True or False"),
+        ("MaximizationBias", {"mean": 0.5}, ValueError, "mean must be finite and lie in -inf to 0"),
         ("RiverSwim", {"length": 1}, ValueError, "length must lie in 2 to"),
         ("RiverSwim", {"length": 2.5}, TypeError, "length must be a whole number"),
         ("RiverSwim", {"gamma": 2}, ValueError, "gamma"),
