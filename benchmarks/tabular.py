@@ -49,7 +49,7 @@ def lake() -> Env:
 
 
 def check(name: str, loop: Loop) -> float:
-    """Compare the tables, from a seed with which something was learnt; the seconds of the first call, compiling included.
+    """Compare the tables, with a seed by which something is learnt; the seconds of the first call, compiling included.
 
     Raises:
         SystemExit: where they differ.

@@ -382,14 +382,14 @@ def off_policy_monte_carlo(env: Env, steps: int, seed: int) -> Table:
             return
         total = 0.0 if terminated else q[next_s].max()
         ratio = 0.0
-        for s, a, reward, b in reversed(episode):
-            total = reward + GAMMA * total
-            weight = log_weight[s, a]
+        for at, taken, r, b in reversed(episode):
+            total = r + GAMMA * total
+            weight = log_weight[at, taken]
             more, less = (weight, ratio) if weight > ratio else (ratio, weight)
             weight = more + math.log1p(math.exp(less - more))
-            log_weight[s, a] = weight
-            q[s, a] += math.exp(ratio - weight) * (total - q[s, a])
-            if a != q[s].argmax():
+            log_weight[at, taken] = weight
+            q[at, taken] += math.exp(ratio - weight) * (total - q[at, taken])
+            if taken != q[at].argmax():
                 break
             ratio -= math.log(b)
         episode.clear()
