@@ -310,7 +310,7 @@ def faster(state: Any, increments: tuple[int, int], leads: dict[Any, Any]) -> An
     return new if new in leads else state
 
 
-@pytest.mark.parametrize("track", ["left", "right"])
+@pytest.mark.parametrize("track", ["left", pytest.param("right", marks=pytest.mark.slow)])
 def test_racetrack(track: str) -> None:
     starts, leads = track_table(track)
     model = racetrack(track)

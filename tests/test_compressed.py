@@ -392,7 +392,7 @@ def test_a_problem_holds_one_form_for_all_gammas_below_1_and_the_kept_pairs_at_1
 # --- shifted values -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("gamma", [0.0, 0.5, 0.95, 0.9999])
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 0.95, pytest.param(0.9999, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("ends", [0.0, 0.02, 0.5])
 @pytest.mark.parametrize("seed", range(3))
 def test_shifted_value_iteration_finds_the_optimum(seed, ends, gamma):

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # environments are made and wheels are built
+
 ROOT = Path(__file__).resolve().parent.parent
 LINKS = {"envs": "../envs", "agents": "../agents"}
 LEFT_OUT = shutil.ignore_patterns(

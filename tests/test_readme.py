@@ -38,11 +38,13 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rlgrid, "watch", watch_for_a_second, raising=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(SCRIPTS)))
 def test_scripts_of_the_readme_run(number: int) -> None:
     exec(compile(SCRIPTS[number], f"script {number + 1} of README.md", "exec"), {"__name__": "__main__"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.stem)
 def test_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
     """Blocks of Python go on from those above them; a map is what my_world.toml holds from there on."""

@@ -67,7 +67,9 @@ def in_lock_step(settings: dict[str, Any], seed: int, steps: int) -> tuple[int, 
     return terminations, truncations, changes
 
 
-@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize(
+    "settings", [SETTINGS[0], *(pytest.param(given, marks=pytest.mark.slow) for given in SETTINGS[1:])]
+)
 def test_it_is_gymnasiums_step_by_step(settings: dict[str, Any]) -> None:
     totals = np.sum([in_lock_step(settings, seed, 6_000) for seed in (0, 1, 123)], axis=0)
     assert totals[0] > 100

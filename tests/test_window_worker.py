@@ -301,7 +301,9 @@ print("seen", link.process.pid)
 """
 
 
-@pytest.mark.parametrize("end", ["link.close()", "", "os._exit(3)"])
+@pytest.mark.parametrize(
+    "end", ["", *(pytest.param(end, marks=pytest.mark.slow) for end in ("link.close()", "os._exit(3)"))]
+)
 def test_scripts_without_a_main_guard_work_and_leave_nothing(tmp_path, end):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(end=end))
