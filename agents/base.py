@@ -575,6 +575,7 @@ class Agent(ABC):
                 here = str(getattr(env, name))
                 if world[name] != here:
                     raise CheckpointError(f"{path} was made for the {name} {world[name]}; this one is {here}")
+            cls._check_asked(env, {name: settings[name] for name in settings if name not in changes}, arrays)
             agent = cls(env=env, **(settings | changes))
             inside = {name[len("agent.") :]: array for name, array in arrays.items() if name.startswith("agent.")}
             agent._set_arrays(inside)
@@ -582,9 +583,17 @@ class Agent(ABC):
             agent._set_run(run, arrays, same_world=world["fingerprint"] == agent._fingerprint())
         except CheckpointError:
             raise
-        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError, MemoryError) as error:
             raise CheckpointError(f"{path} does not fit {cls.__name__}: {type(error).__name__}: {error}") from error
         return agent
+
+    @classmethod  # noqa: B027  # most agents ask for nothing
+    def _check_asked(cls, env: gym.Env[Any, Any], settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        """Refuse settings of a file that ask for far more memory or work than the file bears out.
+
+        Raises:
+            CheckpointError, TypeError, ValueError
+        """
 
     def _set_run(self, run: dict[str, Any], arrays: dict[str, NDArray[Any]], *, same_world: bool) -> None:
         returns, lengths = arrays["episodes.returns"], arrays["episodes.lengths"]

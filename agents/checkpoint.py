@@ -2,7 +2,8 @@
 
 A file holds named arrays and, under the safetensors metadata key "rlgrid", one JSON object: format, agent class,
 settings, versions, generator states, the world's shape and fingerprint. It is written beside its place and renamed,
-so that a reader finds the old file or the new one, never a torn one. Infinities in JSON are written as Python's json
+so that a reader finds the old file or the new one, never a torn one. A file from a stranger costs what it is long, the
+tables of the world it is loaded into, and `MOST_ASKED` at most. Infinities in JSON are written as Python's json
 does (Infinity), numbers of 128 bits (generator states) as plain integers.
 """
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 FORMAT = "rlgrid-agent"
 FORMAT_VERSION = 1
 SUFFIX = ".safetensors"
+MOST_ASKED = 4 << 30  # bytes that the settings in a file may ask for, beyond those that the file itself holds
 
 
 class CheckpointError(ValueError):
@@ -70,13 +72,12 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[st
         raise FileNotFoundError(f"no checkpoint {target}")
     try:
         with safe_open(target, framework="numpy") as file:
-            header = file.metadata() or {}
-            if "rlgrid" not in header:
-                raise CheckpointError(f"{target} is a safetensors file, but not a checkpoint of rlgrid")
-            names = file.keys()
-            arrays = {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError, TypeError, KeyError, AttributeError) as error:
+            header, names = file.metadata() or {}, file.keys()
+            arrays = {name: file.get_tensor(name) for name in names} if "rlgrid" in header else {}
+    except (SafetensorError, OSError, TypeError, ValueError, KeyError, AttributeError) as error:
         raise CheckpointError(f"{target} is torn or not a safetensors file: {error}") from error
+    if "rlgrid" not in header:
+        raise CheckpointError(f"{target} is a safetensors file, but not a checkpoint of rlgrid")
     try:
         metadata = json.loads(header["rlgrid"])
     except (ValueError, RecursionError) as error:

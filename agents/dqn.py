@@ -28,7 +28,7 @@ from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
 from rlgrid.agents.base import Agent, check_count, check_number, row_of
-from rlgrid.agents.checkpoint import CheckpointError
+from rlgrid.agents.checkpoint import MOST_ASKED, CheckpointError
 from rlgrid.agents.world import has_stream, put_back, sampling_arrays, stream_of
 
 ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "leaky_relu", "elu", "softsign")  # as numbered by the kernels
@@ -37,6 +37,7 @@ LOSSES = ("huber", "mse")
 POLICIES = ("MlpPolicy",)
 
 MOST_PARAMETERS = 2**27  # 0.5 GB, five times
+MOST_WORK = 10**10  # multiplications of a round of gradient steps that a file may ask for: some seconds
 MOST_EPISODES = 4_096  # that one call of the kernel may end: so long is the list that takes them
 
 _STATE = ("theta", "target", "mean", "square", "counters", "measures", "reward_range", "visits", "td_error")
@@ -458,6 +459,30 @@ class DQN(Agent):
             "loss": self.loss,
             "adam_epsilon": self.adam_epsilon,
         }
+
+    @classmethod
+    def _check_asked(cls, env: gym.Env[Any, Any], settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        """The network must be in the file; the memory and a round of gradient steps must be within bounds."""
+        given: Any = settings.get("policy_kwargs") or {}
+        units = [check_count("a layer of net_arch", one) for one in given.get("net_arch") or []]
+        weights = sum(a * b for a, b in itertools.pairwise([1, *units, 1]))
+        if "policy_kwargs" in settings and weights > arrays["agent.theta"].size:
+            raise CheckpointError(f"the file asks for {weights} weights, and holds {arrays['agent.theta'].size}")
+        rows, batch, rounds = (
+            check_count(name, settings.get(name, 1)) for name in ("buffer_size", "batch_size", "gradient_steps")
+        )
+        width = 1 if isinstance(env.observation_space, Discrete) else int(np.prod(env.observation_space.shape or 1))
+        asked = 8 * rows * (width + 2) + 8 * batch * (width + sum(units) + 8)
+        if asked > MOST_ASKED + sum(array.nbytes for array in arrays.values()):
+            raise CheckpointError(
+                f"the file asks for {asked / 2**30:.1f} GiB of memory, which it does not hold: load it with "
+                "buffer_size=... and batch_size=... if that is what you want"
+            )
+        if rounds * batch * max(weights, 1) > MOST_WORK:
+            raise CheckpointError(
+                f"the file asks for {rounds} gradient steps of {batch} transitions at a time: load it with "
+                "gradient_steps=... and batch_size=... if that is what you want"
+            )
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         from rlgrid.kernels.dqn import FILLED

@@ -266,13 +266,13 @@ class World:
             recorder.episode_count = int(saved["count"])
             recorder.episode_returns = float(saved["return"])
             recorder.episode_lengths = int(saved["length"])
-            for queue, name in (
-                (recorder.return_queue, "returns"),
-                (recorder.length_queue, "lengths"),
-                (recorder.time_queue, "times"),
+            for queue, name, kind in (
+                (recorder.return_queue, "returns", float),
+                (recorder.length_queue, "lengths", int),
+                (recorder.time_queue, "times", float),
             ):
                 queue.clear()
-                queue.extend(saved[name])
+                queue.extend(kind(value) for value in saved[name])
 
 
 # --- for kernels ------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import pytest
 from small_worlds import LAKE, world
 
 import rlgrid
-from rlgrid.agents import CheckpointError, QLearning, ValueIteration, checkpoint
+from rlgrid.agents import DQN, CheckpointError, QLearning, ValueIteration, checkpoint
 from rlgrid.atomic import write_atomically
 
 # --- checkpoints ------------------------------------------------------------------------------------------------------
@@ -125,6 +125,29 @@ def test_wrong_tensors_are_named(saved: Path) -> None:
     checkpoint.write(saved, {name: a for name, a in arrays.items() if name != "agent.q"}, metadata)
     with pytest.raises(CheckpointError, match="KeyError: 'q'"):
         QLearning.load(saved, world())
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"buffer_size": 10**9}, r"asks for .* GiB of memory, which it does not hold: load it with buffer_size="),
+        ({"batch_size": 10**8}, "GiB of memory, which it does not hold"),
+        ({"gradient_steps": 10**9}, "asks for 1000000000 gradient steps of 8 transitions"),
+        ({"policy_kwargs": {"net_arch": [10**6, 10**6]}}, "asks for 1000002000000 weights, and holds 244"),
+        ({"buffer_size": "x" * 100}, "buffer_size must be an integer"),
+    ],
+)
+def test_a_file_that_asks_for_what_it_does_not_hold_is_refused(
+    tmp_path: Path, changed: dict[str, Any], reason: str
+) -> None:
+    path, small = tmp_path / "agent.safetensors", {"buffer_size": 200, "batch_size": 8}
+    DQN("MlpPolicy", world(), **small, policy_kwargs={"net_arch": [8, 8]}, seed=0).save(path)  # type: ignore[arg-type]
+    arrays, metadata = checkpoint.read(path)
+    checkpoint.write(path, arrays, metadata | {"settings": metadata["settings"] | changed})
+    with pytest.raises(CheckpointError, match=reason):
+        DQN.load(path, world())
+    if "gradient_steps" in changed:
+        assert DQN.load(path, world(), gradient_steps=1).gradient_steps == 1
 
 
 def test_a_failed_save_leaves_the_old_file(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
