@@ -27,6 +27,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
+from rlgrid.agents import memory
 from rlgrid.agents.base import Agent, check_count, check_number, row_of
 from rlgrid.agents.checkpoint import MOST_ASKED, CheckpointError
 from rlgrid.agents.world import has_stream, put_back, sampling_arrays, stream_of
@@ -40,8 +41,7 @@ MOST_PARAMETERS = 2**27  # 0.5 GB, five times
 MOST_WORK = 10**10  # multiplications of a round of gradient steps that a file may ask for: some seconds
 MOST_EPISODES = 4_096  # that one call of the kernel may end: so long is the list that takes them
 
-_STATE = ("theta", "target", "mean", "square", "counters", "measures", "reward_range", "visits", "td_error")
-_MEMORY = ("observations", "next_observations", "actions", "rewards", "terminated", "ends")
+_STATE = ("theta", "target", "mean", "square", "counters", "measures", "reward_range", "visits", "td_error", "arrival")
 
 
 class DQN(Agent):
@@ -70,6 +70,10 @@ class DQN(Agent):
         max_grad_norm: gradients are scaled down to this global norm; infinity leaves them alone.
         n_steps: rewards that a target adds up before it bootstraps. More carry a distant reward back sooner, and lean
             on the actions that were taken.
+        prioritized_replay: draw transitions in proportion to (|TD error| + eps)^alpha instead of uniformly, and weigh
+            their losses by importance, (N P(i))^-beta over the largest of the batch (Schaul et al. 2016).
+        prioritized_replay_alpha, prioritized_replay_beta0, prioritized_replay_eps: these numbers; beta goes from its
+            first value to 1 over the run. Names and defaults are Stable Baselines' and the paper's.
         policy_kwargs: "net_arch" (units of the hidden layers), "activation_fn" (one of `ACTIVATIONS`),
             "initializer" ("he" or "glorot"; None takes He's for those of the ReLU family, Glorot's otherwise).
         double_q: take the target's action from the online network. On by default: the maximum of a noisy estimate is
@@ -111,6 +115,10 @@ class DQN(Agent):
         clip_targets: bool = True,
         loss: str = "huber",
         adam_epsilon: float = 1e-8,
+        prioritized_replay: bool = False,
+        prioritized_replay_alpha: float = 0.6,
+        prioritized_replay_beta0: float = 0.4,
+        prioritized_replay_eps: float = 1e-6,
         seed: int | None = None,
         compiled: bool | None = None,
     ) -> None:
@@ -142,6 +150,12 @@ class DQN(Agent):
             raise ValueError(f"loss must be one of {', '.join(LOSSES)}, not {loss!r}")
         self.loss = loss
         self.adam_epsilon = check_number("adam_epsilon", adam_epsilon, 0.0, 1.0, open_low=True)
+        self.prioritized_replay = bool(prioritized_replay)
+        self.prioritized_replay_alpha = check_number("prioritized_replay_alpha", prioritized_replay_alpha, 0.0, 1.0)
+        self.prioritized_replay_beta0 = check_number("prioritized_replay_beta0", prioritized_replay_beta0, 0.0, 1.0)
+        self.prioritized_replay_eps = check_number(
+            "prioritized_replay_eps", prioritized_replay_eps, 0.0, 1.0, open_low=True
+        )
         self.net_arch, self.activation_fn, self.initializer = _check_policy_kwargs(policy_kwargs)
         self._activation = ACTIVATIONS.index(self.activation_fn)
         self._discrete, self._width = _check_observations(self.env.observation_space)
@@ -156,6 +170,7 @@ class DQN(Agent):
     def _new_learner(self) -> Any:
         from rlgrid.kernels.dqn import BAD_LAYER, Learner
         from rlgrid.kernels.network import layout_of
+        from rlgrid.kernels.replay import new_batch, new_replay
 
         sizes = [self._width, *self.net_arch, self._num_actions]
         parameters = sum(fan_in * fan_out + fan_out for fan_in, fan_out in itertools.pairwise(sizes))
@@ -176,7 +191,8 @@ class DQN(Agent):
         theta = np.concatenate(blocks).astype(np.float32)
         states = self._width if self._discrete else 1
         available = None if self.model is None else self.model.available
-        counters = np.zeros(4, np.int64)
+        counters = np.zeros(2, np.int64)
+        kind: tuple[Any, Any] = ((), np.int32) if self._discrete else ((self._width,), np.float32)
         counters[BAD_LAYER] = -1
         return Learner(
             layout=layout_of(sizes),
@@ -188,20 +204,12 @@ class DQN(Agent):
             work=np.zeros(self.batch_size * sum(sizes[1:]), np.float32),
             deltas=np.zeros(self.batch_size * sum(sizes[1:]), np.float32),
             row=np.zeros(sum(sizes[1:]), np.float32),
-            index=np.zeros(self.batch_size, np.int64),
-            batch=self._blank(self.batch_size),
-            next_batch=self._blank(self.batch_size),
-            rewards_ahead=np.zeros(self.batch_size),
-            discount=np.zeros(self.batch_size),
+            replay=new_replay(self.buffer_size, *kind, self.prioritized_replay),
+            batch=new_batch(self.batch_size, *kind),
             targets=np.zeros(self.batch_size),
+            errors=np.zeros(self.batch_size),
             observation=self._blank(1),
             arrival=self._blank(1),
-            observations=self._blank(self.buffer_size),
-            next_observations=self._blank(self.buffer_size),
-            actions=np.zeros(self.buffer_size, np.int32),
-            rewards=np.zeros(self.buffer_size, np.float32),
-            terminated=np.zeros(self.buffer_size, np.bool_),
-            ends=np.zeros(self.buffer_size, np.bool_),
             available=np.zeros((0, 0), np.bool_) if available is None else np.array(available, np.bool_),
             visits=np.zeros(states, np.int64),
             td_error=np.zeros(states),
@@ -229,6 +237,10 @@ class DQN(Agent):
             n_steps=self.n_steps,
             tau=self.tau,
             target_update_interval=self.target_update_interval,
+            priority_alpha=self.prioritized_replay_alpha,
+            priority_beta=self.prioritized_replay_beta0,
+            beta_horizon=total,
+            priority_eps=self.prioritized_replay_eps,
             epsilon_initial=self.exploration_initial_eps,
             epsilon_final=self.exploration_final_eps,
             epsilon_horizon=self.exploration_fraction * total,
@@ -333,6 +345,10 @@ class DQN(Agent):
                 "clip with max_grad_norm"
             )
 
+    def _reset_env(self) -> None:
+        super()._reset_env()
+        memory.abandon(self._learner.replay, self._learner.arrival)
+
     # --- what was learnt --------------------------------------------------------------------------------------------
 
     def predict(
@@ -413,14 +429,15 @@ class DQN(Agent):
 
     def metrics(self) -> dict[str, float]:
         """Present numbers worth showing; the means are over the last hundred gradient steps or so."""
-        from rlgrid.kernels.dqn import FILLED, GRADIENT_NORM, LOSS, TD_ERROR, UPDATES, epsilon_at, learning_rate_at
+        from rlgrid.kernels.dqn import GRADIENT_NORM, LOSS, TD_ERROR, UPDATES, epsilon_at, learning_rate_at
+        from rlgrid.kernels.replay import FILLED
 
         rule, counters, measures = self._rule(), self._learner.counters, self._learner.measures
         shown = super().metrics() | {
             "epsilon": float(epsilon_at(rule, self.num_timesteps)),
             "learning_rate": float(learning_rate_at(rule, self.num_timesteps)),
             "updates": float(counters[UPDATES]),
-            "replay": float(counters[FILLED]),
+            "replay": float(self._learner.replay.counters[FILLED]),
         }
         if counters[UPDATES]:
             shown |= {
@@ -458,6 +475,10 @@ class DQN(Agent):
             "clip_targets": self.clip_targets,
             "loss": self.loss,
             "adam_epsilon": self.adam_epsilon,
+            "prioritized_replay": self.prioritized_replay,
+            "prioritized_replay_alpha": self.prioritized_replay_alpha,
+            "prioritized_replay_beta0": self.prioritized_replay_beta0,
+            "prioritized_replay_eps": self.prioritized_replay_eps,
         }
 
     @classmethod
@@ -485,35 +506,19 @@ class DQN(Agent):
             )
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        from rlgrid.kernels.dqn import FILLED
-
-        filled = int(self._learner.counters[FILLED])
-        arrays = {name: getattr(self._learner, name) for name in _STATE}
-        arrays |= {name: getattr(self._learner, name)[:filled] for name in _MEMORY}
-        return arrays
+        return {name: getattr(self._learner, name) for name in _STATE} | memory.contents(self._learner.replay)
 
     def _set_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
-        from rlgrid.kernels.dqn import FILLED, POSITION
-
         learner = self._learner
-        filled = int(arrays["counters"][FILLED]) if arrays["counters"].shape == learner.counters.shape else -1
-        if not 0 <= filled <= self.buffer_size or not 0 <= arrays["counters"][POSITION] < self.buffer_size:
-            raise CheckpointError(f"the checkpoint's replay memory does not fit a buffer_size of {self.buffer_size}")
-        for name in (*_STATE, *_MEMORY):
-            place = getattr(learner, name)[:filled] if name in _MEMORY else getattr(learner, name)
-            saved = arrays[name]
-            if saved.shape != place.shape or saved.dtype != place.dtype:
-                raise CheckpointError(f"{name} is {saved.dtype} {saved.shape}; here it is {place.dtype} {place.shape}")
-            if saved.dtype.kind == "f" and not np.isfinite(saved).all():
-                raise CheckpointError(f"{name} holds values that are not finite")
-            place[...] = saved
-        limits = {"actions": self._num_actions}
+        own = {name: getattr(learner, name) for name in _STATE}
+        given = {name: memory.fitting(arrays, name, array.shape, array.dtype) for name, array in own.items()}
         if self._discrete:
-            limits |= {"observations": self._width, "next_observations": self._width}
-        for name, limit in limits.items():
-            saved = arrays[name]
-            if saved.size and not (saved.min() >= 0 and saved.max() < limit):
-                raise CheckpointError(f"{name} of the replay memory must lie in 0 to {limit - 1}")
+            memory.check_states(arrays, self._width)
+            if not 0 <= given["arrival"][0] < self._width:
+                raise CheckpointError(f"arrival must lie in 0 to {self._width - 1}")
+        memory.take(learner.replay, arrays, self._num_actions)
+        for name, array in own.items():
+            array[...] = given[name]
 
 
 # --- checks of the arguments ------------------------------------------------------------------------------------------

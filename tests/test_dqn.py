@@ -12,8 +12,9 @@ from gymnasium.wrappers import TimeLimit
 from rlgrid.agents.checkpoint import CheckpointError
 from rlgrid.agents.dqn import DQN, _one_blas_thread
 from rlgrid.envs.gridworld import GridWorld
-from rlgrid.kernels.dqn import BAD_LAYER, FILLED, POSITION, UPDATES
+from rlgrid.kernels.dqn import BAD_LAYER, UPDATES
 from rlgrid.kernels.network import UNITS, WEIGHTS
+from rlgrid.kernels.replay import FILLED, POSITION
 from rlgrid.mdp import MDP
 
 SMALL = {"policy_kwargs": {"net_arch": [16]}, "batch_size": 16, "learning_starts": 50}
@@ -73,6 +74,8 @@ class Naive:
         self.layout = learner.layout
         self.m, self.v, self.n = np.zeros_like(self.theta), np.zeros_like(self.theta), 0
         self.memory = []
+        self.priorities = []
+        self.greatest = 1.0
         self.seen = {0.0}
         self.draws = np.random.default_rng(agent.seed)
         self.draws.random(sum(units * inputs for inputs, units, *_ in self.layout.tolist()))
@@ -97,11 +100,27 @@ class Naive:
             return int(self.draws.random() * self.layout[-1, UNITS])
         return int(self.outputs(self.theta, x)[-1].argmax())
 
-    def update(self, rate):
+    def draw(self, t):
+        """Places of a batch, and the weights of their losses (Schaul et al. 2016, algorithm 1)."""
+        agent, u = self.agent, self.draws.random(self.agent.batch_size)
+        if not agent.prioritized_replay:
+            return (u * len(self.memory)).astype(int), 1.0
+        chance = np.array(self.priorities) / sum(self.priorities)
+        places = np.searchsorted(chance.cumsum(), (np.arange(len(u)) + u) / len(u), side="right")
+        beta = agent.prioritized_replay_beta0
+        beta += (1 - beta) * t / agent.total_timesteps
+        weights = (len(chance) * chance[places]) ** -beta
+        return places, weights / weights.max()
+
+    def store(self, transition):
+        self.memory[self.newest : self.newest + 1] = [transition]  # over the oldest once it is full
+        self.priorities[self.newest : self.newest + 1] = [self.greatest]
+
+    def update(self, rate, t):
         agent = self.agent
+        places, weights = self.draw(t)
         rows = []
-        for _ in range(agent.batch_size):
-            j = int(self.draws.random() * len(self.memory))
+        for j in places:
             x, action, *_ = self.memory[j]
             ahead = [j]
             while len(ahead) < agent.n_steps and not self.memory[j][5] and j != self.newest:
@@ -120,7 +139,11 @@ class Naive:
         ys = self.outputs(self.theta, x)
         delta = np.zeros_like(ys[-1])
         error = ys[-1][each, action] - goal
-        delta[each, action] = (np.clip(error, -1, 1) if agent.loss == "huber" else error) / len(rows)
+        delta[each, action] = weights * (np.clip(error, -1, 1) if agent.loss == "huber" else error) / len(rows)
+        surprise = (abs(error) + agent.prioritized_replay_eps) ** agent.prioritized_replay_alpha
+        for j, priority in zip(places, surprise, strict=True):
+            self.priorities[j] = priority
+            self.greatest = max(self.greatest, priority)
         gradient = np.zeros_like(self.theta)
         layers = list(self.layers(self.theta))
         slopes = list(self.layers(gradient))
@@ -147,6 +170,13 @@ class Naive:
         {"n_steps": 3, "buffer_size": 70},
         {"gamma": 0.2, "clip_targets": True},
         {"gamma": 0.2, "clip_targets": False},
+        {
+            "prioritized_replay": True,
+            "prioritized_replay_alpha": 0.9,
+            "prioritized_replay_eps": 0.01,
+            "buffer_size": 60,
+        },
+        {"prioritized_replay": True, "prioritized_replay_beta0": 0.8, "n_steps": 2},
         {"policy_kwargs": {"net_arch": [8, 12, 8]}, "gradient_steps": -1, "train_freq": (5, "step")},
     ],
 )
@@ -172,14 +202,18 @@ def test_a_run_is_the_rule_written_out(discrete, settings):
         naive.seen.add(float(reward))
         naive.newest = t % agent.buffer_size
         transition = (x, action, reward, following, terminated, terminated or truncated)
-        naive.memory[naive.newest : naive.newest + 1] = [transition]  # over the oldest once it is full
+        naive.store(transition)
         if t + 1 > 50 and (t + 1) % agent.train_freq == 0:
             for _ in range(agent.gradient_steps):
-                naive.update(3e-3 if "learning_rate" in settings else 1e-3 * (1 - t / steps))
+                naive.update(3e-3 if "learning_rate" in settings else 1e-3 * (1 - t / steps), t)
         if (t + 1) % agent.target_update_interval == 0:
             naive.target += agent.tau * (naive.theta - naive.target)
         x = encode(env.reset()[0]) if terminated or truncated else following
     assert naive.n == agent._learner.counters[UPDATES] > 0
+    if agent.prioritized_replay:
+        leaves = agent._arrays()["priorities"]
+        np.testing.assert_allclose(leaves, naive.priorities, rtol=1e-3, atol=1e-4)
+        assert len(np.unique(leaves)) > 20
     np.testing.assert_allclose(agent._learner.theta, naive.theta, rtol=2e-3, atol=2e-4)
     np.testing.assert_allclose(agent._learner.target, naive.target, rtol=2e-3, atol=2e-4)
     assert not np.allclose(agent._learner.theta, DQN("MlpPolicy", make(), **settings)._learner.theta, atol=1e-3)
@@ -191,14 +225,17 @@ def test_truncation_bootstraps_from_the_true_last_observation_and_termination_do
     learner = agent._learner
     angle = 2 * math.pi * np.array([1, 2, 3, 4, 1, 2, 3, 4, 1]) / 3
     expected = np.stack((np.cos(angle), np.sin(angle)), axis=1)
-    np.testing.assert_allclose(learner.next_observations[:9], expected, atol=1e-6)
-    np.testing.assert_allclose(learner.observations[4], [1, 0])  # the fifth step follows a reset
-    assert not learner.terminated[:9].any()
+    memory = learner.replay
+    finals = [memory.finals[memory.final_of[i]] for i in (3, 7)]
+    led_to = [*memory.observations[1:4], finals[0], *memory.observations[5:8], finals[1], learner.arrival[0]]
+    np.testing.assert_allclose(led_to, expected, atol=1e-6)
+    np.testing.assert_allclose(memory.observations[4], [1, 0])  # the fifth step follows a reset
+    assert memory.endings[:9].tolist() == [0, 0, 0, 1, 0, 0, 0, 1, 0]
     assert agent.episode_lengths == [4, 4]
 
     agent = DQN("MlpPolicy", TimeLimit(Cycle(last=3), 3), seed=0, **SMALL)  # both at once: it is terminated
     agent.learn(9)
-    assert agent._learner.terminated[:9].tolist() == [False, False, True] * 3
+    assert agent._learner.replay.endings[:9].tolist() == [0, 0, 2] * 3
 
 
 @pytest.mark.parametrize("n_steps", [1, 3])
@@ -239,7 +276,14 @@ def test_epsilon_and_learning_rate():
 # --- two paths ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("settings", [{}, {"double_q": False, "loss": "mse", "train_freq": 4, "buffer_size": 200}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"double_q": False, "loss": "mse", "train_freq": 4, "buffer_size": 200},
+        {"prioritized_replay": True, "buffer_size": 300, "n_steps": 2},
+    ],
+)
 def test_the_compiled_run_and_the_python_loop_end_with_the_same_bits(settings):
     compiled, looped = frozen_lake(**settings), frozen_lake(compiled=False, **settings)
     foreign = DQN("MlpPolicy", gym.make("FrozenLake-v1"), gamma=0.99, **({"seed": 0} | SMALL | settings))
@@ -305,8 +349,8 @@ def test_actions_that_a_state_lacks_are_neither_taken_nor_targeted():
         agent._learner.target[-2] = 100.0
         agents.append(agent.learn(1_000))
     assert_same_agent(*agents)
-    filled = agents[0]._learner.counters[FILLED]
-    assert set(agents[0]._learner.actions[:filled].tolist()) == {0, 2}
+    filled = agents[0]._learner.replay.counters[FILLED]
+    assert set(agents[0]._learner.replay.actions[:filled].tolist()) == {0, 2}
     assert agents[0].q_values[0, 1] == -np.inf
     assert agents[0].q_values[0, 2] == pytest.approx(1.0, abs=0.1)
     assert agents[0].q_values[0, 0] == pytest.approx(0.9, abs=0.1)
@@ -476,9 +520,11 @@ def test_first_weights_are_never_all_zero():
 # --- on disk --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("prioritized", [False, True])
 @pytest.mark.parametrize("at", [30, 333])
-def test_a_saved_run_resumes_as_if_it_had_never_stopped(tmp_path, at):
-    whole, first = frozen_lake(buffer_size=250), frozen_lake(buffer_size=250)
+def test_a_saved_run_resumes_as_if_it_had_never_stopped(tmp_path, at, prioritized):
+    settings = {"buffer_size": 250, "prioritized_replay": prioritized}
+    whole, first = frozen_lake(**settings), frozen_lake(**settings)
     whole.learn(600)
     first.begin(600)
     first.advance(at)
@@ -498,7 +544,7 @@ def test_vectors_are_saved_too(tmp_path):
     again = DQN.load(tmp_path / "run.safetensors", TimeLimit(Cycle(), 10))
     assert_same_agent(agent, again)
     assert again._settings() == agent._settings()
-    assert again._learner.counters[POSITION] == 200
+    assert again._learner.replay.counters[POSITION] == 200
     again.resume()
     again.learn(50, reset_num_timesteps=False)
     assert again.num_timesteps == 250
@@ -512,11 +558,11 @@ def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path):
         DQN.load(tmp_path / "run", env, buffer_size=50)
     with pytest.raises(CheckpointError, match="theta is float32"):
         DQN.load(tmp_path / "run", env, policy_kwargs={"net_arch": [7]})
-    agent._learner.actions[3] = 9
+    agent._learner.replay.actions[3] = 9
     agent.save(tmp_path / "run")
     with pytest.raises(CheckpointError, match="actions of the replay memory"):
         DQN.load(tmp_path / "run", env)
-    agent._learner.actions[3] = 0
+    agent._learner.replay.actions[3] = 0
     agent._learner.theta[0] = np.inf
     agent.save(tmp_path / "run")
     with pytest.raises(CheckpointError, match="not finite"):

@@ -5,7 +5,8 @@ the double target. Each rule function is written once; the compiled loop calls i
 foreign environment. Uniforms are drawn by ``uniform(stream)`` alone: for a step one to explore or not and, if so,
 one for the action; for a gradient step one a sample of the batch.
 
-Observations are int32 [N], the states of a Discrete space, or float32 [N, D]. Nothing is allocated in the loop.
+Observations are int32 [N], the states of a Discrete space, or float32 [N, D]. The memory and its batches are those of
+`rlgrid.kernels.replay`. Nothing is allocated in the loop.
 """
 
 import math
@@ -30,14 +31,23 @@ from rlgrid.kernels.network import (
 )
 from rlgrid.kernels.padded import draw
 from rlgrid.kernels.pcg64 import uniform
+from rlgrid.kernels.replay import (
+    GOES_ON,
+    TERMINATED,
+    TRUNCATED,
+    copy,
+    draw_prioritized,
+    draw_uniform,
+    store,
+    unroll,
+    update_priorities,
+)
 
 DECAYED_TO = 0.01  # a learning rate that falls stays at this share, so that learning never quite stops
 
 # Places in Learner.counters.
-POSITION = 0  # where the next transition goes in the replay memory
-FILLED = 1  # transitions in it
-UPDATES = 2  # gradient steps done
-BAD_LAYER = 3  # the layer whose values stopped being finite, -1 while all are
+UPDATES = 0  # gradient steps done
+BAD_LAYER = 1  # the layer whose values stopped being finite, -1 while all are
 
 # Places in Learner.measures: means over the last gradient steps, MEASURE_SPAN of them or so.
 LOSS = 0
@@ -60,6 +70,10 @@ class Rule(NamedTuple):
     n_steps: int
     tau: float
     target_update_interval: int
+    priority_alpha: float
+    priority_beta: float  # at the beginning; it goes linearly to 1 until t = beta_horizon
+    beta_horizon: float
+    priority_eps: float
     epsilon_initial: float
     epsilon_final: float
     epsilon_horizon: float  # epsilon goes linearly from initial to final in so many steps
@@ -73,7 +87,7 @@ class Rule(NamedTuple):
 
 
 class Learner(NamedTuple):
-    """Network, optimiser, replay memory and buffers. P parameters, batches of B, a memory of N, observations of D."""
+    """Network, optimiser, replay memory and buffers. P parameters, batches of B, observations of D."""
 
     layout: Any  # int64 [L, 5], of rlgrid.kernels.network
     theta: Any  # float32 [P]
@@ -84,25 +98,17 @@ class Learner(NamedTuple):
     work: Any  # float32 [B * units of all layers]
     deltas: Any  # float32 [B * units of all layers]
     row: Any  # float32 [units of all layers]
-    index: Any  # int64 [B], the sampled transitions
-    batch: Any  # int32 [B] or float32 [B, D], their observations
-    next_batch: Any  # the same of the observations that n steps led to
-    rewards_ahead: Any  # float64 [B], discounted rewards of the steps up to there
-    discount: Any  # float64 [B], of what follows: 0 where nothing does
-    targets: Any  # float64 [B], what their values are moved to
+    replay: Any  # of rlgrid.kernels.replay
+    batch: Any  # of rlgrid.kernels.replay
+    targets: Any  # float64 [B], what the values of the batch are moved to
+    errors: Any  # float64 [B], targets less values
     observation: Any  # int32 [1] or float32 [1, D], the present one
     arrival: Any  # the same, where the present step led, before any reset
-    observations: Any  # int32 [N] or float32 [N, D]
-    next_observations: Any  # the same
-    actions: Any  # int32 [N]
-    rewards: Any  # float32 [N]
-    terminated: Any  # bool [N]
-    ends: Any  # bool [N], the episode ended there, terminated or truncated
     available: Any  # bool [S, A], or [0, 0] where every action always is
     visits: Any  # int64 [S], or [1] over vectors
     td_error: Any  # float64 [S], the last error in each state, or [1] over vectors
     reward_range: Any  # float64 [2], the least and the largest reward seen, 0 included
-    counters: Any  # int64 [4]
+    counters: Any  # int64 [2]
     measures: Any  # float64 [3]
 
 
@@ -130,16 +136,6 @@ def state_of(observations, i):
     if observations.ndim == 1:
         return np.int64(observations[i])
     return 0
-
-
-@njit(**INSIDE)
-def _copy(source, i, target, j):
-    """target[j] = source[i], both observations."""
-    if source.ndim == 1:
-        target[j] = source[i]
-    else:
-        for k in range(source.shape[1]):
-            target[j, k] = source[i, k]
 
 
 # --- actions --------------------------------------------------------------------------------------------------------
@@ -184,7 +180,7 @@ def evaluate(theta, layout, activation, observations, probe, row, q):
     ``probe`` takes one observation, ``row`` the outputs of the layers for it.
     """
     for i in range(observations.shape[0]):
-        _copy(observations, i, probe, 0)
+        copy(observations, i, probe, 0)
         values = forward(theta, layout, activation, probe, row)
         for a in range(q.shape[1]):
             q[i, a] = values[0, a]
@@ -195,93 +191,68 @@ def evaluate(theta, layout, activation, observations, probe, row, q):
 
 @njit(**INSIDE)
 def remember(learner, action, reward, terminated, truncated):
-    """The transition (observation, action, reward, arrival, terminated) goes in, over the oldest when it is full.
-
-    Truncation only ends the episode: what follows it still has value, and `arrival` is the true last observation.
-    """
-    counters = learner.counters
+    """The transition (observation, action, reward, arrival, terminated) goes into the memory."""
     learner.reward_range[0] = min(learner.reward_range[0], reward)
     learner.reward_range[1] = max(learner.reward_range[1], reward)
-    i = counters[POSITION]
-    _copy(learner.observation, 0, learner.observations, i)
-    _copy(learner.arrival, 0, learner.next_observations, i)
-    learner.actions[i] = action
-    learner.rewards[i] = reward
-    learner.terminated[i] = terminated
-    learner.ends[i] = terminated or truncated
-    counters[POSITION] = (i + 1) % learner.actions.size
-    counters[FILLED] = min(counters[FILLED] + 1, learner.actions.size)
+    ending = TERMINATED if terminated else TRUNCATED if truncated else GOES_ON
+    store(learner.replay, learner.observation, action, reward, ending, learner.arrival)
 
 
 @njit(**INSIDE)
-def draw_batch(learner, rule, stream):
-    """Transitions drawn uniformly, each with the up to n steps that followed it in its episode.
-
-    Observation into batch, what was observed at the end of these steps into next_batch, their rewards
-    r_1 + gamma r_2 + ... into rewards_ahead, and gamma^n, or 0 after termination, into discount. The steps stop at
-    the end of the episode and at the newest transition. Sutton & Barto, 2nd ed., equation 7.1, without importance
-    weights: with n > 1 the actions in between are those that were taken.
-    """
-    counters, size = learner.counters, learner.actions.size
-    newest = (counters[POSITION] - 1 + size) % size
-    for i in range(learner.index.size):
-        j = int(uniform(stream) * counters[FILLED])
-        learner.index[i] = j
-        _copy(learner.observations, j, learner.batch, i)
-        total, discount = np.float64(learner.rewards[j]), rule.gamma
-        for _ in range(1, rule.n_steps):
-            if learner.ends[j] or j == newest:
-                break
-            j = (j + 1) % size
-            total += discount * np.float64(learner.rewards[j])
-            discount *= rule.gamma
-        _copy(learner.next_observations, j, learner.next_batch, i)
-        learner.rewards_ahead[i] = total
-        learner.discount[i] = 0.0 if learner.terminated[j] else discount
+def draw_batch(learner, rule, t, stream):
+    """Transitions drawn from the memory into the batch, and what followed them."""
+    replay, batch = learner.replay, learner.batch
+    if replay.tree.size > 0:
+        beta = rule.priority_beta + (1.0 - rule.priority_beta) * min(1.0, t / rule.beta_horizon)
+        draw_prioritized(replay, beta, stream, batch.index, batch.weights)
+    else:
+        draw_uniform(replay, stream, batch.index, batch.weights)
+    unroll(replay, learner.arrival, rule.gamma, rule.n_steps, batch)
 
 
 @njit(**INSIDE)
-def gradient_step(learner, rule, learning_rate, stream):
-    """One step of Adam on the mean loss of a batch drawn from memory; False where a value is not finite.
+def gradient_step(learner, rule, t, stream):
+    """One step of Adam on the weighted mean loss of a batch drawn from memory; False where a value is not finite.
 
     The target is r + gamma Q_target(s', b), with b greedy by the online network in double Q-learning (van Hasselt et
     al. 2016, equation 4), by the target network in plain Q-learning (Mnih et al. 2015).
     """
     layout, counters, measures = learner.layout, learner.counters, learner.measures
-    work, deltas, index = learner.work, learner.deltas, learner.index
-    batch, units = index.size, layout[-1, UNITS]
-    draw_batch(learner, rule, stream)
+    work, deltas, drawn = learner.work, learner.deltas, learner.batch
+    batch, units = drawn.index.size, layout[-1, UNITS]
+    draw_batch(learner, rule, t, stream)
 
-    q_target = forward(learner.target, layout, rule.activation, learner.next_batch, deltas)
+    q_target = forward(learner.target, layout, rule.activation, drawn.next_observations, deltas)
     q = q_target
     if rule.double_q:
-        q = forward(learner.theta, layout, rule.activation, learner.next_batch, work)
+        q = forward(learner.theta, layout, rule.activation, drawn.next_observations, work)
     for i in range(batch):
-        learner.targets[i] = learner.rewards_ahead[i]
-        if learner.discount[i] > 0.0:
-            following = greedy_action(q, i, learner.available, state_of(learner.next_batch, i))
-            learner.targets[i] += learner.discount[i] * np.float64(q_target[i, following])
+        learner.targets[i] = drawn.rewards[i]
+        if drawn.discount[i] > 0.0:
+            following = greedy_action(q, i, learner.available, state_of(drawn.next_observations, i))
+            learner.targets[i] += drawn.discount[i] * np.float64(q_target[i, following])
         if rule.clip_targets and rule.gamma < 1.0:  # a sum of discounted rewards lies between these
             low = learner.reward_range[0] / (1.0 - rule.gamma)
             high = learner.reward_range[1] / (1.0 - rule.gamma)
             value = learner.targets[i]
             learner.targets[i] = low if value < low else high if value > high else value
 
-    q = forward(learner.theta, layout, rule.activation, learner.batch, work)
+    q = forward(learner.theta, layout, rule.activation, drawn.observations, work)
     first = batch * layout[-1, OUTPUTS]
     for i in range(first, first + batch * units):
         deltas[i] = 0
     loss = 0.0
     absolute_error = 0.0
     for i in range(batch):
-        action = learner.actions[index[i]]
+        action = learner.replay.actions[drawn.index[i]]
         error = np.float64(q[i, action]) - learner.targets[i]
         its_loss, slope = error_loss(error, rule.huber)
-        loss += its_loss
+        loss += drawn.weights[i] * its_loss
         absolute_error += abs(error)
-        deltas[first + i * units + action] = slope / batch
-        learner.td_error[state_of(learner.batch, i)] = -error
-    backward(learner.theta, layout, rule.activation, learner.batch, work, deltas, learner.gradient)
+        deltas[first + i * units + action] = drawn.weights[i] * slope / batch
+        learner.errors[i] = -error
+        learner.td_error[state_of(drawn.observations, i)] = -error
+    backward(learner.theta, layout, rule.activation, drawn.observations, work, deltas, learner.gradient)
     norm = global_norm(learner.gradient)
     if not (math.isfinite(loss) and math.isfinite(norm)):
         layer = first_bad_layer(learner.theta, layout)
@@ -296,12 +267,14 @@ def gradient_step(learner, rule, learning_rate, stream):
         learner.mean,
         learner.square,
         counters[UPDATES],
-        learning_rate,
+        learning_rate_at(rule, t),
         rule.beta1,
         rule.beta2,
         rule.adam_epsilon,
         rule.max_grad_norm / norm if norm > rule.max_grad_norm else 1.0,
     )
+    if learner.replay.tree.size > 0:
+        update_priorities(learner.replay, drawn.index, learner.errors, rule.priority_alpha, rule.priority_eps)
     span = min(counters[UPDATES], MEASURE_SPAN)
     measures[LOSS] += (loss / batch - measures[LOSS]) / span
     measures[TD_ERROR] += (absolute_error / batch - measures[TD_ERROR]) / span
@@ -317,7 +290,7 @@ def observe(learner, rule, t, action, reward, terminated, truncated, stream):
     done = t + 1
     if done > rule.learning_starts and done % rule.train_freq == 0:
         for _ in range(rule.gradient_steps):
-            if not gradient_step(learner, rule, learning_rate_at(rule, t), stream):
+            if not gradient_step(learner, rule, t, stream):
                 return False
     if done % rule.target_update_interval == 0:
         mix(learner.target, learner.theta, rule.tau)

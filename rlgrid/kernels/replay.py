@@ -1,0 +1,241 @@
+"""The replay memory: a ring of transitions, drawn from uniformly or by priority.
+
+A transition is (observation, action, reward, what it led to). What it led to is the observation of the next one, so it
+is not kept a second time; it is kept apart only where an episode ended, since there the next observation belongs to
+another. Of the newest transition it is the present observation, ``arrival``, which the caller holds.
+
+The arrays have their full length from the beginning and are zero: an operating system hands out the pages of such
+memory as they are first written, so the memory takes what is in it. Places in `Replay.finals` are used again for the
+same reason.
+
+Proportional prioritised replay (Schaul, Quan, Antonoglou & Silver 2016, ICLR, section 3.3): transition i is drawn with
+probability p_i / sum_k p_k, where p_i = (|delta_i| + eps)^alpha and delta_i is its last TD error. New transitions get
+the greatest priority so far. The p_i are the leaves of a binary tree of sums. Each inner node is always just left +
+right, so the tree follows from its leaves to the last bit.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from rlgrid.kernels.network import INSIDE
+from rlgrid.kernels.pcg64 import uniform
+
+# What a transition did to its episode.
+GOES_ON, TRUNCATED, TERMINATED = range(3)
+
+# Places in Replay.counters.
+POSITION = 0  # where the next transition goes
+FILLED = 1  # transitions in the memory
+FINALS = 2  # places of `finals` that were ever used
+UNUSED = 3  # of these, those that are free again
+
+
+class Replay(NamedTuple):
+    """A memory of N transitions, of observations of D numbers or of numbers of states."""
+
+    observations: Any  # int32 [N], float32 [N, D] or uint8 [N, D]
+    finals: Any  # the same, the last observations of episodes
+    final_of: Any  # int32 [N], where in `finals` the last observation lies, of a transition that ended an episode
+    unused: Any  # int32 [N], a stack of the places in `finals` that are free again
+    actions: Any  # int32 [N]
+    rewards: Any  # float32 [N]
+    endings: Any  # uint8 [N]
+    tree: Any  # float64 [2 * 2^k] with 2^k >= N: root 1, children 2i and 2i + 1, leaves from 2^k; [0]: no priorities
+    greatest: Any  # float64 [1], the greatest priority so far, 1 to begin with
+    counters: Any  # int64 [4]
+
+
+class Batch(NamedTuple):
+    """B transitions drawn from a memory, each with what followed it in up to n steps."""
+
+    index: Any  # int64 [B], their places
+    observations: Any  # int32 [B] or float32 [B, D]
+    next_observations: Any  # the same, what was observed at the end of the steps
+    rewards: Any  # float64 [B], the discounted sum of these steps' rewards
+    discount: Any  # float64 [B], gamma^n, of what follows; 0 where nothing does
+    weights: Any  # float64 [B], of importance sampling; 1 where draws are uniform
+
+
+def new_replay(size, shape, dtype, prioritized):
+    """An empty memory for observations [*shape] of ``dtype``."""
+    leaves = 1
+    while leaves < size:
+        leaves *= 2
+    return Replay(
+        observations=np.zeros((size, *shape), dtype),
+        finals=np.zeros((size, *shape), dtype),
+        final_of=np.zeros(size, np.int32),
+        unused=np.zeros(size, np.int32),
+        actions=np.zeros(size, np.int32),
+        rewards=np.zeros(size, np.float32),
+        endings=np.zeros(size, np.uint8),
+        tree=np.zeros(2 * leaves if prioritized else 0),
+        greatest=np.ones(1),
+        counters=np.zeros(4, np.int64),
+    )
+
+
+def new_batch(size, shape, dtype):
+    """Room for a batch of observations [*shape] of ``dtype``."""
+    return Batch(
+        index=np.zeros(size, np.int64),
+        observations=np.zeros((size, *shape), dtype),
+        next_observations=np.zeros((size, *shape), dtype),
+        rewards=np.zeros(size),
+        discount=np.zeros(size),
+        weights=np.ones(size),
+    )
+
+
+@njit(**INSIDE)
+def copy(source, i, target, j):
+    """target[j] = source[i], both observations."""
+    if source.ndim == 1:
+        target[j] = source[i]
+    else:
+        for k in range(source.shape[1]):
+            target[j, k] = source[i, k]
+
+
+# --- the ring -------------------------------------------------------------------------------------------------------
+
+
+@njit(**INSIDE)
+def newest(replay):
+    """The place of the transition that was stored last."""
+    size = replay.actions.size
+    return (replay.counters[POSITION] - 1 + size) % size
+
+
+@njit(**INSIDE)
+def store(replay, observation, action, reward, ending, arrival):
+    """The transition goes in, over the oldest one when the memory is full.
+
+    ``observation`` and ``arrival`` are [1]. Truncation only ends the episode: what follows it still has value, and
+    ``arrival`` is the true last observation.
+    """
+    counters, size = replay.counters, replay.actions.size
+    i = counters[POSITION]
+    if counters[FILLED] == size and replay.endings[i] != GOES_ON:
+        replay.unused[counters[UNUSED]] = replay.final_of[i]
+        counters[UNUSED] += 1
+    copy(observation, 0, replay.observations, i)
+    replay.actions[i] = action
+    replay.rewards[i] = reward
+    replay.endings[i] = ending
+    if ending != GOES_ON:
+        if counters[UNUSED] > 0:
+            counters[UNUSED] -= 1
+            place = np.int64(replay.unused[counters[UNUSED]])
+        else:
+            place = counters[FINALS]
+            counters[FINALS] += 1
+        replay.final_of[i] = place
+        copy(arrival, 0, replay.finals, place)
+    if replay.tree.size > 0:
+        set_priority(replay, i, replay.greatest[0])
+    counters[POSITION] = (i + 1) % size
+    counters[FILLED] = min(counters[FILLED] + 1, size)
+
+
+@njit(**INSIDE)
+def copy_next(replay, i, arrival, target, j):
+    """target[j] = what transition i led to."""
+    if replay.endings[i] != GOES_ON:
+        copy(replay.finals, replay.final_of[i], target, j)
+    elif i == newest(replay):
+        copy(arrival, 0, target, j)
+    else:
+        copy(replay.observations, (i + 1) % replay.actions.size, target, j)
+
+
+# --- priorities -----------------------------------------------------------------------------------------------------
+
+
+@njit(**INSIDE)
+def set_priority(replay, i, priority):
+    """Transition i gets a priority, and the sums above it follow."""
+    tree = replay.tree
+    node = tree.size // 2 + i
+    tree[node] = priority
+    while node > 1:
+        node //= 2
+        tree[node] = tree[2 * node] + tree[2 * node + 1]
+
+
+@njit(**INSIDE)
+def find(replay, mass):
+    """The transition i with p_0 + ... + p_(i-1) <= mass < p_0 + ... + p_i, up to rounding; never one of priority 0."""
+    tree = replay.tree
+    leaves = tree.size // 2
+    node = 1
+    while node < leaves:
+        node *= 2
+        if mass >= tree[node] and tree[node + 1] > 0.0:
+            mass -= tree[node]
+            node += 1
+    return node - leaves
+
+
+@njit(**INSIDE)
+def draw_uniform(replay, stream, index, weights):
+    """Places of transitions into index [B], all equally likely, one uniform each."""
+    for i in range(index.size):
+        index[i] = int(uniform(stream) * replay.counters[FILLED])
+        weights[i] = 1.0
+
+
+@njit(**INSIDE)
+def draw_prioritized(replay, beta, stream, index, weights):
+    """Places of transitions into index [B], drawn by priority, one uniform each, and their weights.
+
+    One from each of B equal parts of the sum of priorities (Schaul et al. 2016, section 3.3). A weight is
+    (N P(i))^-beta over the largest one of the batch (section 3.4), which is (least p of the batch / p_i)^beta.
+    """
+    tree, many = replay.tree, index.size
+    leaves = tree.size // 2
+    least = math.inf
+    for i in range(many):
+        index[i] = find(replay, (i + uniform(stream)) / many * tree[1])
+        least = min(least, tree[leaves + index[i]])
+    for i in range(many):
+        weights[i] = (least / tree[leaves + index[i]]) ** beta
+
+
+@njit(**INSIDE)
+def update_priorities(replay, index, errors, alpha, eps):
+    """The priority of index[i] becomes (|errors[i]| + eps)^alpha; where a place was drawn twice, by the later error."""
+    for i in range(index.size):
+        priority = (abs(errors[i]) + eps) ** alpha
+        replay.greatest[0] = max(replay.greatest[0], priority)
+        set_priority(replay, index[i], priority)
+
+
+# --- returns --------------------------------------------------------------------------------------------------------
+
+
+@njit(**INSIDE)
+def unroll(replay, arrival, gamma, n_steps, batch):
+    """What the transitions at batch.index were followed by in up to n steps, into the other fields of the batch.
+
+    Rewards r_1 + gamma r_2 + ..., and gamma^n, or 0 after termination, as discount. The steps stop at the end of the
+    episode and at the newest transition. Sutton & Barto, 2nd ed., equation 7.1, without importance weights: with n > 1
+    the actions in between are those that were taken.
+    """
+    size, last = replay.actions.size, newest(replay)
+    for i in range(batch.index.size):
+        j = batch.index[i]
+        copy(replay.observations, j, batch.observations, i)
+        total, discount = np.float64(replay.rewards[j]), gamma
+        for _ in range(1, n_steps):
+            if replay.endings[j] != GOES_ON or j == last:
+                break
+            j = (j + 1) % size
+            total += discount * np.float64(replay.rewards[j])
+            discount *= gamma
+        copy_next(replay, j, arrival, batch.next_observations, i)
+        batch.rewards[i] = total
+        batch.discount[i] = 0.0 if replay.endings[j] == TERMINATED else discount
