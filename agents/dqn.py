@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import itertools
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,24 +23,23 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Discrete
 from numpy.typing import NDArray
 
 from rlgrid.agents import memory
+from rlgrid.agents.architecture import architecture_of
 from rlgrid.agents.base import Agent, check_count, check_number, row_of
 from rlgrid.agents.checkpoint import MOST_ASKED, CheckpointError
 from rlgrid.agents.world import has_stream, put_back, sampling_arrays, stream_of
 
-ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "leaky_relu", "elu", "softsign")  # as numbered by the kernels
-INITIALIZERS = ("he", "glorot")
 LOSSES = ("huber", "mse")
 POLICIES = ("MlpPolicy",)
 
-MOST_PARAMETERS = 2**27  # 0.5 GB, five times
 MOST_WORK = 10**10  # multiplications of a round of gradient steps that a file may ask for: some seconds
 MOST_EPISODES = 4_096  # that one call of the kernel may end: so long is the list that takes them
 
-_STATE = ("theta", "target", "mean", "square", "counters", "measures", "reward_range", "visits", "td_error", "arrival")
+_NETWORK = ("theta", "mean", "square")
+_STATE = ("target", "counters", "measures", "reward_range", "visits", "td_error", "arrival")
 
 
 class DQN(Agent):
@@ -74,7 +72,8 @@ class DQN(Agent):
             their losses by importance, (N P(i))^-beta over the largest of the batch (Schaul et al. 2016).
         prioritized_replay_alpha, prioritized_replay_beta0, prioritized_replay_eps: these numbers; beta goes from its
             first value to 1 over the run. Names and defaults are Stable Baselines' and the paper's.
-        policy_kwargs: "net_arch" (units of the hidden layers), "activation_fn" (one of `ACTIVATIONS`),
+        policy_kwargs: "net_arch" (units of the hidden layers), "activation_fn" (one of
+            `rlgrid.agents.architecture.ACTIVATIONS`),
             "initializer" ("he" or "glorot"; None takes He's for those of the ReLU family, Glorot's otherwise).
         double_q: take the target's action from the online network. On by default: the maximum of a noisy estimate is
             biased upwards, and in a slippery world that bias decides between actions.
@@ -156,10 +155,9 @@ class DQN(Agent):
         self.prioritized_replay_eps = check_number(
             "prioritized_replay_eps", prioritized_replay_eps, 0.0, 1.0, open_low=True
         )
-        self.net_arch, self.activation_fn, self.initializer = _check_policy_kwargs(policy_kwargs)
-        self._activation = ACTIVATIONS.index(self.activation_fn)
-        self._discrete, self._width = _check_observations(self.env.observation_space)
         self._num_actions = int(self.env.action_space.n)  # type: ignore[attr-defined]
+        self._architecture = architecture_of(policy_kwargs, self.env.observation_space, self._num_actions)
+        self._discrete, self._width = self._architecture.discrete, self._architecture.width
         self._first_action = int(self.env.action_space.start)  # type: ignore[attr-defined]
         self._first_state = int(getattr(self.env.observation_space, "start", 0))
         self._learner = self._new_learner()
@@ -168,42 +166,18 @@ class DQN(Agent):
     # --- the network ------------------------------------------------------------------------------------------------
 
     def _new_learner(self) -> Any:
-        from rlgrid.kernels.dqn import BAD_LAYER, Learner
-        from rlgrid.kernels.network import layout_of
+        from rlgrid.kernels.dqn import BAD_OP, Learner
         from rlgrid.kernels.replay import new_batch, new_replay
 
-        sizes = [self._width, *self.net_arch, self._num_actions]
-        parameters = sum(fan_in * fan_out + fan_out for fan_in, fan_out in itertools.pairwise(sizes))
-        if parameters > MOST_PARAMETERS:
-            raise ValueError(
-                f"a network of the layers {sizes} has {parameters} parameters, more than {MOST_PARAMETERS}: give it "
-                "fewer units in policy_kwargs={'net_arch': [...]}, or an environment with fewer states"
-            )
-        blocks = []
-        for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
-            last = layer == len(sizes) - 2
-            # One entry of a one-hot row is on, so a unit of the first layer has one input at a time.
-            effective_in = 1 if layer == 0 and self._discrete else fan_in
-            he = not last and self.initializer == "he"
-            limit = math.sqrt(6.0 / effective_in) if he else math.sqrt(6.0 / (effective_in + fan_out))
-            blocks.append(limit * (2.0 * self._generator.random(fan_in * fan_out) - 1.0))
-            blocks.append(np.zeros(fan_out))
-        theta = np.concatenate(blocks).astype(np.float32)
+        network = self._architecture.network(self._architecture.first_weights(self._generator), self.batch_size)
         states = self._width if self._discrete else 1
         available = None if self.model is None else self.model.available
         counters = np.zeros(2, np.int64)
         kind: tuple[Any, Any] = ((), np.int32) if self._discrete else ((self._width,), np.float32)
-        counters[BAD_LAYER] = -1
+        counters[BAD_OP] = -1
         return Learner(
-            layout=layout_of(sizes),
-            theta=theta,
-            target=theta.copy(),
-            gradient=np.zeros_like(theta),
-            mean=np.zeros_like(theta),
-            square=np.zeros_like(theta),
-            work=np.zeros(self.batch_size * sum(sizes[1:]), np.float32),
-            deltas=np.zeros(self.batch_size * sum(sizes[1:]), np.float32),
-            row=np.zeros(sum(sizes[1:]), np.float32),
+            network=network,
+            target=network.theta.copy(),
             replay=new_replay(self.buffer_size, *kind, self.prioritized_replay),
             batch=new_batch(self.batch_size, *kind),
             targets=np.zeros(self.batch_size),
@@ -223,10 +197,10 @@ class DQN(Agent):
 
     def _rule(self) -> Any:
         from rlgrid.kernels.dqn import Rule
+        from rlgrid.kernels.optimisers import Optimiser
 
         total = float(self.total_timesteps or self.default_total_timesteps or 1)
         return Rule(
-            activation=self._activation,
             gamma=self.gamma,
             learning_rate=self._rate,
             linear_decay=self._linear_decay,
@@ -244,13 +218,10 @@ class DQN(Agent):
             epsilon_initial=self.exploration_initial_eps,
             epsilon_final=self.exploration_final_eps,
             epsilon_horizon=self.exploration_fraction * total,
-            max_grad_norm=self.max_grad_norm,
             double_q=self.double_q,
             clip_targets=self.clip_targets,
             huber=self.loss == "huber",
-            beta1=0.9,
-            beta2=0.999,
-            adam_epsilon=self.adam_epsilon,
+            optimiser=Optimiser(beta1=0.9, beta2=0.999, epsilon=self.adam_epsilon, max_norm=self.max_grad_norm),
         )
 
     # --- learning ---------------------------------------------------------------------------------------------------
@@ -334,15 +305,14 @@ class DQN(Agent):
             raise ValueError(f"step {self.num_timesteps}: the environment's observation {observation} is not finite")
 
     def _check_health(self) -> None:
-        from rlgrid.kernels.dqn import BAD_LAYER, UPDATES
+        from rlgrid.kernels.dqn import BAD_OP, UPDATES
 
-        bad = int(self._learner.counters[BAD_LAYER])
+        bad = int(self._learner.counters[BAD_OP])
         if bad >= 0:
-            layers = len(self.net_arch) + 1
             raise FloatingPointError(
                 f"step {self.num_timesteps}, gradient step {int(self._learner.counters[UPDATES]) + 1}: the values of "
-                f"layer {bad + 1} of {layers} are no longer finite. Lower learning_rate, scale the rewards down, or "
-                "clip with max_grad_norm"
+                f"{self._architecture.names[bad]} are no longer finite. Lower learning_rate, scale the rewards down, "
+                "or clip with max_grad_norm"
             )
 
     def _reset_env(self) -> None:
@@ -383,8 +353,8 @@ class DQN(Agent):
         """float64 [n, A]: the network at observations as the kernels take them."""
         from rlgrid.kernels.dqn import evaluate
 
-        learner, q = self._learner, np.empty((len(rows), self._num_actions))
-        evaluate(learner.theta, learner.layout, self._activation, rows, self._blank(1), learner.row, q)
+        q = np.empty((len(rows), self._num_actions))
+        evaluate(self._learner.network, rows, self._blank(1), q, stream_of(self._generator))
         return q
 
     def _rows(self, observation: Any) -> tuple[NDArray[Any], bool]:
@@ -466,11 +436,7 @@ class DQN(Agent):
             "exploration_final_eps": self.exploration_final_eps,
             "max_grad_norm": self.max_grad_norm,
             "n_steps": self.n_steps,
-            "policy_kwargs": {
-                "net_arch": self.net_arch,
-                "activation_fn": self.activation_fn,
-                "initializer": self.initializer,
-            },
+            "policy_kwargs": self._architecture.settings(),
             "double_q": self.double_q,
             "clip_targets": self.clip_targets,
             "loss": self.loss,
@@ -484,16 +450,16 @@ class DQN(Agent):
     @classmethod
     def _check_asked(cls, env: gym.Env[Any, Any], settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         """The network must be in the file; the memory and a round of gradient steps must be within bounds."""
-        given: Any = settings.get("policy_kwargs") or {}
-        units = [check_count("a layer of net_arch", one) for one in given.get("net_arch") or []]
-        weights = sum(a * b for a, b in itertools.pairwise([1, *units, 1]))
+        num_actions = int(env.action_space.n)  # type: ignore[attr-defined]
+        architecture = architecture_of(settings.get("policy_kwargs"), env.observation_space, num_actions)
+        weights = architecture.parameters
         if "policy_kwargs" in settings and weights > arrays["agent.theta"].size:
             raise CheckpointError(f"the file asks for {weights} weights, and holds {arrays['agent.theta'].size}")
         rows, batch, rounds = (
             check_count(name, settings.get(name, 1)) for name in ("buffer_size", "batch_size", "gradient_steps")
         )
         width = 1 if isinstance(env.observation_space, Discrete) else int(np.prod(env.observation_space.shape or 1))
-        asked = 8 * rows * (width + 2) + 8 * batch * (width + sum(units) + 8)
+        asked = 8 * rows * (width + 2) + 8 * batch * (width + architecture.kept + 8)
         if asked > MOST_ASKED + sum(array.nbytes for array in arrays.values()):
             raise CheckpointError(
                 f"the file asks for {asked / 2**30:.1f} GiB of memory, which it does not hold: load it with "
@@ -506,11 +472,16 @@ class DQN(Agent):
             )
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        return {name: getattr(self._learner, name) for name in _STATE} | memory.contents(self._learner.replay)
+        return self._own_arrays() | memory.contents(self._learner.replay)
+
+    def _own_arrays(self) -> dict[str, NDArray[Any]]:
+        learner = self._learner
+        arrays = {name: getattr(learner.network, name) for name in _NETWORK}
+        return arrays | {name: getattr(learner, name) for name in _STATE}
 
     def _set_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
         learner = self._learner
-        own = {name: getattr(learner, name) for name in _STATE}
+        own = self._own_arrays()
         given = {name: memory.fitting(arrays, name, array.shape, array.dtype) for name, array in own.items()}
         if self._discrete:
             memory.check_states(arrays, self._width)
@@ -547,42 +518,6 @@ def _check_train_freq(given: int | tuple[int, str]) -> int:
             raise ValueError(f"train_freq must be a number of steps or (number, 'step'), not {given!r}")
         given = given[0]
     return check_count("train_freq", given)
-
-
-def _check_policy_kwargs(given: Mapping[str, Any] | None) -> tuple[list[int], str, str]:
-    """(net_arch, activation_fn, initializer)."""
-    settings: dict[str, Any] = {"net_arch": [64, 64], "activation_fn": "relu", "initializer": None}
-    if given is not None:
-        if not isinstance(given, Mapping):
-            raise TypeError(f"policy_kwargs must be a dict, not {given!r}")
-        unknown = [name for name in given if name not in settings]
-        if unknown:
-            raise ValueError(f"policy_kwargs has no {unknown[0]!r}; it has {', '.join(settings)}")
-        settings |= given
-    arch = settings["net_arch"]
-    if not isinstance(arch, list | tuple):
-        raise TypeError(f"net_arch must be a list of the hidden layers' units such as [64, 64], not {arch!r}")
-    net_arch = [check_count("a layer of net_arch", units) for units in arch]
-    activation = settings["activation_fn"]
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"activation_fn must be one of {', '.join(ACTIVATIONS)}, not {activation!r}")
-    initializer = settings["initializer"]
-    if initializer is None:
-        initializer = "he" if activation in ("relu", "leaky_relu", "elu") else "glorot"
-    if initializer not in INITIALIZERS:
-        zeros = " (from all-zero weights every unit of a layer would stay the same)" if initializer == "zeros" else ""
-        raise ValueError(f"initializer must be one of {', '.join(INITIALIZERS)}, not {initializer!r}{zeros}")
-    return net_arch, str(activation), str(initializer)
-
-
-def _check_observations(space: gym.Space[Any]) -> tuple[bool, int]:
-    """(whether observations are Discrete, number of states or length of the vector)."""
-    if isinstance(space, Discrete):
-        return True, int(space.n)
-    if isinstance(space, Box) and len(space.shape) == 1 and space.shape[0] > 0 and space.dtype is not None:
-        return False, int(space.shape[0])
-    remedy = " (gymnasium.wrappers.FlattenObservation makes one of this)"
-    raise ValueError(f"DQN takes Discrete observations or a Box of one dimension{remedy}, not {space}")
 
 
 @functools.cache

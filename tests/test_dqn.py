@@ -12,7 +12,7 @@ from gymnasium.wrappers import TimeLimit
 from rlgrid.agents.checkpoint import CheckpointError
 from rlgrid.agents.dqn import DQN, _one_blas_thread
 from rlgrid.envs.gridworld import GridWorld
-from rlgrid.kernels.dqn import BAD_LAYER, UPDATES
+from rlgrid.kernels.dqn import BAD_OP, UPDATES
 from rlgrid.kernels.network import UNITS, WEIGHTS
 from rlgrid.kernels.replay import FILLED, POSITION
 from rlgrid.mdp import MDP
@@ -69,9 +69,9 @@ class Naive:
     def __init__(self, agent):
         learner = agent._learner
         self.agent = agent
-        self.theta = learner.theta.astype(np.float64)
+        self.theta = learner.network.theta.astype(np.float64)
         self.target = self.theta.copy()
-        self.layout = learner.layout
+        self.layout = learner.network.program
         self.m, self.v, self.n = np.zeros_like(self.theta), np.zeros_like(self.theta), 0
         self.memory = []
         self.priorities = []
@@ -81,7 +81,7 @@ class Naive:
         self.draws.random(sum(units * inputs for inputs, units, *_ in self.layout.tolist()))
 
     def layers(self, theta):
-        for inputs, units, first, biases, _ in self.layout.tolist():
+        for inputs, units, first, biases, *_ in self.layout.tolist():
             yield theta[first:biases].reshape(inputs, units), theta[biases : biases + units]
 
     def outputs(self, theta, x):
@@ -214,9 +214,11 @@ def test_a_run_is_the_rule_written_out(discrete, settings):
         leaves = agent._arrays()["priorities"]
         np.testing.assert_allclose(leaves, naive.priorities, rtol=1e-3, atol=1e-4)
         assert len(np.unique(leaves)) > 20
-    np.testing.assert_allclose(agent._learner.theta, naive.theta, rtol=2e-3, atol=2e-4)
+    np.testing.assert_allclose(agent._learner.network.theta, naive.theta, rtol=2e-3, atol=2e-4)
     np.testing.assert_allclose(agent._learner.target, naive.target, rtol=2e-3, atol=2e-4)
-    assert not np.allclose(agent._learner.theta, DQN("MlpPolicy", make(), **settings)._learner.theta, atol=1e-3)
+    assert not np.allclose(
+        agent._learner.network.theta, DQN("MlpPolicy", make(), **settings)._learner.network.theta, atol=1e-3
+    )
 
 
 def test_truncation_bootstraps_from_the_true_last_observation_and_termination_does_not():
@@ -345,7 +347,7 @@ def test_actions_that_a_state_lacks_are_neither_taken_nor_targeted():
     for compiled in (True, False):
         env = TimeLimit(GridWorld(model=two_doors()), 20)
         agent = DQN("MlpPolicy", env, seed=0, compiled=compiled, **SMALL)
-        agent._learner.theta[-2] = 100.0  # of action 1, which nobody can take
+        agent._learner.network.theta[-2] = 100.0  # of action 1, which nobody can take
         agent._learner.target[-2] = 100.0
         agents.append(agent.learn(1_000))
     assert_same_agent(*agents)
@@ -428,10 +430,10 @@ def test_values_that_are_not_finite_stop_the_run_and_name_step_and_layer():
     assert agent.num_timesteps < 60
     for compiled in (True, False):
         agent = frozen_lake(compiled=compiled).learn(100)
-        agent._learner.theta[agent._learner.layout[1, WEIGHTS]] = np.nan
+        agent._learner.network.theta[agent._learner.network.program[1, WEIGHTS]] = np.nan
         with pytest.raises(FloatingPointError, match="step 101, gradient step 51: the values of layer 2 of 2"):
             agent.learn(10, reset_num_timesteps=False)
-        assert agent._learner.counters[BAD_LAYER] == 1
+        assert agent._learner.counters[BAD_OP] == 1
 
 
 class Broken(Cycle):
@@ -469,7 +471,7 @@ def test_what_an_environment_must_not_give_is_named(reward, scale, culprit):
         ({"loss": "hinge"}, "huber, mse"),
         ({"policy_kwargs": {"net_arc": [4]}}, "net_arch"),
         ({"policy_kwargs": {"net_arch": [0]}}, "net_arch"),
-        ({"policy_kwargs": {"activation_fn": "swish"}}, "relu, tanh"),
+        ({"policy_kwargs": {"activation_fn": "relo"}}, "did you mean 'relu'"),
         ({"policy_kwargs": {"initializer": "zeros"}}, "stay the same"),
     ],
 )
@@ -512,9 +514,9 @@ def test_an_observation_that_is_not_finite_is_refused():
 def test_first_weights_are_never_all_zero():
     for activation in ("relu", "tanh"):
         learner = frozen_lake(policy_kwargs={"net_arch": [8, 8], "activation_fn": activation})._learner
-        for inputs, units, first, biases, _ in learner.layout.tolist():
-            assert np.unique(learner.theta[first:biases]).size == inputs * units
-            assert (learner.theta[biases : biases + units] == 0).all()
+        for inputs, units, first, biases, *_ in learner.network.program.tolist():
+            assert np.unique(learner.network.theta[first:biases]).size == inputs * units
+            assert (learner.network.theta[biases : biases + units] == 0).all()
 
 
 # --- on disk --------------------------------------------------------------------------------------------------------
@@ -563,7 +565,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="actions of the replay memory"):
         DQN.load(tmp_path / "run", env)
     agent._learner.replay.actions[3] = 0
-    agent._learner.theta[0] = np.inf
+    agent._learner.network.theta[0] = np.inf
     agent.save(tmp_path / "run")
     with pytest.raises(CheckpointError, match="not finite"):
         DQN.load(tmp_path / "run", env)

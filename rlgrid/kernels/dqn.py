@@ -15,20 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from rlgrid.kernels.activations import INSIDE, KERNEL
+from rlgrid.kernels.losses import error_loss
 from rlgrid.kernels.model import sample_start
-from rlgrid.kernels.network import (
-    INSIDE,
-    KERNEL,
-    OUTPUTS,
-    UNITS,
-    adam,
-    backward,
-    error_loss,
-    first_bad_layer,
-    forward,
-    global_norm,
-    mix,
-)
+from rlgrid.kernels.network import UNITS, backward, first_bad_op, forward, output_slopes
+from rlgrid.kernels.optimisers import global_norm, mix, optimise
 from rlgrid.kernels.padded import draw
 from rlgrid.kernels.pcg64 import uniform
 from rlgrid.kernels.replay import (
@@ -47,7 +38,7 @@ DECAYED_TO = 0.01  # a learning rate that falls stays at this share, so that lea
 
 # Places in Learner.counters.
 UPDATES = 0  # gradient steps done
-BAD_LAYER = 1  # the layer whose values stopped being finite, -1 while all are
+BAD_OP = 1  # the operation of the network whose values stopped being finite, -1 while all are
 
 # Places in Learner.measures: means over the last gradient steps, MEASURE_SPAN of them or so.
 LOSS = 0
@@ -59,7 +50,6 @@ MEASURE_SPAN = 100
 class Rule(NamedTuple):
     """The settings of a run, as numbers."""
 
-    activation: int
     gamma: float
     learning_rate: float
     linear_decay: bool  # the learning rate falls linearly until t = total
@@ -77,27 +67,17 @@ class Rule(NamedTuple):
     epsilon_initial: float
     epsilon_final: float
     epsilon_horizon: float  # epsilon goes linearly from initial to final in so many steps
-    max_grad_norm: float
     double_q: bool
     clip_targets: bool
     huber: bool
-    beta1: float
-    beta2: float
-    adam_epsilon: float
+    optimiser: Any  # of rlgrid.kernels.optimisers
 
 
 class Learner(NamedTuple):
-    """Network, optimiser, replay memory and buffers. P parameters, batches of B, observations of D."""
+    """Networks, replay memory and buffers. P parameters, batches of B, observations of D."""
 
-    layout: Any  # int64 [L, 5], of rlgrid.kernels.network
-    theta: Any  # float32 [P]
-    target: Any  # float32 [P]
-    gradient: Any  # float32 [P]
-    mean: Any  # float32 [P], Adam's first moment
-    square: Any  # float32 [P], Adam's second moment
-    work: Any  # float32 [B * units of all layers]
-    deltas: Any  # float32 [B * units of all layers]
-    row: Any  # float32 [units of all layers]
+    network: Any  # of rlgrid.kernels.network, with its optimiser's memory
+    target: Any  # float32 [P], the weights of the target network
     replay: Any  # of rlgrid.kernels.replay
     batch: Any  # of rlgrid.kernels.replay
     targets: Any  # float64 [B], what the values of the batch are moved to
@@ -124,7 +104,7 @@ def epsilon_at(rule, t):
 
 @njit(**KERNEL)
 def learning_rate_at(rule, t):
-    """The step size of Adam after t steps."""
+    """The step size of the optimiser after t steps."""
     if rule.linear_decay:
         return rule.learning_rate * max(DECAYED_TO, 1.0 - t / rule.total)
     return rule.learning_rate
@@ -154,11 +134,11 @@ def greedy_action(q, i, available, s):
 @njit(**INSIDE)
 def act(learner, rule, t, stream):
     """The epsilon-greedy action (Sutton & Barto, 2nd ed., section 2.2) at the present observation, step t."""
-    s, available = state_of(learner.observation, 0), learner.available
+    s, available, network = state_of(learner.observation, 0), learner.available, learner.network
     if uniform(stream) >= epsilon_at(rule, t):
-        q = forward(learner.theta, learner.layout, rule.activation, learner.observation, learner.row)
+        q = forward(network, network.theta, learner.observation, network.row, False, stream)
         return greedy_action(q, 0, available, s)
-    num_actions = learner.layout[-1, UNITS]
+    num_actions = network.program[-1, UNITS]
     if available.size == 0:
         return int(uniform(stream) * num_actions)
     there = 0
@@ -174,14 +154,14 @@ def act(learner, rule, t, stream):
 
 
 @njit(**KERNEL)
-def evaluate(theta, layout, activation, observations, probe, row, q):
+def evaluate(network, observations, probe, q, stream):
     """The values of the actions of every observation into q [n, A], each row as `act` computes it.
 
-    ``probe`` takes one observation, ``row`` the outputs of the layers for it.
+    ``probe`` takes one observation; nothing is drawn from ``stream``.
     """
     for i in range(observations.shape[0]):
         copy(observations, i, probe, 0)
-        values = forward(theta, layout, activation, probe, row)
+        values = forward(network, network.theta, probe, network.row, False, stream)
         for a in range(q.shape[1]):
             q[i, a] = values[0, a]
 
@@ -212,20 +192,19 @@ def draw_batch(learner, rule, t, stream):
 
 @njit(**INSIDE)
 def gradient_step(learner, rule, t, stream):
-    """One step of Adam on the weighted mean loss of a batch drawn from memory; False where a value is not finite.
+    """One step of the optimiser on the weighted mean loss of a batch from memory; False where a value is not finite.
 
     The target is r + gamma Q_target(s', b), with b greedy by the online network in double Q-learning (van Hasselt et
     al. 2016, equation 4), by the target network in plain Q-learning (Mnih et al. 2015).
     """
-    layout, counters, measures = learner.layout, learner.counters, learner.measures
-    work, deltas, drawn = learner.work, learner.deltas, learner.batch
-    batch, units = drawn.index.size, layout[-1, UNITS]
+    network, counters, measures, drawn = learner.network, learner.counters, learner.measures, learner.batch
+    batch = drawn.index.size
     draw_batch(learner, rule, t, stream)
 
-    q_target = forward(learner.target, layout, rule.activation, drawn.next_observations, deltas)
+    q_target = forward(network, learner.target, drawn.next_observations, network.deltas, False, stream)
     q = q_target
     if rule.double_q:
-        q = forward(learner.theta, layout, rule.activation, drawn.next_observations, work)
+        q = forward(network, network.theta, drawn.next_observations, network.work, False, stream)
     for i in range(batch):
         learner.targets[i] = drawn.rewards[i]
         if drawn.discount[i] > 0.0:
@@ -237,10 +216,8 @@ def gradient_step(learner, rule, t, stream):
             value = learner.targets[i]
             learner.targets[i] = low if value < low else high if value > high else value
 
-    q = forward(learner.theta, layout, rule.activation, drawn.observations, work)
-    first = batch * layout[-1, OUTPUTS]
-    for i in range(first, first + batch * units):
-        deltas[i] = 0
+    q = forward(network, network.theta, drawn.observations, network.work, True, stream)
+    slopes = output_slopes(network, batch)
     loss = 0.0
     absolute_error = 0.0
     for i in range(batch):
@@ -249,30 +226,21 @@ def gradient_step(learner, rule, t, stream):
         its_loss, slope = error_loss(error, rule.huber)
         loss += drawn.weights[i] * its_loss
         absolute_error += abs(error)
-        deltas[first + i * units + action] = drawn.weights[i] * slope / batch
+        for a in range(slopes.shape[1]):
+            slopes[i, a] = 0
+        slopes[i, action] = drawn.weights[i] * slope / batch
         learner.errors[i] = -error
         learner.td_error[state_of(drawn.observations, i)] = -error
-    backward(learner.theta, layout, rule.activation, drawn.observations, work, deltas, learner.gradient)
-    norm = global_norm(learner.gradient)
+    backward(network, drawn.observations, True)
+    norm = global_norm(network.gradient)
     if not (math.isfinite(loss) and math.isfinite(norm)):
-        layer = first_bad_layer(learner.theta, layout)
-        if layer < 0:
-            layer = first_bad_layer(learner.gradient, layout)
-        counters[BAD_LAYER] = layer if layer >= 0 else layout.shape[0] - 1
+        op = first_bad_op(network.theta, network.program)
+        if op < 0:
+            op = first_bad_op(network.gradient, network.program)
+        counters[BAD_OP] = op if op >= 0 else network.program.shape[0] - 1
         return False
     counters[UPDATES] += 1
-    adam(
-        learner.theta,
-        learner.gradient,
-        learner.mean,
-        learner.square,
-        counters[UPDATES],
-        learning_rate_at(rule, t),
-        rule.beta1,
-        rule.beta2,
-        rule.adam_epsilon,
-        rule.max_grad_norm / norm if norm > rule.max_grad_norm else 1.0,
-    )
+    optimise(network, rule.optimiser, counters[UPDATES], learning_rate_at(rule, t), norm)
     if learner.replay.tree.size > 0:
         update_priorities(learner.replay, drawn.index, learner.errors, rule.priority_alpha, rule.priority_eps)
     span = min(counters[UPDATES], MEASURE_SPAN)
@@ -293,7 +261,7 @@ def observe(learner, rule, t, action, reward, terminated, truncated, stream):
             if not gradient_step(learner, rule, t, stream):
                 return False
     if done % rule.target_update_interval == 0:
-        mix(learner.target, learner.theta, rule.tau)
+        mix(learner.target, learner.network.theta, rule.tau)
     return True
 
 

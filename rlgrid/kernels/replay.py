@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from rlgrid.kernels.network import INSIDE
+from rlgrid.kernels.activations import INSIDE
 from rlgrid.kernels.pcg64 import uniform
 
 # What a transition did to its episode.
