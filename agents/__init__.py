@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rlgrid.agents.evaluation import evaluate_policy
     from rlgrid.agents.monte_carlo import MonteCarlo, OffPolicyMonteCarlo
     from rlgrid.agents.n_step import NStepSarsa, TreeBackup
+    from rlgrid.agents.prediction import TD0, MonteCarloPrediction, NStepTD, TDLambda, TrueOnlineTDLambda
     from rlgrid.agents.prioritized_sweeping import PrioritizedSweeping
     from rlgrid.agents.q_learning import DoubleQLearning, QLearning
     from rlgrid.agents.sarsa import ExpectedSarsa, Sarsa
@@ -28,15 +29,20 @@ _HOMES = {
     "DynaQPlus": "dyna",
     "ExpectedSarsa": "sarsa",
     "MonteCarlo": "monte_carlo",
+    "MonteCarloPrediction": "prediction",
     "NStepSarsa": "n_step",
+    "NStepTD": "prediction",
     "OffPolicyMonteCarlo": "monte_carlo",
     "PrioritizedSweeping": "prioritized_sweeping",
     "QLambda": "traces",
     "QLearning": "q_learning",
     "Sarsa": "sarsa",
     "SarsaLambda": "traces",
+    "TD0": "prediction",
+    "TDLambda": "prediction",
     "TreeBackup": "n_step",
     "TrueOnlineSarsaLambda": "traces",
+    "TrueOnlineTDLambda": "prediction",
     "ValueIteration": "value_iteration",
     "evaluate_policy": "evaluation",
 }
@@ -58,6 +64,11 @@ AGENTS: dict[str, str] = {
     "dyna_q": "Dyna-Q",
     "dyna_q_plus": "Dyna-Q+",
     "prioritized_sweeping": "Prioritized sweeping",
+    "td0": "TD(0), prediction",
+    "n_step_td": "n-step TD, prediction",
+    "td_lambda": "TD(λ), prediction",
+    "true_online_td_lambda": "True online TD(λ), prediction",
+    "monte_carlo_prediction": "Monte Carlo, prediction",
 }
 """The name of each agent on the command line, and its title for people, in the order of menus."""
 
@@ -78,11 +89,17 @@ _CLASSES = {
     "dyna_q": "DynaQ",
     "dyna_q_plus": "DynaQPlus",
     "prioritized_sweeping": "PrioritizedSweeping",
+    "td0": "TD0",
+    "n_step_td": "NStepTD",
+    "td_lambda": "TDLambda",
+    "true_online_td_lambda": "TrueOnlineTDLambda",
+    "monte_carlo_prediction": "MonteCarloPrediction",
 }
 
 __all__ = [
     "AGENTS",
     "DQN",
+    "TD0",
     "Agent",
     "CheckpointError",
     "DoubleQLearning",
@@ -90,15 +107,19 @@ __all__ = [
     "DynaQPlus",
     "ExpectedSarsa",
     "MonteCarlo",
+    "MonteCarloPrediction",
     "NStepSarsa",
+    "NStepTD",
     "OffPolicyMonteCarlo",
     "PrioritizedSweeping",
     "QLambda",
     "QLearning",
     "Sarsa",
     "SarsaLambda",
+    "TDLambda",
     "TreeBackup",
     "TrueOnlineSarsaLambda",
+    "TrueOnlineTDLambda",
     "ValueIteration",
     "agent_class",
     "evaluate_policy",

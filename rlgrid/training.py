@@ -154,7 +154,7 @@ def hyperparameters_of(algo: str | type[Agent]) -> dict[str, Any]:
     """The names and defaults of an algorithm's hyperparameters (`inspect.Parameter.empty` where there is none)."""
     agent = agent_class(algo) if isinstance(algo, str) else algo
     found: dict[str, Any] = {}
-    given_elsewhere = {"self", "policy", "env", "seed", "compiled", *agent.not_taken}
+    given_elsewhere = {"self", "env", "seed", "compiled", *agent.not_taken}
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     for kind in agent.__mro__:
         if "__init__" not in vars(kind):

@@ -553,7 +553,8 @@ def test_agents_are_found_by_name() -> None:
 def test_agents_take_their_settings_by_name(name: str, tmp_path: Path) -> None:
     config = training.RunConfig(name, LAKE, 100, seed=0)
     known = training.hyperparameters_of(name)
-    assert {"gamma", "exploration_final_eps", "temperature"} < set(known)
+    predicts = "prediction" in AGENTS[name]
+    assert {"gamma", *(("policy",) if predicts else ("exploration_final_eps", "temperature"))} < set(known)
     assert ("learning_rate" in known) == (name not in ("off_policy_monte_carlo", "prioritized_sweeping"))
     agent = training.make_agent(replace(config, hyperparameters=known), world())
     assert {setting for setting in agent._settings() if setting != "seed"} == set(known)

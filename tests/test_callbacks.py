@@ -123,11 +123,11 @@ def test_looking_never_changes_any_agent(algo: str, tmp_path: Path) -> None:
     plain.save(tmp_path / "plain.safetensors")
     looked.save(tmp_path / "looked.safetensors")
     assert (tmp_path / "plain.safetensors").read_bytes() == (tmp_path / "looked.safetensors").read_bytes()
-    kept, values, visits = plain.learnt(), plain.q_values, plain.visits
+    kept, values, visits = plain.learnt(), plain.values, plain.visits
     plain.learn(100, reset_num_timesteps=False)
     assert (plain.visits != visits).any()  # type: ignore[attr-defined]
     plain.take_back(kept)
-    np.testing.assert_array_equal(plain.q_values, values)
+    np.testing.assert_array_equal(plain.values, values)
     np.testing.assert_array_equal(plain.visits, visits)  # type: ignore[arg-type]
     plain.learn(100, reset_num_timesteps=False)  # and it can go on
     assert plain.num_timesteps == 500
