@@ -73,6 +73,7 @@ FAMILIES: dict[str, list[str]] = {
         "TMaze-v0",
         "JacksCarRental-v0",
         "GamblersProblem-v0",
+        "RandomWalk-v0",
         "MaximizationBias-v0",
     ],
     "Tests of exploration": ["RiverSwim-v0", "Chain-v0", "DeepSea-v0", "DeepSeaStochastic-v0"],
@@ -165,6 +166,9 @@ DEFINITIONS = {
     "GamblersProblem-v0": "Stake a part of the capital on a coin that shows heads with probability .4, to win as much"
     " or lose it, until 100 are reached, which pays 1, or nothing is left. The picture has a cell for each capital, 0"
     " to 99, ten to a row, with a best stake.",
+    "RandomWalk-v0": "Nineteen states in a row between two ends, of which the left one pays -1 and the right one 1; an"
+    " action goes one state to the left or to the right, and episodes begin in the middle. The walk of the source is"
+    " the uniformly random policy; the picture shows its values, which rise from -.9 to .9 by .1 a state.",
     "MaximizationBias-v0": "From A the right way ends the episode for nothing; the left one leads to B, where each of"
     " ten actions ends it with a noisy reward of mean -.1 and variance 1, one of 16 numbers in place of the source's"
     " normal distribution. Going left looks good to Q-learning for long. Of the actions of A half go left.",
@@ -336,6 +340,12 @@ def bias(model: Any) -> np.ndarray:
     return on_grid("H.SG", solution.values, np.array([-1, 3, 1, -1]))
 
 
+def walk(model: Any) -> np.ndarray:
+    """The states between the two ends, with the values of the random policy."""
+    values = rlgrid.policy_values(model, np.full((model.num_states, 2), 0.5))
+    return on_grid("H" + "." * 9 + "S" + "." * 9 + "G", values, np.full(values.size, -1))
+
+
 def line(model: Any) -> np.ndarray:
     """States in a row, with the policy as arrows."""
     solution = rlgrid.solve(model, tolerance=1e-9)
@@ -374,6 +384,7 @@ def picture(name: str) -> np.ndarray:
         "river_swim": line,
         "chain": line,
         "maximization_bias": bias,
+        "random_walk": walk,
     }
     return kinds.get(CLASSICS[name].world, solved)(model)
 

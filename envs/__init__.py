@@ -167,6 +167,9 @@ CLASSICS: dict[str, Classic] = {
         -9.0,
         -8.90809396980,
     ),
+    "rlgrid/RandomWalk-v0": Classic(
+        "random_walk", "Random walk, 19 states", "Sutton & Barto (2018), Example 7.1", {}, None, 1.0, 1.0
+    ),
     "rlgrid/MaximizationBias-v0": Classic(
         "maximization_bias", "Maximization bias", "Sutton & Barto (2018), Example 6.7", {}, None, 0.0, 0.0
     ),

@@ -377,6 +377,27 @@ def t_maze_observations(model: MDP) -> NDArray[np.int64]:
     return seen.ravel()
 
 
+def random_walk(num_states: int = 19, left: float = -1.0, right: float = 1.0, gamma: float = 1.0) -> MDP:
+    """The random walk (Sutton & Barto 2018, Example 7.1; with 5 states and ``left=0`` Example 6.2).
+
+    ``num_states`` states in a row, 1 to num_states, between two ends, 0 and num_states + 1. Action 0 goes one state to
+    the left and action 1 one to the right; arriving at an end pays ``left`` or ``right`` and ends the episode, all else
+    pays 0. Episodes begin in the middle (of an even number of states in the left one of the two). The walk of the
+    source is what the uniformly random policy makes of it, whose values at gamma 1 lie on a line between the ends:
+    V(s) = left + (right - left) s / (num_states + 1).
+    """
+    count = _whole("num_states", num_states, 1, 1_000_000)
+    rewards = {0: _real("left", left), count + 1: _real("right", right)}
+
+    def outcomes(state: int, action: int) -> list[Outcome]:
+        if state in rewards:
+            return [(1.0, state, 0.0, True)]
+        to = state + (1 if action else -1)
+        return [(1.0, to, rewards.get(to, 0.0), to in rewards)]
+
+    return explicit(range(count + 2), 2, outcomes, gamma, _one(count + 2, (count + 1) // 2), shape=(1, count + 2))
+
+
 def maximization_bias(
     num_actions: int = 10,
     mean: float = -0.1,
@@ -534,6 +555,7 @@ _WORLDS: dict[str, tuple[str, Callable[..., Parts]]] = {
     "chain": ("classics:chain", _labelled(chain, "state {}", "forward", "back")),
     "deep_sea": ("classics:deep_sea", _labelled(deep_sea, "row {}, column {}")),
     "t_maze": ("classics:t_maze", _parts_of_t_maze),
+    "random_walk": ("classics:random_walk", _labelled(random_walk, "state {}", "left", "right")),
     "maximization_bias": ("classics:maximization_bias", _labelled(maximization_bias, "{}")),
     "racetrack": ("racetrack:racetrack", _parts_of_racetrack),
     "taxi": ("taxi:taxi", _parts_of_taxi),

@@ -185,6 +185,21 @@ def test_chain() -> None:
     assert (rlgrid.solve(model).policy == 0).all()
 
 
+@pytest.mark.parametrize(("count", "left", "right"), [(19, -1.0, 1.0), (5, 0.0, 1.0), (4, 2.0, -1.0), (1, 0.0, 0.0)])
+def test_random_walk(count: int, left: float, right: float) -> None:
+    """Examples 6.2 and 7.1: the values of the random policy, as fractions."""
+    model = classics.random_walk(count, left, right)
+    low, high = Fraction(left), Fraction(right)
+    exact = [0.0, *(float(low + (high - low) * s / (count + 1)) for s in range(1, count + 1)), 0.0]
+    values = rlgrid.policy_values(model, np.full((count + 2, 2), 0.5))
+    np.testing.assert_allclose(values, exact, atol=1e-13)
+    if (count, left) == (5, 0.0):
+        np.testing.assert_allclose(values[1:-1] * 6, [1, 2, 3, 4, 5], atol=1e-12)
+    assert model.start_states.tolist() == [(count + 1) // 2]
+    # Who may choose walks to the better end, or to none if both cost.
+    assert optimum(model) == pytest.approx(max(left, right, 0.0), abs=1e-12)
+
+
 @pytest.mark.parametrize("size", [2, 10, 35])
 @pytest.mark.parametrize("seed", [None, 0, 42])
 def test_deep_sea(size: int, seed: int | None) -> None:
@@ -497,6 +512,7 @@ def test_states_in_words() -> None:
     assert text("rlgrid/GamblersProblem-v0", 50, 0) == "capital 50\n  (stake 0)\n"
     assert text("rlgrid/RiverSwim-v0", 3, 0) == "place 2\n  (left)\n"
     assert text("rlgrid/MaximizationBias-v0", 2, 0) == "B\n  (0)\n"
+    assert text("rlgrid/RandomWalk-v0", 10, 0) == "state 9\n  (left)\n"
     assert text("rlgrid/TMaze-v0", 0, 1) == "goal up, position 1\n  (right)\n"
     assert text("rlgrid/JacksCarRental-v0", 0, 5).endswith(" at the second\n  (none moved)\n")
 
@@ -525,6 +541,8 @@ def test_masks_tell_what_is_allowed() -> None:
     ("world", "arguments", "error", "words"),
     [
         ("RiverSwim", {"lenght": 6}, TypeError, r"river_swim has no argument 'lenght': did you mean 'length'\?"),
+        ("RandomWalk", {"num_states": 0}, ValueError, "num_states must lie in 1 to"),
+        ("RandomWalk", {"rigth": 1}, TypeError, r"random_walk has no argument 'rigth': did you mean 'right'"),
         ("MaximizationBias", {"spare_actions": 1}, TypeError, "spare_actions must be True or False"),
         ("MaximizationBias", {"mean": 0.5}, ValueError, "mean must be finite and lie in -inf to 0"),
         ("RiverSwim", {"length": 1}, ValueError, "length must lie in 2 to"),
