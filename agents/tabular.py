@@ -23,7 +23,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
-from rlgrid.agents.base import MOST, Agent, check_name, check_number, did_you_mean, row_of, rows_of
+from rlgrid.agents.base import MOST, Agent, check_count, check_name, check_number, did_you_mean, row_of, rows_of
 from rlgrid.agents.checkpoint import CheckpointError
 from rlgrid.agents.schedules import KINDS, Schedule, parse_schedule
 from rlgrid.agents.world import has_stream, put_back, sampling_arrays, stream_of
@@ -192,9 +192,23 @@ class TableAgent(Agent):
         super()._reset_env()
         self._clear_memory()
 
-    def _advance_compiled(self, max_steps: int) -> int:
+    def advance_episodes(self, episodes: int = 1) -> int:
+        """Run until so many more episodes have ended, the one under way counted, and return how many steps that took.
+
+        Otherwise as `advance`. A world whose episodes never end needs a step cap.
+        """
+        episodes = check_count("episodes", episodes)
+        if not self._begun:
+            self.begin(self.default_total_timesteps)
+        self._ready_episode()
+        advance = self._advance_compiled if self.compiled else self._advance_python
+        return advance(MOST, episodes)
+
+    def _advance_compiled(self, max_steps: int, max_episodes: int = MOST) -> int:
         if not has_stream(self._world.generator):
-            return self._advance_python(max_steps)  # the same bits, from a generator that kernels do not know
+            return self._advance_python(
+                max_steps, max_episodes
+            )  # the same bits, from a generator that kernels do not know
         from rlgrid.kernels.control import Place, Tables
 
         if self._sampling is None:
@@ -205,7 +219,7 @@ class TableAgent(Agent):
         longest = min(max_steps, self._most_steps())
         returns, lengths = np.empty(longest), np.empty(longest, np.int64)
         done = 0
-        while done < max_steps:
+        while done < max_steps and max_episodes > 0:
             generator, stream = self._world.generator, stream_of(self._generator)
             world = stream_of(generator)
             place = Place(
@@ -227,9 +241,10 @@ class TableAgent(Agent):
                 tables,
                 place,
                 most,
-                returns,
+                returns[:max_episodes],  # the kernel stops when they are full
                 lengths,
             )
+            max_episodes -= ended
             put_back(generator, world)
             put_back(self._generator, stream)
             self._commit_chunk(steps, state, elapsed, total, returns[:ended], lengths[:ended])
@@ -240,13 +255,13 @@ class TableAgent(Agent):
                 break
         return done
 
-    def _advance_python(self, max_steps: int) -> int:
+    def _advance_python(self, max_steps: int, max_episodes: int = MOST) -> int:
         _, act, learn = self._kernels()
         tables = (self._numbers(), self._varied(), self._learnt(), self.counts, self.td_error)
         stream = stream_of(self._generator)
         done, room = 0, 0
         try:
-            while done < max_steps and not self._interrupted:
+            while done < max_steps and max_episodes > 0 and not self._interrupted:
                 if room == 0:
                     room = min(max_steps - done, ROOM)
                     self._make_room(room)
@@ -259,6 +274,7 @@ class TableAgent(Agent):
                 finite = learn(rule, *tables, t, s, a, reward, to, terminated, ended, stream)
                 self._end_step(observation, ended)
                 done += 1
+                max_episodes -= ended
                 if not finite:
                     self._overflow(s)
         finally:

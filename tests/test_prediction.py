@@ -469,3 +469,24 @@ def test_a_table_of_values_alone_has_no_q_values() -> None:
 def test_predicting_agents_are_found_by_name() -> None:
     for key in ("td0", "n_step_td", "td_lambda", "true_online_td_lambda", "monte_carlo_prediction"):
         assert agent_class(key).__name__ in rlgrid.agents.__all__
+
+
+# --- episodes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("name", ["QLearning", "Sarsa", "TD0", "MonteCarloPrediction"])
+def test_a_run_by_episodes_is_the_run_by_steps(name: str, compiled: bool) -> None:
+    by_episodes, by_steps = (agent_of(name, world(limit=20), seed=3, compiled=compiled) for _ in range(2))
+    done = by_episodes.advance_episodes()
+    assert done == by_episodes.episode_lengths[0]
+    assert len(by_episodes.episode_returns) == 1
+    done += by_episodes.advance(3)
+    done += by_episodes.advance_episodes(6)
+    assert len(by_episodes.episode_returns) == 7
+    assert done == by_episodes.num_timesteps == sum(by_episodes.episode_lengths)
+    by_steps.advance(done)
+    assert same(by_episodes, by_steps)
+    assert state_of(by_episodes.env) == state_of(by_steps.env)
+    with pytest.raises(ValueError, match="episodes must be at least 1"):
+        by_steps.advance_episodes(0)
