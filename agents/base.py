@@ -193,6 +193,7 @@ class Agent(ABC):
         self.episode_returns: list[float] = []
         self.episode_lengths: list[int] = []
         self._observation: Any = None  # None: the next step begins with a reset
+        self._info: dict[str, Any] = {}  # what the environment said beside the present observation
         self._episode_return = 0.0
         self._episode_length = 0
         self._begun = False
@@ -359,9 +360,9 @@ class Agent(ABC):
 
     def _reset_env(self) -> None:
         if self._has_reset:
-            observation, _ = self.env.reset()
+            observation, self._info = self.env.reset()
         else:
-            observation, _ = self.env.reset(seed=self.seed if self._reseed is None else self._reseed)
+            observation, self._info = self.env.reset(seed=self.seed if self._reseed is None else self._reseed)
             self._has_reset = True
         self._observation = observation
         self._episode_return = 0.0
@@ -373,7 +374,7 @@ class Agent(ABC):
         Once the agent has learnt from it, `_end_step` must follow.
         """
         try:
-            observation, given, terminated, truncated, _ = self.env.step(action)
+            observation, given, terminated, truncated, self._info = self.env.step(action)
         except ValueError as error:
             if self._world.hides_actions():
                 raise ValueError(f"{type(self).__name__} cannot act here: {self._world.hides_actions()}") from error

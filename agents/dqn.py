@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,15 +29,21 @@ from numpy.typing import NDArray
 
 from rlgrid.agents import memory
 from rlgrid.agents.architecture import architecture_of
-from rlgrid.agents.base import Agent, check_count, check_number, row_of
+from rlgrid.agents.base import Agent, check_count, check_name, check_number, row_of
 from rlgrid.agents.checkpoint import MOST_ASKED, CheckpointError
+from rlgrid.agents.masks import masks_of
+from rlgrid.agents.schedules import KINDS, Schedule, parse_schedule
+from rlgrid.agents.tabular import LARGEST
 from rlgrid.agents.world import has_stream, put_back, sampling_arrays, stream_of
 
 LOSSES = ("huber", "mse")
 POLICIES = ("MlpPolicy",)
+EXPLORATIONS = {"epsilon_greedy": "epsilon", "softmax": "temperature"}  # as numbered by the kernels; how much of it
 
 MOST_WORK = 10**10  # multiplications of a round of gradient steps that a file may ask for: some seconds
 MOST_EPISODES = 4_096  # that one call of the kernel may end: so long is the list that takes them
+
+MOST_ROUND = 10**6  # gradient steps that may be due in a file, where a round has as many as steps since the last one
 
 _NETWORK = ("theta", "mean", "square")
 _STATE = ("target", "counters", "measures", "reward_range", "visits", "td_error", "arrival")
@@ -53,18 +60,26 @@ class DQN(Agent):
     Args:
         policy: "MlpPolicy", a dense network.
         env: a Gymnasium environment with Discrete actions and Discrete or one-dimensional Box observations.
-        learning_rate: of Adam; or "lin_1e-3" (rl-zoo3's spelling), which falls linearly over the run, to a hundredth.
-            The default falls: with a constant rate the policy that was good at one moment is spoilt at the next.
+        learning_rate: of the optimiser, a number or a schedule by name (`rlgrid.agents.schedules`). "lin_1e-3" falls
+            linearly over the run, here to a hundredth, so that learning never quite stops. The default falls: with a
+            constant rate the policy that was good at one moment is spoilt at the next.
         buffer_size: transitions in the replay memory.
         learning_starts: steps of random actions before the first gradient step.
         batch_size: transitions of one gradient step.
         tau: share of the network that the target network takes over at an update; 1 copies it.
         gamma: the discount factor; None takes the model's, 0.99 where there is none.
-        train_freq: steps between two rounds of gradient steps.
-        gradient_steps: gradient steps of a round; -1 for as many as ``train_freq``.
+        train_freq: steps between two rounds of gradient steps, or (number, "step"), or (number, "episode").
+        gradient_steps: gradient steps of a round; -1 for as many as there were steps since the last one.
         target_update_interval: steps between two updates of the target network.
         exploration_fraction: share of the run over which epsilon falls from its initial to its final value.
         exploration_initial_eps, exploration_final_eps: these values.
+        exploration: "epsilon_greedy"; or "softmax", which takes actions with probabilities in proportion to
+            exp(q / temperature).
+        epsilon: a number or a schedule by name, in place of the three arguments that say how epsilon falls.
+        temperature: a number or a schedule by name.
+        use_masking: take, and aim at, those actions alone that the environment allows: by its method
+            ``action_masks()`` (sb3-contrib's), or ``info["action_mask"]`` (Gymnasium's). Actions that a state of a
+            known model lacks are never taken in any case.
         max_grad_norm: gradients are scaled down to this global norm; infinity leaves them alone.
         n_steps: rewards that a target adds up before it bootstraps. More carry a distant reward back sooner, and lean
             on the actions that were taken.
@@ -114,6 +129,10 @@ class DQN(Agent):
         clip_targets: bool = True,
         loss: str = "huber",
         adam_epsilon: float = 1e-8,
+        exploration: str = "epsilon_greedy",
+        epsilon: float | str | None = None,
+        temperature: float | str = 1.0,
+        use_masking: bool = False,
         prioritized_replay: bool = False,
         prioritized_replay_alpha: float = 0.6,
         prioritized_replay_beta0: float = 0.4,
@@ -128,19 +147,24 @@ class DQN(Agent):
         if env is None:
             raise TypeError("DQN needs an environment: DQN('MlpPolicy', env)")
         super().__init__(env, gamma=gamma, seed=seed, compiled=compiled)
-        self._rate, self._linear_decay = _check_learning_rate(learning_rate)
+        self._rate = _check_schedule("learning_rate", learning_rate, LARGEST)
         self.learning_rate = learning_rate if isinstance(learning_rate, str) else float(learning_rate)
         self.buffer_size = check_count("buffer_size", buffer_size)
         self.learning_starts = check_count("learning_starts", learning_starts, least=0)
         self.batch_size = check_count("batch_size", batch_size)
         self.tau = check_number("tau", tau, 0.0, 1.0, open_low=True)
-        self.train_freq = _check_train_freq(train_freq)
-        steps = self.train_freq if gradient_steps == -1 else gradient_steps
-        self.gradient_steps = check_count("gradient_steps (-1 for train_freq)", steps)
+        self._train_freq, self._by_episodes = _check_train_freq(train_freq)
+        self.train_freq = (self._train_freq, "episode") if self._by_episodes else self._train_freq
+        if gradient_steps != -1:
+            gradient_steps = check_count("gradient_steps (-1 for as many as steps)", gradient_steps)
+        self.gradient_steps = int(gradient_steps)
         self.target_update_interval = check_count("target_update_interval", target_update_interval)
         self.exploration_fraction = check_number("exploration_fraction", exploration_fraction, 0.0, 1.0)
         self.exploration_initial_eps = check_number("exploration_initial_eps", exploration_initial_eps, 0.0, 1.0)
         self.exploration_final_eps = check_number("exploration_final_eps", exploration_final_eps, 0.0, 1.0)
+        self.exploration = check_name("exploration", exploration, EXPLORATIONS)
+        self.epsilon_schedule, self.temperature = epsilon, temperature
+        self.use_masking = bool(use_masking)
         self.max_grad_norm = check_number("max_grad_norm", max_grad_norm, 0.0, math.inf, open_low=True)
         self.n_steps = check_count("n_steps", n_steps)
         self.double_q = bool(double_q)
@@ -160,8 +184,39 @@ class DQN(Agent):
         self._discrete, self._width = self._architecture.discrete, self._architecture.width
         self._first_action = int(self.env.action_space.start)  # type: ignore[attr-defined]
         self._first_state = int(getattr(self.env.observation_space, "start", 0))
+        self._strength = self._check_exploration()
+        self._available = self._check_masks()
+        self._told = self.use_masking and self._available is None  # masks come with each step
         self._learner = self._new_learner()
         self._sampling: Any = None  # the model as the kernel takes it
+
+    def _check_exploration(self) -> Schedule:
+        """The schedule of epsilon or of the temperature; what would be set to no effect is refused."""
+        if self.exploration == "softmax":
+            if self.epsilon_schedule is not None:
+                raise ValueError("epsilon is of exploration 'epsilon_greedy', and this agent's is 'softmax'")
+            return _check_schedule("temperature", self.temperature, LARGEST, self._discrete)
+        if self.temperature != 1.0:
+            raise ValueError("temperature is of exploration 'softmax', and this agent's is 'epsilon_greedy'")
+        if self.epsilon_schedule is not None:
+            defaults = inspect.signature(DQN.__init__).parameters
+            for name in ("exploration_fraction", "exploration_initial_eps", "exploration_final_eps"):
+                if getattr(self, name) != defaults[name].default:
+                    raise ValueError(f"give either epsilon or {name}: epsilon says by itself how it falls")
+            return _check_schedule("epsilon", self.epsilon_schedule, 1.0, self._discrete)
+        return Schedule("linear", self.exploration_initial_eps, self.exploration_final_eps)
+
+    def _check_masks(self) -> NDArray[np.bool_] | None:
+        """bool [S, A], the actions of each state; None where every action always is, or where it cannot be known."""
+        available = None
+        if self.model is not None:
+            available = None if self.model.available is None else np.array(self.model.available, np.bool_)
+            advice = getattr(self._world.inner, "action_mask_of", None)
+            if self.use_masking and advice is not None:
+                available = advice.astype(np.bool_) if available is None else available & (advice != 0)
+            if self.use_masking and available is None:
+                available = np.ones((self._width, self._num_actions), np.bool_)
+        return available
 
     # --- the network ------------------------------------------------------------------------------------------------
 
@@ -171,20 +226,22 @@ class DQN(Agent):
 
         network = self._architecture.network(self._architecture.first_weights(self._generator), self.batch_size)
         states = self._width if self._discrete else 1
-        available = None if self.model is None else self.model.available
-        counters = np.zeros(2, np.int64)
+        available, told = self._available, self._num_actions if self._told else 0
+        counters = np.zeros(4, np.int64)
         kind: tuple[Any, Any] = ((), np.int32) if self._discrete else ((self._width,), np.float32)
         counters[BAD_OP] = -1
         return Learner(
             network=network,
             target=network.theta.copy(),
-            replay=new_replay(self.buffer_size, *kind, self.prioritized_replay),
-            batch=new_batch(self.batch_size, *kind),
+            replay=new_replay(self.buffer_size, *kind, self.prioritized_replay, told),
+            batch=new_batch(self.batch_size, *kind, told),
             targets=np.zeros(self.batch_size),
             errors=np.zeros(self.batch_size),
             observation=self._blank(1),
             arrival=self._blank(1),
-            available=np.zeros((0, 0), np.bool_) if available is None else np.array(available, np.bool_),
+            available=np.zeros((0, 0), np.bool_) if available is None else available,
+            mask=np.ones((min(told, 1), told), np.bool_),
+            arrival_mask=np.ones((min(told, 1), told), np.bool_),
             visits=np.zeros(states, np.int64),
             td_error=np.zeros(states),
             reward_range=np.zeros(2),
@@ -200,14 +257,24 @@ class DQN(Agent):
         from rlgrid.kernels.optimisers import Optimiser
 
         total = float(self.total_timesteps or self.default_total_timesteps or 1)
+        strength, horizon = self._strength, total
+        if self.exploration == "epsilon_greedy" and self.epsilon_schedule is None:
+            horizon = self.exploration_fraction * total
+        elif strength.kind == "step":
+            horizon = strength.every
+        steps = self.gradient_steps
+        if steps == -1:
+            steps = 0 if self._by_episodes else self._train_freq
         return Rule(
             gamma=self.gamma,
-            learning_rate=self._rate,
-            linear_decay=self._linear_decay,
-            total=total,
+            learning_rate=self._rate.initial,
+            rate_kind=KINDS.index(self._rate.kind),
+            rate_final=self._rate.final,
+            rate_horizon=self._rate.every if self._rate.kind == "step" else total,
             learning_starts=self.learning_starts,
-            train_freq=self.train_freq,
-            gradient_steps=self.gradient_steps,
+            train_freq=self._train_freq,
+            by_episodes=self._by_episodes,
+            gradient_steps=steps,
             n_steps=self.n_steps,
             tau=self.tau,
             target_update_interval=self.target_update_interval,
@@ -215,9 +282,11 @@ class DQN(Agent):
             priority_beta=self.prioritized_replay_beta0,
             beta_horizon=total,
             priority_eps=self.prioritized_replay_eps,
-            epsilon_initial=self.exploration_initial_eps,
-            epsilon_final=self.exploration_final_eps,
-            epsilon_horizon=self.exploration_fraction * total,
+            exploration=list(EXPLORATIONS).index(self.exploration),
+            strength_kind=KINDS.index(strength.kind),
+            strength_initial=strength.initial,
+            strength_final=strength.final,
+            strength_horizon=horizon,
             double_q=self.double_q,
             clip_targets=self.clip_targets,
             huber=self.loss == "huber",
@@ -272,15 +341,18 @@ class DQN(Agent):
         try:
             with _one_blas_thread():
                 self._put(learner.observation, self._observation)
+                self._put_mask(learner.mask)
                 while done < max_steps and not self._interrupted:
                     action = act_once(learner, rule, self.num_timesteps, stream)
                     arrival, reward, terminated, truncated = self._step_env(action + self._first_action)
                     self._put(learner.arrival, arrival)
+                    self._put_mask(learner.arrival_mask)
                     healthy = observe_once(
                         learner, rule, self.num_timesteps, action, reward, terminated, truncated, stream
                     )
                     self._end_step(arrival, terminated or truncated)
                     self._put(learner.observation, self._observation)
+                    self._put_mask(learner.mask)
                     if not healthy:
                         self._check_health()
                     done += 1
@@ -304,6 +376,20 @@ class DQN(Agent):
         if not np.isfinite(place).all():
             raise ValueError(f"step {self.num_timesteps}: the environment's observation {observation} is not finite")
 
+    def _put_mask(self, place: NDArray[np.bool_]) -> None:
+        """Write which actions there are now into a row [1, A], where each step must tell."""
+        if self._told:
+            place[0] = self._checked_mask(masks_of(self.env, self._info))
+
+    def _checked_mask(self, given: Any) -> NDArray[np.bool_]:
+        mask: NDArray[np.bool_] = np.asarray(given) != 0
+        if mask.shape != (self._num_actions,) or not mask.any():
+            raise ValueError(
+                f"step {self.num_timesteps}: a mask of actions must be bool [{self._num_actions}] that allows one, not "
+                f"{given!r}"
+            )
+        return mask
+
     def _check_health(self) -> None:
         from rlgrid.kernels.dqn import BAD_OP, UPDATES
 
@@ -322,32 +408,57 @@ class DQN(Agent):
     # --- what was learnt --------------------------------------------------------------------------------------------
 
     def predict(
-        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
+        action_masks: Any = None,
     ) -> tuple[Any, Any]:
         """The action for an observation, or int64 [n] for a batch of n, and ``state`` handed back.
 
         Args:
             observation: as the environment gives it, or a batch of such rows.
-            deterministic: the greedy action; False explores with the present epsilon.
+            deterministic: the greedy action; False explores as learning does at present.
+            action_masks: bool [A], or [n, A] for a batch, the actions that there are (as for sb3-contrib's agents).
 
         Raises:
-            ValueError: if the observation is not one of the environment's.
+            ValueError: if the observation is not one of the environment's, or a mask has no action.
         """
-        from rlgrid.kernels.dqn import epsilon_at
-
         rows, single = self._rows(observation)
         q = self._evaluate(rows)
-        if self.model is not None and self.model.available is not None:
-            q[~self.model.available[rows]] = -np.inf
+        if self._available is not None:
+            q[~self._available[rows]] = -np.inf
+        if action_masks is not None:
+            masks = [self._checked_mask(mask) for mask in np.atleast_2d(action_masks)]
+            if len(masks) != len(q):
+                raise ValueError(f"action_masks must be bool [{len(q)}, {self._num_actions}], a row an observation")
+            q[~np.array(masks)] = -np.inf
         actions = q.argmax(axis=1)
         if not deterministic:
-            epsilon = float(epsilon_at(self._rule(), self.num_timesteps))
-            for i in range(len(actions)):
-                if self._predict_generator.random() < epsilon:
-                    there = np.flatnonzero(q[i] > -np.inf)
-                    actions[i] = there[int(self._predict_generator.random() * len(there))]
+            for i, row in enumerate(rows):
+                actions[i] = self._explore(q[i], int(row) if self._discrete else 0, int(actions[i]))
         actions += self._first_action
         return (int(actions[0]) if single else actions), state
+
+    def _explore(self, q: NDArray[np.float64], row: int, greedy: int) -> int:
+        """An action as learning would take it at present, by the generator of predictions."""
+        draw, strength = self._predict_generator.random, self._present_strength(row)
+        if self.exploration == "epsilon_greedy":
+            if draw() >= strength:
+                return greedy
+            there = np.flatnonzero(q > -np.inf)
+            return int(there[int(draw() * len(there))])
+        if strength == 0.0:
+            return greedy
+        likely = np.exp((q - q[greedy]) / strength)
+        return int(np.searchsorted(np.cumsum(likely / likely.sum())[:-1], draw(), side="right"))
+
+    def _present_strength(self, row: int) -> float:
+        """epsilon or the temperature, in a state."""
+        from rlgrid.kernels.dqn import strength_at
+
+        return float(strength_at(self._rule(), self.num_timesteps, int(self._learner.visits[row]) + 1))
 
     def _evaluate(self, rows: NDArray[Any]) -> NDArray[np.float64]:
         """float64 [n, A]: the network at observations as the kernels take them."""
@@ -383,8 +494,8 @@ class DQN(Agent):
         q = self._evaluate(np.arange(self._width, dtype=np.int32))
         if self.model is not None:
             q[self.model.absorbing] = 0.0
-            if self.model.available is not None:
-                q[~self.model.available] = -np.inf
+            if self._available is not None:
+                q[~self._available] = -np.inf
         return q
 
     @property
@@ -399,12 +510,12 @@ class DQN(Agent):
 
     def metrics(self) -> dict[str, float]:
         """Present numbers worth showing; the means are over the last hundred gradient steps or so."""
-        from rlgrid.kernels.dqn import GRADIENT_NORM, LOSS, TD_ERROR, UPDATES, epsilon_at, learning_rate_at
+        from rlgrid.kernels.dqn import GRADIENT_NORM, LOSS, TD_ERROR, UPDATES, learning_rate_at
         from rlgrid.kernels.replay import FILLED
 
         rule, counters, measures = self._rule(), self._learner.counters, self._learner.measures
         shown = super().metrics() | {
-            "epsilon": float(epsilon_at(rule, self.num_timesteps)),
+            EXPLORATIONS[self.exploration]: self._present_strength(self.state or 0),
             "learning_rate": float(learning_rate_at(rule, self.num_timesteps)),
             "updates": float(counters[UPDATES]),
             "replay": float(self._learner.replay.counters[FILLED]),
@@ -441,6 +552,10 @@ class DQN(Agent):
             "clip_targets": self.clip_targets,
             "loss": self.loss,
             "adam_epsilon": self.adam_epsilon,
+            "exploration": self.exploration,
+            "epsilon": self.epsilon_schedule,
+            "temperature": self.temperature,
+            "use_masking": self.use_masking,
             "prioritized_replay": self.prioritized_replay,
             "prioritized_replay_alpha": self.prioritized_replay_alpha,
             "prioritized_replay_beta0": self.prioritized_replay_beta0,
@@ -455,9 +570,11 @@ class DQN(Agent):
         weights = architecture.parameters
         if "policy_kwargs" in settings and weights > arrays["agent.theta"].size:
             raise CheckpointError(f"the file asks for {weights} weights, and holds {arrays['agent.theta'].size}")
-        rows, batch, rounds = (
-            check_count(name, settings.get(name, 1)) for name in ("buffer_size", "batch_size", "gradient_steps")
-        )
+        rows, batch = (check_count(name, settings.get(name, 1)) for name in ("buffer_size", "batch_size"))
+        rounds = settings.get("gradient_steps", 1)
+        if rounds == -1:
+            rounds = _check_train_freq(settings.get("train_freq", 1))[0]
+        rounds = check_count("gradient_steps", rounds)
         width = 1 if isinstance(env.observation_space, Discrete) else int(np.prod(env.observation_space.shape or 1))
         asked = 8 * rows * (width + 2) + 8 * batch * (width + architecture.kept + 8)
         if asked > MOST_ASKED + sum(array.nbytes for array in arrays.values()):
@@ -480,6 +597,8 @@ class DQN(Agent):
         return arrays | {name: getattr(learner, name) for name in _STATE}
 
     def _set_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
+        from rlgrid.kernels.dqn import STEPS_SINCE
+
         learner = self._learner
         own = self._own_arrays()
         given = {name: memory.fitting(arrays, name, array.shape, array.dtype) for name, array in own.items()}
@@ -487,6 +606,8 @@ class DQN(Agent):
             memory.check_states(arrays, self._width)
             if not 0 <= given["arrival"][0] < self._width:
                 raise CheckpointError(f"arrival must lie in 0 to {self._width - 1}")
+        if (given["counters"] < -1).any() or given["counters"][STEPS_SINCE] > MOST_ROUND:
+            raise CheckpointError("counters in the file are out of range")
         memory.take(learner.replay, arrays, self._num_actions)
         for name, array in own.items():
             array[...] = given[name]
@@ -495,29 +616,27 @@ class DQN(Agent):
 # --- checks of the arguments ------------------------------------------------------------------------------------------
 
 
-def _check_learning_rate(given: float | str) -> tuple[float, bool]:
-    """(initial value, whether it falls linearly to 0)."""
-    if isinstance(given, str):
-        kind, _, value = given.partition("_")
-        try:
-            rate = float(value)
-        except ValueError:
-            rate = math.nan
-        if kind != "lin" or not 0.0 < rate < math.inf:
-            raise ValueError(f"learning_rate must be a number > 0 or 'lin_<number>' such as 'lin_1e-3', not {given!r}")
-        return rate, True
-    rate = check_number("learning_rate", given, 0.0, math.inf, open_low=True)
-    if not math.isfinite(rate):
-        raise ValueError("learning_rate must be finite")
-    return rate, False
+def _check_schedule(name: str, given: float | str, most: float, counted: bool = False) -> Schedule:
+    """A schedule by name; by a number of visits only where they are ``counted``."""
+    schedule = parse_schedule(name, given, most)
+    if schedule.kind == "count" and not counted:
+        raise ValueError(
+            f"{name} {given!r}: visits of states are counted where observations are Discrete, for "
+            "exploration alone. Give a number, or a schedule of steps such as 'lin_0.5_0.1'"
+        )
+    return schedule
 
 
-def _check_train_freq(given: int | tuple[int, str]) -> int:
+def _check_train_freq(given: int | tuple[int, str]) -> tuple[int, bool]:
+    """(number, whether it counts episodes)."""
+    unit = "step"
     if isinstance(given, tuple | list):
-        if len(given) != 2 or given[1] != "step":
-            raise ValueError(f"train_freq must be a number of steps or (number, 'step'), not {given!r}")
-        given = given[0]
-    return check_count("train_freq", given)
+        if len(given) != 2 or given[1] not in ("step", "episode"):
+            raise ValueError(
+                f"train_freq must be a number of steps, (number, 'step') or (number, 'episode'), not {given!r}"
+            )
+        given, unit = given
+    return check_count("train_freq", given), unit == "episode"
 
 
 @functools.cache

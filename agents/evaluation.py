@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 
 from rlgrid.agents.base import check_count
+from rlgrid.agents.masks import masks_of
 
 EPISODE_STEPS = 100_000  # after which an episode that has not ended is given up
 
@@ -49,7 +50,7 @@ def evaluate_policy(
 
     Args:
         agent: any object with ``predict(observation, deterministic=...)`` that returns (action, state), as ours
-            and Stable-Baselines3's do.
+            and Stable-Baselines3's do. One whose ``use_masking`` is True is told which actions there are.
         env: the environment to run it in. If it is the one that the agent learns in, the agent begins a new episode
             when it next learns.
         n_eval_episodes: how many episodes.
@@ -71,12 +72,16 @@ def evaluate_policy(
     lengths = []
     most = None if max_episode_steps is None else check_count("max_episode_steps", max_episode_steps)
     cut = 0
+    masked = getattr(agent, "use_masking", False) is True
     for episode in range(returns.size):
-        observation, _ = env.reset(seed=seed if episode == 0 else None)
+        observation, info = env.reset(seed=seed if episode == 0 else None)
         state, start, ended, steps = None, np.array([True]), False, 0
         while not ended and steps != most:
-            action, state = agent.predict(observation, state=state, episode_start=start, deterministic=deterministic)
-            observation, reward, terminated, truncated, _ = env.step(action)
+            more = {"action_masks": masks_of(env, info)} if masked else {}
+            action, state = agent.predict(
+                observation, state=state, episode_start=start, deterministic=deterministic, **more
+            )
+            observation, reward, terminated, truncated, info = env.step(action)
             returns[episode] += float(reward)
             start, ended, steps = np.array([False]), terminated or truncated, steps + 1
         cut += not ended

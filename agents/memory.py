@@ -19,6 +19,10 @@ from rlgrid.agents.checkpoint import CheckpointError
 _COLUMNS = ("observations", "actions", "rewards", "endings")
 
 
+def _columns(replay: Any) -> tuple[str, ...]:
+    return (*_COLUMNS, "next_masks") if replay.next_masks.size else _COLUMNS
+
+
 def abandon(replay: Any, arrival: NDArray[Any]) -> None:
     """The episode under way will not go on: it ends at ``arrival`` [1], as if truncated after the newest transition."""
     from rlgrid.kernels.replay import FILLED, FINALS, GOES_ON, POSITION, TRUNCATED, UNUSED
@@ -42,7 +46,7 @@ def contents(replay: Any) -> dict[str, NDArray[Any]]:
     from rlgrid.kernels.replay import FILLED, GOES_ON, POSITION
 
     filled = int(replay.counters[FILLED])
-    arrays = {name: getattr(replay, name)[:filled] for name in _COLUMNS}
+    arrays = {name: getattr(replay, name)[:filled] for name in _columns(replay)}
     ended = np.flatnonzero(arrays["endings"] != GOES_ON)
     arrays["final_observations"] = replay.finals[replay.final_of[ended]]
     arrays["replay_counters"] = replay.counters[[POSITION, FILLED]]
@@ -71,7 +75,7 @@ def take(replay: Any, arrays: dict[str, NDArray[Any]], num_actions: int) -> None
     if not 0 <= filled <= size or not 0 <= position < size or (filled < size and position != filled):
         raise CheckpointError(f"the checkpoint's replay memory does not fit a buffer_size of {size}")
     columns = {}
-    for name in _COLUMNS:
+    for name in _columns(replay):
         own = getattr(replay, name)
         columns[name] = fitting(arrays, name, (filled, *own.shape[1:]), own.dtype)
     for name, limit in (("actions", num_actions), ("endings", TERMINATED + 1)):

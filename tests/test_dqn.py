@@ -9,6 +9,7 @@ import threadpoolctl
 from gymnasium import spaces
 from gymnasium.wrappers import TimeLimit
 
+from rlgrid.agents import evaluate_policy
 from rlgrid.agents.checkpoint import CheckpointError
 from rlgrid.agents.dqn import DQN, _one_blas_thread
 from rlgrid.envs.gridworld import GridWorld
@@ -95,10 +96,15 @@ class Naive:
             ys.append(x)
         return ys
 
-    def act(self, x, epsilon):
-        if self.draws.random() < epsilon:
+    def act(self, x, strength, *, warm):
+        softmax = self.agent.exploration == "softmax"
+        if (softmax and not warm) or (not softmax and self.draws.random() < (strength if warm else 1.0)):
             return int(self.draws.random() * self.layout[-1, UNITS])
-        return int(self.outputs(self.theta, x)[-1].argmax())
+        q = self.outputs(self.theta, x)[-1]
+        if softmax:
+            likely = np.exp(q / strength)
+            return int(np.searchsorted(likely.cumsum() / likely.sum(), self.draws.random(), side="right"))
+        return int(q.argmax())
 
     def draw(self, t):
         """Places of a batch, and the weights of their losses (Schaul et al. 2016, algorithm 1)."""
@@ -178,6 +184,10 @@ class Naive:
         },
         {"prioritized_replay": True, "prioritized_replay_beta0": 0.8, "n_steps": 2},
         {"policy_kwargs": {"net_arch": [8, 12, 8]}, "gradient_steps": -1, "train_freq": (5, "step")},
+        {"train_freq": (2, "episode"), "gradient_steps": 3},
+        {"train_freq": [1, "episode"], "gradient_steps": -1, "learning_rate": "exp_3e-3_1e-4"},
+        {"exploration": "softmax", "temperature": "lin_2_0.1"},
+        {"epsilon": "step_0.8_0.5_40"},
     ],
 )
 @pytest.mark.parametrize("discrete", [False, True])
@@ -185,6 +195,8 @@ def test_a_run_is_the_rule_written_out(discrete, settings):
     steps, eps = 150, (0.5, 0.9, 0.2)
     settings = SMALL | {"seed": 3, "exploration_fraction": eps[0]} | settings
     settings |= {"exploration_initial_eps": eps[1], "exploration_final_eps": eps[2]}
+    if "epsilon" in settings:
+        settings = {name: value for name, value in settings.items() if not name.startswith("exploration_")}
     make = (lambda: gym.make("rlgrid/FrozenLake-v1")) if discrete else (lambda: TimeLimit(Cycle(last=5), 4))
     agent = DQN("MlpPolicy", make(), **settings)
     naive, env = Naive(agent), make()
@@ -193,19 +205,34 @@ def test_a_run_is_the_rule_written_out(discrete, settings):
     def encode(observation):
         return np.eye(env.observation_space.n)[observation] if discrete else observation.astype(np.float32)
 
+    def strength(t):
+        if "epsilon" in settings:
+            return 0.8 * 0.5 ** (t // 40)
+        if "temperature" in settings:
+            return 2 - 1.9 * t / steps
+        return max(eps[1] + (eps[2] - eps[1]) * t / (eps[0] * steps), eps[2])
+
+    def rate(t):
+        given = settings.get("learning_rate", "lin")
+        return {"lin": 1e-3 * (1 - t / steps), "exp_3e-3_1e-4": 3e-3 * 30 ** (-t / steps)}.get(given, given)
+
+    steps_since = episodes_since = 0
     x = encode(env.reset(seed=3)[0])
     for t in range(steps):
-        epsilon = max(eps[1] + (eps[2] - eps[1]) * t / (eps[0] * steps), eps[2]) if t >= 50 else 1.0
-        action = naive.act(x, epsilon)
+        action = naive.act(x, strength(t), warm=t >= 50)
         observation, reward, terminated, truncated, _ = env.step(action + (0 if discrete else 5))
         following = encode(observation)
         naive.seen.add(float(reward))
         naive.newest = t % agent.buffer_size
         transition = (x, action, reward, following, terminated, terminated or truncated)
         naive.store(transition)
-        if t + 1 > 50 and (t + 1) % agent.train_freq == 0:
-            for _ in range(agent.gradient_steps):
-                naive.update(3e-3 if "learning_rate" in settings else 1e-3 * (1 - t / steps), t)
+        steps_since, episodes_since = steps_since + 1, episodes_since + (terminated or truncated)
+        often, unit = agent.train_freq if isinstance(agent.train_freq, tuple) else (agent.train_freq, "step")
+        if (episodes_since == often) if unit == "episode" else ((t + 1) % often == 0):
+            rounds = steps_since if agent.gradient_steps == -1 else agent.gradient_steps
+            steps_since = episodes_since = 0
+            for _ in range(rounds if t + 1 > 50 else 0):
+                naive.update(rate(t), t)
         if (t + 1) % agent.target_update_interval == 0:
             naive.target += agent.tau * (naive.theta - naive.target)
         x = encode(env.reset()[0]) if terminated or truncated else following
@@ -360,6 +387,70 @@ def test_actions_that_a_state_lacks_are_neither_taken_nor_targeted():
     assert {agents[0].predict(0, deterministic=False)[0] for _ in range(200)} <= {0, 2}
 
 
+class Told(gym.Wrapper):
+    """Which actions change something, by a method alone or by the info alone."""
+
+    def __init__(self, env, by):
+        super().__init__(env)
+        self.by = by
+
+    def action_masks(self):
+        return self.env.unwrapped.action_mask(int(self.env.unwrapped.s)).astype(bool)
+
+    def has_wrapper_attr(self, name):
+        return (name == "action_masks" and self.by == "method") or super(gym.Wrapper, self).has_wrapper_attr(name)
+
+
+def test_masks_of_a_known_world_are_those_that_the_environment_tells():
+    """The twin of Taxi has them in a table, Gymnasium's Taxi tells them with each step: the same bits."""
+    settings = SMALL | {"seed": 0, "gamma": 0.99, "use_masking": True}
+    twin = DQN("MlpPolicy", gym.make("rlgrid/Taxi-v4"), **settings)
+    looped = DQN("MlpPolicy", gym.make("rlgrid/Taxi-v4"), compiled=False, **settings)
+    told = DQN("MlpPolicy", Told(gym.make("Taxi-v4"), "info"), **settings)
+    asked = DQN("MlpPolicy", Told(gym.make("Taxi-v4"), "method"), **settings)
+    agents = [agent.learn(500) for agent in (twin, looped, told, asked)]
+    assert_same_agent(twin, looped)
+    for agent in agents[2:]:
+        np.testing.assert_array_equal(agent._learner.network.theta, twin._learner.network.theta)
+        assert agent._learner.replay.next_masks[:500].any(axis=1).all()
+    mask = twin.env.unwrapped.action_mask_of
+    filled = twin._learner.replay
+    assert mask[filled.observations[:500], filled.actions[:500]].all()
+    free = DQN("MlpPolicy", gym.make("rlgrid/Taxi-v4"), **(settings | {"use_masking": False})).learn(500)
+    assert not mask[free._learner.replay.observations[:500], free._learner.replay.actions[:500]].all()
+    state = int(np.flatnonzero(~mask[:, 0].astype(bool))[0])
+    assert twin.q_values[state, 0] == -np.inf
+    for row in np.eye(6, dtype=np.int8):
+        assert told.predict(state, action_masks=row)[0] == row.argmax()
+        assert told.predict(state, deterministic=False, action_masks=row)[0] == row.argmax()
+    with pytest.raises(ValueError, match="allows one"):
+        told.predict(state, action_masks=np.zeros(6, bool))
+    evaluate_policy(told, Told(gym.make("Taxi-v4"), "info"), n_eval_episodes=1)
+
+
+def test_masks_are_saved_with_the_memory(tmp_path):
+    agent = DQN("MlpPolicy", gym.make("Taxi-v4"), seed=0, use_masking=True, **SMALL).learn(80)
+    agent.save(tmp_path / "run")
+    again = DQN.load(tmp_path / "run", gym.make("Taxi-v4"))
+    assert_same_agent(agent, again)
+    again.learn(20, reset_num_timesteps=False)
+
+
+def test_an_environment_that_tells_no_masks_is_named():
+    with pytest.raises(ValueError, match="no method action_masks"):
+        DQN("MlpPolicy", Cycle(), seed=0, use_masking=True, **SMALL).learn(1)
+
+
+def test_softmax_predicts_in_proportion():
+    agent = DQN("MlpPolicy", Cycle(), seed=0, exploration="softmax", temperature=0.5, **SMALL)
+    place = np.array([1.0, 0.0])
+    q = agent._evaluate(place[None].astype(np.float32))[0]
+    agent._learner.network.theta[-1] += 0.3 + q[0] - q[1]
+    seen = np.mean([agent.predict(place, deterministic=False)[0] == 6 for _ in range(4_000)])
+    assert seen == pytest.approx(1 / (1 + math.exp(-0.6)), abs=4 * 0.5 / math.sqrt(4_000))
+    assert agent.metrics()["temperature"] == 0.5
+
+
 def test_blas_is_held_at_one_thread_and_let_go():
     def threads():
         return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
@@ -459,12 +550,17 @@ def test_what_an_environment_must_not_give_is_named(reward, scale, culprit):
     [
         ({"policy": "CnnPolicy"}, "'MlpPolicy'"),
         ({"learning_rate": 0.0}, "learning_rate"),
-        ({"learning_rate": "fast"}, "lin_1e-3"),
-        ({"learning_rate": math.inf}, "finite"),
+        ({"learning_rate": "fast"}, "lin_0.5"),
+        ({"learning_rate": math.inf}, "learning_rate"),
+        ({"learning_rate": "1/N"}, "learning_rate '1/N': visits"),
         ({"batch_size": 0}, "batch_size"),
         ({"tau": 1.5}, "tau"),
         ({"gamma": -0.1}, "gamma"),
-        ({"train_freq": (1, "episode")}, "train_freq"),
+        ({"train_freq": (1, "epsiode")}, "train_freq"),
+        ({"exploration": "ucb"}, "epsilon_greedy, softmax"),
+        ({"temperature": 0.5}, "temperature is of exploration 'softmax'"),
+        ({"exploration": "softmax", "epsilon": 0.1}, "epsilon is of exploration 'epsilon_greedy'"),
+        ({"epsilon": 0.1, "exploration_final_eps": 0.2}, "either epsilon or exploration_final_eps"),
         ({"gradient_steps": 0}, "gradient_steps"),
         ({"n_steps": 0}, "n_steps"),
         ({"exploration_final_eps": 2}, "exploration_final_eps"),
@@ -583,8 +679,6 @@ def test_frozen_lake_is_solved_with_default_settings():
 
 @pytest.mark.slow
 def test_cartpole_is_solved():
-    from rlgrid.agents import evaluate_policy
-
     settings = {"n_steps": 8, "gamma": 0.995, "gradient_steps": 2, "tau": 0.005}  # of benchmarks/dqn_cartpole.py
     settings |= {"exploration_fraction": 0.1, "exploration_final_eps": 0.02}
     agent = DQN("MlpPolicy", gym.make("CartPole-v1"), seed=0, **settings).learn(50_000)

@@ -13,8 +13,8 @@ from rlgrid.kernels.replay import FINALS, GOES_ON, TERMINATED, TRUNCATED, UNUSED
 
 
 @njit(nogil=True)
-def store(replay, observation, action, reward, ending, arrival):
-    kernels.store(replay, observation, action, reward, ending, arrival)
+def store(replay, observation, action, reward, ending, arrival, mask):
+    kernels.store(replay, observation, action, reward, ending, arrival, mask)
 
 
 @njit(nogil=True)
@@ -41,6 +41,7 @@ class Run:
         self.rows = {}  # by place: (observation, action, reward, ending, next observation)
         self.seen = 0
         self.observation, self.arrival = np.zeros(1, np.int32), np.zeros(1, np.int32)
+        self.mask = np.zeros((0, 0), np.bool_)
 
     def step(self, ending=None):
         size = self.replay.actions.size
@@ -48,7 +49,7 @@ class Run:
             ending = int(self.rng.choice([GOES_ON, TRUNCATED, TERMINATED], p=[0.7, 0.15, 0.15]))
         action, reward = int(self.rng.integers(4)), float(np.float32(self.rng.normal()))
         self.arrival[0] = self.observation[0] + 1
-        store(self.replay, self.observation, action, reward, ending, self.arrival)
+        store(self.replay, self.observation, action, reward, ending, self.arrival, self.mask)
         self.newest = self.seen % size
         self.rows[self.newest] = (int(self.observation[0]), action, reward, ending, int(self.arrival[0]))
         self.seen += 1
@@ -176,7 +177,8 @@ def test_a_memory_is_saved_as_long_as_it_is_full_and_goes_on_the_same(prioritize
         run.step()
         place = (run.seen - 1) % 12
         observation, action, reward, ending, arrival = run.rows[place]
-        store(again, np.array([observation], np.int32), action, reward, ending, np.array([arrival], np.int32))
+        observation, arrival = np.array([observation], np.int32), np.array([arrival], np.int32)
+        store(again, observation, action, reward, ending, arrival, run.mask)
         ours, theirs = memory.contents(again), memory.contents(run.replay)
         for name, array in theirs.items():
             np.testing.assert_array_equal(ours[name], array, err_msg=name)

@@ -3,7 +3,7 @@
 Mnih et al. 2015 (Nature 518): replay, a target network, epsilon-greedy behaviour; van Hasselt, Guez & Silver 2016 for
 the double target. Each rule function is written once; the compiled loop calls it, and so does the Python loop over a
 foreign environment. Uniforms are drawn by ``uniform(stream)`` alone: for a step one to explore or not and, if so,
-one for the action; for a gradient step one a sample of the batch.
+one for the action (softmax: one for the action); for a gradient step one a sample of the batch.
 
 Observations are int32 [N], the states of a Discrete space, or float32 [N, D]. The memory and its batches are those of
 `rlgrid.kernels.replay`. Nothing is allocated in the loop.
@@ -16,6 +16,7 @@ import numpy as np
 from numba import njit
 
 from rlgrid.kernels.activations import INSIDE, KERNEL
+from rlgrid.kernels.exploration import FALLING, SOFTMAX, schedule_at
 from rlgrid.kernels.losses import error_loss
 from rlgrid.kernels.model import sample_start
 from rlgrid.kernels.network import UNITS, backward, first_bad_op, forward, output_slopes
@@ -39,6 +40,8 @@ DECAYED_TO = 0.01  # a learning rate that falls stays at this share, so that lea
 # Places in Learner.counters.
 UPDATES = 0  # gradient steps done
 BAD_OP = 1  # the operation of the network whose values stopped being finite, -1 while all are
+STEPS_SINCE = 2  # steps since the last round of gradient steps
+EPISODES_SINCE = 3  # episodes that ended since
 
 # Places in Learner.measures: means over the last gradient steps, MEASURE_SPAN of them or so.
 LOSS = 0
@@ -51,12 +54,14 @@ class Rule(NamedTuple):
     """The settings of a run, as numbers."""
 
     gamma: float
-    learning_rate: float
-    linear_decay: bool  # the learning rate falls linearly until t = total
-    total: float  # steps of the whole run
+    learning_rate: float  # at the beginning
+    rate_kind: int  # its schedule, of rlgrid.kernels.exploration
+    rate_final: float
+    rate_horizon: float
     learning_starts: int
-    train_freq: int
-    gradient_steps: int
+    train_freq: int  # between two rounds of gradient steps
+    by_episodes: bool  # train_freq counts episodes, not steps
+    gradient_steps: int  # of a round; 0: as many as steps since the last one
     n_steps: int
     tau: float
     target_update_interval: int
@@ -64,9 +69,11 @@ class Rule(NamedTuple):
     priority_beta: float  # at the beginning; it goes linearly to 1 until t = beta_horizon
     beta_horizon: float
     priority_eps: float
-    epsilon_initial: float
-    epsilon_final: float
-    epsilon_horizon: float  # epsilon goes linearly from initial to final in so many steps
+    exploration: int  # EPSILON_GREEDY or SOFTMAX, of rlgrid.kernels.exploration
+    strength_kind: int  # the schedule of epsilon or of the temperature
+    strength_initial: float
+    strength_final: float
+    strength_horizon: float
     double_q: bool
     clip_targets: bool
     huber: bool
@@ -84,30 +91,30 @@ class Learner(NamedTuple):
     errors: Any  # float64 [B], targets less values
     observation: Any  # int32 [1] or float32 [1, D], the present one
     arrival: Any  # the same, where the present step led, before any reset
-    available: Any  # bool [S, A], or [0, 0] where every action always is
+    available: Any  # bool [S, A], or [0, 0] where every action always is, or where the environment tells each time:
+    mask: Any  # bool [1, A], the actions that there are now, or [0, 0]
+    arrival_mask: Any  # the same where the present step led
     visits: Any  # int64 [S], or [1] over vectors
     td_error: Any  # float64 [S], the last error in each state, or [1] over vectors
     reward_range: Any  # float64 [2], the least and the largest reward seen, 0 included
-    counters: Any  # int64 [2]
+    counters: Any  # int64 [4]
     measures: Any  # float64 [3]
 
 
 @njit(**KERNEL)
-def epsilon_at(rule, t):
-    """The probability of exploring at step t; everything is random before learning starts."""
-    if t < rule.learning_starts:
+def strength_at(rule, t, count):
+    """epsilon or the temperature at step t, at the ``count``-th visit; epsilon is 1 until learning starts."""
+    if t < rule.learning_starts and rule.exploration != SOFTMAX:
         return 1.0
-    if t >= rule.epsilon_horizon:
-        return rule.epsilon_final
-    return rule.epsilon_initial + (rule.epsilon_final - rule.epsilon_initial) * (t / rule.epsilon_horizon)
+    return schedule_at(rule.strength_kind, rule.strength_initial, rule.strength_final, rule.strength_horizon, t, count)
 
 
 @njit(**KERNEL)
 def learning_rate_at(rule, t):
     """The step size of the optimiser after t steps."""
-    if rule.linear_decay:
-        return rule.learning_rate * max(DECAYED_TO, 1.0 - t / rule.total)
-    return rule.learning_rate
+    if rule.rate_kind == FALLING:
+        return rule.learning_rate * max(DECAYED_TO, 1.0 - t / rule.rate_horizon)
+    return schedule_at(rule.rate_kind, rule.learning_rate, rule.rate_final, rule.rate_horizon, t, 1)
 
 
 @njit(**INSIDE)
@@ -132,25 +139,62 @@ def greedy_action(q, i, available, s):
 
 
 @njit(**INSIDE)
-def act(learner, rule, t, stream):
-    """The epsilon-greedy action (Sutton & Barto, 2nd ed., section 2.2) at the present observation, step t."""
-    s, available, network = state_of(learner.observation, 0), learner.available, learner.network
-    if uniform(stream) >= epsilon_at(rule, t):
-        q = forward(network, network.theta, learner.observation, network.row, False, stream)
-        return greedy_action(q, 0, available, s)
-    num_actions = network.program[-1, UNITS]
+def random_action(num_actions, available, s, u):
+    """The action that a uniform u selects among those that state s has, all equally likely."""
     if available.size == 0:
-        return int(uniform(stream) * num_actions)
+        return int(u * num_actions)
     there = 0
     for a in range(num_actions):
         there += available[s, a]
-    k = int(uniform(stream) * there)
+    k = int(u * there)
     for a in range(num_actions):
         if available[s, a]:
             if k == 0:
                 return a
             k -= 1
     return 0
+
+
+@njit(**INSIDE)
+def softmax_action(q, i, available, s, temperature, u):
+    """The action that a uniform u selects where those that state s has are as likely as exp(q[i] / temperature)."""
+    best = greedy_action(q, i, available, s)
+    if temperature <= 0.0:
+        return best
+    total = 0.0
+    for a in range(q.shape[1]):
+        if available.size == 0 or available[s, a]:
+            total += math.exp((np.float64(q[i, a]) - np.float64(q[i, best])) / temperature)
+    rest = u * total
+    for a in range(q.shape[1]):
+        if available.size == 0 or available[s, a]:
+            rest -= math.exp((np.float64(q[i, a]) - np.float64(q[i, best])) / temperature)
+            if rest < 0.0:
+                return a
+    return best
+
+
+@njit(**INSIDE)
+def act(learner, rule, t, stream):
+    """The action at the present observation, step t; before learning starts a random one.
+
+    Epsilon-greedy (Sutton & Barto, 2nd ed., section 2.2), or softmax over the values (section 2.8, with values in place
+    of preferences).
+    """
+    network, available, s = learner.network, learner.available, state_of(learner.observation, 0)
+    num_actions = network.program[-1, UNITS]
+    strength = strength_at(rule, t, learner.visits[s] + 1)
+    if learner.mask.size > 0:
+        s, available = 0, learner.mask
+    if rule.exploration == SOFTMAX:
+        if t < rule.learning_starts:
+            return random_action(num_actions, available, s, uniform(stream))
+    elif uniform(stream) < strength:
+        return random_action(num_actions, available, s, uniform(stream))
+    q = forward(network, network.theta, learner.observation, network.row, False, stream)
+    if rule.exploration == SOFTMAX:
+        return softmax_action(q, 0, available, s, strength, uniform(stream))
+    return greedy_action(q, 0, available, s)
 
 
 @njit(**KERNEL)
@@ -175,7 +219,7 @@ def remember(learner, action, reward, terminated, truncated):
     learner.reward_range[0] = min(learner.reward_range[0], reward)
     learner.reward_range[1] = max(learner.reward_range[1], reward)
     ending = TERMINATED if terminated else TRUNCATED if truncated else GOES_ON
-    store(learner.replay, learner.observation, action, reward, ending, learner.arrival)
+    store(learner.replay, learner.observation, action, reward, ending, learner.arrival, learner.arrival_mask)
 
 
 @njit(**INSIDE)
@@ -208,7 +252,10 @@ def gradient_step(learner, rule, t, stream):
     for i in range(batch):
         learner.targets[i] = drawn.rewards[i]
         if drawn.discount[i] > 0.0:
-            following = greedy_action(q, i, learner.available, state_of(drawn.next_observations, i))
+            if drawn.next_masks.size > 0:
+                following = greedy_action(q, i, drawn.next_masks, i)
+            else:
+                following = greedy_action(q, i, learner.available, state_of(drawn.next_observations, i))
             learner.targets[i] += drawn.discount[i] * np.float64(q_target[i, following])
         if rule.clip_targets and rule.gamma < 1.0:  # a sum of discounted rewards lies between these
             low = learner.reward_range[0] / (1.0 - rule.gamma)
@@ -255,11 +302,17 @@ def observe(learner, rule, t, action, reward, terminated, truncated, stream):
     """What is done with the transition of step t, which led to learner.arrival; False where a value is not finite."""
     learner.visits[state_of(learner.observation, 0)] += 1
     remember(learner, action, reward, terminated, truncated)
-    done = t + 1
-    if done > rule.learning_starts and done % rule.train_freq == 0:
-        for _ in range(rule.gradient_steps):
-            if not gradient_step(learner, rule, t, stream):
-                return False
+    done, counters = t + 1, learner.counters
+    counters[STEPS_SINCE] += 1
+    counters[EPISODES_SINCE] += terminated or truncated
+    if (counters[EPISODES_SINCE] >= rule.train_freq) if rule.by_episodes else (done % rule.train_freq == 0):
+        rounds = rule.gradient_steps if rule.gradient_steps > 0 else counters[STEPS_SINCE]
+        counters[STEPS_SINCE] = 0
+        counters[EPISODES_SINCE] = 0
+        if done > rule.learning_starts:
+            for _ in range(rounds):
+                if not gradient_step(learner, rule, t, stream):
+                    return False
     if done % rule.target_update_interval == 0:
         mix(learner.target, learner.network.theta, rule.tau)
     return True

@@ -43,6 +43,7 @@ class Replay(NamedTuple):
     actions: Any  # int32 [N]
     rewards: Any  # float32 [N]
     endings: Any  # uint8 [N]
+    next_masks: Any  # bool [N, A], the actions that there were where it led; [0, 0] where nobody tells
     tree: Any  # float64 [2 * 2^k] with 2^k >= N: root 1, children 2i and 2i + 1, leaves from 2^k; [0]: no priorities
     greatest: Any  # float64 [1], the greatest priority so far, 1 to begin with
     counters: Any  # int64 [4]
@@ -55,12 +56,13 @@ class Batch(NamedTuple):
     observations: Any  # int32 [B] or float32 [B, D]
     next_observations: Any  # the same, what was observed at the end of the steps
     rewards: Any  # float64 [B], the discounted sum of these steps' rewards
+    next_masks: Any  # bool [B, A], the actions that there were at the end of the steps, or [0, 0]
     discount: Any  # float64 [B], gamma^n, of what follows; 0 where nothing does
     weights: Any  # float64 [B], of importance sampling; 1 where draws are uniform
 
 
-def new_replay(size, shape, dtype, prioritized):
-    """An empty memory for observations [*shape] of ``dtype``."""
+def new_replay(size, shape, dtype, prioritized=False, num_actions=0):
+    """An empty memory for observations [*shape] of ``dtype``, and masks of so many actions if any."""
     leaves = 1
     while leaves < size:
         leaves *= 2
@@ -72,19 +74,21 @@ def new_replay(size, shape, dtype, prioritized):
         actions=np.zeros(size, np.int32),
         rewards=np.zeros(size, np.float32),
         endings=np.zeros(size, np.uint8),
+        next_masks=np.zeros((size if num_actions else 0, num_actions), np.bool_),
         tree=np.zeros(2 * leaves if prioritized else 0),
         greatest=np.ones(1),
         counters=np.zeros(4, np.int64),
     )
 
 
-def new_batch(size, shape, dtype):
-    """Room for a batch of observations [*shape] of ``dtype``."""
+def new_batch(size, shape, dtype, num_actions=0):
+    """Room for a batch of observations [*shape] of ``dtype``, and masks of so many actions if any."""
     return Batch(
         index=np.zeros(size, np.int64),
         observations=np.zeros((size, *shape), dtype),
         next_observations=np.zeros((size, *shape), dtype),
         rewards=np.zeros(size),
+        next_masks=np.zeros((size if num_actions else 0, num_actions), np.bool_),
         discount=np.zeros(size),
         weights=np.ones(size),
     )
@@ -111,11 +115,11 @@ def newest(replay):
 
 
 @njit(**INSIDE)
-def store(replay, observation, action, reward, ending, arrival):
+def store(replay, observation, action, reward, ending, arrival, arrival_mask):
     """The transition goes in, over the oldest one when the memory is full.
 
-    ``observation`` and ``arrival`` are [1]. Truncation only ends the episode: what follows it still has value, and
-    ``arrival`` is the true last observation.
+    ``observation``, ``arrival`` and ``arrival_mask`` are [1]. Truncation only ends the episode: what follows it still
+    has value, and ``arrival`` is the true last observation.
     """
     counters, size = replay.counters, replay.actions.size
     i = counters[POSITION]
@@ -126,6 +130,8 @@ def store(replay, observation, action, reward, ending, arrival):
     replay.actions[i] = action
     replay.rewards[i] = reward
     replay.endings[i] = ending
+    for a in range(replay.next_masks.shape[1]):
+        replay.next_masks[i, a] = arrival_mask[0, a]
     if ending != GOES_ON:
         if counters[UNUSED] > 0:
             counters[UNUSED] -= 1
@@ -237,5 +243,7 @@ def unroll(replay, arrival, gamma, n_steps, batch):
             total += discount * np.float64(replay.rewards[j])
             discount *= gamma
         copy_next(replay, j, arrival, batch.next_observations, i)
+        for a in range(replay.next_masks.shape[1]):
+            batch.next_masks[i, a] = replay.next_masks[j, a]
         batch.rewards[i] = total
         batch.discount[i] = 0.0 if replay.endings[j] == TERMINATED else discount
