@@ -8,14 +8,19 @@ since its sums depend on their number; so a run gives the same bits in this proc
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import math
 import os
+import platform
 import signal
 import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +38,19 @@ MOST_JUDGES = 8  # worlds that are kept solved
 Settings = dict[str, Any]
 
 
+@functools.cache
+def made_by() -> dict[str, str]:
+    """What the bits of a run depend on beside its words: the versions here, and a hash of our own code."""
+    code, root = hashlib.sha256(), Path(__file__).resolve().parent
+    for path in sorted(root.rglob("*.py")):
+        code.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    for name in ("agents", "envs"):  # links in a checkout, which rglob does not follow
+        for path in sorted((root / name).resolve().rglob("*.py")):
+            code.update(f"{name}/{path.name}".encode() + b"\0" + path.read_bytes())
+    versions = {name: metadata.version(name) for name in ("gymnasium", "numpy", "scipy", "numba")}
+    return {"python": platform.python_version(), **versions, "the code of rlgrid": code.hexdigest()[:12]}
+
+
 @dataclass(frozen=True)
 class Task:
     """What every run of a call has in common, as it travels to a worker."""
@@ -44,6 +62,7 @@ class Task:
     eval_episodes: int
     tables: bool
     home: int  # the process that asked
+    made_by: dict[str, str] = field(default_factory=dict)  # where it was asked; empty where the workers are here
 
 
 @dataclass(frozen=True)
@@ -173,6 +192,10 @@ def _one_blas_thread() -> Iterator[None]:
 def run_in_worker(task: Task, settings: Settings, seed: int) -> tuple[Settings, int, Run | Failure]:
     """What a worker does. An error is told, not raised, so that one run that fails costs the others nothing."""
     if os.getpid() != task.home:
+        differ = [f"{n} is {made_by()[n]} there and {v} here" for n, v in task.made_by.items() if made_by()[n] != v]
+        if differ:
+            said = f"the worker on {platform.node()} would give other bits: {', '.join(differ)}. Install the same there"
+            return settings, seed, Failure(said, said)
         os.environ.setdefault("RLGRID_NUM_THREADS", "1")
         # Ctrl-C is the business of the process that asked; it reaches all processes of a terminal.
         if threading.current_thread() is threading.main_thread():

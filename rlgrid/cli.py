@@ -73,7 +73,8 @@ Without a display, a film of the window is written into the run's folder.
 
 examples:
   rlgrid enjoy runs/dqn/rlgrid-FourRooms-v0_1
-  rlgrid enjoy --algo dqn --env rlgrid/FourRooms-v0             its youngest run""",
+  rlgrid enjoy --algo dqn --env rlgrid/FourRooms-v0             its youngest run
+  rlgrid enjoy runs/q_learning/four_rooms_1 --seed 7            one of many runs""",
     "evaluate": """\
 Returns are sampled; where the world's model is known, J is exact as well, and its distance from the optimum
 is given as a share of what a random policy loses.
@@ -217,7 +218,16 @@ def parser() -> argparse.ArgumentParser:
         part.add_argument("run", nargs="?", metavar="RUN", help="the folder of a run")
         add_run_names(part, required=False)
         part.add_argument("-f", "--log-folder", default=LOGS, metavar="FOLDER", help=f"(default: {LOGS})")
-    parts["evaluate"].add_argument("--seed", type=count, help="of the episodes")
+        part.add_argument(
+            *("-params", "--hyperparams"),
+            nargs="+",
+            default=[],
+            metavar="NAME:VALUE",
+            help="the settings of the run, in a folder of many",
+        )
+    many = "of the run, in a folder of many (default: the median one)"
+    parts["evaluate"].add_argument("--seed", type=count, help=f"of the episodes; {many}")
+    parts["enjoy"].add_argument("--seed", type=count, help=many)
     parts["evaluate"].add_argument("--eval-episodes", type=positive, default=100, metavar="N", help="(default: 100)")
     add_json(parts["evaluate"])
     enjoy = parts["enjoy"]
@@ -228,6 +238,7 @@ def parser() -> argparse.ArgumentParser:
 
     record = parts["record"]
     record.add_argument("target", metavar="TARGET", help="a world, or the folder of a run")
+    record.add_argument("--env", metavar="MODULE:ID", help="of a run whose environment a module of yours makes")
     record.add_argument("-o", "--output", metavar="FILE", help="a .gif or .png (default: TARGET's name, .gif)")
     add_env_kwargs(record)
     record.add_argument("-n", "--n-timesteps", type=positive, metavar="N", help="sweeps of a world, steps of an agent")

@@ -308,7 +308,7 @@ def run_training(options: argparse.Namespace) -> tuple[str, Agent, Any]:
 
     if options.resume is not None:
         folder = Path(options.resume)
-        config = training.read_config(folder)
+        config = training.read_config(folder, options.env)
     else:
         if options.algo is None or options.env is None:
             raise ValueError("rlgrid train needs --algo and --env, as in --algo dqn --env rlgrid/FourRooms-v0")
@@ -387,12 +387,25 @@ def chosen_run(options: argparse.Namespace) -> Path:
     return training.find_run(Path(options.log_folder), options.algo, options.env)
 
 
+def loaded(options: argparse.Namespace, folder: Path, **changes: Any) -> tuple[Agent, RunConfig]:
+    """The agent of a run folder, or of one of many runs; ``changes`` are arguments of its environment."""
+    from rlgrid import experiments, training
+
+    if experiments.holds_many(folder):
+        return experiments.one_of_many(options, folder, **changes)
+    if options.hyperparams:
+        raise ValueError(f"--hyperparams chooses among many runs, and {folder} is one")
+    return training.load(folder, options.env, **changes)
+
+
 def evaluate(options: argparse.Namespace) -> int:
-    from rlgrid import training
+    from rlgrid import experiments, training
 
     folder = chosen_run(options)
-    agent, config = training.load(folder)
-    found = training.evaluate(agent, config, episodes=options.eval_episodes, seed=options.seed)
+    many = experiments.holds_many(folder)
+    agent, config = loaded(options, folder)
+    # Of many runs, --seed has named the run.
+    found = training.evaluate(agent, config, episodes=options.eval_episodes, seed=None if many else options.seed)
     if options.json:
         print_json({"folder": str(folder), "env": config.env, "timesteps": agent.num_timesteps, **vars(found)})
         return 0
@@ -431,12 +444,11 @@ class Performer:
 
 
 def enjoy(options: argparse.Namespace) -> int:
-    from rlgrid import training
     from rlgrid.window.launch import has_display, watch
 
     folder = chosen_run(options)
     # A foreign environment is shown by the pictures that it renders.
-    agent, _ = training.load(folder, render_mode="rgb_array")
+    agent, _ = loaded(options, folder, render_mode="rgb_array")
     # The window names an agent by its class, so a performer bears the name of the agent that it is.
     watched: Any = agent if options.learn else type(type(agent).__name__, (Performer,), {})(agent)
     look = {"theme": options.theme, "speed": options.speed}
@@ -505,7 +517,7 @@ def run_frames(folder: Path, options: argparse.Namespace, still: bool) -> Iterat
     """What a trained agent has learnt as one picture, or its episodes."""
     from rlgrid import training
 
-    agent, _ = training.load(folder, render_mode="rgb_array")
+    agent, _ = training.load(folder, options.env, render_mode="rgb_array")
     if still:
         if agent.model is None:
             raise ValueError(f"the model behind {folder} is not known: record a .gif of its episodes")

@@ -28,7 +28,7 @@ import numpy as np
 
 from rlgrid.agents import AGENTS, agent_class
 from rlgrid.agents.base import Agent, check_count
-from rlgrid.alone import Failure, Settings, Task, run_in_worker, warm_up
+from rlgrid.alone import Failure, Settings, Task, made_by, run_in_worker, warm_up
 from rlgrid.engines import check_engine, engine
 from rlgrid.runs import INDEX, Plan, Run, Runs, open_folder, read_plan, read_run, run_key, run_path, write_run
 from rlgrid.training import MAP, RunError, algorithm, check_hyperparameters
@@ -131,7 +131,8 @@ def learn_many(
         settings=combinations,
         seeds=wanted,
     )
-    task = Task(kind, make_env, total, points, plan.eval_episodes, plan.tables, os.getpid())
+    versions = {} if backend == "loky" else made_by()
+    task = Task(kind, make_env, total, points, plan.eval_episodes, plan.tables, os.getpid(), versions)
     keep = _Keeper(plan, folder, env)
     try:
         _run_all(task, keep, n_jobs, backend, address, progress_bar)

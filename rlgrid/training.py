@@ -303,11 +303,16 @@ def find_run(logs: Path, algo: str, env: str) -> Path:
     return runs[-1]
 
 
-def read_config(folder: Path) -> RunConfig:
+def read_config(folder: Path, env: str | None = None) -> RunConfig:
     """The configuration of a run folder; a map file beside it is what its environment is made from.
 
+    Args:
+        folder: of the run.
+        env: the environment as a person named it. One of the form "module:Id" is made by importing that module, which
+            a file cannot ask for: it must be named here too.
+
     Raises:
-        RunError: if the folder is not a run, or its configuration is torn or of another format.
+        RunError: if the folder is not a run, its configuration is torn or of another format, or it names a module.
     """
     path = folder / CONFIG
     if not path.is_file():
@@ -321,11 +326,21 @@ def read_config(folder: Path) -> RunConfig:
         config = _checked(RunConfig(**{name: value for name, value in document.items() if name in names}))
     except RunError:
         raise
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError, OSError) as error:
         raise RunError(f"{path} is not a configuration of a run: {error}") from error
     if (folder / MAP).is_file():
         config = RunConfig(**(asdict(config) | {"env": str(folder / MAP)}))
+    check_named(config.env, env, path)
     return config
+
+
+def check_named(env: str, named: str | None, path: Path) -> None:
+    """Raise a RunError where a file asks for an environment "module:Id" that the person did not name."""
+    if ":" in env and not env.endswith(".toml") and env != named:
+        raise RunError(
+            f"{path} asks to import the module {env.partition(':')[0]!r}, which runs its code. If you trust it, name "
+            f"the environment yourself: --env {env}"
+        )
 
 
 def _checked(config: RunConfig) -> RunConfig:
@@ -340,12 +355,18 @@ def _checked(config: RunConfig) -> RunConfig:
     for name in ("env_kwargs", "hyperparameters"):
         if not isinstance(getattr(config, name), dict):
             raise TypeError(f"{name} must be a mapping, not {getattr(config, name)!r}")
+    named = config.env_kwargs.get("map")
+    if isinstance(named, str) and Path(named).exists() and not Path(named).is_file():
+        raise ValueError(f"the map {named} is no plain file")  # a device may never end
     return replace(config, algo=algorithm(config.algo))
 
 
-def load(folder: Path, **changes: Any) -> tuple[Agent, RunConfig]:
-    """The agent of a run folder, in a fresh environment made with ``changes`` (as ``render_mode``)."""
-    config = read_config(folder)
+def load(folder: Path, env: str | None = None, **changes: Any) -> tuple[Agent, RunConfig]:
+    """The agent of a run folder, in a fresh environment made with ``changes`` (as ``render_mode``).
+
+    ``env``: see `read_config`.
+    """
+    config = read_config(folder, env)
     if not (folder / CHECKPOINT).is_file():
         raise RunError(f"{folder} has no {CHECKPOINT} yet: the run has not reached its first checkpoint")
     return agent_class(config.algo).load(folder / CHECKPOINT, make_env(config, **changes)), config
@@ -540,10 +561,10 @@ def train(
     """
     going_on = resume and (folder / CHECKPOINT).is_file()
     if resume:
-        config = read_config(folder)
+        config = read_config(folder, config.env)
         remove_parts(folder)
     if going_on:
-        agent, _ = load(folder)
+        agent, _ = load(folder, config.env)
         book = Logbook(folder, config, said)
         book.reopen(agent)
     else:

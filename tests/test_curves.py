@@ -1,6 +1,7 @@
 """Curves of many runs as pictures, and the commands about many runs."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -182,3 +183,32 @@ def test_seeds_that_are_none(text: str, said: str, capsys: Any) -> None:
     with pytest.raises(SystemExit):
         main(["train", "--seeds", text])
     assert said in capsys.readouterr().err
+
+
+def test_one_of_many_runs_is_done_again_and_judged(
+    lake: Runs, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["evaluate", str(folder), "--hyperparams", "learning_rate:0.5", "--eval-episodes", "2"]
+    part = lake.select(learning_rate=0.5)
+    assert main([*words, "--seed", "3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["value"] == part[3].value[-1]
+    assert main([*words, "--json"]) == 0
+    told = capsys.readouterr()
+    scores = part.scores()
+    chosen = json.loads(told.out)["share_of_regret"]
+    assert (scores < chosen - 1e-12).sum() <= 2
+    assert (scores > chosen + 1e-12).sum() <= 2
+    assert "the median of 4" in told.err
+    for more, said in [
+        (["--hyperparams", "learning_rate:0.5", "--seed", "9"], "has no run of seed 9: it has 0-3"),
+        ([], "several settings (learning_rate=0.1; learning_rate=0.5): choose one, as in --hyperparams"),
+    ]:
+        assert main(["evaluate", str(folder), *more]) == 2
+        assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--save-freq", "--log-interval", "--tensorboard-log"])
+def test_options_of_one_run_say_why_many_do_without(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", "--algo", "q_learning", "--env", LAKE, "--seeds", "0-3", option, "5"]
+    assert main(words) == 2
+    assert re.search(f"{option} is for one run: .* Leave it away", capsys.readouterr().err)

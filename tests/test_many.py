@@ -24,6 +24,7 @@ import rlgrid
 from rlgrid import learn_many
 from rlgrid.agents import DQN, QLearning
 from rlgrid.agents.evaluation import evaluate_policy
+from rlgrid.alone import Failure, Task, made_by, run_in_worker
 from rlgrid.many import LearnError
 from rlgrid.runs import EXACT, JUDGED, Plan, Run, Runs, read_arrays
 from rlgrid.training import RunError
@@ -193,6 +194,16 @@ def test_a_run_that_fails_costs_the_others_nothing(tmp_path: Path) -> None:
 
 
 # --- what is kept -----------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_of_other_versions_is_named() -> None:
+    """A worker elsewhere may have another NumPy, or older code of ours."""
+    make = partial(gym.make, LAKE)
+    task = Task(QLearning, make, 10, (0, 10), 0, tables=False, home=-1, made_by=made_by() | {"numpy": "0.1"})
+    _, _, result = run_in_worker(task, {}, 0)
+    assert isinstance(result, Failure)
+    assert f"numpy is {np.__version__} there and 0.1 here" in result.error
+    assert len(made_by()["the code of rlgrid"]) == 12
 
 
 def test_what_is_there_is_not_run_again(lake: Runs, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import kill_runs
 import numpy as np
 import pytest
 
-from rlgrid import training
+from rlgrid import cli, learn_many, training
 from rlgrid.agents import QLearning
 from rlgrid.archive import read_arrays
 from rlgrid.truth import MEASURES, Truth
@@ -143,6 +144,34 @@ def test_a_configuration_of_a_stranger_is_checked(
     document = json.loads((whole / "config.json").read_text()) | {name: value}
     (tmp_path / "config.json").write_text(json.dumps(document))
     with pytest.raises(training.RunError, match=message):
+        training.read_config(tmp_path)
+
+
+def test_a_file_cannot_ask_for_code(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gymnasium imports the module of an id "module:Id": only a person may name one."""
+    (tmp_path / "strange.py").write_text("raise SystemExit('it ran')")
+    monkeypatch.syspath_prepend(tmp_path)
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    document = json.loads((whole / "config.json").read_text()) | {"env": "strange:Id-v0"}
+    (run / "config.json").write_text(json.dumps(document))
+    for words in (["evaluate", str(run)], ["train", "--resume", str(run)], ["enjoy", str(run)], ["record", str(run)]):
+        with pytest.raises(training.RunError, match=r"import the module 'strange'.* --env strange:Id-v0"):
+            cli.main(["--traceback", *words])
+    with pytest.raises(SystemExit, match="it ran"):
+        cli.main(["--traceback", "evaluate", str(run), "--env", "strange:Id-v0"])
+    learn_many("q_learning", "rlgrid/FrozenLake-v1", [0], 100, folder=tmp_path / "many", n_jobs=1)
+    index = tmp_path / "many" / "runs.json"
+    index.write_text(index.read_text().replace("rlgrid/FrozenLake-v1", "strange:Id-v0"))
+    for words in (["evaluate", str(index.parent)], ["train", "--resume", str(index.parent), "--seeds", "1"]):
+        with pytest.raises(training.RunError, match="import the module 'strange'"):
+            cli.main(["--traceback", *words])
+
+
+def test_a_map_that_is_no_file_is_refused(whole: Path, tmp_path: Path) -> None:
+    document = json.loads((whole / "config.json").read_text()) | {"env_kwargs": {"map": str(tmp_path)}}
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    with pytest.raises(training.RunError, match="is no plain file"):
         training.read_config(tmp_path)
 
 
