@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from rlgrid.agents.evaluation import evaluate_policy
     from rlgrid.agents.monte_carlo import MonteCarlo, OffPolicyMonteCarlo
     from rlgrid.agents.n_step import NStepSarsa, TreeBackup
+    from rlgrid.agents.optimistic import UCBVI, UCBQLearning
     from rlgrid.agents.prediction import TD0, MonteCarloPrediction, NStepTD, TDLambda, TrueOnlineTDLambda
     from rlgrid.agents.prioritized_sweeping import PrioritizedSweeping
+    from rlgrid.agents.psrl import PSRL
     from rlgrid.agents.q_learning import DoubleQLearning, QLearning
+    from rlgrid.agents.r_max import RMax
     from rlgrid.agents.sarsa import ExpectedSarsa, Sarsa
     from rlgrid.agents.traces import QLambda, SarsaLambda, TrueOnlineSarsaLambda
     from rlgrid.agents.value_iteration import ValueIteration
@@ -33,9 +36,11 @@ _HOMES = {
     "NStepSarsa": "n_step",
     "NStepTD": "prediction",
     "OffPolicyMonteCarlo": "monte_carlo",
+    "PSRL": "psrl",
     "PrioritizedSweeping": "prioritized_sweeping",
     "QLambda": "traces",
     "QLearning": "q_learning",
+    "RMax": "r_max",
     "Sarsa": "sarsa",
     "SarsaLambda": "traces",
     "TD0": "prediction",
@@ -43,6 +48,8 @@ _HOMES = {
     "TreeBackup": "n_step",
     "TrueOnlineSarsaLambda": "traces",
     "TrueOnlineTDLambda": "prediction",
+    "UCBQLearning": "optimistic",
+    "UCBVI": "optimistic",
     "ValueIteration": "value_iteration",
     "evaluate_policy": "evaluation",
 }
@@ -64,6 +71,10 @@ AGENTS: dict[str, str] = {
     "dyna_q": "Dyna-Q",
     "dyna_q_plus": "Dyna-Q+",
     "prioritized_sweeping": "Prioritized sweeping",
+    "r_max": "R-max",
+    "ucb_q_learning": "UCB Q-learning",
+    "ucbvi": "UCBVI",
+    "psrl": "PSRL",
     "td0": "TD(0), prediction",
     "n_step_td": "n-step TD, prediction",
     "td_lambda": "TD(λ), prediction",
@@ -89,6 +100,10 @@ _CLASSES = {
     "dyna_q": "DynaQ",
     "dyna_q_plus": "DynaQPlus",
     "prioritized_sweeping": "PrioritizedSweeping",
+    "r_max": "RMax",
+    "ucb_q_learning": "UCBQLearning",
+    "ucbvi": "UCBVI",
+    "psrl": "PSRL",
     "td0": "TD0",
     "n_step_td": "NStepTD",
     "td_lambda": "TDLambda",
@@ -99,7 +114,9 @@ _CLASSES = {
 __all__ = [
     "AGENTS",
     "DQN",
+    "PSRL",
     "TD0",
+    "UCBVI",
     "Agent",
     "CheckpointError",
     "DoubleQLearning",
@@ -114,12 +131,14 @@ __all__ = [
     "PrioritizedSweeping",
     "QLambda",
     "QLearning",
+    "RMax",
     "Sarsa",
     "SarsaLambda",
     "TDLambda",
     "TreeBackup",
     "TrueOnlineSarsaLambda",
     "TrueOnlineTDLambda",
+    "UCBQLearning",
     "ValueIteration",
     "agent_class",
     "evaluate_policy",

@@ -554,8 +554,11 @@ def test_agents_take_their_settings_by_name(name: str, tmp_path: Path) -> None:
     config = training.RunConfig(name, LAKE, 100, seed=0)
     known = training.hyperparameters_of(name)
     predicts = "prediction" in AGENTS[name]
-    assert {"gamma", *(("policy",) if predicts else ("exploration_final_eps", "temperature"))} < set(known)
-    assert ("learning_rate" in known) == (name not in ("off_policy_monte_carlo", "prioritized_sweeping"))
+    explores = name in ("r_max", "ucb_q_learning", "ucbvi", "psrl")
+    own = ("policy",) if predicts else ("reward_range",) if explores else ("exploration_final_eps", "temperature")
+    assert {"gamma", *own} < set(known)
+    rated = not explores and name not in ("off_policy_monte_carlo", "prioritized_sweeping")
+    assert ("learning_rate" in known) == rated
     agent = training.make_agent(replace(config, hyperparameters=known), world())
     assert {setting for setting in agent._settings() if setting != "seed"} == set(known)
     agent.learn(50)

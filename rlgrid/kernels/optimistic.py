@@ -1,0 +1,245 @@
+"""Optimism in the face of uncertainty over a finite horizon: UCB Q-learning and UCBVI.
+
+Their table is q [H * S, A]: row h * S + s is about state s with H - h steps of the round to go. A round ends with its
+episode, or after H steps. ``ceiling[h]`` is the most that can be had from step h on, and ``ceiling[H]`` is 0.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from rlgrid.kernels.control import run
+from rlgrid.kernels.counted import count_outcome, rows
+from rlgrid.kernels.exploration import epsilon_greedy, greedy_action
+from rlgrid.kernels.pcg64 import uniform
+
+
+class Steps(NamedTuple):
+    """What UCB Q-learning keeps."""
+
+    step: Any  # int64 [1], h
+    visits: Any  # int64 [H * S, A]
+    mean: Any  # float64 [H * S, A], of the values that followed; without entries for Hoeffding's bonus, as the next two
+    spread: Any  # float64 [H * S, A], the sum of their squared distances from the mean
+    width: Any  # float64 [H * S, A], beta
+    ceiling: Any  # float64 [H + 1]
+    horizon: int
+    bernstein: bool
+    plain: float  # sqrt(t) times Hoeffding's bonus
+    varying: float  # t times the squared leading term of Bernstein's, less W: its factor
+    floor: float  # what is added to W
+    correction: float  # t times the last term of Bernstein's
+
+
+class Believed(NamedTuple):
+    """What UCBVI keeps."""
+
+    step: Any  # int64 [1], h; -1 where a round is to begin
+    model: Any  # `rlgrid.kernels.counted.Counted`
+    reward: Any  # float64 [S * A], the sum of the rewards of each pair
+    arrivals: Any  # int64 [H * S]: how often a state was acted in at a step; without entries where nothing asks for it
+    ceiling: Any  # float64 [H + 1]
+    horizon: int
+    bernstein: bool
+    plain: float  # sqrt(N) times the bonus of Hoeffding's inequality
+    varying: float  # N / Var times the squared leading term of Bernstein's
+    lower: float  # N times its second term
+    correction: float  # the factor of its last term
+    arrived: float  # what the last term divides by the number of arrivals
+    most: float  # and what that is at most
+
+
+@njit(cache=True, nogil=True)
+def _greedy(q, row, stream):
+    return epsilon_greedy(q, row, 0.0, False, uniform(stream))
+
+
+# --- UCB Q-learning ---------------------------------------------------------------------------------------------------
+
+
+@njit(cache=True, nogil=True, inline="always")
+def act_by_step(rule, settings, varied, q, counts, td_error, t, s, stream):
+    """A greedy action of the step of the round, ties broken at random."""
+    return _greedy(q, rule.step[0] * td_error.size + s, stream)
+
+
+@njit(cache=True, nogil=True)
+def _bernstein(rule, row, a, t, follows, rate):
+    """b_t of Jin et al. 2018, algorithm 2; what follows is counted first."""
+    before = rule.mean[row, a]
+    rule.mean[row, a] += (follows - before) / t
+    rule.spread[row, a] += (follows - before) * (follows - rule.mean[row, a])
+    width = min(
+        math.sqrt(rule.varying * (rule.spread[row, a] / t + rule.floor) / t) + rule.correction / t,
+        rule.plain / math.sqrt(t),
+    )
+    bonus = (width - (1.0 - rate) * rule.width[row, a]) / (2.0 * rate)
+    rule.width[row, a] = width
+    return bonus
+
+
+@njit(cache=True, nogil=True)
+def _learn_step(rule, gamma, q, counts, td_error, s, a, reward, next_s, terminated, ended):
+    counts[s, a] += 1
+    h = rule.step[0]
+    row = h * td_error.size + s
+    rule.step[0] = 0 if ended or h + 1 == rule.horizon else h + 1
+    rule.visits[row, a] += 1
+    t = rule.visits[row, a]
+    follows = 0.0
+    if not terminated and h + 1 < rule.horizon:
+        _, best = greedy_action(q, (h + 1) * td_error.size + next_s)
+        follows = gamma * min(rule.ceiling[h + 1], best)
+    rate = (rule.horizon + 1.0) / (rule.horizon + t)
+    bonus = _bernstein(rule, row, a, t, follows, rate) if rule.bernstein else rule.plain / math.sqrt(t)
+    target = reward + follows + bonus
+    value = (1.0 - rate) * q[row, a] + rate * target
+    if not abs(value) < np.inf:
+        return False
+    td_error[s] = target - q[row, a]
+    q[row, a] = value
+    return True
+
+
+@njit(cache=True, nogil=True, inline="always")
+def learn_ucb_q_learning(
+    rule, settings, varied, q, counts, td_error, t, s, a, reward, next_s, terminated, ended, stream
+):
+    """Q_h(s,a) = (1 - alpha_t) Q_h(s,a) + alpha_t [r + gamma V_{h+1}(s') + b_t], alpha_t = (H + 1) / (H + t).
+
+    Jin, Allen-Zhu, Bubeck & Jordan 2018, algorithms 1 and 2.
+    """
+    return _learn_step(rule, settings.gamma, q, counts, td_error, s, a, reward, next_s, terminated, ended)
+
+
+@njit(cache=True, nogil=True)
+def run_ucb_q_learning(model, world, stream, rule, settings, varied, tables, place, steps, returns, lengths):
+    """`run` by UCB Q-learning."""
+    return run(
+        act_by_step,
+        learn_ucb_q_learning,
+        model,
+        world,
+        stream,
+        rule,
+        settings,
+        varied,
+        tables,
+        place,
+        steps,
+        returns,
+        lengths,
+    )
+
+
+# --- UCBVI ------------------------------------------------------------------------------------------------------------
+
+
+@njit(cache=True, nogil=True)
+def _second_terms(rule, h, to, chances, value, mean, n, num_states, first, last):
+    """Bernstein's bonus of a pair whose outcomes are [first, last)."""
+    variance = 0.0
+    surprise = 0.0
+    for k in range(first, last):
+        follows = value[to[k]] if to[k] >= 0 else 0.0
+        variance += chances[k] * (follows - mean) ** 2
+        if rule.correction > 0.0 and to[k] >= 0 and h + 1 < rule.horizon:
+            arrivals = rule.arrivals[(h + 1) * num_states + to[k]]
+            surprise += chances[k] * (min(rule.arrived / arrivals, rule.most) if arrivals > 0 else rule.most)
+    return math.sqrt(rule.varying * variance / n) + rule.lower / n + rule.correction * math.sqrt(surprise / n)
+
+
+@njit(cache=True, nogil=True)
+def _plan(rule, gamma, q, counts):
+    """Backward induction from the last step to the first, over the pairs that were taken."""
+    num_states, num_actions = counts.shape
+    offsets, to, chances = rows(rule.model)
+    gain = np.empty(counts.size)  # the mean reward, with Hoeffding's bonus
+    visited = np.zeros(num_states, np.bool_)
+    for key in range(counts.size):
+        n = counts[key // num_actions, key % num_actions]
+        if n > 0:
+            visited[key // num_actions] = True
+            gain[key] = rule.reward[key] / n + (0.0 if rule.bernstein else rule.plain / math.sqrt(n))
+            for k in range(offsets[key], offsets[key + 1]):
+                chances[k] /= n
+    value = np.zeros(num_states)  # of the step after; then of the step
+    ahead = np.zeros(num_states)
+    for h in range(rule.horizon - 1, -1, -1):
+        ceiling = rule.ceiling[h]
+        for s in range(num_states):
+            row = np.uintp(h * num_states + s)
+            if visited[s]:
+                for a in range(num_actions):
+                    n = counts[s, a]
+                    if n > 0:
+                        key = s * num_actions + a
+                        mean = 0.0
+                        for k in range(offsets[key], offsets[key + 1]):
+                            if to[k] >= 0:
+                                mean += chances[k] * ahead[to[k]]
+                        total = gain[key] + gamma * mean
+                        if rule.bernstein:
+                            total += _second_terms(
+                                rule, h, to, chances, ahead, mean, n, num_states, offsets[key], offsets[key + 1]
+                            )
+                        q[row, a] = min(q[row, a], ceiling, total)
+            _, best = greedy_action(q, row)
+            value[s] = best
+        value, ahead = ahead, value
+
+
+@njit(cache=True, nogil=True)
+def _act_planned(rule, gamma, q, counts, s, stream):
+    if rule.step[0] < 0:
+        _plan(rule, gamma, q, counts)
+        rule.step[0] = 0
+    return _greedy(q, rule.step[0] * counts.shape[0] + s, stream)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def act_ucbvi(rule, settings, varied, q, counts, td_error, t, s, stream):
+    """`act_by_step`, after a new plan where a round begins."""
+    return _act_planned(rule, settings.gamma, q, counts, s, stream)
+
+
+@njit(cache=True, nogil=True)
+def _learn_model(rule, gamma, q, counts, td_error, s, a, reward, next_s, terminated, ended):
+    counts[s, a] += 1
+    h = rule.step[0]
+    rule.step[0] = -1 if ended or h + 1 == rule.horizon else h + 1
+    num_states, num_actions = counts.shape
+    follows = 0.0
+    if not terminated and h + 1 < rule.horizon:
+        _, best = greedy_action(q, (h + 1) * num_states + next_s)
+        follows = gamma * best
+    key = s * num_actions + a
+    error = reward + follows - q[h * num_states + s, a]
+    total = rule.reward[key] + reward
+    if not (abs(total) < np.inf and abs(error) < np.inf):
+        return False
+    td_error[s] = error
+    rule.reward[key] = total
+    if rule.arrivals.size > 0:
+        rule.arrivals[h * num_states + s] += 1
+    count_outcome(rule.model, key, ~next_s if terminated else next_s)
+    return True
+
+
+@njit(cache=True, nogil=True, inline="always")
+def learn_ucbvi(rule, settings, varied, q, counts, td_error, t, s, a, reward, next_s, terminated, ended, stream):
+    """Count the step; the next plan is made of what was counted and a bonus for what is uncertain.
+
+    Azar, Osband & Munos 2017, algorithms 1 to 4.
+    """
+    return _learn_model(rule, settings.gamma, q, counts, td_error, s, a, reward, next_s, terminated, ended)
+
+
+@njit(cache=True, nogil=True)
+def run_ucbvi(model, world, stream, rule, settings, varied, tables, place, steps, returns, lengths):
+    """`run` by UCBVI."""
+    return run(
+        act_ucbvi, learn_ucbvi, model, world, stream, rule, settings, varied, tables, place, steps, returns, lengths
+    )

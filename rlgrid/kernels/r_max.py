@@ -1,0 +1,98 @@
+"""R-max: a model of the pairs that are known, and the best of all worlds for the others."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from rlgrid.kernels.control import run
+from rlgrid.kernels.counted import count_outcome, rows
+from rlgrid.kernels.exploration import LOWEST, greedy_action
+from rlgrid.kernels.tabular import act_apart
+
+MOST_SWEEPS = 10_000  # of a plan; only where gamma is nearly 1 a plan needs so many
+
+
+class Known(NamedTuple):
+    """What R-max keeps."""
+
+    model: Any  # `rlgrid.kernels.counted.Counted`: the first ``visits_to_know`` outcomes of each pair
+    reward: Any  # float64 [S * A], the sum of the rewards of these
+    visits_to_know: int  # m
+    ceiling: float  # no pair is worth more
+    tolerance: float  # of a plan: no value changes by more in its last sweep
+
+
+@njit(cache=True, nogil=True)
+def _largest(q, s):
+    _, best = greedy_action(q, s)
+    return best
+
+
+@njit(cache=True, nogil=True)
+def _plan(rule, gamma, q, counts):
+    """Value iteration over the known pairs, in place, states up and down in turn; False where a value overflows."""
+    num_states, num_actions = q.shape
+    m = rule.visits_to_know
+    offsets, to, many = rows(rule.model)
+    value = np.empty(num_states)
+    for s in range(num_states):
+        if gamma == 1.0:  # a loop without rewards would keep for ever what it is believed to be worth
+            for a in range(num_actions):
+                if counts[s, a] >= m:
+                    q[s, a] = 0.0
+        value[s] = _largest(q, s)
+    for sweep in range(MOST_SWEEPS):
+        change = 0.0
+        for i in range(num_states):
+            s = i if sweep % 2 == 0 else num_states - 1 - i
+            for a in range(num_actions):
+                if counts[s, a] >= m:
+                    key = s * num_actions + a
+                    total = rule.reward[key]
+                    for k in range(offsets[key], offsets[key + 1]):
+                        if to[k] >= 0:
+                            total += gamma * many[k] * value[to[k]]
+                    q[s, a] = max(LOWEST, min(rule.ceiling, total / m))
+            best = _largest(q, s)
+            change = max(change, abs(best - value[s]))
+            value[s] = best
+        if not change > rule.tolerance:
+            break
+
+
+@njit(cache=True, nogil=True)
+def _learn(rule, gamma, q, counts, td_error, s, a, reward, next_s, terminated):
+    counts[s, a] += 1
+    error = reward + (0.0 if terminated else gamma * _largest(q, next_s)) - q[s, a]
+    if not abs(error) < np.inf:
+        return False
+    td_error[s] = error
+    if counts[s, a] > rule.visits_to_know:
+        return True
+    key = s * q.shape[1] + a
+    total = rule.reward[key] + reward
+    if not abs(total) < np.inf:
+        return False
+    rule.reward[key] = total
+    count_outcome(rule.model, key, ~next_s if terminated else next_s)
+    if counts[s, a] == rule.visits_to_know:
+        _plan(rule, gamma, q, counts)
+    return True
+
+
+@njit(cache=True, nogil=True, inline="always")
+def learn_r_max(rule, settings, varied, q, counts, td_error, t, s, a, reward, next_s, terminated, ended, stream):
+    """Count the outcome of a pair that is not known yet; plan anew when it becomes known.
+
+    Brafman & Tennenholtz 2002; in the form of Strehl, Li & Littman 2009, section 3.2.
+    """
+    return _learn(rule, settings.gamma, q, counts, td_error, s, a, reward, next_s, terminated)
+
+
+@njit(cache=True, nogil=True)
+def run_r_max(model, world, stream, rule, settings, varied, tables, place, steps, returns, lengths):
+    """`run` by R-max."""
+    return run(
+        act_apart, learn_r_max, model, world, stream, rule, settings, varied, tables, place, steps, returns, lengths
+    )
