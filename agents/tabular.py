@@ -29,7 +29,7 @@ from rlgrid.agents.schedules import KINDS, Schedule, parse_schedule
 from rlgrid.agents.world import has_stream, put_back, sampling_arrays, stream_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
     from rlgrid.kernels.exploration import Settings, Varied
 
@@ -96,8 +96,10 @@ class TableAgent(Agent):
         ) from error
 
     @classmethod
-    def _check_taken(cls, given: Iterable[str], *, all_known: bool = True) -> None:
+    def _check_taken(cls, given: Collection[str], *, all_known: bool = True) -> None:
         """Refuse arguments that this agent does not take, and with ``all_known=False`` all that are given."""
+        if not given:
+            return
         known: set[str] = set()
         for kind in cls.__mro__:
             if "__init__" in vars(kind):
@@ -217,7 +219,8 @@ class TableAgent(Agent):
         run, settings, varied = self._kernels()[0], self._numbers(), self._varied()
         tables = Tables(self._learnt(), self.counts, self.td_error)
         longest = min(max_steps, self._most_steps())
-        returns, lengths = np.empty(longest), np.empty(longest, np.int64)
+        room = min(longest, max_episodes)
+        returns, lengths = np.empty(room), np.empty(room, np.int64)
         done = 0
         while done < max_steps and max_episodes > 0:
             generator, stream = self._world.generator, stream_of(self._generator)
