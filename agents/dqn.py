@@ -20,7 +20,7 @@ import inspect
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
@@ -35,6 +35,10 @@ from rlgrid.agents.masks import masks_of
 from rlgrid.agents.schedules import KINDS, Schedule, parse_schedule
 from rlgrid.agents.tabular import LARGEST
 from rlgrid.agents.world import has_stream, put_back, sampling_arrays, stream_of
+
+if TYPE_CHECKING:
+    from rlgrid.agents.diagnosis import Diagnosis
+    from rlgrid.truth import Truth
 
 LOSSES = ("huber", "mse")
 POLICIES = ("MlpPolicy",)
@@ -184,6 +188,7 @@ class DQN(Agent):
         self._discrete, self._width = self._architecture.discrete, self._architecture.width
         self._first_action = int(self.env.action_space.start)  # type: ignore[attr-defined]
         self._first_state = int(getattr(self.env.observation_space, "start", 0))
+        self._judge: Truth | None = None  # of `diagnosis`
         self._strength = self._check_exploration()
         self._available = self._check_masks()
         self._told = self.use_masking and self._available is None  # masks come with each step
@@ -460,13 +465,55 @@ class DQN(Agent):
 
         return float(strength_at(self._rule(), self.num_timesteps, int(self._learner.visits[row]) + 1))
 
-    def _evaluate(self, rows: NDArray[Any]) -> NDArray[np.float64]:
-        """float64 [n, A]: the network at observations as the kernels take them."""
+    def _evaluate(self, rows: NDArray[Any], weights: NDArray[Any] | None = None) -> NDArray[np.float64]:
+        """float64 [n, A]: the network at observations as the kernels take them, with its own weights or others."""
         from rlgrid.kernels.dqn import evaluate
 
         q = np.empty((len(rows), self._num_actions))
-        evaluate(self._learner.network, rows, self._blank(1), q, stream_of(self._generator))
+        network = self._learner.network
+        evaluate(
+            network if weights is None else network._replace(theta=weights),
+            rows,
+            self._blank(1),
+            q,
+            stream_of(self._generator),
+        )
         return q
+
+    def _outputs(self, rows: NDArray[Any]) -> tuple[NDArray[np.float64], list[NDArray[np.float64]]]:
+        """float64 [n, A], the values, and float64 [n, units] of each operation, at observations [n]."""
+        from rlgrid.kernels.network import OUTPUTS, UNITS
+
+        network = self._learner.network
+        kept = np.empty((len(rows), network.row.size))
+        for i in range(len(rows)):
+            self._evaluate(rows[i : i + 1])
+            kept[i] = network.row
+        outputs = [kept[:, row[OUTPUTS] : row[OUTPUTS] + row[UNITS]] for row in network.program]
+        return outputs[-1], outputs
+
+    def _values_after(self, rows: NDArray[Any], masks: NDArray[np.bool_] | None) -> NDArray[np.float64]:
+        """float64 [n]: the values of observations as targets have them."""
+        there = masks
+        if there is None and self._available is not None:
+            there = self._available[rows]
+        q_target = self._evaluate(rows, self._learner.target)
+        q = self._evaluate(rows) if self.double_q else q_target
+        chosen = (q if there is None else np.where(there, q, -np.inf)).argmax(axis=1)
+        after: NDArray[np.float64] = q_target[np.arange(len(rows)), chosen]
+        return after
+
+    def diagnosis(self) -> Diagnosis:
+        """A look inside: norms and dead units of each layer, TD errors, what the memory covers, and Q against Q*.
+
+        The first call in a world with a model solves it.
+        """
+        from rlgrid.agents.diagnosis import diagnose
+        from rlgrid.truth import Truth
+
+        if self._judge is None and self._discrete:
+            self._judge = Truth.of(self)
+        return diagnose(self, self._judge)
 
     def _rows(self, observation: Any) -> tuple[NDArray[Any], bool]:
         """Observations as the kernels take them, and whether it was a single one."""

@@ -41,6 +41,18 @@ def abandon(replay: Any, arrival: NDArray[Any]) -> None:
     replay.finals[place] = arrival[0]
 
 
+def next_observations(replay: Any, arrival: NDArray[Any], places: NDArray[np.int64]) -> NDArray[Any]:
+    """What the transitions at ``places`` [n] led to, [n] or [n, D]; ``arrival`` [1] is the newest one's."""
+    from rlgrid.kernels.replay import GOES_ON, POSITION
+
+    size = replay.actions.size
+    found: NDArray[Any] = replay.observations[(places + 1) % size].copy()
+    found[places == (replay.counters[POSITION] - 1) % size] = arrival[0]
+    ended = replay.endings[places] != GOES_ON
+    found[ended] = replay.finals[replay.final_of[places[ended]]]
+    return found
+
+
 def contents(replay: Any) -> dict[str, NDArray[Any]]:
     """The tensors of a checkpoint, as long as the memory is full."""
     from rlgrid.kernels.replay import FILLED, GOES_ON, POSITION

@@ -532,9 +532,11 @@ class StopTrainingOnMaxEpisodes(BaseCallback):
 class TensorBoardCallback(BaseCallback):
     """Write scalars for TensorBoard, by the names of Stable-Baselines3, and those that other callbacks record.
 
+    Of a `DQN` its `diagnosis` is written as well.
+
     Args:
         log_path: the folder of the event file.
-        log_freq: units between two rows of ``rollout/...``, ``time/...`` and ``train/...``.
+        log_freq: units between two rows of ``rollout/...``, ``time/...``, ``train/...`` and ``diagnosis/...``.
 
     Raises:
         ImportError: if tensorboardX is not installed, saying how it is.
@@ -564,6 +566,9 @@ class TensorBoardCallback(BaseCallback):
         self.logger.record("time/total_timesteps", self.num_timesteps)
         for name, value in scalars_of(self.model.metrics()).items():
             self.logger.record(name, value)
+        look = getattr(self.model, "diagnosis", None)
+        for name, value in ({} if look is None else look().numbers()).items():
+            self.logger.record(f"diagnosis/{name}", value)
         self.logger.dump(self.num_timesteps)
         return True
 

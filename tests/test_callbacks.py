@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from small_worlds import masked_mdp, same, state_of, world
 
-from rlgrid.agents import AGENTS, QLearning, ValueIteration, agent_class, evaluate_policy
+from rlgrid.agents import AGENTS, DQN, QLearning, ValueIteration, agent_class, evaluate_policy
 from rlgrid.callbacks import (
     BaseCallback,
     CallbackList,
@@ -355,6 +355,15 @@ def test_scalars_for_tensorboard_have_the_names_of_stable_baselines(tmp_path: Pa
     assert found["time/total_timesteps"][1000] == 1000
     assert any(name.startswith("train/") for name in found)
     assert agent.logger is None
+
+
+@pytest.mark.filterwarnings("ignore:.*SymbolDatabase.GetPrototype:UserWarning")
+def test_the_diagnosis_of_a_network_is_written_for_tensorboard(tmp_path: Path) -> None:
+    agent = DQN("MlpPolicy", world(), seed=0, policy_kwargs={"net_arch": [8]}, learning_starts=20)
+    agent.learn(60, callback=TensorBoardCallback(tmp_path, log_freq=60))
+    written = events(tmp_path)
+    for name, value in agent.diagnosis().numbers().items():
+        assert written[f"diagnosis/{name}"][60] == pytest.approx(value)
 
 
 def test_without_tensorboardx_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -511,6 +511,87 @@ def test_an_observation_of_another_space_is_refused(observation):
         frozen_lake().predict(observation)
 
 
+# --- diagnosis --------------------------------------------------------------------------------------------------------
+
+
+def test_a_diagnosis_says_what_the_arrays_say():
+    from rlgrid.truth import Truth
+
+    agent = frozen_lake(policy_kwargs={"net_arch": [8, 8]}, buffer_size=300).learn(700)
+    before = {name: array.copy() for name, array in tensors(agent).items()}
+    found = agent.diagnosis()
+    for name, array in before.items():
+        np.testing.assert_array_equal(tensors(agent)[name], array, err_msg=name)
+    network, replay = agent._learner.network, agent._learner.replay
+    assert (found.timesteps, found.updates) == (700, 650)
+    assert [layer.name for layer in found.layers] == agent._architecture.names
+    assert math.hypot(*(layer.weight_norm for layer in found.layers)) == pytest.approx(np.linalg.norm(network.theta))
+    norms = [layer.gradient_norm for layer in found.layers]
+    assert math.hypot(*norms) == pytest.approx(np.linalg.norm(network.gradient), rel=1e-5)
+    assert min(norms) > 0
+    assert found.replay.tolist() == np.bincount(replay.observations, minlength=16).tolist()
+    truth = Truth.of(agent)
+    assert found.replay_coverage == (found.replay[truth.states] > 0).mean()
+    gap = np.abs(agent.q_values - truth.q_values)[truth.states]
+    assert found.max_q_error == truth.look(agent).q_error == gap.max()
+    assert found.mean_q_error == pytest.approx(gap.mean())
+    np.testing.assert_array_equal(found.q_error[truth.states], gap.max(axis=1))
+    assert np.isnan(found.q_error[~truth.states]).all()
+    assert found.worst(1)[0][1] == found.max_q_error
+    assert [error for _, error in found.worst(4)] == sorted(gap.max(axis=1), reverse=True)[:4]
+    naive, errors = Naive(agent), []
+    naive.theta, naive.target = network.theta.astype(float), agent._learner.target.astype(float)
+    for place in range(300):
+        following = memory_next(agent, place)
+        q, after = (naive.outputs(naive.theta, np.eye(16)[s])[-1] for s in (replay.observations[place], following))
+        value = naive.outputs(naive.target, np.eye(16)[following])[-1][after.argmax()]
+        value *= 0 if replay.endings[place] == 2 else agent.gamma
+        errors.append(replay.rewards[place] + value - q[replay.actions[place]])
+    np.testing.assert_allclose(found.td_errors, errors, atol=1e-5)
+    assert found.histogram.sum() == 300
+    assert found.edges[[0, -1]] == pytest.approx([min(errors), max(errors)], abs=1e-5)
+    numbers = found.numbers()
+    assert numbers["max_q_error"] == found.max_q_error
+    assert numbers["layer_2/gradient_norm"] == norms[1]
+    assert "layer_3/dead_units" not in numbers
+
+
+def memory_next(agent, place):
+    replay = agent._learner.replay
+    if replay.endings[place]:
+        return replay.finals[replay.final_of[place]]
+    if (place + 1) % len(replay.actions) == replay.counters[POSITION]:
+        return agent._learner.arrival[0]
+    return replay.observations[(place + 1) % len(replay.actions)]
+
+
+def test_dead_units_are_found():
+    agent = frozen_lake(policy_kwargs={"net_arch": [8, 4]}).learn(100)
+    before = [layer.dead_units for layer in agent.diagnosis().layers]
+    theta = agent._learner.network.theta
+    theta[16 * 8 : 16 * 8 + 3] = -100.0  # biases of the first three units
+    layers = agent.diagnosis().layers
+    assert layers[0].dead_units == pytest.approx(max(before[0], 3 / 8))
+    theta[16 * 8 : 16 * 8 + 8] = -100.0
+    assert [layer.dead_units for layer in agent.diagnosis().layers[:2]] == [1.0, 1.0]
+
+
+def test_a_diagnosis_without_a_model_or_a_memory():
+    fresh = frozen_lake().diagnosis()
+    assert fresh.td_errors.size == fresh.histogram.size == fresh.replay_coverage == 0
+    assert np.isnan(fresh.layers[0].dead_units)
+    vectors = DQN("MlpPolicy", TimeLimit(Cycle(), 10), seed=0, **SMALL).learn(100).diagnosis()
+    assert vectors.replay is None
+    assert vectors.q_error is None
+    assert len(vectors.td_errors) == 100
+    assert set(vectors.numbers()) >= {"mean_abs_td_error", "layer_1/weight_norm"}
+    with pytest.raises(ValueError, match="no q_error"):
+        vectors.worst()
+    foreign = DQN("MlpPolicy", gym.make("FrozenLake-v1"), seed=0, **SMALL).learn(100).diagnosis()
+    assert foreign.replay.sum() == 100
+    assert foreign.max_q_error != foreign.max_q_error
+
+
 # --- health and refusals --------------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numba import njit
 
 from rlgrid.kernels.activations import INSIDE, KERNEL
+from rlgrid.kernels.elementary import exp
 from rlgrid.kernels.exploration import FALLING, SOFTMAX, schedule_at
 from rlgrid.kernels.losses import error_loss
 from rlgrid.kernels.model import sample_start
@@ -164,11 +165,11 @@ def softmax_action(q, i, available, s, temperature, u):
     total = 0.0
     for a in range(q.shape[1]):
         if available.size == 0 or available[s, a]:
-            total += math.exp((np.float64(q[i, a]) - np.float64(q[i, best])) / temperature)
+            total += exp((np.float64(q[i, a]) - np.float64(q[i, best])) / temperature)
     rest = u * total
     for a in range(q.shape[1]):
         if available.size == 0 or available[s, a]:
-            rest -= math.exp((np.float64(q[i, a]) - np.float64(q[i, best])) / temperature)
+            rest -= exp((np.float64(q[i, a]) - np.float64(q[i, best])) / temperature)
             if rest < 0.0:
                 return a
     return best

@@ -21,6 +21,7 @@ import numpy as np
 from numba import njit
 
 from rlgrid.kernels.activations import INSIDE
+from rlgrid.kernels.elementary import exp, log
 from rlgrid.kernels.pcg64 import uniform
 
 # What a transition did to its episode.
@@ -208,14 +209,14 @@ def draw_prioritized(replay, beta, stream, index, weights):
         index[i] = find(replay, (i + uniform(stream)) / many * tree[1])
         least = min(least, tree[leaves + index[i]])
     for i in range(many):
-        weights[i] = (least / tree[leaves + index[i]]) ** beta
+        weights[i] = exp(beta * log(least / tree[leaves + index[i]]))
 
 
 @njit(**INSIDE)
 def update_priorities(replay, index, errors, alpha, eps):
     """The priority of index[i] becomes (|errors[i]| + eps)^alpha; where a place was drawn twice, by the later error."""
     for i in range(index.size):
-        priority = (abs(errors[i]) + eps) ** alpha
+        priority = exp(alpha * log(abs(errors[i]) + eps))
         replay.greatest[0] = max(replay.greatest[0], priority)
         set_priority(replay, index[i], priority)
 
