@@ -29,7 +29,7 @@ from rlgrid.mdp import MDP, check_gamma
 from rlgrid.policy_evaluation import check_model, check_policy, policy_values
 from rlgrid.problem import Problem
 from rlgrid.reach import reached, steps
-from rlgrid.regret import Solved, best_values, first_tolerance, share, solved, start_value
+from rlgrid.regret import Solved, best_values, check_share, first_tolerance, share, solved, start_value
 
 if TYPE_CHECKING:
     from rlgrid.gridmodel import GridModel
@@ -133,6 +133,17 @@ class Truth:
             self.missing = self.missing or str(error)
         self._policy: NDArray[Any] | None = None
         self._judged = (math.nan, math.nan, "")
+
+    @property
+    def has_share(self) -> bool:
+        """Whether policies have a share of regret here: J* is finite, and more than the uniformly random policy's."""
+        if self._solved is None:
+            return False
+        try:
+            check_share(self._solved.optimum)
+        except ValueError:
+            return False
+        return True
 
     @classmethod
     def of(cls, agent: Any) -> Truth | None:

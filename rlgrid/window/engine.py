@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.window.actors import TRAIL, Acting, Walker, model_of
-from rlgrid.window.referee import Referee
+from rlgrid.window.referee import Referee, Shown
 from rlgrid.window.state import Floats, Parameter, Snapshot
 
 WALK = 6.0  # steps a second of the walker
@@ -29,7 +29,17 @@ SLOW = 20.0  # up to so many steps a second, the learner itself is shown
 BUDGET = 0.006  # seconds of a chunk in real time
 FULL_SPEED = 2_000.0  # units a second that stand for full speed where time is simulated
 
-RUN_LENGTH = {"q_learning": 40_000, "dqn": 30_000}  # over which a learner's schedules run
+# Steps over which a learner's schedules run: those that plan with what they remember need fewer, those that learn only
+# when an episode ends need more.
+RUN_LENGTH = 40_000
+RUN_LENGTHS = {
+    "dqn": 30_000,
+    "dyna_q": 10_000,
+    "dyna_q_plus": 10_000,
+    "prioritized_sweeping": 10_000,
+    "monte_carlo": 100_000,
+    "off_policy_monte_carlo": 100_000,
+}
 SETTINGS: dict[str, dict[str, Any]] = {"q_learning": {"learning_rate": 0.3}}
 METHOD_WORDS = {"value_iteration": "Jacobi", "gauss_seidel": "Gauss-Seidel"}
 
@@ -104,9 +114,13 @@ class Engine:
             settings = SETTINGS.get(scenario.agent, {}) | scenario.settings
             kind: Any = agent_class(scenario.agent)
             self.agent = kind(env=self.env, seed=scenario.seed, **settings)
-            self.agent.begin(RUN_LENGTH.get(scenario.agent))
+            self.agent.begin(self._run_length())
         self._after_build()
         self._say("")
+
+    def _run_length(self) -> int | None:
+        """Of the agent, in steps; a planner goes on until its tolerance is proven."""
+        return None if self.unit == "sweep" else RUN_LENGTHS.get(self.scenario.agent, RUN_LENGTH)
 
     @staticmethod
     def _new_env(model: Any) -> Any:
@@ -121,7 +135,7 @@ class Engine:
         judged = self.model is not None and self._judged
         self.referee = Referee(self.model, self.gamma, self._patient) if judged else None
         self._shown: dict[str, Any] = {}
-        self._policy: NDArray[np.int64] | None = None
+        self._last: Shown | None = None  # what was shown last, for the referee
         self._first_q = float(getattr(self.agent, "initial_q", 0.0))
         self._trail.clear()
         self._warmed = self._saying = False  # whether the kernels are compiled; whether that is still being said
@@ -313,7 +327,7 @@ class Engine:
         for name, value in settings.items():
             self.change(name, value)
         if self.scenario.pickled is None:
-            self.agent.begin(RUN_LENGTH.get(self.scenario.agent))
+            self.agent.begin(self._run_length())
 
     def restore(self) -> None:
         """The world's and the agent's own numbers again; what was learnt is kept as a start."""
@@ -475,18 +489,12 @@ class Engine:
         }
         policy = shown.get("policy")
         if self.unit != "sweep" and self.model is not None and self._warmed:
-            try:
-                q_values = agent.q_values
-                greedy = known(agent.greedy(), q_values, self._first_q)
-                tables |= {"q_values": q_values, "values": agent.values, "greedy": greedy}
-                policy = agent.policy
-                shown["greedy"] = greedy
-            except AttributeError:
-                pass
+            policy = self._learnt(tables)
         visits, td_error = getattr(agent, "visits", None), getattr(agent, "td_error", None)
         if self.unit == "sweep":
             td_error = None
-        self._policy = None if policy is None else np.asarray(policy)
+        if policy is not None:
+            self._last = Shown(int(agent.num_timesteps), np.asarray(policy), tables["q_values"], visits)
         self.judge()
         follows = self.follows_learner
         state = agent.state if follows else (self.walker.state if self.walker is not None else None)
@@ -507,6 +515,7 @@ class Engine:
             follows_learner=follows,
             error_bound=float(agent.error_bound) if hasattr(agent, "error_bound") and self._warmed else None,
             regret=None if self.referee is None else self.referee.regret,
+            truth={} if self.referee is None else self.referee.numbers,
             trouble="" if self.referee is None else self.referee.trouble,
             judged_at=0 if self.referee is None else self.referee.judged_at,
             mean_return=float(np.mean(returns[-recent:])) if returns else None,
@@ -517,10 +526,25 @@ class Engine:
             frame=frame,
         )
 
+    def _learnt(self, tables: dict[str, Any]) -> NDArray[Any] | None:
+        """Put a learner's tables, those that it has, among ``tables``; its policy."""
+        agent = self.agent
+        tables |= {
+            name: getattr(agent, name, None) for name in ("values", "q_values")
+        }  # a network has none over vectors
+        if tables["values"] is None:
+            return None
+        greedy: NDArray[np.bool_] = agent.greedy()
+        if tables["q_values"] is not None:
+            greedy = known(greedy, tables["q_values"], self._first_q)
+        tables["greedy"] = self._shown["greedy"] = greedy
+        policy: NDArray[Any] = agent.policy
+        return policy
+
     def judge(self) -> None:
-        """Have the referee judge the policy that was shown last, if it has not yet."""
-        if self.referee is not None and self._policy is not None:
-            self.referee.judge(self._policy, int(self.agent.num_timesteps))
+        """Have the referee judge what was shown last, if it has not yet."""
+        if self.referee is not None and self._last is not None:
+            self.referee.judge(self._last)
 
     def close(self) -> None:
         """Let the referee go."""

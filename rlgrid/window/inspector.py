@@ -89,10 +89,13 @@ def paint(canvas: Canvas, state: State) -> None:
     if bool(np.asarray(state.model.absorbing)[focus]):
         canvas.text(_closed_words(state, focus), MARGIN, 54, theme.muted)
         return
-    if shot.values is None or shot.q_values is None:
+    if shot.values is None or (shot.q_values is None and not state.predicts):
         canvas.text("Nothing is known about it yet.", MARGIN, 54, theme.muted)
         return
     _value_line(canvas, state, focus, right)
+    if state.predicts:
+        _sparkline(canvas, state, focus, 86, right)
+        return
     y = _bars(canvas, state, focus, 86, right)
     action = shown_action(state, focus)
     if focus in state.outcomes and action is not None:

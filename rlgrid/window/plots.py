@@ -52,11 +52,11 @@ def curves(state: State) -> list[tuple[str, Curve, str, str]]:
         found.append(("Proven error, upper − lower", state.error_curve, words, "log"))
     elif "loss" in shot.metrics or state.agent == "dqn":
         found.append(("Loss of the network", state.error_curve, words, "log"))
-    elif state.model is not None and not acts:
+    elif state.model is not None and not acts and not state.predicts:
         found.append(("Distance to V*, the greatest", state.error_curve, words, "log"))
     if state.model is not None:
         regret = state.regret_curve.last if shot.regret is None else shot.regret
-        title = "Regret of the policy, exact" if acts else "Regret of the greedy policy, exact"
+        title = "Regret of the policy, exact" if acts or state.predicts else "Regret of the greedy policy, exact"
         found.append((title, state.regret_curve, "" if regret is None else percent(regret), "share"))
     returned = state.return_curve.last
     title = "Discounted return per walk" if state.plans else "Mean return, 100 episodes"
@@ -73,6 +73,8 @@ def percent(part: float) -> str:
         return "0 %"
     if size < 0.01:
         return "< 0.01 %"
+    if 0.9995 <= part < 1.0:
+        return "> 99.9 %"
     return f"{100 * part:.{2 if size < 1 else 1}f} %".replace("-", numbers.MINUS)
 
 
@@ -211,6 +213,7 @@ def key(state: State) -> tuple[object, ...]:
         state.unit,
         "loss" in state.snapshot.metrics,
         state.agent,
+        state.predicts,
         state.model is None,
         state.snapshot.regret,
         state.snapshot.trouble,

@@ -1,4 +1,9 @@
-"""The exact side of what is shown: V* of the world, and the regret of the policies that the agent passes through."""
+"""The exact side of what is shown: V* of the world, and what is true of the policies and tables that the agent passes
+through (`rlgrid.truth`).
+
+It has a thread of its own beside the agent, and takes at most `SHARE` of the time for its looks, once V* is found. A
+world that is too large for that is not judged while it is learnt, and the window says so.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +13,21 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.window.state import Floats
 
+if TYPE_CHECKING:
+    from rlgrid.truth import Truth
+
 PATIENCE = 20.0  # seconds that the optimum may take
+QUICK = 5.0  # seconds within which the optimum must be found, and twenty looks done, where policies are to be judged
+SHARE = 0.05  # of the time, for looks
 
 
 @cache
@@ -26,31 +37,40 @@ def _blas() -> Any:
     return ThreadpoolController()
 
 
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What an agent has after ``count`` units: its policy, and its tables if it has them."""
+
+    count: int
+    policy: NDArray[Any]  # int [S], or float [S, A]
+    q_values: Floats | None = None  # [S, A]
+    visits: NDArray[np.int64] | None = None  # [S]
+
+
 class Referee:
-    """Finds V* and the exact regret of policies, in a thread beside the agent, or at once if ``patient``."""
+    """Finds V* and the truth of policies and tables, in a thread beside the agent, or at once if ``patient``."""
 
     def __init__(self, model: Any, gamma: float, patient: bool) -> None:
         self._model, self._gamma, self._patient = model, gamma, patient
         self._jobs: queue.Queue[Any] = queue.Queue()
         self._thread: threading.Thread | None = None
-        self._asked: bytes | None = None
+        self._stopped = threading.Event()
+        self._truth: Truth | None = None
+        self._asked = -1
+        self._spent = 0.0  # seconds of the last look
         self.busy = False
         self.optimal: Floats | None = None
         self.regret: float | None = None  # share of regret of the policy judged last
+        self.numbers: dict[str, float] = {}  # what else is true of it, those that there are: `rlgrid.truth.MEASURES`
         self.judged_at = 0  # the count of units at which that policy was the agent's
         self.trouble = ""
 
-    def judge(self, policy: NDArray[np.int64], count: int) -> None:
-        """Have the policy after ``count`` units judged, unless it was the last or another is still being judged."""
-        if self.trouble:
+    def judge(self, shown: Shown) -> None:
+        """Have what an agent shows judged, unless it was or another look is still under way."""
+        if self.trouble or shown.count == self._asked or (self.busy and not self._patient):
             return
-        asked = policy.tobytes()
-        if asked == self._asked and not self.busy and self.regret is not None:
-            self.judged_at = count
-        if asked == self._asked or (self.busy and not self._patient):
-            return
-        self._asked = asked
-        self.submit(lambda: self._judge(policy, count))
+        self._asked = shown.count
+        self.submit(lambda: self._judge(shown))
 
     def submit(self, job: Callable[[], None]) -> None:
         """Have something done, in turn."""
@@ -65,14 +85,14 @@ class Referee:
 
     def stop(self) -> None:
         """Take no more jobs."""
+        self._stopped.set()
         self._jobs.put(None)
 
     def _serve(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            began = time.perf_counter()
+        while (job := self._jobs.get()) is not None and not self._stopped.is_set():
+            self._spent = 0.0
             self._do(job)
-            # At most a quarter of a core goes into judging.
-            time.sleep(min(2.0, 3 * (time.perf_counter() - began)))
+            self._stopped.wait(self._spent * (1.0 / SHARE - 1.0))
             self.busy = not self._jobs.empty()
 
     def _do(self, job: Callable[[], None]) -> None:
@@ -81,29 +101,44 @@ class Referee:
         except Exception as error:  # a world without an optimum, or too large: the curve stays empty and says why
             self.trouble = str(error) or type(error).__name__
 
-    def _judge(self, policy: NDArray[np.int64], count: int) -> None:
+    def _judge(self, shown: Shown) -> None:
         with _blas().limit(limits=1):  # these systems are small: several threads would wait for each other
-            self._judge_serially(policy, count)
+            if self._truth is None:
+                self._truth = self._solve()
+            if self._truth is not None:
+                began = time.perf_counter()
+                self._look(self._truth, shown)
+                self._spent = time.perf_counter() - began
+                if self._spent > SHARE * QUICK and not self._patient:
+                    self.trouble = "the world is too large to be judged while it is learnt"
 
-    def _judge_serially(self, policy: NDArray[np.int64], count: int) -> None:
-        from rlgrid.regret import optimum, share_of_regret
+    def _solve(self) -> Truth | None:
+        """Find V*, and the judge of policies if that was quick."""
         from rlgrid.solvers import solve
+        from rlgrid.truth import Truth
 
-        if self.optimal is None:
-            # Without discounting a value may be infinite, and no time would be enough to find it.
-            limit = PATIENCE if self._gamma < 1.0 else PATIENCE / 5
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that the limit was reached is read off the solution
-                solution = solve(self._model, gamma=self._gamma, tolerance=1e-9, time_limit=limit)
-            if not solution.converged:
-                self.trouble = f"the optimum was not found within {limit:g} s"
-                return
-            self.optimal = np.asarray(solution.values, np.float64)
-        try:
-            self.regret = max(0.0, float(share_of_regret(self._model, policy, gamma=self._gamma)))
-        except ValueError:
-            known = optimum(self._model, self._gamma)
-            if not math.isfinite(known.uniform) or not known.value > known.uniform:
-                raise  # no policy of this world has a share of regret
-            self.regret = math.inf  # this one's episodes may never end; a later one's may
-        self.judged_at = count
+        # Without discounting a value may be infinite, and no time would be enough to find it.
+        limit = PATIENCE if self._gamma < 1.0 else PATIENCE / 5
+        began = time.perf_counter()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the limit was reached is read off the solution
+            solution = solve(self._model, gamma=self._gamma, tolerance=1e-9, time_limit=limit)
+        if not solution.converged:
+            self.trouble = f"the optimum was not found within {limit:g} s"
+            return None
+        self.optimal = np.asarray(solution.values, np.float64)
+        if time.perf_counter() - began > QUICK:
+            self.trouble = "the world is too large to be judged while it is learnt"
+            return None
+        return Truth(self._model, self._gamma)
+
+    def _look(self, truth: Truth, shown: Shown) -> None:
+        point = truth.judge(shown.policy, shown.q_values, shown.visits, shown.count)
+        if math.isfinite(point.share_of_regret):
+            self.regret = max(0.0, point.share_of_regret)  # what rounding leaves of none
+        elif point.value == -math.inf and math.isfinite(point.optimal_value) and truth.has_share:
+            self.regret = math.inf  # this policy's episodes may never end; a later one's may
+        else:
+            self.trouble = point.missing or "no policy of this world has a share of regret"
+        numbers = {name: value for name, value in point.numbers().items() if not math.isnan(value)}
+        self.numbers, self.judged_at = numbers, shown.count

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from rlgrid.window import text
+from rlgrid.window import numbers, plots, text
 from rlgrid.window.state import Parameter, State
 from rlgrid.window.text import BODY, SMALL
 from rlgrid.window.widgets import MARGIN, Canvas
 
 WIDTH = 204
+LOW = 480  # pixels of height below which lines stand closer and the keys are left to F1
+
+# What is exact of the agent's policy and tables, in the order of `rlgrid.truth.MEASURES`; shares are in per cent.
+TRUTHS = {
+    "regret": "Regret J* − J",
+    "values_error": "max |Vπ − V*|",
+    "q_error": "max |Q − Q*|",
+    "bellman_residual": "Bellman residual",
+    "optimal_share": "Optimal actions",
+    "visited_share": "States visited",
+}
 
 
 def paint(canvas: Canvas, state: State) -> None:
@@ -15,20 +26,21 @@ def paint(canvas: Canvas, state: State) -> None:
     theme, area = canvas.theme, canvas.rect
     canvas.surface.fill(theme.panel)
     canvas.hairline(area.right - 1, 0, area.right - 1, area.bottom)
-    y = 26
-    keys = _keys(canvas, area.bottom)
-    limit = keys - 16
+    low = area.height < LOW
+    y = 20 if low else 26
+    limit = area.bottom - 8 if low else _keys(canvas, area.bottom) - 16
     for group, title in (("world", "World"), ("agent", "Agent")):
         members = [p for p in state.parameters if p.group == group]
         if not members:
             continue
         canvas.heading(title, MARGIN, y)
-        y += 24
+        y += 20 if low else 24
         for parameter in members:
             if y + 24 > limit:
                 break
-            y = _row(canvas, parameter, y)
-        y += 32 - 12
+            y = _row(canvas, parameter, y, 34 if low else 44)
+        y += 8 if low else 20
+    y = _truth(canvas, state, y, limit, 17 if low else 20)
     if state.edits and y + 40 < limit:
         canvas.heading("Changes", MARGIN, y)
         y += 22
@@ -49,8 +61,27 @@ def paint(canvas: Canvas, state: State) -> None:
             y += 16
 
 
-def _row(canvas: Canvas, parameter: Parameter, y: int) -> int:
-    """A parameter's line, and its slider where it can be changed; where the next begins."""
+def _truth(canvas: Canvas, state: State, y: int, limit: int, pitch: int) -> int:
+    """What is exact of the agent, a line each; where the next part begins."""
+    known = [(name, label) for name, label in TRUTHS.items() if name in state.snapshot.truth]
+    if not known or y + 2 * pitch > limit:
+        return y
+    canvas.heading("Exact", MARGIN, y)
+    y += pitch + 1
+    right = canvas.rect.width - MARGIN
+    for name, label in known:
+        if y + 10 > limit:
+            break
+        value = state.snapshot.truth[name]
+        shown = plots.percent(value) if name.endswith("share") else numbers.short(value)
+        there = canvas.text(shown, right, y, mono=True, align="right", size=BODY)
+        canvas.text(label, MARGIN, y, canvas.theme.muted, most=there.left - 8 - MARGIN)
+        y += pitch
+    return y + 14
+
+
+def _row(canvas: Canvas, parameter: Parameter, y: int, pitch: int) -> int:
+    """A parameter's line, and its slider where it can be changed; where the next begins, ``pitch`` below a slider."""
     theme, right = canvas.theme, canvas.rect.width - MARGIN
     ink = theme.accent if parameter.changed else theme.text
     worded = bool(parameter.text)
@@ -64,8 +95,8 @@ def _row(canvas: Canvas, parameter: Parameter, y: int) -> int:
         if parameter.name == "method":
             canvas.control("toggle", value.inflate(8, 8), tip="the other order")
         return y + 24
-    canvas.slider(f"parameter:{parameter.name}", MARGIN, right, y + 18, parameter.part)
-    return y + 44
+    canvas.slider(f"parameter:{parameter.name}", MARGIN, right, y + min(18, pitch // 2), parameter.part)
+    return y + pitch
 
 
 def _keys(canvas: Canvas, bottom: int) -> int:
@@ -77,4 +108,5 @@ def _keys(canvas: Canvas, bottom: int) -> int:
 
 def key(state: State) -> tuple[object, ...]:
     """What the panel depends on."""
-    return (tuple(state.parameters), tuple(state.edits), state.edits and state.snapshot.count, state.world_note)
+    truth = tuple(state.snapshot.truth.items())
+    return (tuple(state.parameters), tuple(state.edits), state.edits and state.snapshot.count, truth, state.world_note)

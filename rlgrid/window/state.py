@@ -94,6 +94,7 @@ class Snapshot:
     follows_learner: bool = False
     error_bound: float | None = None
     regret: float | None = None  # share of regret of the agent's policy after ``judged_at`` units
+    truth: dict[str, float] = field(default_factory=dict)  # what else is exact of it: `rlgrid.truth.MEASURES`
     judged_at: int = 0
     mean_return: float | None = None
     episodes: int = 0
@@ -246,6 +247,11 @@ class State:
     def plans(self) -> bool:
         """Whether the agent plans with the model, sweep by sweep."""
         return self.unit == "sweep"
+
+    @property
+    def predicts(self) -> bool:
+        """Whether the agent learns the values of a policy that it was given, and no other."""
+        return not self.plans and self.snapshot.values is not None and self.snapshot.q_values is None
 
     def error_table(self) -> tuple[Floats | None, str]:
         """What the layer of errors shows and its name: the distance to the optimum, or the proven gap."""

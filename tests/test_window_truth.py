@@ -1,0 +1,137 @@
+"""What is exact in the window: the referee beside the agent, the numbers it publishes, and where they are shown."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+
+import time
+from typing import Any
+
+import numpy as np
+import pygame
+import pytest
+
+from rlgrid.agents import AGENTS, agent_class
+from rlgrid.truth import Truth
+from rlgrid.window import plots, referee, side
+from rlgrid.window.app import App
+from rlgrid.window.engine import Engine, Scenario
+from rlgrid.window.local import LocalLink
+from rlgrid.window.referee import SHARE, Referee, Shown
+
+LAKE = "rlgrid/FrozenLake-v1"
+
+
+def learning(agent: str, steps: int = 3_000) -> Engine:
+    engine = Engine(Scenario(LAKE, agent=agent, seed=2), patient=True)
+    engine.set_speed(1_000.0)
+    engine.advance(steps)
+    return engine
+
+
+@pytest.mark.parametrize("agent", ["value_iteration", "q_learning", "td0"])
+def test_a_snapshot_holds_what_is_true_of_the_agent(agent: str) -> None:
+    engine = learning(agent, 4 if agent == "value_iteration" else 3_000)
+    shot = engine.snapshot()
+    policy = engine.agent.policy if agent != "value_iteration" else engine._shown["policy"]
+    point = Truth(engine.model, engine.gamma).judge(policy, shot.q_values, shot.visits)
+    known = {name: value for name, value in point.numbers().items() if not np.isnan(value)}
+    assert shot.truth == known
+    assert {"regret", "values_error", "optimal_share"} <= set(shot.truth)
+    assert ("q_error" in shot.truth) == ("bellman_residual" in shot.truth) == (agent != "td0")
+    assert shot.regret == pytest.approx(point.share_of_regret, abs=1e-12)
+    assert shot.judged_at == shot.count == engine.agent.num_timesteps
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_every_learner_has_a_run_of_some_length(agent: str) -> None:
+    """Schedules and bounds need one; a planner goes on until its tolerance is proven."""
+    engine = Engine(Scenario(LAKE, agent=agent), patient=True)
+    if agent_class(agent).unit == "sweep":
+        assert engine.agent.total_timesteps is None
+    else:
+        assert 10_000 <= engine.agent.total_timesteps <= 100_000
+
+
+class Pauses:
+    """Stands for the event that a referee waits for between two looks."""
+
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+
+    def wait(self, seconds: float) -> None:
+        self.seen.append(seconds)
+
+    def is_set(self) -> bool:
+        return False
+
+    def set(self) -> None:
+        pass
+
+
+def judged(slowness: float, monkeypatch: pytest.MonkeyPatch) -> tuple[Referee, list[float]]:
+    """A referee that has looked twice, each look taking so many seconds of a clock that nothing else moves."""
+    engine = learning("q_learning", 100)
+    shown = Shown(100, engine.agent.policy, engine.agent.q_values, engine.agent.visits)
+    now = [0.0]
+    monkeypatch.setattr(referee.time, "perf_counter", lambda: now[0])
+    real = Truth.judge
+
+    def slow(truth: Truth, *words: Any) -> Any:
+        now[0] += slowness
+        return real(truth, *words)
+
+    monkeypatch.setattr(Truth, "judge", slow)
+    found, pauses = Referee(engine.model, engine.gamma, patient=False), Pauses()
+    found._stopped = pauses  # type: ignore[assignment]
+    for count in (100, 200):
+        found.judge(Shown(count, shown.policy, shown.q_values, shown.visits))
+        while found.busy:
+            time.sleep(0.001)
+    found.stop()
+    return found, pauses.seen
+
+
+def test_looks_take_a_bounded_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, pauses = judged(0.125, monkeypatch)
+    assert found.judged_at == 200
+    assert not found.trouble
+    assert [0.125 / (0.125 + pause) for pause in pauses] == pytest.approx([SHARE, SHARE])
+
+
+def test_a_world_that_is_too_large_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, pauses = judged(0.5, monkeypatch)
+    assert found.trouble == "the world is too large to be judged while it is learnt"
+    assert found.judged_at == 100
+    assert len(pauses) == 1  # it was not asked again
+    assert found.optimal is not None
+
+
+@pytest.mark.parametrize("size", [(800, 600), (1280, 800)])
+def test_the_panel_shows_what_is_exact(size: tuple[int, int]) -> None:
+    pygame.display.init()
+    link = LocalLink()
+    app = App(link, size, clock=link.clock)
+    app.open(LAKE, "q_learning")
+    app.state.drawer = "left"
+    for _ in range(15):
+        link.pass_time(0.1)
+        app.update()
+        app.update()
+    app.draw()
+    words = [text for text, _ in app.scene.texts]
+    truth = app.state.snapshot.truth
+    for name, label in side.TRUTHS.items():
+        assert label in words
+        shown = plots.percent(truth[name]) if name.endswith("share") else side.numbers.short(truth[name])
+        assert shown in words, name
+    assert any(text.startswith("Regret of the greedy policy") for text in words)
+    pygame.display.quit()
+
+
+@pytest.mark.parametrize(("part", "words"), [(0.0, "0 %"), (1.0, "100.0 %"), (0.9999, "> 99.9 %"), (0.9, "90.0 %")])
+def test_a_share_is_not_rounded_to_what_it_is_not(part: float, words: str) -> None:
+    assert plots.percent(part) == words
