@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from rlgrid.agents import memory
 from rlgrid.agents.architecture import architecture_of
-from rlgrid.agents.base import Agent, check_count, check_name, check_number, row_of
+from rlgrid.agents.base import Agent, check_count, check_name, check_number, did_you_mean, row_of
 from rlgrid.agents.checkpoint import MOST_ASKED, CheckpointError
 from rlgrid.agents.masks import masks_of
 from rlgrid.agents.schedules import KINDS, Schedule, parse_schedule
@@ -43,6 +43,20 @@ if TYPE_CHECKING:
 LOSSES = ("huber", "mse")
 POLICIES = ("MlpPolicy",)
 EXPLORATIONS = {"epsilon_greedy": "epsilon", "softmax": "temperature"}  # as numbered by the kernels; how much of it
+
+SOFT = 0.01  # tau where the target network follows at every step
+
+# Arguments of Stable-Baselines3's DQN that have no counterpart, with the values that ask for nothing, and the remedy.
+OTHERS: dict[str, tuple[tuple[Any, ...], str]] = {
+    "verbose": ((0,), "learn(..., log_interval=10) prints a line after every ten episodes, progress_bar=True a bar"),
+    "tensorboard_log": ((None,), "learn(..., callback=rlgrid.callbacks.TensorBoardCallback(path)) writes for it"),
+    "device": (("auto", "cpu"), "it runs on the CPU"),
+    "optimize_memory_usage": ((False, True), "the replay memory keeps every observation once"),
+    "replay_buffer_class": ((None,), "there is one replay memory; prioritized_replay=True draws by priority"),
+    "replay_buffer_kwargs": ((None, {}), "there is one replay memory; prioritized_replay=True draws by priority"),
+    "stats_window_size": ((100,), "means of episodes are over the last 100"),
+    "_init_setup_model": ((True,), "the network is there from the beginning"),
+}
 
 MOST_WORK = 10**10  # multiplications of a round of gradient steps that a file may ask for: some seconds
 MOST_EPISODES = 4_096  # that one call of the kernel may end: so long is the list that takes them
@@ -63,14 +77,16 @@ class DQN(Agent):
 
     Args:
         policy: "MlpPolicy", a dense network.
-        env: a Gymnasium environment with Discrete actions and Discrete or one-dimensional Box observations.
+        env: a Gymnasium environment, or the id of one, with Discrete actions and Discrete or one-dimensional Box
+            observations.
         learning_rate: of the optimiser, a number or a schedule by name (`rlgrid.agents.schedules`). "lin_1e-3" falls
             linearly over the run, here to a hundredth, so that learning never quite stops. The default falls: with a
             constant rate the policy that was good at one moment is spoilt at the next.
         buffer_size: transitions in the replay memory.
         learning_starts: steps of random actions before the first gradient step.
         batch_size: transitions of one gradient step.
-        tau: share of the network that the target network takes over at an update; 1 copies it.
+        tau: share of the network that the target network takes over at an update; 1 copies it. None takes 0.01 where
+            there is an update after every step, and else 1, which is what settings for other libraries mean.
         gamma: the discount factor; None takes the model's, 0.99 where there is none.
         train_freq: steps between two rounds of gradient steps, or (number, "step"), or (number, "episode").
         gradient_steps: gradient steps of a round; -1 for as many as there were steps since the last one.
@@ -112,12 +128,12 @@ class DQN(Agent):
     def __init__(
         self,
         policy: str = "MlpPolicy",
-        env: gym.Env[Any, Any] | None = None,
+        env: gym.Env[Any, Any] | str | None = None,
         learning_rate: float | str = "lin_1e-3",
         buffer_size: int = 100_000,
         learning_starts: int = 1_000,
         batch_size: int = 64,
-        tau: float = 0.01,
+        tau: float | None = None,
         gamma: float | None = None,
         train_freq: int | tuple[int, str] = 1,
         gradient_steps: int = 1,
@@ -143,26 +159,37 @@ class DQN(Agent):
         prioritized_replay_eps: float = 1e-6,
         seed: int | None = None,
         compiled: bool | None = None,
+        **others: Any,
     ) -> None:
+        _check_others(others)
         if isinstance(policy, gym.Env):
             raise TypeError('DQN takes its policy first, as Stable-Baselines3 does: DQN("MlpPolicy", env)')
+        if policy == "MultiInputPolicy":
+            raise ValueError(
+                "policy 'MultiInputPolicy' is for observations of several parts (Dict spaces), and a network here has "
+                "one input: wrap the environment in gymnasium.wrappers.FlattenObservation and take 'MlpPolicy'"
+            )
         if policy not in POLICIES:
             raise ValueError(f"policy {policy!r} is not known; there is {' and '.join(map(repr, POLICIES))}")
         if env is None:
             raise TypeError("DQN needs an environment: DQN('MlpPolicy', env)")
+        if isinstance(env, str):
+            env = gym.make(env)
         super().__init__(env, gamma=gamma, seed=seed, compiled=compiled)
         self._rate = _check_schedule("learning_rate", learning_rate, LARGEST)
         self.learning_rate = learning_rate if isinstance(learning_rate, str) else float(learning_rate)
         self.buffer_size = check_count("buffer_size", buffer_size)
         self.learning_starts = check_count("learning_starts", learning_starts, least=0)
         self.batch_size = check_count("batch_size", batch_size)
-        self.tau = check_number("tau", tau, 0.0, 1.0, open_low=True)
         self._train_freq, self._by_episodes = _check_train_freq(train_freq)
         self.train_freq = (self._train_freq, "episode") if self._by_episodes else self._train_freq
         if gradient_steps != -1:
             gradient_steps = check_count("gradient_steps (-1 for as many as steps)", gradient_steps)
         self.gradient_steps = int(gradient_steps)
         self.target_update_interval = check_count("target_update_interval", target_update_interval)
+        if tau is None:
+            tau = SOFT if self.target_update_interval == 1 else 1.0
+        self.tau = check_number("tau", tau, 0.0, 1.0, open_low=True)
         self.exploration_fraction = check_number("exploration_fraction", exploration_fraction, 0.0, 1.0)
         self.exploration_initial_eps = check_number("exploration_initial_eps", exploration_initial_eps, 0.0, 1.0)
         self.exploration_final_eps = check_number("exploration_final_eps", exploration_final_eps, 0.0, 1.0)
@@ -661,6 +688,17 @@ class DQN(Agent):
 
 
 # --- checks of the arguments ------------------------------------------------------------------------------------------
+
+
+def _check_others(given: Mapping[str, Any]) -> None:
+    """Refuse arguments that there are not; those of Stable-Baselines3 that ask for nothing are let be."""
+    for name, value in given.items():
+        if name not in OTHERS:
+            known = [*inspect.signature(DQN.__init__).parameters, *OTHERS]
+            raise TypeError(f"DQN takes no argument {name!r}{did_you_mean(name, known)}")
+        harmless, remedy = OTHERS[name]
+        if not any(value is one or value == one for one in harmless):
+            raise TypeError(f"DQN takes no {name}={value!r}: {remedy}")
 
 
 def _check_schedule(name: str, given: float | str, most: float, counted: bool = False) -> Schedule:

@@ -10,7 +10,8 @@
 The block of an environment is the one under its id, or else the one under ``default``. A safe subset is read, and
 nothing is evaluated: numbers, text, booleans, lists and mappings, YAML's own tags, anchors and merges; of Python, which
 rl-zoo3 evaluates, only ``"dict(net_arch=[64, 64], activation_fn=nn.Tanh)"``, names and literals, taken apart by
-its syntax. Numbers that YAML 1.1 takes for text (``1e-4``) are numbers. "lin_0.5" is left to the agent, which knows it.
+its syntax; ``nn.Tanh`` and ``th.optim.RMSprop`` are the names "tanh" and "rmsprop". Numbers that YAML 1.1 takes for
+text (``1e-4``) are numbers. "lin_0.5" is left to the agent, which knows it.
 
 Keys that name code (``env_wrapper``, ``callback``) or what there is none of here (``n_envs``, ``normalize``,
 ``frame_stack``) are refused, unless their value asks for nothing.
@@ -33,6 +34,8 @@ MOST_NODES = 100_000  # of a file once its anchors are followed
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.I)
 
+_MODULES = {f"{torch}{part}" for torch in ("", "th.", "torch.") for part in ("nn", "optim")}  # as rl-zoo3 imports them
+
 # Keys of rl-zoo3 that have no counterpart, with the values that ask for nothing and the reason against others.
 WITHOUT: dict[str, tuple[tuple[Any, ...], str]] = {
     "n_envs": ((1,), "an agent learns in one environment"),
@@ -42,8 +45,7 @@ WITHOUT: dict[str, tuple[tuple[Any, ...], str]] = {
     "vec_env_wrapper": ((None, []), "it names code, and none is run from a file"),
     "callback": ((None, []), "it names code, and none is run from a file"),
     "monitor_kwargs": ((None, {}), "there are no arguments of the monitor"),
-    "optimize_memory_usage": ((False, None), "the replay memory has one form"),
-    "policy": (("MlpPolicy", None), "a network here is an MlpPolicy"),
+    "optimize_memory_usage": ((False, True, None), "the replay memory has one form"),
 }
 
 
@@ -98,6 +100,8 @@ def _conf(name: str, where: str, settings: dict[str, Any]) -> Conf:
     for key, (harmless, reason) in WITHOUT.items():
         if key in settings and settings.pop(key) not in harmless:
             raise ConfError(f"{key} of {where} cannot be followed: {reason}. Take it out")
+    if settings.get("policy") in ("MlpPolicy", None):  # what an agent with a network takes by itself
+        settings.pop("policy", None)
     total = settings.pop("n_timesteps", None)
     if total is not None:
         whole = isinstance(total, int | float) and not isinstance(total, bool) and math.isfinite(total)
@@ -183,6 +187,6 @@ def _mapping(node: ast.expr) -> dict[str, Any]:
 def _argument(node: ast.expr) -> Any:
     if isinstance(node, ast.Call):
         return _mapping(node)
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "nn":
-        return {"LeakyReLU": "leaky_relu"}.get(node.attr, node.attr.lower())
+    if isinstance(node, ast.Attribute) and ast.unparse(node.value) in _MODULES:
+        return {"LeakyReLU": "leaky_relu", "SiLU": "swish"}.get(node.attr, node.attr.lower())
     return ast.literal_eval(node)

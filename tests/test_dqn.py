@@ -630,6 +630,7 @@ def test_what_an_environment_must_not_give_is_named(reward, scale, culprit):
     ("settings", "message"),
     [
         ({"policy": "CnnPolicy"}, "'MlpPolicy'"),
+        ({"policy": "MultiInputPolicy"}, "FlattenObservation"),
         ({"learning_rate": 0.0}, "learning_rate"),
         ({"learning_rate": "fast"}, "lin_0.5"),
         ({"learning_rate": math.inf}, "learning_rate"),
@@ -664,6 +665,22 @@ def test_wrong_types_are_named():
             DQN("MlpPolicy", env, **settings)
     with pytest.raises(TypeError, match="environment"):
         DQN("MlpPolicy")
+    for settings, remedy in (
+        ({"verbose": 1}, "log_interval"),
+        ({"tensorboard_log": "runs"}, "TensorBoardCallback"),
+        ({"device": "cuda"}, "CPU"),
+        ({"replay_buffer_class": dict}, "prioritized_replay=True"),
+        ({"bufer_size": 10}, "did you mean 'buffer_size'"),
+    ):
+        with pytest.raises(TypeError, match=remedy):
+            DQN("MlpPolicy", env, **settings)
+
+
+def test_what_asks_for_nothing_and_the_id_of_an_environment_are_taken():
+    agent = DQN("MlpPolicy", "rlgrid/FrozenLake-v1", verbose=0, device="auto", optimize_memory_usage=True, **SMALL)
+    assert agent.model is not None
+    assert agent.tau == 0.01
+    assert DQN("MlpPolicy", agent.env, target_update_interval=500, **SMALL).tau == 1.0
 
 
 @pytest.mark.parametrize(

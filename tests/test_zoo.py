@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import pytest
 
 from rlgrid import training
+from rlgrid.agents import DQN
 from rlgrid.cli import main
 from rlgrid.zoo import Conf, ConfError, read_conf
 
@@ -56,6 +58,68 @@ def write(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "other.yml"
     path.write_text(text, encoding="utf-8")
     return path
+
+
+ZOO = """\
+CartPole-v1:
+  n_timesteps: !!float 5e4
+  policy: 'MlpPolicy'
+  learning_rate: !!float 2.3e-3
+  batch_size: 64
+  buffer_size: 100000
+  learning_starts: 1000
+  gamma: 0.99
+  target_update_interval: 10
+  train_freq: 256
+  gradient_steps: 128
+  exploration_fraction: 0.16
+  exploration_final_eps: 0.04
+  policy_kwargs: "dict(net_arch=[256, 256])"
+
+Acrobot-v1: &control
+  n_timesteps: !!float 1e5
+  policy: 'MlpPolicy'
+  learning_rate: !!float 6.3e-4
+  batch_size: 128
+  buffer_size: 50000
+  learning_starts: 0
+  gamma: 0.99
+  target_update_interval: 250
+  train_freq: 4
+  gradient_steps: -1
+  exploration_fraction: 0.12
+  exploration_final_eps: 0.1
+  policy_kwargs: "dict(net_arch=[256, 256])"
+
+LunarLander-v2: *control
+
+MountainCar-v0:
+  n_timesteps: !!float 1.2e5
+  policy: 'MlpPolicy'
+  learning_rate: !!float 4e-3
+  batch_size: 128
+  buffer_size: 10000
+  learning_starts: 1000
+  gamma: 0.98
+  target_update_interval: 600
+  train_freq: 16
+  gradient_steps: 8
+  exploration_fraction: 0.2
+  exploration_final_eps: 0.07
+  policy_kwargs: "dict(net_arch=[256, 256])"
+"""  # the settings of its DQN for classic control, as they stand there
+
+
+@pytest.mark.parametrize("block", ["CartPole-v1", "Acrobot-v1", "LunarLander-v2", "MountainCar-v0"])
+def test_settings_of_the_zoo_make_a_dqn_as_they_are(block: str, tmp_path: Path) -> None:
+    found = read_conf(write(tmp_path, ZOO), block)
+    env = gym.make("CartPole-v1" if block.startswith("Lunar") else block)
+    agent = DQN("MlpPolicy", env, seed=0, **found.hyperparameters)
+    assert agent.tau == 1.0  # that of the zoo's library, where the target network is not updated at every step
+    for name, value in found.hyperparameters.items():
+        given = {"net_arch": agent._architecture.net_arch} if name == "policy_kwargs" else getattr(agent, name)
+        assert given == value, name
+    agent.learn(20)
 
 
 def test_a_block_is_read(conf: Path) -> None:
@@ -115,7 +179,6 @@ def test_an_unknown_key_gets_the_nearest(conf: Path, tmp_path: Path, capsys: pyt
         ("\0", "is not a YAML file of plain values"),
         ("CartPole-v1:\n  n_envs: 8\n", "n_envs of CartPole-v1 .* cannot be followed: an agent learns in one"),
         ("CartPole-v1:\n  env_wrapper: gym.Wrapper\n", "env_wrapper .* it names code"),
-        ("CartPole-v1:\n  policy: CnnPolicy\n", "policy .* MlpPolicy"),
         ("CartPole-v1:\n  n_timesteps: !!float 1.5\n", "n_timesteps .* whole number of at least 1, not 1.5"),
         ("CartPole-v1:\n  n_timesteps: .inf\n", "n_timesteps .* whole number"),
         ("CartPole-v1:\n  n_timesteps: many\n", "n_timesteps .* whole number"),
@@ -172,3 +235,8 @@ def test_a_dict_of_text_keeps_its_parts(tmp_path: Path) -> None:
     text = 'X:\n  policy_kwargs: "dict(net_arch=dict(pi=[64], vf=[32, 32]), activation_fn=nn.ReLU, log_std_init=-2)"\n'
     found: Any = read_conf(write(tmp_path, text), "X").hyperparameters["policy_kwargs"]
     assert found == {"net_arch": {"pi": [64], "vf": [32, 32]}, "activation_fn": "relu", "log_std_init": -2}
+    text = 'X:\n  policy: CnnPolicy\n  policy_kwargs: "dict(optimizer_class=th.optim.RMSprop, a=torch.nn.SiLU)"\n'
+    assert read_conf(write(tmp_path, text), "X").hyperparameters == {
+        "policy": "CnnPolicy",
+        "policy_kwargs": {"optimizer_class": "rmsprop", "a": "swish"},
+    }
