@@ -10,38 +10,6 @@ import pytest
 
 import rlgrid
 
-FADING = {"learning_rate": "lin_0.3", "exploration_fraction": 0.98, "exploration_final_eps": 0.0}
-STEADY = {"learning_rate": "lin_0.3", "exploration_final_eps": 0.3}
-MAZES = ["DynaMaze-v0", "RussellNorvig4x3-v0"]
-
-
-@pytest.mark.parametrize(
-    ("name", "settings", "steps", "worlds"),
-    [
-        ("Sarsa", FADING, 1_000_000, MAZES),
-        ("ExpectedSarsa", FADING, 1_000_000, MAZES),
-        ("DoubleQLearning", STEADY | {"learning_rate": "lin_0.5"}, 800_000, [*MAZES, "FrozenLake-v1"]),
-        ("NStepSarsa", FADING | {"n_steps": 3}, 1_000_000, MAZES),
-        ("TreeBackup", STEADY | {"n_steps": 3}, 400_000, [*MAZES, "FrozenLake-v1"]),
-        ("SarsaLambda", FADING | {"lam": 0.5}, 1_000_000, MAZES),
-        ("QLambda", STEADY | {"lam": 0.5}, 400_000, [*MAZES, "FrozenLake-v1"]),
-        ("TrueOnlineSarsaLambda", FADING | {"lam": 0.5}, 1_000_000, MAZES),
-        ("MonteCarlo", FADING | {"learning_rate": "lin_0.1"}, 1_000_000, MAZES),
-        ("OffPolicyMonteCarlo", {"exploration_initial_eps": 0.5, "exploration_final_eps": 0.3}, 800_000, MAZES[:1]),
-        # Their model is of a deterministic world.
-        ("DynaQ", {"learning_rate": 0.2, "exploration_final_eps": 0.1}, 100_000, MAZES[:1]),
-        ("DynaQPlus", {"learning_rate": 0.2, "exploration_final_eps": 0.1, "kappa": 1e-4}, 100_000, MAZES[:1]),
-        ("PrioritizedSweeping", {"exploration_final_eps": 0.3}, 200_000, [*MAZES, "FrozenLake-v1"]),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_agents_find_the_optimal_policy(name: str, settings: dict[str, Any], steps: int, worlds: list[str]) -> None:
-    for world in worlds:
-        env = gym.make(f"rlgrid/{world}")
-        agent = getattr(rlgrid.agents, name)(env, seed=1, **settings).learn(steps)
-        assert rlgrid.share_of_regret(env.unwrapped.model, agent.policy) <= 0.01, world  # type: ignore[attr-defined]
-
-
 @pytest.mark.parametrize("settings", [{"exploration": "softmax", "temperature": "exp_1_0.001"}, {"exploration": "ucb"}])
 def test_other_explorations_find_the_optimal_policy(settings: dict[str, Any]) -> None:
     env = gym.make("rlgrid/DynaMaze-v0")
