@@ -10,6 +10,7 @@ import pytest
 
 import rlgrid
 
+
 @pytest.mark.parametrize("settings", [{"exploration": "softmax", "temperature": "exp_1_0.001"}, {"exploration": "ucb"}])
 def test_other_explorations_find_the_optimal_policy(settings: dict[str, Any]) -> None:
     env = gym.make("rlgrid/DynaMaze-v0")
