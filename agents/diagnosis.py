@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from rlgrid.agents.dqn import DQN
+    from rlgrid.agents.q_network import QNetworkAgent
     from rlgrid.truth import Truth
 
 PROBES = 512  # transitions that are looked at
@@ -99,7 +99,7 @@ class Diagnosis:
         return {name: value for name, value in shown.items() if math.isfinite(value)}
 
 
-def diagnose(agent: DQN, truth: Truth | None = None) -> Diagnosis:
+def diagnose(agent: QNetworkAgent, truth: Truth | None = None) -> Diagnosis:
     """Look into a DQN.
 
     Args:
@@ -144,7 +144,7 @@ def diagnose(agent: DQN, truth: Truth | None = None) -> Diagnosis:
     )
 
 
-def _layers(agent: DQN, outputs: list[NDArray[np.float64]]) -> tuple[LayerDiagnosis, ...]:
+def _layers(agent: QNetworkAgent, outputs: list[NDArray[np.float64]]) -> tuple[LayerDiagnosis, ...]:
     from rlgrid.kernels.network import END, WEIGHTS
 
     network, names = agent._learner.network, agent._architecture.names
@@ -170,7 +170,7 @@ def _coverage(counts: NDArray[np.int64] | None, truth: Truth | None) -> float:
     return float(present.mean() if truth is None else present[truth.states].mean())
 
 
-def _q_error(agent: DQN, truth: Truth | None) -> tuple[NDArray[np.float64] | None, float, float]:
+def _q_error(agent: QNetworkAgent, truth: Truth | None) -> tuple[NDArray[np.float64] | None, float, float]:
     """(by state, greatest, mean)"""
     if truth is None or truth.q_values is None:
         return None, math.nan, math.nan

@@ -20,7 +20,7 @@ import inspect
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -29,34 +29,19 @@ from numpy.typing import NDArray
 
 from rlgrid.agents import memory
 from rlgrid.agents.architecture import architecture_of
-from rlgrid.agents.base import Agent, check_count, check_name, check_number, did_you_mean, row_of
+from rlgrid.agents.base import check_count, check_name, check_number
 from rlgrid.agents.checkpoint import MOST_ASKED, CheckpointError
-from rlgrid.agents.masks import masks_of
-from rlgrid.agents.schedules import KINDS, Schedule, parse_schedule
+from rlgrid.agents.dqn_arguments import check_others, check_schedule, check_train_freq
+from rlgrid.agents.q_network import QNetworkAgent
+from rlgrid.agents.schedules import KINDS, Schedule
 from rlgrid.agents.tabular import LARGEST
 from rlgrid.agents.world import has_stream, put_back, sampling_arrays, stream_of
-
-if TYPE_CHECKING:
-    from rlgrid.agents.diagnosis import Diagnosis
-    from rlgrid.truth import Truth
 
 LOSSES = ("huber", "mse")
 POLICIES = ("MlpPolicy",)
 EXPLORATIONS = {"epsilon_greedy": "epsilon", "softmax": "temperature"}  # as numbered by the kernels; how much of it
 
 SOFT = 0.01  # tau where the target network follows at every step
-
-# Arguments of Stable-Baselines3's DQN that have no counterpart, with the values that ask for nothing, and the remedy.
-OTHERS: dict[str, tuple[tuple[Any, ...], str]] = {
-    "verbose": ((0,), "learn(..., log_interval=10) prints a line after every ten episodes, progress_bar=True a bar"),
-    "tensorboard_log": ((None,), "learn(..., callback=rlgrid.callbacks.TensorBoardCallback(path)) writes for it"),
-    "device": (("auto", "cpu"), "it runs on the CPU"),
-    "optimize_memory_usage": ((False, True), "the replay memory keeps every observation once"),
-    "replay_buffer_class": ((None,), "there is one replay memory; prioritized_replay=True draws by priority"),
-    "replay_buffer_kwargs": ((None, {}), "there is one replay memory; prioritized_replay=True draws by priority"),
-    "stats_window_size": ((100,), "means of episodes are over the last 100"),
-    "_init_setup_model": ((True,), "the network is there from the beginning"),
-}
 
 MOST_WORK = 10**10  # multiplications of a round of gradient steps that a file may ask for: some seconds
 MOST_EPISODES = 4_096  # that one call of the kernel may end: so long is the list that takes them
@@ -67,7 +52,7 @@ _NETWORK = ("theta", "mean", "square")
 _STATE = ("target", "counters", "measures", "reward_range", "visits", "td_error", "arrival")
 
 
-class DQN(Agent):
+class DQN(QNetworkAgent):
     """Deep Q-learning over Discrete observations (one-hot, read as a row of weights) or vectors.
 
     Argument names are Stable-Baselines3's. Defaults are ours, since theirs were chosen for Atari's millions of steps:
@@ -161,7 +146,8 @@ class DQN(Agent):
         compiled: bool | None = None,
         **others: Any,
     ) -> None:
-        _check_others(others)
+        if others:
+            check_others(others, inspect.signature(DQN.__init__).parameters)
         if isinstance(policy, gym.Env):
             raise TypeError('DQN takes its policy first, as Stable-Baselines3 does: DQN("MlpPolicy", env)')
         if policy == "MultiInputPolicy":
@@ -176,12 +162,12 @@ class DQN(Agent):
         if isinstance(env, str):
             env = gym.make(env)
         super().__init__(env, gamma=gamma, seed=seed, compiled=compiled)
-        self._rate = _check_schedule("learning_rate", learning_rate, LARGEST)
+        self._rate = check_schedule("learning_rate", learning_rate, LARGEST)
         self.learning_rate = learning_rate if isinstance(learning_rate, str) else float(learning_rate)
         self.buffer_size = check_count("buffer_size", buffer_size)
         self.learning_starts = check_count("learning_starts", learning_starts, least=0)
         self.batch_size = check_count("batch_size", batch_size)
-        self._train_freq, self._by_episodes = _check_train_freq(train_freq)
+        self._train_freq, self._by_episodes = check_train_freq(train_freq)
         self.train_freq = (self._train_freq, "episode") if self._by_episodes else self._train_freq
         if gradient_steps != -1:
             gradient_steps = check_count("gradient_steps (-1 for as many as steps)", gradient_steps)
@@ -215,7 +201,7 @@ class DQN(Agent):
         self._discrete, self._width = self._architecture.discrete, self._architecture.width
         self._first_action = int(self.env.action_space.start)  # type: ignore[attr-defined]
         self._first_state = int(getattr(self.env.observation_space, "start", 0))
-        self._judge: Truth | None = None  # of `diagnosis`
+        self._judge = None
         self._strength = self._check_exploration()
         self._available = self._check_masks()
         self._told = self.use_masking and self._available is None  # masks come with each step
@@ -227,7 +213,7 @@ class DQN(Agent):
         if self.exploration == "softmax":
             if self.epsilon_schedule is not None:
                 raise ValueError("epsilon is of exploration 'epsilon_greedy', and this agent's is 'softmax'")
-            return _check_schedule("temperature", self.temperature, LARGEST, self._discrete)
+            return check_schedule("temperature", self.temperature, LARGEST, self._discrete)
         if self.temperature != 1.0:
             raise ValueError("temperature is of exploration 'softmax', and this agent's is 'epsilon_greedy'")
         if self.epsilon_schedule is not None:
@@ -235,20 +221,8 @@ class DQN(Agent):
             for name in ("exploration_fraction", "exploration_initial_eps", "exploration_final_eps"):
                 if getattr(self, name) != defaults[name].default:
                     raise ValueError(f"give either epsilon or {name}: epsilon says by itself how it falls")
-            return _check_schedule("epsilon", self.epsilon_schedule, 1.0, self._discrete)
+            return check_schedule("epsilon", self.epsilon_schedule, 1.0, self._discrete)
         return Schedule("linear", self.exploration_initial_eps, self.exploration_final_eps)
-
-    def _check_masks(self) -> NDArray[np.bool_] | None:
-        """bool [S, A], the actions of each state; None where every action always is, or where it cannot be known."""
-        available = None
-        if self.model is not None:
-            available = None if self.model.available is None else np.array(self.model.available, np.bool_)
-            advice = getattr(self._world.inner, "action_mask_of", None)
-            if self.use_masking and advice is not None:
-                available = advice.astype(np.bool_) if available is None else available & (advice != 0)
-            if self.use_masking and available is None:
-                available = np.ones((self._width, self._num_actions), np.bool_)
-        return available
 
     # --- the network ------------------------------------------------------------------------------------------------
 
@@ -280,9 +254,6 @@ class DQN(Agent):
             counters=counters,
             measures=np.zeros(3),
         )
-
-    def _blank(self, rows: int) -> NDArray[Any]:
-        return np.zeros(rows, np.int32) if self._discrete else np.zeros((rows, self._width), np.float32)
 
     def _rule(self) -> Any:
         from rlgrid.kernels.dqn import Rule
@@ -392,195 +363,9 @@ class DQN(Agent):
             put_back(self._generator, stream)
         return done
 
-    def _put(self, place: NDArray[Any], observation: Any) -> None:
-        """Write an observation of the environment into a row of numbers; kernels do not check what they are given."""
-        if isinstance(self.env.observation_space, Discrete):
-            place[0] = row_of(observation, self.env.observation_space)
-            return
-        given = np.asarray(observation)
-        if given.shape != (self._width,) or given.dtype.kind not in "iufb":
-            raise ValueError(
-                f"step {self.num_timesteps}: the environment gave the observation {observation!r}, which is not in "
-                f"{self.env.observation_space}"
-            )
-        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and named
-            place[0] = given
-        if not np.isfinite(place).all():
-            raise ValueError(f"step {self.num_timesteps}: the environment's observation {observation} is not finite")
-
-    def _put_mask(self, place: NDArray[np.bool_]) -> None:
-        """Write which actions there are now into a row [1, A], where each step must tell."""
-        if self._told:
-            place[0] = self._checked_mask(masks_of(self.env, self._info))
-
-    def _checked_mask(self, given: Any) -> NDArray[np.bool_]:
-        mask: NDArray[np.bool_] = np.asarray(given) != 0
-        if mask.shape != (self._num_actions,) or not mask.any():
-            raise ValueError(
-                f"step {self.num_timesteps}: a mask of actions must be bool [{self._num_actions}] that allows one, not "
-                f"{given!r}"
-            )
-        return mask
-
-    def _check_health(self) -> None:
-        from rlgrid.kernels.dqn import BAD_OP, UPDATES
-
-        bad = int(self._learner.counters[BAD_OP])
-        if bad >= 0:
-            raise FloatingPointError(
-                f"step {self.num_timesteps}, gradient step {int(self._learner.counters[UPDATES]) + 1}: the values of "
-                f"{self._architecture.names[bad]} are no longer finite. Lower learning_rate, scale the rewards down, "
-                "or clip with max_grad_norm"
-            )
-
     def _reset_env(self) -> None:
         super()._reset_env()
         memory.abandon(self._learner.replay, self._learner.arrival)
-
-    # --- what was learnt --------------------------------------------------------------------------------------------
-
-    def predict(
-        self,
-        observation: Any,
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = True,
-        action_masks: Any = None,
-    ) -> tuple[Any, Any]:
-        """The action for an observation, or int64 [n] for a batch of n, and ``state`` handed back.
-
-        Args:
-            observation: as the environment gives it, or a batch of such rows.
-            deterministic: the greedy action; False explores as learning does at present.
-            action_masks: bool [A], or [n, A] for a batch, the actions that there are (as for sb3-contrib's agents).
-
-        Raises:
-            ValueError: if the observation is not one of the environment's, or a mask has no action.
-        """
-        rows, single = self._rows(observation)
-        q = self._evaluate(rows)
-        if self._available is not None:
-            q[~self._available[rows]] = -np.inf
-        if action_masks is not None:
-            masks = [self._checked_mask(mask) for mask in np.atleast_2d(action_masks)]
-            if len(masks) != len(q):
-                raise ValueError(f"action_masks must be bool [{len(q)}, {self._num_actions}], a row an observation")
-            q[~np.array(masks)] = -np.inf
-        actions = q.argmax(axis=1)
-        if not deterministic:
-            for i, row in enumerate(rows):
-                actions[i] = self._explore(q[i], int(row) if self._discrete else 0, int(actions[i]))
-        actions += self._first_action
-        return (int(actions[0]) if single else actions), state
-
-    def _explore(self, q: NDArray[np.float64], row: int, greedy: int) -> int:
-        """An action as learning would take it at present, by the generator of predictions."""
-        draw, strength = self._predict_generator.random, self._present_strength(row)
-        if self.exploration == "epsilon_greedy":
-            if draw() >= strength:
-                return greedy
-            there = np.flatnonzero(q > -np.inf)
-            return int(there[int(draw() * len(there))])
-        if strength == 0.0:
-            return greedy
-        likely = np.exp((q - q[greedy]) / strength)
-        return int(np.searchsorted(np.cumsum(likely / likely.sum())[:-1], draw(), side="right"))
-
-    def _present_strength(self, row: int) -> float:
-        """epsilon or the temperature, in a state."""
-        from rlgrid.kernels.dqn import strength_at
-
-        return float(strength_at(self._rule(), self.num_timesteps, int(self._learner.visits[row]) + 1))
-
-    def _evaluate(self, rows: NDArray[Any], weights: NDArray[Any] | None = None) -> NDArray[np.float64]:
-        """float64 [n, A]: the network at observations as the kernels take them, with its own weights or others."""
-        from rlgrid.kernels.dqn import evaluate
-
-        q = np.empty((len(rows), self._num_actions))
-        network = self._learner.network
-        evaluate(
-            network if weights is None else network._replace(theta=weights),
-            rows,
-            self._blank(1),
-            q,
-            stream_of(self._generator),
-        )
-        return q
-
-    def _outputs(self, rows: NDArray[Any]) -> tuple[NDArray[np.float64], list[NDArray[np.float64]]]:
-        """float64 [n, A], the values, and float64 [n, units] of each operation, at observations [n]."""
-        from rlgrid.kernels.network import OUTPUTS, UNITS
-
-        network = self._learner.network
-        kept = np.empty((len(rows), network.row.size))
-        for i in range(len(rows)):
-            self._evaluate(rows[i : i + 1])
-            kept[i] = network.row
-        outputs = [kept[:, row[OUTPUTS] : row[OUTPUTS] + row[UNITS]] for row in network.program]
-        return outputs[-1], outputs
-
-    def _values_after(self, rows: NDArray[Any], masks: NDArray[np.bool_] | None) -> NDArray[np.float64]:
-        """float64 [n]: the values of observations as targets have them."""
-        there = masks
-        if there is None and self._available is not None:
-            there = self._available[rows]
-        q_target = self._evaluate(rows, self._learner.target)
-        q = self._evaluate(rows) if self.double_q else q_target
-        chosen = (q if there is None else np.where(there, q, -np.inf)).argmax(axis=1)
-        after: NDArray[np.float64] = q_target[np.arange(len(rows)), chosen]
-        return after
-
-    def diagnosis(self) -> Diagnosis:
-        """A look inside: norms and dead units of each layer, TD errors, what the memory covers, and Q against Q*.
-
-        The first call in a world with a model solves it.
-        """
-        from rlgrid.agents.diagnosis import diagnose
-        from rlgrid.truth import Truth
-
-        if self._judge is None and self._discrete:
-            self._judge = Truth.of(self)
-        return diagnose(self, self._judge)
-
-    def _rows(self, observation: Any) -> tuple[NDArray[Any], bool]:
-        """Observations as the kernels take them, and whether it was a single one."""
-        given = np.asarray(observation)
-        if self._discrete:
-            rows = np.atleast_1d(given)
-            last = self._first_state + self._width - 1
-            if given.dtype.kind not in "iu" or rows.ndim != 1 or ((rows < self._first_state) | (rows > last)).any():
-                raise ValueError(f"an observation must be in {self.env.observation_space}, not {observation!r}")
-            return np.ascontiguousarray(rows - self._first_state, np.int32), given.ndim == 0
-        rows = np.atleast_2d(given)
-        if given.dtype.kind not in "iufb" or rows.ndim != 2 or rows.shape[1] != self._width:
-            raise ValueError(
-                f"an observation must have shape ({self._width},) or (n, {self._width}), not {given.shape}"
-            )
-        if not np.isfinite(rows).all():
-            raise ValueError(f"an observation must be finite, not {observation!r}")
-        return np.ascontiguousarray(rows, np.float32), given.ndim == 1
-
-    @property
-    def q_values(self) -> NDArray[np.float64]:
-        """float64 [S, A]: the network at every state; -inf where the state lacks the action, 0 in terminal states."""
-        if not self._discrete:
-            raise AttributeError(f"DQN has no table of q_values over {self.env.observation_space}")
-        q = self._evaluate(np.arange(self._width, dtype=np.int32))
-        if self.model is not None:
-            q[self.model.absorbing] = 0.0
-            if self._available is not None:
-                q[~self._available] = -np.inf
-        return q
-
-    @property
-    def visits(self) -> NDArray[np.int64] | None:
-        """int64 [S]: how often each state was acted in; None over vectors."""
-        return self._learner.visits.copy() if self._discrete else None
-
-    @property
-    def td_error(self) -> NDArray[np.float64] | None:
-        """float64 [S]: target minus estimate when each state was last learnt from; None over vectors."""
-        return self._learner.td_error.copy() if self._discrete else None
 
     def metrics(self) -> dict[str, float]:
         """Present numbers worth showing; the means are over the last hundred gradient steps or so."""
@@ -647,7 +432,7 @@ class DQN(Agent):
         rows, batch = (check_count(name, settings.get(name, 1)) for name in ("buffer_size", "batch_size"))
         rounds = settings.get("gradient_steps", 1)
         if rounds == -1:
-            rounds = _check_train_freq(settings.get("train_freq", 1))[0]
+            rounds = check_train_freq(settings.get("train_freq", 1))[0]
         rounds = check_count("gradient_steps", rounds)
         width = 1 if isinstance(env.observation_space, Discrete) else int(np.prod(env.observation_space.shape or 1))
         asked = 8 * rows * (width + 2) + 8 * batch * (width + architecture.kept + 8)
@@ -685,43 +470,6 @@ class DQN(Agent):
         memory.take(learner.replay, arrays, self._num_actions)
         for name, array in own.items():
             array[...] = given[name]
-
-
-# --- checks of the arguments ------------------------------------------------------------------------------------------
-
-
-def _check_others(given: Mapping[str, Any]) -> None:
-    """Refuse arguments that there are not; those of Stable-Baselines3 that ask for nothing are let be."""
-    for name, value in given.items():
-        if name not in OTHERS:
-            known = [*inspect.signature(DQN.__init__).parameters, *OTHERS]
-            raise TypeError(f"DQN takes no argument {name!r}{did_you_mean(name, known)}")
-        harmless, remedy = OTHERS[name]
-        if not any(value is one or value == one for one in harmless):
-            raise TypeError(f"DQN takes no {name}={value!r}: {remedy}")
-
-
-def _check_schedule(name: str, given: float | str, most: float, counted: bool = False) -> Schedule:
-    """A schedule by name; by a number of visits only where they are ``counted``."""
-    schedule = parse_schedule(name, given, most)
-    if schedule.kind == "count" and not counted:
-        raise ValueError(
-            f"{name} {given!r}: visits of states are counted where observations are Discrete, for "
-            "exploration alone. Give a number, or a schedule of steps such as 'lin_0.5_0.1'"
-        )
-    return schedule
-
-
-def _check_train_freq(given: int | tuple[int, str]) -> tuple[int, bool]:
-    """(number, whether it counts episodes)."""
-    unit = "step"
-    if isinstance(given, tuple | list):
-        if len(given) != 2 or given[1] not in ("step", "episode"):
-            raise ValueError(
-                f"train_freq must be a number of steps, (number, 'step') or (number, 'episode'), not {given!r}"
-            )
-        given, unit = given
-    return check_count("train_freq", given), unit == "episode"
 
 
 @functools.cache

@@ -1,0 +1,54 @@
+"""The arguments of a DQN, checked: an error names the argument, what it may be, or the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rlgrid.agents.base import check_count, did_you_mean
+from rlgrid.agents.schedules import Schedule, parse_schedule
+
+# Arguments of Stable-Baselines3's DQN that have no counterpart, with the values that ask for nothing, and the remedy.
+OTHERS: dict[str, tuple[tuple[Any, ...], str]] = {
+    "verbose": ((0,), "learn(..., log_interval=10) prints a line after every ten episodes, progress_bar=True a bar"),
+    "tensorboard_log": ((None,), "learn(..., callback=rlgrid.callbacks.TensorBoardCallback(path)) writes for it"),
+    "device": (("auto", "cpu"), "it runs on the CPU"),
+    "optimize_memory_usage": ((False, True), "the replay memory keeps every observation once"),
+    "replay_buffer_class": ((None,), "there is one replay memory; prioritized_replay=True draws by priority"),
+    "replay_buffer_kwargs": ((None, {}), "there is one replay memory; prioritized_replay=True draws by priority"),
+    "stats_window_size": ((100,), "means of episodes are over the last 100"),
+    "_init_setup_model": ((True,), "the network is there from the beginning"),
+}
+
+
+def check_others(given: Mapping[str, Any], known: Iterable[str]) -> None:
+    """Refuse arguments that are not ``known``; those of Stable-Baselines3 that ask for nothing are let be."""
+    for name, value in given.items():
+        if name not in OTHERS:
+            raise TypeError(f"DQN takes no argument {name!r}{did_you_mean(name, [*known, *OTHERS])}")
+        harmless, remedy = OTHERS[name]
+        if not any(value is one or value == one for one in harmless):
+            raise TypeError(f"DQN takes no {name}={value!r}: {remedy}")
+
+
+def check_schedule(name: str, given: float | str, most: float, counted: bool = False) -> Schedule:
+    """A schedule by name; by a number of visits only where they are ``counted``."""
+    schedule = parse_schedule(name, given, most)
+    if schedule.kind == "count" and not counted:
+        raise ValueError(
+            f"{name} {given!r}: visits of states are counted where observations are Discrete, for "
+            "exploration alone. Give a number, or a schedule of steps such as 'lin_0.5_0.1'"
+        )
+    return schedule
+
+
+def check_train_freq(given: int | tuple[int, str]) -> tuple[int, bool]:
+    """(number, whether it counts episodes)."""
+    unit = "step"
+    if isinstance(given, tuple | list):
+        if len(given) != 2 or given[1] not in ("step", "episode"):
+            raise ValueError(
+                f"train_freq must be a number of steps, (number, 'step') or (number, 'episode'), not {given!r}"
+            )
+        given, unit = given
+    return check_count("train_freq", given), unit == "episode"
