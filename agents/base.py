@@ -258,8 +258,8 @@ class Agent(ABC):
     ) -> Self:
         """Finish the present run, for example of a loaded agent. It ends as if it had never been stopped.
 
-        That holds bit for bit in a `GridWorld`. Of a foreign environment nothing can be saved, so a run that was
-        loaded from a file goes on there with a fresh episode.
+        That holds bit for bit in a `GridWorld` and in classic control of ours. Of a foreign environment nothing can be
+        saved, so a run that was loaded from a file goes on there with a fresh episode.
 
         Raises:
             ValueError: if no run was begun.
@@ -398,7 +398,7 @@ class Agent(ABC):
     def _commit_chunk(
         self,
         steps: int,
-        state: int,
+        observation: Any,
         elapsed: int,
         episode_return: float,
         returns: NDArray[np.float64],
@@ -406,12 +406,12 @@ class Agent(ABC):
     ) -> None:
         """Close a compiled chunk: counts, episodes (float64 [E], int64 [E]), and the environment left true."""
         self.num_timesteps += steps
-        self._observation = state
+        self._observation = observation
         self._episode_length = elapsed
         self._episode_return = episode_return
         self.episode_returns.extend(returns.tolist())
         self.episode_lengths.extend(lengths.tolist())
-        self._world.commit(state, elapsed, episode_return, returns, lengths)
+        self._world.commit(observation, elapsed, episode_return, returns, lengths)
 
     # --- what was learnt --------------------------------------------------------------------------------------------
 
@@ -555,6 +555,8 @@ class Agent(ABC):
         }
 
     def _fingerprint(self) -> str | None:
+        if self._world.simulated:
+            return str(self._world.inner.settings)
         return checkpoint.fingerprint(self.model if self._world.model is None else self._world.model)
 
     @classmethod
@@ -610,7 +612,7 @@ class Agent(ABC):
         self._predict_generator.bit_generator.state = run["predict_generator"]
         self._episode_return = float(run["episode_return"])
         self._episode_length = check_count("episode_length", run["episode_length"], least=0)
-        if self._world.model is None:
+        if not self._world.can_be_saved:
             if run["has_reset"]:  # a seed of its own, so that the same episodes are not met again
                 self._reseed = (self.seed + self.num_timesteps) % 2**31
         elif same_world:

@@ -206,7 +206,7 @@ class DQN(QNetworkAgent):
         self._available = self._check_masks()
         self._told = self.use_masking and self._available is None  # masks come with each step
         self._learner = self._new_learner()
-        self._sampling: Any = None  # the model as the kernel takes it
+        self._sampling: Any = None  # the world as the kernel takes it
 
     def _check_exploration(self) -> Schedule:
         """The schedule of epsilon or of the temperature; what would be set to no effect is refused."""
@@ -304,19 +304,18 @@ class DQN(QNetworkAgent):
         from rlgrid.kernels.dqn import run_dqn
 
         if self._sampling is None:
-            assert self.model is not None
-            self._sampling = sampling_arrays(self.model)
+            self._sampling = self._world.inner.dynamics if self.model is None else sampling_arrays(self.model)
         learner, rule = self._learner, self._rule()
         returns, lengths = np.empty(min(max_steps, MOST_EPISODES)), np.empty(min(max_steps, MOST_EPISODES), np.int64)
         done = 0
         with _one_blas_thread():
             while done < max_steps and not self._interrupted:
                 generator, stream = self._world.generator, stream_of(self._generator)
-                world = stream_of(generator)
+                draws = stream_of(generator)
                 learner.observation[0] = self._observation
                 steps, elapsed, total, ended = run_dqn(
                     self._sampling,
-                    world,
+                    draws,
                     stream,
                     learner,
                     rule,
@@ -328,10 +327,10 @@ class DQN(QNetworkAgent):
                     returns,
                     lengths,
                 )
-                put_back(generator, world)
+                put_back(generator, draws)
                 put_back(self._generator, stream)
-                state = int(learner.observation[0])
-                self._commit_chunk(steps, state, elapsed, total, returns[:ended], lengths[:ended])
+                seen = int(learner.observation[0]) if self._discrete else learner.observation[0].copy()
+                self._commit_chunk(steps, seen, elapsed, total, returns[:ended], lengths[:ended])
                 self._check_health()
                 done += steps
         return done

@@ -2,15 +2,15 @@
 
 An agent may step the model inside a kernel only where that does to the environment exactly what `env.step` would
 have done. `World` finds out whether that is so: the innermost environment is a `GridWorld` that samples from its
-model with its own `step` and `reset`, and every wrapper is one that leaves dynamics and rewards alone (TimeLimit,
-OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics, by exact type). After a compiled chunk, `commit` leaves
-the state, the step counts and the episode statistics as the Python loop would have left them.
+model, or a `ClassicControl`, with its own `step` and `reset`, and every wrapper is one that leaves dynamics and rewards
+alone (TimeLimit, OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics, by exact type). After a compiled chunk,
+`commit` leaves the state, the step counts and the episode statistics as the Python loop would have left them.
 
 Less is asked of wrappers where only the model's tables are to be read: there observations must be the model's states
 and actions its actions (`World.same_names`), which a wrapper of rewards leaves alone. Under any other wrapper a row
 of the model may be about another state than the observation of that number.
 
-For a `GridWorld` under any wrappers, `snapshot` and `restore` carry the state of an unfinished episode (state,
+For these under any wrappers, `snapshot` and `restore` carry the state of an unfinished episode (state,
 generator, step counts, statistics) through a file. Wrappers other than those four keep no state there.
 """
 
@@ -57,10 +57,18 @@ def samples_its_model(inner: Any) -> bool:
     """True where ``inner`` is a GridWorld whose step and reset are GridWorld's own."""
     from rlgrid.envs.gridworld import GridWorld
 
-    if not isinstance(inner, GridWorld):
-        return False
-    kind = type(inner)
-    own = all(getattr(kind, name) is getattr(GridWorld, name) for name in ("step", "reset"))
+    return isinstance(inner, GridWorld) and _moves_as(inner, GridWorld)
+
+
+def is_classic_control(inner: Any) -> bool:
+    """True where ``inner`` is a ClassicControl whose step and reset are ClassicControl's own."""
+    from rlgrid.envs.classic_control import ClassicControl
+
+    return isinstance(inner, ClassicControl) and _moves_as(inner, ClassicControl)
+
+
+def _moves_as(inner: Any, kind: type) -> bool:
+    own = all(getattr(type(inner), name) is getattr(kind, name) for name in ("step", "reset"))
     return own and not {"step", "reset"} & set(vars(inner))
 
 
@@ -88,9 +96,11 @@ class World:
         env, inner: the outermost and the innermost environment.
         model: the model that ``inner`` samples from, whatever is wrapped around it, the first one where its map
             changes; None for a foreign environment.
+        simulated: ``inner`` is classic control of ours, which has no table but can be stepped in a kernel.
+        can_be_saved: its state can be kept in a file: it has a model or is simulated.
         transparent: every wrapper leaves dynamics and rewards alone.
         same_names: an observation is the model's state of that number, and an action its action.
-        compilable: the model may be stepped in a kernel in place of ``env.step``.
+        compilable: the model or the simulation may be stepped in a kernel in place of ``env.step``.
         max_episode_steps: the least limit of the TimeLimits, `NO_LIMIT` where there is none.
     """
 
@@ -104,6 +114,8 @@ class World:
             self.wrappers.append(layer)
             layer = layer.env
         self.model: MDP | GridModel | None = inner.first_model if samples_its_model(inner) else None
+        self.simulated = is_classic_control(inner)
+        self.can_be_saved = self.model is not None or self.simulated
         self._limits: list[Any] = [wrapper for wrapper in self.wrappers if type(wrapper) is TimeLimit]
         self._recorders: list[Any] = [wrapper for wrapper in self.wrappers if type(wrapper) is RecordEpisodeStatistics]
         # Where a state is only partly seen, an observation is no state of the model, as behind a wrapper that renames.
@@ -113,7 +125,7 @@ class World:
         )
         self.transparent = seen and all(type(wrapper) in TRANSPARENT for wrapper in self.wrappers)
         self.same_names = seen and all(keeps_names(wrapper) for wrapper in self.wrappers)
-        self.compilable = self.model is not None and not self.why_not_compilable()
+        self.compilable = self.can_be_saved and not self.why_not_compilable()
 
     @property
     def max_episode_steps(self) -> int:
@@ -136,14 +148,15 @@ class World:
 
     def why_not_compilable(self) -> str:
         """The reason why agents take the Python loop here; empty where they need not."""
-        if self.model is None:
+        if not self.can_be_saved:
             return f"{type(self.inner).__name__} is not a GridWorld that samples from its model"
-        if self.inner.observer.kind != "index":
-            return "its observations are not the numbers of states"
-        if self.inner.observation_of is not None:
-            return "its states are only partly observed"
-        if not self.inner.is_static:
-            return "its map changes"
+        if self.model is not None:
+            if self.inner.observer.kind != "index":
+                return "its observations are not the numbers of states"
+            if self.inner.observation_of is not None:
+                return "its states are only partly observed"
+            if not self.inner.is_static:
+                return "its map changes"
         opaque = [type(wrapper).__name__ for wrapper in self.wrappers if type(wrapper) not in TRANSPARENT]
         if opaque:
             return f"the wrapper {opaque[0]} may change dynamics or rewards"
@@ -172,11 +185,13 @@ class World:
         """True where somebody else has stepped or reset the environment since the agent did."""
         if self.model is not None and self.transparent and int(self.inner.state) != int(observation):
             return True
+        if self.simulated and self.transparent and not np.array_equal(self.inner.observation(), observation):
+            return True
         return any(limit._elapsed_steps != elapsed for limit in self._limits)
 
     def commit(
         self,
-        state: int,
+        observation: Any,
         elapsed: int,
         episode_return: float,
         returns: NDArray[np.float64],
@@ -185,10 +200,13 @@ class World:
         """Leave the environment as the Python loop would have left it after a compiled chunk.
 
         Args:
-            state, elapsed, episode_return: of the episode now under way.
+            observation, elapsed, episode_return: of the episode now under way.
             returns, lengths: float64 [E] and int64 [E], the episodes that ended in the chunk, in order.
         """
-        self.inner.state = state
+        if self.simulated:  # the kernel has moved it
+            self.inner.note(begun=elapsed == 0)
+        else:
+            self.inner.state = observation
         for limit in self._limits:
             limit._elapsed_steps = elapsed
         for recorder in self._recorders:
@@ -216,9 +234,9 @@ class World:
 
     def observation(self) -> Any:
         """The present observation, as the wrappers hand it out; None where it cannot be had without a step."""
-        if self.model is None:
+        if not self.can_be_saved:
             return None
-        seen = self.inner.observer.one(self.inner.state)
+        seen = self.inner.observation() if self.simulated else self.inner.observer.one(self.inner.state)
         for wrapper in reversed(self.wrappers):
             if type(wrapper) in REFORM:
                 seen = wrapper.observation(seen)
@@ -230,7 +248,7 @@ class World:
 
     def snapshot(self) -> dict[str, Any] | None:
         """The unfinished episode as JSON-able values; None for a foreign environment."""
-        if self.model is None:
+        if not self.can_be_saved:
             return None
         return {
             "world": self.inner.get_state(),
@@ -256,7 +274,7 @@ class World:
         """
         if len(snapshot["elapsed"]) != len(self._limits) or len(snapshot["statistics"]) != len(self._recorders):
             raise ValueError("the environment has other wrappers than the one that was saved")
-        if self.model is None:
+        if not self.can_be_saved:
             raise ValueError("the environment is not a GridWorld that samples from its model")
         self.env.reset()  # wrappers learn that an episode is under way
         self.inner.set_state(snapshot["world"])

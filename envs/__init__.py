@@ -178,6 +178,24 @@ CLASSICS: dict[str, Classic] = {
 """id -> a world that is not a plain grid, in the order of menus."""
 
 
+class Control(NamedTuple):
+    """A problem of classic control, with no model: an id's entry in `CONTROL`."""
+
+    name: str  # of the class in `rlgrid.envs.classic_control`
+    title: str
+    citation: str
+    max_episode_steps: int
+    reward_threshold: float  # Gymnasium's
+
+
+CONTROL: dict[str, Control] = {
+    "rlgrid/CartPole-v1": Control("CartPole", "Cart and pole", "Barto, Sutton & Anderson (1983)", 500, 475.0),
+    "rlgrid/Acrobot-v1": Control("Acrobot", "Acrobot", "Sutton (1996)", 500, -100.0),
+    "rlgrid/MountainCar-v0": Control("MountainCar", "Mountain car", "Moore (1990)", 200, -110.0),
+}
+"""id -> a problem of classic control: vectors of real numbers, which Gymnasium's ids of these names have too."""
+
+
 def _toy_text(name: str, **arguments: Any) -> dict[str, Any]:
     place = f"rlgrid.envs.toy_text:{name}"
     return {"entry_point": place, "vector_entry_point": f"{place}Vector", "kwargs": arguments}
@@ -228,6 +246,13 @@ def _register() -> None:
             kwargs={"world": classic.world, **classic.settings},
             max_episode_steps=classic.max_episode_steps,
             reward_threshold=classic.reward_threshold,
+        )
+    for name, control in CONTROL.items():
+        gym.register(
+            name,
+            entry_point=f"rlgrid.envs.classic_control:{control.name}",
+            max_episode_steps=control.max_episode_steps,
+            reward_threshold=control.reward_threshold,
         )
     for name in ONE_HOT:
         spec = gym.spec(name)

@@ -26,7 +26,7 @@ from gymnasium.wrappers import FlattenObservation, RecordEpisodeStatistics, Time
 import rlgrid.envs
 from rlgrid.envs.observations import KINDS
 
-IDS = sorted(name for name in gym.registry if name.startswith("rlgrid/"))
+IDS = sorted(name for name in gym.registry if name.startswith("rlgrid/") and name not in rlgrid.envs.CONTROL)
 FEW = ["rlgrid/FourRooms-v0", "rlgrid/Taxi-v4", "rlgrid/TMaze-v0", "rlgrid/KeyDoor-v0", "rlgrid/FrozenLake-v1"]
 
 

@@ -21,7 +21,7 @@ from gymnasium.vector.utils import concatenate, create_empty_array
 from gymnasium.wrappers import FlattenObservation
 
 import rlgrid
-from rlgrid.envs import observations, planes, rgb
+from rlgrid.envs import CONTROL, observations, planes, rgb
 from rlgrid.envs.classics import parts_of
 from rlgrid.envs.observations import KINDS, Observer, observer
 from rlgrid.gridmap import GridSpec
@@ -29,7 +29,7 @@ from rlgrid.gridmodel import GridModel, TileKind
 from rlgrid.itemworld import ItemWorld, WalledWorld
 from rlgrid.window.actors import Acting
 
-_IDS = sorted(name for name in gym.registry if name.startswith("rlgrid/"))
+_IDS = sorted(name for name in gym.registry if name.startswith("rlgrid/") and name not in CONTROL)
 
 _RICH = """
 gamma = 0.9

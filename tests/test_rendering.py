@@ -11,9 +11,9 @@ import numpy as np
 import pygame
 import pytest
 
-import rlgrid.envs  # noqa: F401 - registers the environments
+import rlgrid.envs
 
-IDS = sorted(name for name in gym.registry if name.startswith("rlgrid/"))
+IDS = sorted(name for name in gym.registry if name.startswith("rlgrid/") and name not in rlgrid.envs.CONTROL)
 FEW = ["rlgrid/FourRooms-v0", "rlgrid/Taxi-v4", "rlgrid/RiverSwim-v0", "rlgrid/KeyDoor-v0"]
 
 

@@ -12,7 +12,7 @@ from rlgrid.envs.observations import KINDS
 
 stable_baselines3 = pytest.importorskip("stable_baselines3", reason="Stable-Baselines3 is not installed")
 
-IDS = sorted(name for name in gym.registry if name.startswith("rlgrid/"))
+IDS = sorted(name for name in gym.registry if name.startswith("rlgrid/") and name not in rlgrid.envs.CONTROL)
 
 # What its checker says of images that are small or have few planes; their shapes are the worlds'.
 ABOUT_SHAPES = (

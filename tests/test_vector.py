@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from rlgrid.envs import CONTROL
 from rlgrid.envs.gridworld import GridWorld
 from rlgrid.envs.observations import KINDS
 from rlgrid.envs.streams import generator_of, streams_of
@@ -21,7 +22,7 @@ from rlgrid.gridmodel import GridModel, Slip, TileKind
 from rlgrid.kernels import batch, pcg64
 from rlgrid.mdp import MDP
 
-IDS = [name for name in gym.registry if name.startswith("rlgrid/")]
+IDS = [name for name in gym.registry if name.startswith("rlgrid/") and name not in CONTROL]
 FICKLE = {"fickle_passenger": True, "is_rainy": True, "fickle_probability": 0.6}
 MODES = list(AutoresetMode)
 

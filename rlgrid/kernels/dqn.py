@@ -19,10 +19,8 @@ from rlgrid.kernels.activations import INSIDE, KERNEL
 from rlgrid.kernels.elementary import exp
 from rlgrid.kernels.exploration import FALLING, SOFTMAX, schedule_at
 from rlgrid.kernels.losses import error_loss
-from rlgrid.kernels.model import sample_start
 from rlgrid.kernels.network import UNITS, backward, first_bad_op, forward, output_slopes
 from rlgrid.kernels.optimisers import global_norm, mix, optimise
-from rlgrid.kernels.padded import draw
 from rlgrid.kernels.pcg64 import uniform
 from rlgrid.kernels.replay import (
     GOES_ON,
@@ -35,6 +33,7 @@ from rlgrid.kernels.replay import (
     unroll,
     update_priorities,
 )
+from rlgrid.kernels.stepping import enter, take
 
 DECAYED_TO = 0.01  # a learning rate that falls stays at this share, so that learning never quite stops
 
@@ -320,21 +319,20 @@ def observe(learner, rule, t, action, reward, terminated, truncated, stream):
 
 
 @njit(**KERNEL)
-def run_dqn(model, world, stream, learner, rule, t, steps, elapsed, limit, total, returns, lengths):
+def run_dqn(world, draws, stream, learner, rule, t, steps, elapsed, limit, total, returns, lengths):
     """Run at most ``steps`` steps from learner.observation, ``elapsed`` steps and return ``total`` into an episode.
 
-    ``world`` is the stream of the environment's generator: one uniform a step, one a reset. An episode is truncated
-    after ``limit`` steps. ``returns`` and ``lengths`` take the episodes that end; the loop stops early when they are
-    full, and after a step in which values stopped being finite.
+    ``world`` is any that `rlgrid.kernels.stepping` knows, and ``draws`` the stream of the environment's generator. An
+    episode is truncated after ``limit`` steps. ``returns`` and ``lengths`` take the episodes that end; the loop stops
+    early when they are full, and after a step in which values stopped being finite.
 
     Returns:
-        (steps done, elapsed, total, number of episodes that ended); the state is learner.observation[0].
+        (steps done, elapsed, total, number of episodes that ended); what is seen now is learner.observation.
     """
     ended = 0
     for i in range(steps):
         a = act(learner, rule, t + i, stream)
-        to, reward, terminated = draw(model, np.int64(learner.observation[0]), a, uniform(world))
-        learner.arrival[0] = to
+        reward, terminated = take(world, draws, learner.observation, a, learner.arrival)
         elapsed += 1
         healthy = observe(learner, rule, t + i, a, reward, terminated, elapsed >= limit, stream)
         total += reward
@@ -342,11 +340,11 @@ def run_dqn(model, world, stream, learner, rule, t, steps, elapsed, limit, total
             returns[ended] = total
             lengths[ended] = elapsed
             ended += 1
-            learner.observation[0] = sample_start(model, uniform(world))
+            enter(world, draws, learner.observation)
             elapsed = 0
             total = 0.0
         else:
-            learner.observation[0] = to
+            copy(learner.arrival, 0, learner.observation, 0)
         if ended == returns.size or not healthy:
             return i + 1, elapsed, total, ended
     return steps, elapsed, total, ended
