@@ -29,6 +29,7 @@ from rlgrid.agents.tabular import LARGEST, MOST_UPDATES, TableAgent, fitting
 
 TRACES = ("accumulating", "replacing")  # as numbered by the kernels
 TRUE_ONLINE = 2
+FEW_STATES = 256  # to visit them all, eight at a time, costs no more than to visit thirty one by one
 
 
 class PredictionArguments(TypedDict, total=False):
@@ -316,7 +317,20 @@ class TracePrediction(PredictionAgent):
     def _rule(self) -> Any:
         from rlgrid.kernels.prediction import Traces
 
-        return Traces(self._cumulative, self.trace, self._states, self._size, self._previous, self.lam, self._kind())
+        return Traces(
+            policy=self._cumulative,
+            trace=self.trace,
+            states=self._states,
+            size=self._size,
+            all_states=self._visits_all(),
+            previous=self._previous,
+            lam=self.lam,
+            kind=self._kind(),
+        )
+
+    def _visits_all(self) -> bool:
+        """True where a step had better visit every state than those with a trace."""
+        return self._num_states <= FEW_STATES and (self._alpha.kind != "count" or self._kind() == TRUE_ONLINE)
 
     def _updates(self) -> int:
         decay = self.gamma * self.lam
@@ -336,8 +350,7 @@ class TracePrediction(PredictionAgent):
         self._size[0] = marked.size
 
     def _clear_memory(self) -> None:
-        if self._size[0]:
-            self.trace[:] = 0.0
+        self.trace[:] = 0.0
         self._size[0] = 0
         self._previous[0] = 0.0
 

@@ -6,7 +6,8 @@ For each agent two contestants take turns in one process, so that a change in th
 
 - compiled: the agent in rlgrid/FrozenLake8x8-v1, warmed up, through `learn`, on one core;
 - loop: the same rule as people write it, a NumPy table and Gymnasium's FrozenLake8x8-v1 through `gymnasium.make`
-  (benchmarks/tabular_loops.py). Of Q-learning there is a second one, whose table is made of Python lists.
+  (benchmarks/tabular_loops.py, benchmarks/prediction_loops.py). Of Q-learning there is a second one, whose table is
+  made of Python lists.
 
 Both learn the same thing: before the clock starts the loop's table is compared with the agent's, bit for bit.
 
@@ -28,10 +29,13 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from tabular_loops import LOOPS, Env, Loop
+from prediction_loops import PREDICTION
+from tabular_loops import LOOPS as CONTROL
+from tabular_loops import Env, Loop
 
 import rlgrid
 
+LOOPS = CONTROL | PREDICTION
 CHECKED = 20_000  # steps that are compared
 MANY = 5  # entries of the table that must have been learnt by then
 

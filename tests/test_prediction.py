@@ -343,6 +343,21 @@ def test_special_cases_are_each_other() -> None:
     assert (far != 0.0).sum() > 50
 
 
+@pytest.mark.parametrize(("name", "extra"), [rule for rule in RULES if "lam" in rule[1]], ids=name_of)
+def test_all_states_or_those_with_traces_are_the_same(
+    monkeypatch: pytest.MonkeyPatch, name: str, extra: dict[str, Any]
+) -> None:
+    def run() -> Any:
+        return agent_of(name, gym.make("rlgrid/FourRooms-v0"), learning_rate="lin_0.3", seed=1, **extra).learn(5000)
+
+    every = run()
+    monkeypatch.setattr("rlgrid.agents.prediction.FEW_STATES", 0)
+    marked = run()
+    assert (every._visits_all(), marked._visits_all()) == (True, False)
+    assert same(every, marked)
+    assert (every.trace == marked.trace).all()
+
+
 def test_true_online_td_equals_its_forward_view() -> None:
     """van Seijen et al. 2016, section 4.1: after each step all updates of the episode, made anew towards the
     lambda-returns that end at the present step, give the same table; those of the usual traces do not."""

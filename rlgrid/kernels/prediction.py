@@ -32,8 +32,9 @@ class Traces(NamedTuple):
 
     policy: Any  # float64 [S, A]
     trace: Any  # float64 [S], decayed for the next step
-    states: Any  # int64 [S]: those with a trace
+    states: Any  # int64 [S]: those with a trace, where not all are visited
     size: Any  # int64 [1], how many
+    all_states: bool  # a step visits every state: there are few of them, and one step size for all
     previous: Any  # float64 [1]: of true online TD(lambda), what V(s') was before the last update
     lam: float
     kind: int  # ACCUMULATING, REPLACING or TRUE_ONLINE
@@ -102,9 +103,9 @@ def learn_td0(rule, settings, varied, values, counts, td_error, t, s, a, reward,
 
 
 @njit(cache=True, nogil=True)
-def _mark(trace, states, size, kind, rate, s):
+def _mark(trace, states, size, all_states, kind, rate, s):
     """The trace of the state that was just left."""
-    if trace[s] == 0.0:
+    if not all_states and trace[s] == 0.0:
         states[size[0]] = s
         size[0] += 1
     if kind == ACCUMULATING:
@@ -140,8 +141,38 @@ def _sweep(trace, states, size, kind, settings, varied, values, counts, t, error
 
 
 @njit(cache=True, nogil=True)
+def _sweep_all(trace, values, change, decay):
+    """`_sweep` of all states by the same step size, ``change`` being its product with the error: without a branch."""
+    wrong = 0
+    for s in range(values.size):
+        value = values[s] + change * trace[s]
+        finite = abs(value) < np.inf
+        values[s] = value if finite else values[s]
+        wrong += not finite
+        left = trace[s] * decay
+        trace[s] = left if left >= LEAST else 0.0
+    return wrong == 0
+
+
+@njit(cache=True, nogil=True)
 def _learn_traces(
-    trace, states, size, previous, lam, kind, settings, varied, values, counts, td_error, t, s, reward, later, ended
+    trace,
+    states,
+    size,
+    all_states,
+    previous,
+    lam,
+    kind,
+    settings,
+    varied,
+    values,
+    counts,
+    td_error,
+    t,
+    s,
+    reward,
+    later,
+    ended,
 ):
     now = values[s]
     error = reward + settings.gamma * later - now
@@ -149,17 +180,21 @@ def _learn_traces(
         td_error[s] = error
     rate = step_size(settings, varied, t, counts[s])
     decay = 0.0 if ended else settings.gamma * lam
-    _mark(trace, states, size, kind, rate, s)
-    if kind != TRUE_ONLINE:
-        return _sweep(trace, states, size, kind, settings, varied, values, counts, t, error, decay)
-    changed = now - previous[0]
-    previous[0] = 0.0 if ended else later
-    finite = _sweep(trace, states, size, kind, settings, varied, values, counts, t, error + changed, decay)
-    value = values[s] - rate * changed
-    if abs(value) < np.inf:
-        values[s] = value
+    _mark(trace, states, size, all_states, kind, rate, s)
+    changed = 0.0
+    if kind == TRUE_ONLINE:
+        changed = now - previous[0]
+        previous[0] = 0.0 if ended else later
+    if all_states:
+        finite = _sweep_all(trace, values, (1.0 if kind == TRUE_ONLINE else rate) * (error + changed), decay)
     else:
-        finite = False
+        finite = _sweep(trace, states, size, kind, settings, varied, values, counts, t, error + changed, decay)
+    if kind == TRUE_ONLINE:
+        value = values[s] - rate * changed
+        if abs(value) < np.inf:
+            values[s] = value
+        else:
+            finite = False
     return finite
 
 
@@ -179,6 +214,7 @@ def learn_td_lambda(
         rule.trace,
         rule.states,
         rule.size,
+        rule.all_states,
         rule.previous,
         rule.lam,
         rule.kind,
