@@ -1,0 +1,74 @@
+"""How the pictures of docs/curves.py and docs/race.py look, and how their numbers come into the pages."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+PICTURES = Path(__file__).parent / "images"
+INK, MUTED, BLUE, ORANGE, GREEN = "#1f2430", "#6b7280", "#2463a6", "#c2571a", "#2f7d4f"
+COLOURS = {"QLearning": ORANGE, "Sarsa": BLUE, "ExpectedSarsa": GREEN}
+NAMES = {"QLearning": "Q-learning", "Sarsa": "Sarsa", "ExpectedSarsa": "Expected Sarsa"}
+
+Floats = NDArray[np.float64]
+
+
+def figure_of(panels: int = 1) -> tuple[Any, Any]:
+    """A figure of this page, and its axes."""
+    plt.rcParams.update({"font.family": "DejaVu Sans", "font.size": 10, "text.color": INK, "axes.labelcolor": INK})
+    figure, axes = plt.subplots(1, panels, figsize=(5.0 * panels if panels > 1 else 6.4, 3.7), constrained_layout=True)
+    for one in np.atleast_1d(axes):
+        one.spines[["top", "right"]].set_visible(False)
+        one.tick_params(colors=MUTED)
+        one.grid(color="#e5e7eb", linewidth=0.8)
+        one.set_axisbelow(True)
+    return figure, axes
+
+
+def level(axes: Any, height: float, text: str, colour: str = INK, *, above: bool = True, at: float = 0.995) -> None:
+    """A line at an exact value, and what it is."""
+    axes.axhline(height, color=colour, linewidth=1.0, linestyle=(0, (4, 3)))
+    axes.annotate(
+        text,
+        (at, height),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 3 if above else -3),
+        textcoords="offset points",
+        ha="right" if at > 0.5 else "left",
+        va="bottom" if above else "top",
+        color=colour,
+        fontsize=8.5,
+    )
+
+
+def save(figure: Any, name: str) -> None:
+    """Write a picture of the page, in as few colours as it needs."""
+    drawn = BytesIO()
+    figure.savefig(drawn, dpi=100)
+    plt.close(figure)
+    Image.open(drawn).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(
+        PICTURES / f"{name}.png", optimize=True
+    )
+
+
+def smooth(values: Floats, over: int = 10) -> tuple[Floats, Floats]:
+    """(middles, means) of neighbouring values."""
+    kept = len(values) // over * over
+    return np.arange(over / 2, kept, over) + 0.5, values[:kept].reshape(-1, over).mean(axis=1)
+
+
+def between(page: Path, begin: str, end: str, text: str) -> None:
+    """Put a text between the marks of a page."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(end)
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
