@@ -145,7 +145,7 @@ def diagnose(agent: QNetworkAgent, truth: Truth | None = None) -> Diagnosis:
 
 
 def _layers(agent: QNetworkAgent, outputs: list[NDArray[np.float64]]) -> tuple[LayerDiagnosis, ...]:
-    from rlgrid.kernels.network import END, WEIGHTS
+    from rlgrid.kernels.program import END, WEIGHTS
 
     network, names = agent._learner.network, agent._architecture.names
     found = []

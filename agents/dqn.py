@@ -234,7 +234,7 @@ class DQN(QNetworkAgent):
         states = self._width if self._discrete else 1
         available, told = self._available, self._num_actions if self._told else 0
         counters = np.zeros(4, np.int64)
-        kind: tuple[Any, Any] = ((), np.int32) if self._discrete else ((self._width,), np.float32)
+        kind: tuple[Any, Any] = (() if self._discrete else (self._width,), self._architecture.observations.dtype)
         counters[BAD_OP] = -1
         return Learner(
             network=network,
@@ -257,7 +257,6 @@ class DQN(QNetworkAgent):
 
     def _rule(self) -> Any:
         from rlgrid.kernels.dqn import Rule
-        from rlgrid.kernels.optimisers import Optimiser
 
         total = float(self.total_timesteps or self.default_total_timesteps or 1)
         strength, horizon = self._strength, total
@@ -293,7 +292,7 @@ class DQN(QNetworkAgent):
             double_q=self.double_q,
             clip_targets=self.clip_targets,
             huber=self.loss == "huber",
-            optimiser=Optimiser(beta1=0.9, beta2=0.999, epsilon=self.adam_epsilon, max_norm=self.max_grad_norm),
+            optimiser=self._architecture.optimiser(self.max_grad_norm, self.adam_epsilon),
         )
 
     # --- learning ---------------------------------------------------------------------------------------------------
@@ -405,7 +404,7 @@ class DQN(QNetworkAgent):
             "exploration_final_eps": self.exploration_final_eps,
             "max_grad_norm": self.max_grad_norm,
             "n_steps": self.n_steps,
-            "policy_kwargs": self._architecture.settings(),
+            "policy_kwargs": self._architecture.policy_kwargs(),
             "double_q": self.double_q,
             "clip_targets": self.clip_targets,
             "loss": self.loss,

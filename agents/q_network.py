@@ -62,7 +62,7 @@ class QNetworkAgent(Agent):
         return available
 
     def _blank(self, rows: int) -> NDArray[Any]:
-        return np.zeros(rows, np.int32) if self._discrete else np.zeros((rows, self._width), np.float32)
+        return np.zeros(rows if self._discrete else (rows, self._width), self._architecture.observations.dtype)
 
     def _put(self, place: NDArray[Any], observation: Any) -> None:
         """Write an observation of the environment into a row of numbers; kernels do not check what they are given."""
@@ -70,13 +70,13 @@ class QNetworkAgent(Agent):
             place[0] = row_of(observation, self.env.observation_space)
             return
         given = np.asarray(observation)
-        if given.shape != (self._width,) or given.dtype.kind not in "iufb":
+        if given.shape != self.env.observation_space.shape or given.dtype.kind not in "iufb":
             raise ValueError(
                 f"step {self.num_timesteps}: the environment gave the observation {observation!r}, which is not in "
                 f"{self.env.observation_space}"
             )
         with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and named
-            place[0] = given
+            place[0] = given.ravel()
         if not np.isfinite(place).all():
             raise ValueError(f"step {self.num_timesteps}: the environment's observation {observation} is not finite")
 
@@ -177,7 +177,7 @@ class QNetworkAgent(Agent):
 
     def _outputs(self, rows: NDArray[Any]) -> tuple[NDArray[np.float64], list[NDArray[np.float64]]]:
         """float64 [n, A], the values, and float64 [n, units] of each operation, at observations [n]."""
-        from rlgrid.kernels.network import OUTPUTS, UNITS
+        from rlgrid.kernels.program import OUTPUTS, UNITS
 
         network = self._learner.network
         kept = np.empty((len(rows), network.row.size))
@@ -219,14 +219,15 @@ class QNetworkAgent(Agent):
             if given.dtype.kind not in "iu" or rows.ndim != 1 or ((rows < self._first_state) | (rows > last)).any():
                 raise ValueError(f"an observation must be in {self.env.observation_space}, not {observation!r}")
             return np.ascontiguousarray(rows - self._first_state, np.int32), given.ndim == 0
-        rows = np.atleast_2d(given)
-        if given.dtype.kind not in "iufb" or rows.ndim != 2 or rows.shape[1] != self._width:
-            raise ValueError(
-                f"an observation must have shape ({self._width},) or (n, {self._width}), not {given.shape}"
-            )
-        if not np.isfinite(rows).all():
+        shape = self.env.observation_space.shape
+        assert shape is not None
+        single = given.ndim == len(shape)
+        if given.dtype.kind not in "iufb" or given.shape[0 if single else 1 :] != shape:
+            raise ValueError(f"an observation must have shape {shape} or (n, *{shape}), not {given.shape}")
+        if not np.isfinite(given).all():
             raise ValueError(f"an observation must be finite, not {observation!r}")
-        return np.ascontiguousarray(rows, np.float32), given.ndim == 1
+        rows = given.reshape(-1, self._width)
+        return np.ascontiguousarray(rows, self._architecture.observations.dtype), single
 
     @property
     def q_values(self) -> NDArray[np.float64]:

@@ -10,8 +10,9 @@ from gymnasium.spaces import Box, Discrete
 from rlgrid.agents.architecture import architecture_of
 from rlgrid.kernels import activations as nw
 from rlgrid.kernels.losses import error_loss
-from rlgrid.kernels.network import OUTPUTS, WEIGHTS, backward, first_bad_op, forward
+from rlgrid.kernels.network import backward, first_bad_op, forward
 from rlgrid.kernels.optimisers import adam, global_norm, mix
+from rlgrid.kernels.program import OUTPUTS, WEIGHTS
 
 STREAM = np.zeros(4, np.uint64)
 ACTIVATIONS = {
@@ -192,11 +193,12 @@ def test_global_norm_survives_an_overflow_of_float32():
 
 
 def test_mix_copies_or_moves_a_share():
-    target, theta = np.zeros(3, np.float32), np.array([1, 2, 4], np.float32)
-    mix(target, theta, 0.25)
-    np.testing.assert_array_equal(target, theta / 4)
-    mix(target, theta, 1.0)
-    np.testing.assert_array_equal(target, theta)
+    network = Net((2, 1), dtype=np.float32).network
+    target = np.zeros(3, np.float32)
+    mix(network, target, 0.25)
+    np.testing.assert_array_equal(target, network.theta / 4)
+    mix(network, target, 1.0)
+    np.testing.assert_array_equal(target, network.theta)
 
 
 def test_the_first_operation_that_is_not_finite_is_named():

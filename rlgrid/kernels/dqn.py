@@ -19,9 +19,10 @@ from rlgrid.kernels.activations import INSIDE, KERNEL
 from rlgrid.kernels.elementary import exp
 from rlgrid.kernels.exploration import FALLING, SOFTMAX, schedule_at
 from rlgrid.kernels.losses import error_loss
-from rlgrid.kernels.network import UNITS, backward, first_bad_op, forward, output_slopes
+from rlgrid.kernels.network import backward, first_bad_op, forward, output_slopes
 from rlgrid.kernels.optimisers import global_norm, mix, optimise
 from rlgrid.kernels.pcg64 import uniform
+from rlgrid.kernels.program import UNITS
 from rlgrid.kernels.replay import (
     GOES_ON,
     TERMINATED,
@@ -314,7 +315,7 @@ def observe(learner, rule, t, action, reward, terminated, truncated, stream):
                 if not gradient_step(learner, rule, t, stream):
                     return False
     if done % rule.target_update_interval == 0:
-        mix(learner.target, learner.network.theta, rule.tau)
+        mix(learner.network, learner.target, rule.tau)
     return True
 
 

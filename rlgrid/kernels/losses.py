@@ -1,5 +1,8 @@
-"""Losses of one output and their derivatives, in float64."""
+"""Losses and their derivatives, in float64; and softmax."""
 
+import math
+
+import numpy as np
 from numba import njit
 
 from rlgrid.kernels.activations import KERNEL
@@ -13,3 +16,35 @@ def error_loss(error, huber):
     if huber and error < -1.0:
         return -error - 0.5, -1.0
     return 0.5 * error * error, error
+
+
+@njit(**KERNEL)
+def softmax(values, temperature, out):
+    """e^(values / temperature), scaled to the sum 1, into out float64 [n]; the largest value is taken off first."""
+    largest = np.float64(values[0])
+    for i in range(1, values.size):
+        largest = max(largest, np.float64(values[i]))
+    total = 0.0
+    for i in range(values.size):
+        out[i] = math.exp((np.float64(values[i]) - largest) / temperature)
+        total += out[i]
+    for i in range(values.size):
+        out[i] /= total
+
+
+@njit(**KERNEL)
+def cross_entropy(logits, target, slopes):
+    """-sum of target * log softmax(logits), both [n]; its derivative by the logits goes into slopes float64 [n].
+
+    ``target`` is a distribution, whose probabilities sum to 1.
+    """
+    softmax(logits, 1.0, slopes)
+    place = 0
+    for i in range(1, logits.size):
+        place = i if logits[i] > logits[place] else place
+    log_total = np.float64(logits[place]) - math.log(slopes[place])  # of e^logit; the largest has the surest logarithm
+    loss = 0.0
+    for i in range(logits.size):
+        loss += target[i] * (log_total - np.float64(logits[i]))
+        slopes[i] -= target[i]
+    return loss

@@ -1,108 +1,267 @@
-"""A neural network as data: a program of operations over one flat array of weights; forward and backward through it.
+"""Forward and backward through a network that is a program over one flat array of weights.
 
-Operation l of a dense network computes y_l = phi_l(y_{l-1} W_l + b_l). All weights lie in one flat array ``theta``,
-operation after operation: W_l [in, out] in rows, then b_l [out]. ``program``, int64 [L, C], says in each row of what
-kind an operation is, of what shape, and where its numbers begin. Gradients and the optimiser's moments are laid out as
-theta is.
+A dense operation l computes y_l = phi_l(y_{l-1} W_l + b_l). All weights lie in one flat array ``theta``, operation
+after operation: W_l [in, out] in rows, then b_l [out]; behind them the statistics that are no weights (running means
+and variances). ``program`` (`rlgrid.kernels.program`) says in each row of what kind an operation is, of what shape, and
+where its numbers begin. Gradients and the optimiser's moments are laid out as the weights are.
 
-Observations come as float [B, D], or as integers [B] where they are the states of a Discrete space: the product of a
-one-hot row with the first W is a row of it, so that row is read and no one-hot is ever built.
+Observations come as numbers [B, D], or as integers [B] where they are the states of a Discrete space: the product of a
+one-hot row with the first W is a row of it, so that row is read and no one-hot is ever built. A `Network`, which is
+dense, reads them as they are, in the type of its weights; a `LayeredNetwork` copies them first and takes any type.
 
-``work`` holds the outputs of the operations for a batch of B, one operation after the other: B rows of each.
-
-Batches go through BLAS (``np.dot``). A single row goes through loops of its own: they are as fast there, and sum in
-the same order on every processor. Copies are loops as well, since numba takes long to compile ``a[:] = b``.
+``work`` holds the outputs of the operations for a batch of B, one operation after the other: B rows of each. Copies
+are loops, since numba takes long to compile ``a[:] = b``.
 """
 
 import math
-from typing import Any, NamedTuple
 
-import numpy as np
 from numba import njit
+from numba.extending import overload
 
 from rlgrid.kernels.activations import INSIDE, KERNEL, activate, times_derivative
-
-# Columns of a program. Places in work are per row of the batch: operation l has them from B * OUTPUTS on.
-(
-    INPUTS,  # numbers that an operation reads of each observation
-    UNITS,  # numbers that it gives
-    WEIGHTS,  # where its weights begin in theta
-    BIASES,  # where they end and its biases begin
-    OUTPUTS,  # where its outputs begin in work, and their slopes in deltas
-    KEPT,  # where begins in work what else it keeps for the way back
-    END,  # where its biases end in theta
+from rlgrid.kernels.dense import (
+    add_to_rows,
+    affine,
+    duel,
+    duel_back,
+    rows_of,
+    sum_of_rows,
+    times_transposed,
+    transposed_times,
+)
+from rlgrid.kernels.layers import (
+    convolve,
+    convolve_back,
+    drop,
+    normalise_batch,
+    normalise_batch_back,
+    pool,
+    pool_back,
+    take_in,
+)
+from rlgrid.kernels.program import (
     ACTIVATION,
-    COLUMNS,  # how many there are
-) = range(9)
-
-
-class Network(NamedTuple):
-    """A network, its optimiser's memory and its buffers: P weights, K numbers kept of each observation, batches of B.
-
-    The arrays of floats are all float32 or all float64.
-    """
-
-    program: Any  # int64 [L, COLUMNS]
-    theta: Any  # float [P]
-    gradient: Any  # float [P]
-    mean: Any  # float [P], the optimiser's first moment
-    square: Any  # float [P], its second moment
-    work: Any  # float [B * K]
-    deltas: Any  # float [B * K], d loss / d what work holds
-    row: Any  # float [K], work for one observation
-
-
-@njit(**INSIDE)
-def block(flat, first, rows, columns):
-    """[rows, columns] of a flat array from ``first`` on, a view."""
-    return flat[first : first + rows * columns].reshape((rows, columns))
-
-
-@njit(**INSIDE)
-def _product(x, weights, out):
-    """x @ weights into out."""
-    if x.shape[0] > 1:
-        np.dot(x, weights, out)
-        return
-    for j in range(weights.shape[1]):
-        out[0, j] = 0
-    for k in range(weights.shape[0]):
-        for j in range(weights.shape[1]):
-            out[0, j] += x[0, k] * weights[k, j]
+    ADDS,
+    AVERAGE_POOL,
+    BATCH_NORM,
+    BIASES,
+    CONVOLUTION,
+    DENSE,
+    DROPOUT,
+    DUELING,
+    END,
+    FROM,
+    INPUTS,
+    KEPT,
+    KIND,
+    MAX_POOL,
+    OUTPUTS,
+    RATE,
+    SECOND,
+    UNITS,
+    WEIGHTS,
+    Network,
+    block,
+)
 
 
 @njit(**INSIDE)
-def _product_with_observations(observations, weights, out):
-    """The same for the first layer: integer observations are rows of the weights."""
-    if observations.ndim == 1:
-        for i in range(observations.shape[0]):
-            for j in range(weights.shape[1]):
-                out[i, j] = weights[observations[i], j]
+def _outputs_of(program, op, batch, flat):
+    """float [B, units] of an operation in work or deltas."""
+    return block(flat, batch * program[op, OUTPUTS], batch, program[op, UNITS])
+
+
+# --- dense networks ---------------------------------------------------------------------------------------------------
+
+
+@njit(**INSIDE)
+def _dense(x, row, theta, out):
+    weights, biases = block(theta, row[WEIGHTS], row[INPUTS], row[UNITS]), theta[row[BIASES] : row[END]]
+    if x.ndim == 1:
+        rows_of(x, weights, biases, out)
     else:
-        _product(observations, weights, out)
+        affine(x, weights, biases, out)
 
 
 @njit(**INSIDE)
-def _product_gradient(observations, delta, gradient):
-    """observations^T @ delta into gradient; integer observations add their rows of delta."""
-    if observations.ndim == 1:
-        for i in range(gradient.shape[0]):
-            for j in range(gradient.shape[1]):
-                gradient[i, j] = 0
-        for i in range(observations.shape[0]):
-            for j in range(gradient.shape[1]):
-                gradient[observations[i], j] += delta[i, j]
+def _dense_gradient(x, row, delta, gradient):
+    sum_of_rows(delta, gradient[row[BIASES] : row[END]])
+    slope = block(gradient, row[WEIGHTS], row[INPUTS], row[UNITS])
+    if x.ndim == 1:
+        add_to_rows(x, delta, slope)
     else:
-        np.dot(observations.T, delta, gradient)
+        transposed_times(x, delta, slope)
+
+
+@njit(**INSIDE)
+def _activate(program, op, batch, work):
+    first, size = batch * program[op, OUTPUTS], batch * program[op, UNITS]
+    activate(work[first : first + size], work[batch * program[op, KEPT] :], program[op, ACTIVATION])
+
+
+@njit(**INSIDE)
+def _through_activation(program, op, batch, work, deltas):
+    """From d loss / d output of an operation to d loss / d (input of its phi), in place."""
+    first, size = batch * program[op, OUTPUTS], batch * program[op, UNITS]
+    kept = work[batch * program[op, KEPT] :]
+    times_derivative(deltas[first : first + size], work[first : first + size], kept, program[op, ACTIVATION])
+
+
+@njit(**INSIDE)
+def _duel(program, op, batch, work):
+    values = _outputs_of(program, program[op, FROM], batch, work)
+    advantages = _outputs_of(program, program[op, SECOND], batch, work)
+    duel(values, advantages, _outputs_of(program, op, batch, work))
+
+
+@njit(**INSIDE)
+def _duel_back(program, op, batch, deltas):
+    to_values = _outputs_of(program, program[op, FROM], batch, deltas)
+    to_advantages = _outputs_of(program, program[op, SECOND], batch, deltas)
+    duel_back(_outputs_of(program, op, batch, deltas), to_values, to_advantages)
+
+
+@njit(**INSIDE)
+def _slopes_below(network, op, batch):
+    """Where the slopes of what an operation reads go: into deltas, or aside if they are to be added there."""
+    program = network.program
+    below, inputs = program[op, FROM], program[op, INPUTS]
+    if program[op, ADDS]:
+        return block(network.scratch, network.scratch.size - batch * inputs, batch, inputs)
+    return block(network.deltas, batch * program[below, OUTPUTS], batch, inputs)
+
+
+@njit(**INSIDE)
+def _add_slopes(network, op, batch, slopes):
+    if network.program[op, ADDS]:
+        below = _outputs_of(network.program, network.program[op, FROM], batch, network.deltas)
+        for i in range(batch):
+            for j in range(below.shape[1]):
+                below[i, j] += slopes[i, j]
 
 
 @njit(**KERNEL)
+def _forward_dense(network, theta, observations, work, training, stream):
+    program, batch = network.program, observations.shape[0]
+    for op in range(program.shape[0]):
+        row, out = program[op], _outputs_of(program, op, batch, work)
+        if row[KIND] == DUELING:
+            _duel(program, op, batch, work)
+        elif row[FROM] < 0:
+            _dense(observations, row, theta, out)
+        else:
+            _dense(_outputs_of(program, row[FROM], batch, work), row, theta, out)
+        _activate(program, op, batch, work)
+    return _outputs_of(program, program.shape[0] - 1, batch, work)
+
+
+@njit(**KERNEL)
+def _backward_dense(network, observations, training):
+    program, batch, work, deltas = network.program, observations.shape[0], network.work, network.deltas
+    for op in range(program.shape[0] - 1, -1, -1):
+        row, delta = program[op], _outputs_of(program, op, batch, deltas)
+        _through_activation(program, op, batch, work, deltas)
+        if row[KIND] == DUELING:
+            _duel_back(program, op, batch, deltas)
+        elif row[FROM] < 0:
+            _dense_gradient(observations, row, delta, network.gradient)
+        else:
+            _dense_gradient(_outputs_of(program, row[FROM], batch, work), row, delta, network.gradient)
+            slopes = _slopes_below(network, op, batch)
+            weights = block(network.theta, row[WEIGHTS], row[INPUTS], row[UNITS])
+            times_transposed(delta, weights, slopes, network.scratch)
+            _add_slopes(network, op, batch, slopes)
+
+
+# --- networks of any operations ---------------------------------------------------------------------------------------
+
+
+@njit(**KERNEL)
+def _forward_layers(network, theta, observations, work, training, stream):
+    program, batch = network.program, observations.shape[0]
+    for op in range(program.shape[0]):
+        row, out = program[op], _outputs_of(program, op, batch, work)
+        kind, source = row[KIND], row[FROM]
+        x = _outputs_of(program, max(source, 0), batch, work)
+        if source < 0:
+            if observations.ndim == 1:
+                _dense(observations, row, theta, out)
+            else:
+                take_in(observations, row, theta, out, training)
+        elif kind == DENSE:
+            _dense(x, row, theta, out)
+        elif kind == DUELING:
+            _duel(program, op, batch, work)
+        elif kind == CONVOLUTION:
+            convolve(x, row, theta, out, network.scratch)
+        elif kind in (MAX_POOL, AVERAGE_POOL):
+            pool(x, row, out)
+        elif kind == DROPOUT:
+            kept = block(work, batch * row[KEPT], batch, row[UNITS])
+            drop(x, network.settings[op, RATE], out, kept, training, stream)
+        elif kind == BATCH_NORM:
+            normalise_batch(x, row, network.settings[op], theta, out, training)
+        else:
+            for i in range(batch):
+                for j in range(row[UNITS]):
+                    out[i, j] = x[i, j]
+        if kind != DROPOUT:
+            _activate(program, op, batch, work)
+    return _outputs_of(program, program.shape[0] - 1, batch, work)
+
+
+@njit(**KERNEL)
+def _backward_layers(network, observations, training):
+    program, batch, work, deltas = network.program, observations.shape[0], network.work, network.deltas
+    theta, gradient = network.theta, network.gradient
+    for op in range(program.shape[0] - 1, -1, -1):
+        row, delta = program[op], _outputs_of(program, op, batch, deltas)
+        kind, source = row[KIND], row[FROM]
+        if kind != DROPOUT:
+            _through_activation(program, op, batch, work, deltas)
+        if source < 0:
+            if observations.ndim == 1:
+                _dense_gradient(observations, row, delta, gradient)
+            continue
+        if kind == DUELING:
+            _duel_back(program, op, batch, deltas)
+            continue
+        x, slopes = _outputs_of(program, source, batch, work), _slopes_below(network, op, batch)
+        wanted = observations.ndim == 1 or program[source, FROM] >= 0  # nobody asks for slopes of observations
+        if kind == DENSE:
+            _dense_gradient(x, row, delta, gradient)
+            if wanted:
+                weights = block(theta, row[WEIGHTS], row[INPUTS], row[UNITS])
+                times_transposed(delta, weights, slopes, network.scratch)
+        elif kind == CONVOLUTION:
+            convolve_back(x, row, theta, delta, gradient, slopes, network.scratch, wanted)
+        elif kind in (MAX_POOL, AVERAGE_POOL):
+            pool_back(x, row, _outputs_of(program, op, batch, work), delta, slopes)
+        elif kind == DROPOUT:
+            kept = block(work, batch * row[KEPT], batch, row[UNITS])
+            for i in range(batch):
+                for j in range(row[UNITS]):
+                    slopes[i, j] = kept[i, j] * delta[i, j]
+        elif kind == BATCH_NORM:
+            normalise_batch_back(x, row, network.settings[op], theta, delta, gradient, slopes, training)
+        else:
+            for i in range(batch):
+                for j in range(row[UNITS]):
+                    slopes[i, j] = delta[i, j]
+        if wanted:
+            _add_slopes(network, op, batch, slopes)
+
+
+# --- either -----------------------------------------------------------------------------------------------------------
+
+
 def forward(network, theta, observations, work, training, stream):
     """The network with the weights ``theta`` at a batch of observations.
 
     Args:
-        theta: the network's own weights, or others of the same program.
-        observations: int [B] or float [B, D].
+        theta: the network's own weights, or others of the same program. What learns from its inputs (running
+            statistics) changes in it.
+        observations: int [B] or numbers [B, D].
         work: network.work or network.deltas, or network.row for one observation; takes the outputs of all operations.
         training: whether the network is being trained on these: what is random or learns from its inputs then does so.
         stream: uint64 [4] of `rlgrid.kernels.pcg64`, what is random draws from.
@@ -110,68 +269,38 @@ def forward(network, theta, observations, work, training, stream):
     Returns:
         float [B, units], the outputs of the last operation, a view of work.
     """
-    program = network.program
-    batch = observations.shape[0]
-    out = block(work, 0, batch, program[0, UNITS])
-    for op in range(program.shape[0]):
-        inputs, units, first = program[op, INPUTS], program[op, UNITS], batch * program[op, OUTPUTS]
-        weights = block(theta, program[op, WEIGHTS], inputs, units)
-        below = out
-        out = block(work, first, batch, units)
-        if op == 0:
-            _product_with_observations(observations, weights, out)
-        else:
-            _product(below, weights, out)
-        biases = program[op, BIASES]
-        for i in range(batch):
-            for j in range(units):
-                out[i, j] += theta[biases + j]
-        kept = work[batch * program[op, KEPT] :]
-        activate(work[first : first + batch * units], kept, program[op, ACTIVATION])
-    return out
+    run = _forward_dense if isinstance(network, Network) else _forward_layers
+    return run(network, theta, observations, work, training, stream)
 
 
-@njit(**INSIDE)
-def output_slopes(network, batch):
-    """float [B, units]: the place in deltas of d loss / d output, to be filled before `backward`."""
-    last = network.program.shape[0] - 1
-    return block(network.deltas, batch * network.program[last, OUTPUTS], batch, network.program[last, UNITS])
+@overload(forward)
+def _forward(network, theta, observations, work, training, stream):
+    run = _forward_dense if network.instance_class is Network else _forward_layers
+    return lambda network, theta, observations, work, training, stream: run(  # noqa: PLW0108 - matched by names
+        network, theta, observations, work, training, stream
+    )
 
 
-@njit(**KERNEL)
 def backward(network, observations, training):
     """Back-propagation: d loss / d theta into network.gradient.
 
     network.work is as `forward` left it for the same observations, the network's own weights and the same
     ``training``; `output_slopes` holds d loss / d output. The rest of network.deltas is filled here.
     """
-    program, theta, work, deltas, gradient = (
-        network.program,
-        network.theta,
-        network.work,
-        network.deltas,
-        network.gradient,
-    )
-    batch = observations.shape[0]
-    for op in range(program.shape[0] - 1, -1, -1):
-        inputs, units, first = program[op, INPUTS], program[op, UNITS], batch * program[op, OUTPUTS]
-        last, kept = first + batch * units, work[batch * program[op, KEPT] :]
-        times_derivative(deltas[first:last], work[first:last], kept, program[op, ACTIVATION])
-        delta = block(deltas, first, batch, units)
-        biases = program[op, BIASES]
-        for j in range(units):
-            gradient[biases + j] = 0
-        for i in range(batch):
-            for j in range(units):
-                gradient[biases + j] += delta[i, j]
-        slope = block(gradient, program[op, WEIGHTS], inputs, units)
-        if op == 0:
-            _product_gradient(observations, delta, slope)
-            return
-        below = batch * program[op - 1, OUTPUTS]
-        np.dot(block(work, below, batch, inputs).T, delta, slope)
-        weights = block(theta, program[op, WEIGHTS], inputs, units)
-        np.dot(delta, weights.T, block(deltas, below, batch, inputs))
+    run = _backward_dense if isinstance(network, Network) else _backward_layers
+    run(network, observations, training)
+
+
+@overload(backward)
+def _backward(network, observations, training):
+    run = _backward_dense if network.instance_class is Network else _backward_layers
+    return lambda network, observations, training: run(network, observations, training)  # noqa: PLW0108
+
+
+@njit(**INSIDE)
+def output_slopes(network, batch):
+    """float [B, units]: the place in deltas of d loss / d output, to be filled before `backward`."""
+    return _outputs_of(network.program, network.program.shape[0] - 1, batch, network.deltas)
 
 
 @njit(**KERNEL)

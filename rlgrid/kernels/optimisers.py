@@ -1,4 +1,8 @@
-"""Optimisers: from the gradient of a network to its next weights, over flat arrays of float32 or float64."""
+"""Optimisers: from the gradient of a network to its next weights, over flat arrays of float32 or float64.
+
+What an optimiser remembers is the network's ``mean`` and ``square``, both 0 at the beginning. The formulas are those of
+the papers in the form that PyTorch gives them.
+"""
 
 import math
 from typing import NamedTuple
@@ -6,16 +10,23 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from rlgrid.kernels.activations import KERNEL
+from rlgrid.kernels.activations import INSIDE, KERNEL
+
+ADAM, SGD, ADAGRAD, ADADELTA, RMSPROP = range(5)  # of the kinds
 
 
 class Optimiser(NamedTuple):
-    """The settings of an optimiser, as numbers; its memory is the network's ``mean`` and ``square``."""
+    """The settings of an optimiser, as numbers."""
 
-    beta1: float  # of Adam: the share of the first moment that stays at each step
+    kind: int
+    beta1: float  # share of the first moment that stays at each step; of SGD and RMSprop the momentum
     beta2: float  # the same of the second moment
-    epsilon: float  # added to the root of the second moment
-    max_norm: float  # gradients are scaled down to this global norm
+    epsilon: float  # added to the root of the second moment, or under the root (Adadelta)
+    nesterov: bool
+    l2: float  # l2 * theta is added to the gradient
+    l1: float  # l1 * sign(theta) is added to the gradient
+    max_norm: float  # gradients are scaled down to this global norm,
+    max_value: float  # and then cut off at this size
 
 
 @njit(**KERNEL)
@@ -47,28 +58,84 @@ def adam(theta, gradient, mean, square, step, learning_rate, beta1, beta2, epsil
         theta[i] -= rate * m / (kind(math.sqrt(v)) * correction + floor)
 
 
+@njit(**INSIDE)
+def _limit(theta, gradient, scale, max_value, l2, l1):
+    """The gradient scaled, cut off and with the slopes of l2 theta^2 / 2 + l1 |theta| added, in place."""
+    kind = theta.dtype.type
+    factor, most, decay, pull = kind(scale), kind(max_value), kind(l2), kind(l1)
+    for i in range(gradient.size):
+        g = factor * gradient[i]
+        g = most if g > most else -most if g < -most else g
+        g += decay * theta[i]
+        g += pull if theta[i] > kind(0) else -pull if theta[i] < kind(0) else kind(0)
+        gradient[i] = g
+
+
+@njit(**INSIDE)
+def _descend(theta, gradient, velocity, learning_rate, momentum, nesterov):
+    """Stochastic gradient descent with Polyak's or Nesterov's momentum (Sutskever et al. 2013)."""
+    kind = theta.dtype.type
+    rate, keep = kind(learning_rate), kind(momentum)
+    for i in range(gradient.size):
+        v = keep * velocity[i] + gradient[i]
+        velocity[i] = v
+        theta[i] -= rate * (gradient[i] + keep * v if nesterov else v)
+
+
+@njit(**INSIDE)
+def _adadelta(theta, gradient, moved, square, learning_rate, rho, epsilon):
+    """Zeiler 2012, algorithm 1; ``moved`` is the mean square of the updates."""
+    kind = theta.dtype.type
+    rate, keep, add, floor = kind(learning_rate), kind(rho), kind(1.0 - rho), kind(epsilon)
+    for i in range(gradient.size):
+        g = gradient[i]
+        s = keep * square[i] + add * g * g
+        move = kind(math.sqrt(moved[i] + floor)) / kind(math.sqrt(s + floor)) * g
+        square[i] = s
+        moved[i] = keep * moved[i] + add * move * move
+        theta[i] -= rate * move
+
+
+@njit(**INSIDE)
+def _scaled_descent(theta, gradient, velocity, square, learning_rate, keep, add, momentum, epsilon):
+    """Adagrad (Duchi et al. 2011; keep 1, add 1) and RMSprop (Tieleman & Hinton 2012; with momentum where given)."""
+    kind = theta.dtype.type
+    rate, old, new, push, floor = kind(learning_rate), kind(keep), kind(add), kind(momentum), kind(epsilon)
+    for i in range(gradient.size):
+        g = gradient[i]
+        s = old * square[i] + new * g * g
+        v = push * velocity[i] + g / (kind(math.sqrt(s)) + floor)
+        square[i] = s
+        velocity[i] = v
+        theta[i] -= rate * v
+
+
 @njit(**KERNEL)
 def optimise(network, optimiser, step, learning_rate, norm):
     """The step-th update (1 is the first) of the network's weights by its gradient, whose global norm is ``norm``."""
+    theta, gradient, mean, square = network.theta, network.gradient, network.mean, network.square
+    beta1, beta2, epsilon = optimiser.beta1, optimiser.beta2, optimiser.epsilon
     scale = optimiser.max_norm / norm if norm > optimiser.max_norm else 1.0
-    adam(
-        network.theta,
-        network.gradient,
-        network.mean,
-        network.square,
-        step,
-        learning_rate,
-        optimiser.beta1,
-        optimiser.beta2,
-        optimiser.epsilon,
-        scale,
-    )
+    if optimiser.kind != ADAM or optimiser.l2 > 0.0 or optimiser.l1 > 0.0 or optimiser.max_value < math.inf:
+        _limit(theta, gradient, scale, optimiser.max_value, optimiser.l2, optimiser.l1)
+        scale = 1.0
+    if optimiser.kind == ADAM:
+        adam(theta, gradient, mean, square, step, learning_rate, beta1, beta2, epsilon, scale)
+    elif optimiser.kind == SGD:
+        _descend(theta, gradient, mean, learning_rate, beta1, optimiser.nesterov)
+    elif optimiser.kind == ADADELTA:
+        _adadelta(theta, gradient, mean, square, learning_rate, beta2, epsilon)
+    elif optimiser.kind == ADAGRAD:
+        _scaled_descent(theta, gradient, mean, square, learning_rate, 1.0, 1.0, 0.0, epsilon)
+    else:
+        _scaled_descent(theta, gradient, mean, square, learning_rate, beta2, 1.0 - beta2, beta1, epsilon)
 
 
 @njit(**KERNEL)
-def mix(target, theta, tau):
-    """target <- (1 - tau) target + tau theta; tau = 1 copies."""
-    kind = theta.dtype.type
+def mix(network, target, tau):
+    """target <- (1 - tau) target + tau theta; tau = 1 copies. Statistics, which are no weights, are always copied."""
+    theta = network.theta
+    kind, weights = theta.dtype.type, network.gradient.size
     share, rest = kind(tau), kind(1.0 - tau)
     for i in range(target.size):
-        target[i] = theta[i] if tau == 1.0 else rest * target[i] + share * theta[i]
+        target[i] = theta[i] if tau == 1.0 or i >= weights else rest * target[i] + share * theta[i]
