@@ -237,9 +237,9 @@ class Outcomes:
         """
         own = np.zeros(arrays["model.pair"].size, np.int64)
         pair = fitting(arrays, "model.pair", own, 0, self._latest.size)
-        to = fitting(arrays, "model.to", own, -self._num_states, self._num_states)
+        to = fitting(arrays, "model.to", own, -1, self._num_states)
         many = fitting(arrays, "model.many", own, 1)
-        distinct = np.unique(pair * (2 * self._num_states) + to + self._num_states).size == own.size
+        distinct = np.unique(pair * (self._num_states + 1) + to).size == own.size
         counted = np.zeros(self._latest.size, np.int64)
         np.add.at(counted, pair, many)
         if not distinct or (counted != met.ravel()).any():
@@ -278,10 +278,10 @@ class RoundAgent(ExploringAgent):
 
     def _ceilings(self) -> NDArray[np.float64]:
         """float64 [H + 1]: the most that can be had from each step on; an episode may end to avoid losses."""
-        ceiling = np.zeros(self.horizon + 1)
-        for h in range(self.horizon - 1, -1, -1):
-            ceiling[h] = self.high + self.gamma * max(0.0, ceiling[h + 1])
-        return ceiling
+        ceiling = [0.0]  # from the last step back
+        for _ in range(self.horizon):
+            ceiling.append(self.high + self.gamma * max(0.0, ceiling[-1]))
+        return np.array(ceiling[::-1])
 
     @property
     def step(self) -> int:

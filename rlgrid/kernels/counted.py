@@ -10,7 +10,7 @@ from numba import njit
 
 
 class Counted(NamedTuple):
-    """The outcomes that were met. One of pair s * A + a is a next state, or its complement where it terminated."""
+    """The outcomes that were met. One of pair s * A + a is a next state, or -1, the end of the episode."""
 
     pair: Any  # int64 [M]: of each outcome
     to: Any  # int64 [M]

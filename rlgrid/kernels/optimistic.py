@@ -224,7 +224,7 @@ def _learn_model(rule, gamma, q, counts, td_error, s, a, reward, next_s, termina
     rule.reward[key] = total
     if rule.arrivals.size > 0:
         rule.arrivals[h * num_states + s] += 1
-    count_outcome(rule.model, key, ~next_s if terminated else next_s)
+    count_outcome(rule.model, key, -1 if terminated else next_s)
     return True
 
 

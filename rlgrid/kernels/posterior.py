@@ -206,7 +206,7 @@ def _learn(rule, gamma, q, counts, td_error, s, a, reward, next_s, terminated, e
     td_error[s] = error
     rule.mean[key] = mean
     rule.spread[key] = spread
-    count_outcome(rule.model, key, ~next_s if terminated else next_s)
+    count_outcome(rule.model, key, -1 if terminated else next_s)
     return True
 
 

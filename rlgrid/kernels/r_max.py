@@ -75,7 +75,7 @@ def _learn(rule, gamma, q, counts, td_error, s, a, reward, next_s, terminated):
     if not abs(total) < np.inf:
         return False
     rule.reward[key] = total
-    count_outcome(rule.model, key, ~next_s if terminated else next_s)
+    count_outcome(rule.model, key, -1 if terminated else next_s)
     if counts[s, a] == rule.visits_to_know:
         _plan(rule, gamma, q, counts)
     return True
