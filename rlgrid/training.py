@@ -112,6 +112,8 @@ class Evaluation:
     optimal_share: float | None = None
     q_error: float | None = None
     bellman_residual: float | None = None
+    prediction_error: float | None = None
+    prediction_rms: float | None = None
     visited_share: float | None = None
 
     def numbers(self) -> dict[str, float]:

@@ -6,11 +6,13 @@
     optimal share   the share of states in which pi takes an optimal action: q*(s, pi(s)) = V*(s)
     q error         max |Q - Q*|, of the agent's table
     Bellman residual  max |T Q - Q|, where (T Q)(s, a) = r(s, a) + gamma sum_s' P(s' | s, a) max_a' Q(s', a')
+    prediction error  max |V - V^pi|, and the root of the mean square, of agents that learn the values of a given policy
 
 The first four are at the world's gamma, over the model's step cap where gamma = 1 (as in `rlgrid.regret`: then V* and
-q* are those of the first step). The last two are at the agent's gamma without a cap: what its updates go to, since
+q* are those of the first step). The others are at the agent's gamma without a cap: what its updates go to, since
 they bootstrap through truncation. All maxima and shares are over the states in which an agent can ever act: those that
-can be reached from a start state, by whatever actions, and in which the episode is not over.
+can be reached from a start state, by whatever actions (of a prediction error: by the policy's), and in which the
+episode is not over.
 
 The model is solved once, to 1e-9 of its largest reward. A point then costs one evaluation of the policy, none where it
 has not changed, and one backup of the table.
@@ -26,7 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rlgrid.mdp import MDP, check_gamma
-from rlgrid.policy_evaluation import check_model, check_policy, policy_values
+from rlgrid.policy_evaluation import chain_of, check_model, check_policy, policy_values
 from rlgrid.problem import Problem
 from rlgrid.reach import reached, steps
 from rlgrid.regret import Solved, best_values, check_share, first_tolerance, share, solved, start_value
@@ -47,6 +49,8 @@ MEASURES = (
     "optimal_share",
     "q_error",
     "bellman_residual",
+    "prediction_error",
+    "prediction_rms",
     "visited_share",
 )
 """The numbers of a `TruthPoint`, in the order of tables."""
@@ -60,6 +64,7 @@ class TruthPoint:
         timesteps: units of the run.
         value, optimal_value: J^pi and J*. regret, share_of_regret, values_error, optimal_share: of the greedy policy.
         q_error, bellman_residual: of the agent's table.
+        prediction_error, prediction_rms: of a table of the policy's values: the largest, the root of the mean square.
         visited_share: the share of states that were acted in at least once.
         missing: why a number is NaN that could be there; empty where none is missing.
         visits: int64 [S], how often each state was acted in; None where nothing counts them.
@@ -74,6 +79,8 @@ class TruthPoint:
     optimal_share: float = math.nan
     q_error: float = math.nan
     bellman_residual: float = math.nan
+    prediction_error: float = math.nan
+    prediction_rms: float = math.nan
     visited_share: float = math.nan
     missing: str = ""
     visits: NDArray[np.int64] | None = field(default=None, repr=False)
@@ -133,6 +140,7 @@ class Truth:
             self.missing = self.missing or str(error)
         self._policy: NDArray[Any] | None = None
         self._judged = (math.nan, math.nan, "")
+        self._predicted: tuple[NDArray[Any], Floats, NDArray[np.bool_]] | None = None
 
     @property
     def has_share(self) -> bool:
@@ -160,11 +168,12 @@ class Truth:
 
     def look(self, agent: Any) -> TruthPoint:
         """What is true of an agent now: of its policy, and of its tables as far as it has them."""
+        q = values = None
         try:
             q = agent.q_values
-        except AttributeError:  # it learns no table of them
-            q = None
-        return self.judge(agent.policy, q, agent.visits, timesteps=int(agent.num_timesteps))
+        except AttributeError:  # it learns no table of them, but perhaps the values of its policy
+            values = getattr(agent, "values", None)
+        return self.judge(agent.policy, q, agent.visits, int(agent.num_timesteps), values)
 
     def judge(
         self,
@@ -172,8 +181,13 @@ class Truth:
         q_values: ArrayLike | None = None,
         visits: ArrayLike | None = None,
         timesteps: int = 0,
+        values: ArrayLike | None = None,
     ) -> TruthPoint:
         """What is true of a policy, int [S] or float [S, A], and of tables [S, A] and [S].
+
+        Args:
+            policy, q_values, visits, timesteps: as an agent has them.
+            values: float [S], what is thought to be V^pi.
 
         Raises:
             TypeError, ValueError: naming what does not fit the model.
@@ -183,6 +197,12 @@ class Truth:
             self._judged, self._policy = self._judge_policy(chosen), chosen.copy()
         value, values_error, missing = self._judged
         q_error, residual = self._judge_table(q_values)
+        errors = (math.nan, math.nan)
+        if values is not None:
+            try:
+                errors = self.prediction_errors(values, chosen)
+            except ValueError as error:  # V^pi is not defined
+                missing = missing or str(error)
         share_of_regret, regret = math.nan, math.nan
         if self._solved is not None:
             regret = 0.0 if value == self.optimal_value else self.optimal_value - value
@@ -203,10 +223,46 @@ class Truth:
             optimal_share=self._share_optimal(chosen),
             q_error=q_error,
             bellman_residual=residual,
+            prediction_error=errors[0],
+            prediction_rms=errors[1],
             visited_share=math.nan if counts is None else _mean(counts[self.states] > 0),
             missing=missing or self.missing,
             visits=counts,
         )
+
+    def prediction_errors(
+        self, values: ArrayLike, policy: ArrayLike, weights: ArrayLike | None = None
+    ) -> tuple[float, float]:
+        """(max |V - V^pi|, the root of the mean of its square) over the states in which the policy ever acts.
+
+        V^pi is at the agent's gamma, without a cap: what updates go to that bootstrap through truncation.
+
+        Args:
+            values: float [S], V. policy: int [S] or float [S, A].
+            weights: [S], at least 0, such as the visits of an agent: of the mean (Sutton & Barto, 2nd ed., equation
+                9.1). None counts all states alike.
+
+        Raises:
+            TypeError, ValueError: naming what does not fit the model; if V^pi is not defined; if no state has a weight.
+        """
+        chosen = check_policy(self.model, policy)
+        if self._predicted is None or not np.array_equal(chosen, self._predicted[0]):
+            mdp = self.model.to_mdp()
+            chain = chain_of(mdp, chosen)[0].tocoo()
+            sources = mdp.start_states[mdp.start_probability > 0.0]
+            goes_on = chain.data > 0.0
+            origin, to = chain.row[goes_on], chain.col[goes_on]
+            acting = reached(origin, to, np.asarray(sources), mdp.num_states) & ~mdp.absorbing
+            self._predicted = chosen.copy(), policy_values(mdp, chosen, self.gamma), acting
+        _, exact, acting = self._predicted
+        v = np.asarray(values, np.float64)
+        if v.shape != exact.shape:
+            raise ValueError(f"values must be float [{exact.size}], not of shape {v.shape}")
+        weight = np.ones(v.size) if weights is None else np.asarray(weights, np.float64)
+        if weight.shape != v.shape or not ((weight >= 0.0) & (weight < np.inf)).all() or not weight[acting].any():
+            raise ValueError(f"weights must be float [{v.size}] of at least 0, and not 0 wherever the policy acts")
+        gap = np.abs(v - exact)[acting]
+        return float(gap.max()), math.sqrt(float(np.average(gap**2, weights=weight[acting])))
 
     def _judge_policy(self, policy: NDArray[Any]) -> tuple[float, float, str]:
         """(J^pi, max |V^pi - V*|, why there are none)"""

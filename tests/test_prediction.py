@@ -423,6 +423,44 @@ def test_values_are_those_of_the_policy() -> None:
         np.testing.assert_allclose(agent.policy, exact, atol=1e-15)
 
 
+def test_the_distance_to_the_values_of_the_policy_is_shown() -> None:
+    model = masked_mdp([0.2, 0.5, 0.3, 0.0])
+    agent = rlgrid.agents.TDLambda(world(model, 50), gamma=0.6, seed=2).learn(300)
+    truth = rlgrid.Truth.of(agent)
+    assert truth is not None
+    point = truth.look(agent)
+    # (I - gamma P) V = R, written out: half of the actions that a state has, each.
+    P, R = np.zeros((4, 4)), np.zeros(4)
+    for s in range(3):
+        actions = [a for a in range(3) if model.P[s][a]]
+        for a in actions:
+            for p, to, r, _ in model.P[s][a]:
+                P[s, to] += p / len(actions)
+                R[s] += p * r / len(actions)
+    gap = np.abs(agent.values - np.linalg.solve(np.eye(4) - 0.6 * P, R))[:3]
+    assert point.prediction_error == pytest.approx(gap.max(), rel=1e-9)
+    assert point.prediction_rms == pytest.approx(np.sqrt((gap**2).mean()), rel=1e-9)
+    weighted = truth.prediction_errors(agent.values, agent.policy, agent.visits)[1]
+    mean = (gap**2 * agent.visits[:3]).sum() / agent.visits[:3].sum()
+    assert weighted == pytest.approx(np.sqrt(mean), rel=1e-9)
+    assert point.share_of_regret == pytest.approx(1.0)  # of the policy that was given, the random one
+    assert np.isnan(point.q_error)
+    assert point.missing == ""
+
+
+def test_only_states_in_which_the_policy_acts_count() -> None:
+    model: Any = gym.make("rlgrid/RandomWalk-v0").unwrapped.model  # type: ignore[attr-defined]
+    truth = rlgrid.Truth(model)
+    right = np.ones(21, int)
+    values = np.r_[np.full(10, 7.0), np.ones(10), 0.0]
+    assert truth.prediction_errors(values, right) == (0.0, 0.0)
+    values[15] = 3.0
+    assert truth.prediction_errors(values, right) == (2.0, pytest.approx(np.sqrt(4.0 / 10.0)))
+    for wrong, reason in (({"values": values[:5]}, "values must be float"), ({"weights": -values}, "weights must be")):
+        with pytest.raises(ValueError, match=reason):
+            truth.prediction_errors(**({"values": values, "policy": right} | wrong))
+
+
 def test_a_policy_is_copied_and_followed() -> None:
     env = world()
     teacher = rlgrid.agents.QLearning(env, seed=0).learn(500)
