@@ -49,7 +49,7 @@ MOST_EPISODES = 4_096  # that one call of the kernel may end: so long is the lis
 MOST_ROUND = 10**6  # gradient steps that may be due in a file, where a round has as many as steps since the last one
 
 _NETWORK = ("theta", "mean", "square")
-_STATE = ("target", "counters", "measures", "reward_range", "visits", "td_error", "arrival")
+_STATE = ("target", "counters", "measures", "reward_range", "visits", "counts", "td_error", "arrival")
 
 
 class DQN(QNetworkAgent):
@@ -82,6 +82,11 @@ class DQN(QNetworkAgent):
             exp(q / temperature).
         epsilon: a number or a schedule by name, in place of the three arguments that say how epsilon falls.
         temperature: a number or a schedule by name.
+        exploration_bonus: a number b > 0 counts how often each action was taken in each state (over Discrete
+            observations alone), and explores by that: b / sqrt(N(s, a)) is added to the rewards that are learnt from
+            (Bellemare et al. 2016, NeurIPS), and b / (N(s, a) + 1)^2 to the values by which actions are chosen and
+            from which targets bootstrap, so that what was never tried looks good (Rashid et al. 2020, ICLR). For worlds
+            in which random actions hardly ever find the reward. `q_values` and `predict` are without the second.
         use_masking: take, and aim at, those actions alone that the environment allows: by its method
             ``action_masks()`` (sb3-contrib's), or ``info["action_mask"]`` (Gymnasium's). Actions that a state of a
             known model lacks are never taken in any case.
@@ -137,6 +142,7 @@ class DQN(QNetworkAgent):
         exploration: str = "epsilon_greedy",
         epsilon: float | str | None = None,
         temperature: float | str = 1.0,
+        exploration_bonus: float = 0.0,
         use_masking: bool = False,
         prioritized_replay: bool = False,
         prioritized_replay_alpha: float = 0.6,
@@ -181,6 +187,12 @@ class DQN(QNetworkAgent):
         self.exploration_final_eps = check_number("exploration_final_eps", exploration_final_eps, 0.0, 1.0)
         self.exploration = check_name("exploration", exploration, EXPLORATIONS)
         self.epsilon_schedule, self.temperature = epsilon, temperature
+        self.exploration_bonus = check_number("exploration_bonus", exploration_bonus, 0.0, LARGEST)
+        if self.exploration_bonus and not isinstance(self.env.observation_space, Discrete):
+            raise ValueError(
+                f"exploration_bonus counts visits of states, so observations must be Discrete, not "
+                f"{self.env.observation_space}"
+            )
         self.use_masking = bool(use_masking)
         self.max_grad_norm = check_number("max_grad_norm", max_grad_norm, 0.0, math.inf, open_low=True)
         self.n_steps = check_count("n_steps", n_steps)
@@ -249,6 +261,7 @@ class DQN(QNetworkAgent):
             mask=np.ones((min(told, 1), told), np.bool_),
             arrival_mask=np.ones((min(told, 1), told), np.bool_),
             visits=np.zeros(states, np.int64),
+            counts=np.zeros((states, self._num_actions) if self.exploration_bonus else (0, 0), np.int64),
             td_error=np.zeros(states),
             reward_range=np.zeros(2),
             counters=counters,
@@ -289,6 +302,8 @@ class DQN(QNetworkAgent):
             strength_initial=strength.initial,
             strength_final=strength.final,
             strength_horizon=horizon,
+            bonus=self.exploration_bonus,
+            optimism=self.exploration_bonus,
             double_q=self.double_q,
             clip_targets=self.clip_targets,
             huber=self.loss == "huber",
@@ -412,6 +427,7 @@ class DQN(QNetworkAgent):
             "exploration": self.exploration,
             "epsilon": self.epsilon_schedule,
             "temperature": self.temperature,
+            "exploration_bonus": self.exploration_bonus,
             "use_masking": self.use_masking,
             "prioritized_replay": self.prioritized_replay,
             "prioritized_replay_alpha": self.prioritized_replay_alpha,

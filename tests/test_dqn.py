@@ -78,6 +78,7 @@ class Naive:
         self.priorities = []
         self.greatest = 1.0
         self.seen = {0.0}
+        self.counts = np.zeros((agent._width, self.layout[-1, UNITS]))
         self.draws = np.random.default_rng(agent.seed)
         self.draws.random(sum(units * inputs for inputs, units, *_ in self.layout.tolist()))
 
@@ -100,11 +101,15 @@ class Naive:
         softmax = self.agent.exploration == "softmax"
         if (softmax and not warm) or (not softmax and self.draws.random() < (strength if warm else 1.0)):
             return int(self.draws.random() * self.layout[-1, UNITS])
-        q = self.outputs(self.theta, x)[-1]
+        q = self.outputs(self.theta, x)[-1] + self.optimism(x)
         if softmax:
             likely = np.exp(q / strength)
             return int(np.searchsorted(likely.cumsum() / likely.sum(), self.draws.random(), side="right"))
         return int(q.argmax())
+
+    def optimism(self, x):
+        """b / (N(s, a) + 1)^2 for one-hot rows [..., S]."""
+        return self.agent.exploration_bonus / (x @ self.counts + 1) ** 2 if self.agent.exploration_bonus else 0.0
 
     def draw(self, t):
         """Places of a batch, and the weights of their losses (Schaul et al. 2016, algorithm 1)."""
@@ -119,6 +124,8 @@ class Naive:
         return places, weights / weights.max()
 
     def store(self, transition):
+        if self.agent.exploration_bonus:
+            self.counts[transition[0].argmax(), transition[1]] += 1
         self.memory[self.newest : self.newest + 1] = [transition]  # over the oldest once it is full
         self.priorities[self.newest : self.newest + 1] = [self.greatest]
 
@@ -133,14 +140,17 @@ class Naive:
                 j = (j + 1) % len(self.memory)
                 ahead.append(j)
             reward = sum(agent.gamma**k * self.memory[j][2] for k, j in enumerate(ahead))
+            if agent.exploration_bonus:
+                seen = [self.counts[self.memory[j][0].argmax(), self.memory[j][1]] for j in ahead]
+                reward += sum(agent.gamma**k * agent.exploration_bonus / math.sqrt(n) for k, n in enumerate(seen))
             discount = 0 if self.memory[j][4] else agent.gamma ** len(ahead)
             rows.append((x, action, reward, self.memory[j][3], discount))
         x, action, reward, following, discount = (np.array(column) for column in zip(*rows, strict=True))
         each = np.arange(len(rows))
-        later = self.outputs(self.target, following)[-1]
-        chooser = self.outputs(self.theta, following)[-1] if agent.double_q else later
+        later = self.outputs(self.target, following)[-1] + self.optimism(following)
+        chooser = self.outputs(self.theta, following)[-1] + self.optimism(following) if agent.double_q else later
         goal = reward + discount * later[each, chooser.argmax(axis=1)]
-        if agent.clip_targets:
+        if agent.clip_targets and not agent.exploration_bonus:
             goal = np.clip(goal, min(self.seen) / (1 - agent.gamma), max(self.seen) / (1 - agent.gamma))
         ys = self.outputs(self.theta, x)
         delta = np.zeros_like(ys[-1])
@@ -187,11 +197,16 @@ class Naive:
         {"train_freq": (2, "episode"), "gradient_steps": 3},
         {"train_freq": [1, "episode"], "gradient_steps": -1, "learning_rate": "exp_3e-3_1e-4"},
         {"exploration": "softmax", "temperature": "lin_2_0.1"},
+        {"exploration_bonus": 0.7, "n_steps": 2},
         {"epsilon": "step_0.8_0.5_40"},
     ],
 )
 @pytest.mark.parametrize("discrete", [False, True])
 def test_a_run_is_the_rule_written_out(discrete, settings):
+    if "exploration_bonus" in settings and not discrete:
+        with pytest.raises(ValueError, match="exploration_bonus counts visits of states"):
+            DQN("MlpPolicy", Cycle(), **settings)
+        return
     steps, eps = 150, (0.5, 0.9, 0.2)
     settings = SMALL | {"seed": 3, "exploration_fraction": eps[0]} | settings
     settings |= {"exploration_initial_eps": eps[1], "exploration_final_eps": eps[2]}
@@ -774,6 +789,17 @@ def test_frozen_lake_is_solved_with_default_settings():
 
     agent = DQN("MlpPolicy", gym.make("rlgrid/FrozenLake-v1"), seed=0).learn(25_000)
     assert share_of_regret(agent.model, agent.policy) <= 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("bonus", "solved"), [(0.0, False), (1.0, True)])
+def test_a_deep_sea_is_crossed_by_counting(bonus, solved):
+    """Random actions reach the treasure of a sea 20 deep in one episode of a million; 1,500 are enough here."""
+    from rlgrid import share_of_regret
+
+    env = gym.make("rlgrid/DeepSea-v0", size=20)
+    agent = DQN("MlpPolicy", env, seed=0, epsilon=0.01, exploration_bonus=bonus).learn(30_000)
+    assert (share_of_regret(agent.model, agent.policy) <= 0.05) == solved
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ def store(replay, observation, action, reward, ending, arrival, mask):
 
 @njit(nogil=True)
 def look(replay, arrival, gamma, n_steps, batch):
-    kernels.unroll(replay, arrival, gamma, n_steps, batch)
+    kernels.unroll(replay, arrival, gamma, n_steps, np.zeros((0, 0), np.int64), 0.0, batch)
 
 
 @njit(nogil=True)

@@ -30,6 +30,7 @@ from rlgrid.kernels.replay import (
     copy,
     draw_prioritized,
     draw_uniform,
+    state_of,
     store,
     unroll,
     update_priorities,
@@ -75,6 +76,8 @@ class Rule(NamedTuple):
     strength_initial: float
     strength_final: float
     strength_horizon: float
+    bonus: float  # of exploration, in the rewards that are learnt from: bonus / sqrt(N(s, a))
+    optimism: float  # in values that actions are chosen by and targets bootstrap from: optimism / (N(s, a) + 1)^2
     double_q: bool
     clip_targets: bool
     huber: bool
@@ -96,6 +99,7 @@ class Learner(NamedTuple):
     mask: Any  # bool [1, A], the actions that there are now, or [0, 0]
     arrival_mask: Any  # the same where the present step led
     visits: Any  # int64 [S], or [1] over vectors
+    counts: Any  # int64 [S, A], how often each action was taken, or [0, 0] where nobody asks
     td_error: Any  # float64 [S], the last error in each state, or [1] over vectors
     reward_range: Any  # float64 [2], the least and the largest reward seen, 0 included
     counters: Any  # int64 [4]
@@ -118,14 +122,6 @@ def learning_rate_at(rule, t):
     return schedule_at(rule.rate_kind, rule.learning_rate, rule.rate_final, rule.rate_horizon, t, 1)
 
 
-@njit(**INSIDE)
-def state_of(observations, i):
-    """The state observations[i] of a Discrete space; 0 over vectors, whose tables have one row."""
-    if observations.ndim == 1:
-        return np.int64(observations[i])
-    return 0
-
-
 # --- actions --------------------------------------------------------------------------------------------------------
 
 
@@ -137,6 +133,17 @@ def greedy_action(q, i, available, s):
         if (available.size == 0 or available[s, a]) and (chosen < 0 or q[i, a] > q[i, chosen]):
             chosen = a
     return max(chosen, 0)
+
+
+@njit(**INSIDE)
+def add_optimism(learner, rule, observations, q):
+    """q[i, a] += optimism / (N(s, a) + 1)^2, where pairs are counted (Rashid et al. 2020, equation 3, with M = 2)."""
+    if learner.counts.size > 0:
+        for i in range(q.shape[0]):
+            s = state_of(observations, i)
+            for a in range(q.shape[1]):
+                more = np.float64(learner.counts[s, a] + 1)
+                q[i, a] += rule.optimism / (more * more)
 
 
 @njit(**INSIDE)
@@ -193,6 +200,7 @@ def act(learner, rule, t, stream):
     elif uniform(stream) < strength:
         return random_action(num_actions, available, s, uniform(stream))
     q = forward(network, network.theta, learner.observation, network.row, False, stream)
+    add_optimism(learner, rule, learner.observation, q)
     if rule.exploration == SOFTMAX:
         return softmax_action(q, 0, available, s, strength, uniform(stream))
     return greedy_action(q, 0, available, s)
@@ -232,7 +240,7 @@ def draw_batch(learner, rule, t, stream):
         draw_prioritized(replay, beta, stream, batch.index, batch.weights)
     else:
         draw_uniform(replay, stream, batch.index, batch.weights)
-    unroll(replay, learner.arrival, rule.gamma, rule.n_steps, batch)
+    unroll(replay, learner.arrival, rule.gamma, rule.n_steps, learner.counts, rule.bonus, batch)
 
 
 @njit(**INSIDE)
@@ -247,9 +255,11 @@ def gradient_step(learner, rule, t, stream):
     draw_batch(learner, rule, t, stream)
 
     q_target = forward(network, learner.target, drawn.next_observations, network.deltas, False, stream)
+    add_optimism(learner, rule, drawn.next_observations, q_target)
     q = q_target
     if rule.double_q:
         q = forward(network, network.theta, drawn.next_observations, network.work, False, stream)
+        add_optimism(learner, rule, drawn.next_observations, q)
     for i in range(batch):
         learner.targets[i] = drawn.rewards[i]
         if drawn.discount[i] > 0.0:
@@ -258,7 +268,8 @@ def gradient_step(learner, rule, t, stream):
             else:
                 following = greedy_action(q, i, learner.available, state_of(drawn.next_observations, i))
             learner.targets[i] += drawn.discount[i] * np.float64(q_target[i, following])
-        if rule.clip_targets and rule.gamma < 1.0:  # a sum of discounted rewards lies between these
+        if rule.clip_targets and rule.gamma < 1.0 and learner.counts.size == 0:
+            # A sum of discounted rewards lies between these; with a bonus it may not.
             low = learner.reward_range[0] / (1.0 - rule.gamma)
             high = learner.reward_range[1] / (1.0 - rule.gamma)
             value = learner.targets[i]
@@ -302,6 +313,8 @@ def gradient_step(learner, rule, t, stream):
 def observe(learner, rule, t, action, reward, terminated, truncated, stream):
     """What is done with the transition of step t, which led to learner.arrival; False where a value is not finite."""
     learner.visits[state_of(learner.observation, 0)] += 1
+    if learner.counts.size > 0:
+        learner.counts[state_of(learner.observation, 0), action] += 1
     remember(learner, action, reward, terminated, truncated)
     done, counters = t + 1, learner.counters
     counters[STEPS_SINCE] += 1

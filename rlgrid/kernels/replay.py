@@ -105,6 +105,14 @@ def copy(source, i, target, j):
             target[j, k] = source[i, k]
 
 
+@njit(**INSIDE)
+def state_of(observations, i):
+    """The state observations[i] of a Discrete space; 0 over vectors, whose tables have one row."""
+    if observations.ndim == 1:
+        return np.int64(observations[i])
+    return 0
+
+
 # --- the ring -------------------------------------------------------------------------------------------------------
 
 
@@ -225,7 +233,16 @@ def update_priorities(replay, index, errors, alpha, eps):
 
 
 @njit(**INSIDE)
-def unroll(replay, arrival, gamma, n_steps, batch):
+def reward_of(replay, i, counts, bonus):
+    """The reward of transition i, and bonus / sqrt(N(s, a)) where pairs are counted (Bellemare et al. 2016)."""
+    reward = np.float64(replay.rewards[i])
+    if counts.size > 0:
+        reward += bonus / math.sqrt(counts[state_of(replay.observations, i), replay.actions[i]])
+    return reward
+
+
+@njit(**INSIDE)
+def unroll(replay, arrival, gamma, n_steps, counts, bonus, batch):
     """What the transitions at batch.index were followed by in up to n steps, into the other fields of the batch.
 
     Rewards r_1 + gamma r_2 + ..., and gamma^n, or 0 after termination, as discount. The steps stop at the end of the
@@ -236,12 +253,12 @@ def unroll(replay, arrival, gamma, n_steps, batch):
     for i in range(batch.index.size):
         j = batch.index[i]
         copy(replay.observations, j, batch.observations, i)
-        total, discount = np.float64(replay.rewards[j]), gamma
+        total, discount = reward_of(replay, j, counts, bonus), gamma
         for _ in range(1, n_steps):
             if replay.endings[j] != GOES_ON or j == last:
                 break
             j = (j + 1) % size
-            total += discount * np.float64(replay.rewards[j])
+            total += discount * reward_of(replay, j, counts, bonus)
             discount *= gamma
         copy_next(replay, j, arrival, batch.next_observations, i)
         for a in range(replay.next_masks.shape[1]):
