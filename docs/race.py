@@ -336,9 +336,10 @@ def draw_fading(found: dict[str, dict[str, tuple[Floats, Floats]]]) -> None:
     name, (_, steps) = next(iter(FADING.items()))
     at = (np.arange(FADING_POINTS) + 0.5) * steps / FADING_POINTS / 1000
     for agent, (collected, _) in found[name].items():
-        low, half, high = np.nanquantile(collected, (0.25, 0.5, 0.75), axis=0)
-        right.plot(at, half, color=COLOURS[agent], linewidth=1.8, label=NAMES[agent])
-        right.fill_between(at, low, high, color=COLOURS[agent], alpha=0.2, linewidth=0)
+        some = np.isfinite(collected).any(axis=0)  # of short runs the first parts may see no end of an episode
+        low, half, high = np.nanquantile(collected[:, some], (0.25, 0.5, 0.75), axis=0)
+        right.plot(at[some], half, color=COLOURS[agent], linewidth=1.8, label=NAMES[agent])
+        right.fill_between(at[some], low, high, color=COLOURS[agent], alpha=0.2, linewidth=0)
     level(right, -13.0, "optimum, -13", INK)
     right.set(
         xlabel="thousand steps, epsilon from .1 to 0",
