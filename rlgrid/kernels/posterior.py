@@ -82,6 +82,8 @@ def draw_row(stream, to, many, first, last, num_outcomes, c, most_pieces, into, 
         at += 1
     rest = gamma_variate(stream, c)
     total += rest
+    if total == 0.0:  # nothing was met, and so small a variate has no float: shares of it do
+        rest = total = 1.0
     least = REST * total
     for piece in range(most_pieces):
         outcome = min(int(uniform(stream) * num_outcomes), num_outcomes - 1)
