@@ -7,7 +7,7 @@ import pytest
 import test_elementary
 from machines import on_every_machine
 
-from rlgrid.kernels.products import affine, times_transposed, transposed_times
+from rlgrid.kernels.products import affine, sum_of_squares, times_transposed, transposed_times
 
 SHAPES = [
     (64, 64, 64),
@@ -69,6 +69,17 @@ def test_products_are_the_sums_written_out(shape, dtype):
     np.testing.assert_array_equal(forward, written_out(np.tile(biases, (n, 1)), x, weights), strict=True)
     np.testing.assert_array_equal(gradient, written_out(np.zeros((k, m), dtype), x.T, delta), strict=True)
     np.testing.assert_array_equal(behind, written_out(np.zeros((n, k), dtype), delta, weights.T), strict=True)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [0, 1, 31, 32, 100, 4_610])
+def test_the_sum_of_squares_is_of_32_sums(size, dtype):
+    x = (2 * np.random.default_rng(size).random(size) - 1).astype(dtype)
+    parts = np.zeros(32)
+    for i, number in enumerate(x.astype(np.float64)):
+        parts[i % 32] += number * number
+    assert sum_of_squares(x) == sum(parts.tolist())
+    assert np.isclose(sum_of_squares(x), float(np.dot(x, x)), rtol=1e-4)
 
 
 def test_the_bits_are_the_same_everywhere():

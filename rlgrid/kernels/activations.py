@@ -4,10 +4,11 @@ The derivative follows from the value, so that the outputs of a layer are all th
 in, and keeps it.
 """
 
-import math
 from typing import Any
 
 from numba import njit
+
+from rlgrid.kernels.elementary import expm1, sigmoid, tanh
 
 KERNEL: dict[str, Any] = {
     "cache": True,
@@ -23,64 +24,31 @@ LEAK = 0.01  # slope of the leaky ReLU below 0
 
 
 @njit(**INSIDE)
-def _tanh(y):
-    """tanh in place. In float32 a ratio of polynomials on [-7.9, 7.9] (Eigen's), to a few units in the last place.
-
-    libm's tanhf costs more than the products around it, and differs between systems; this needs + * / alone, and
-    vectorises. NaN stays NaN.
-    """
-    if y.itemsize != 4:
-        for i in range(y.size):
-            y[i] = math.tanh(y[i])
-        return
-    kind = y.dtype.type
-    limit = kind(7.90531110763549805)  # the ratio rounds to 1 from here on
-    a1, a3, a5 = kind(4.89352455891786e-03), kind(6.37261928875436e-04), kind(1.48572235717979e-05)
-    a7, a9, a11 = kind(5.12229709037114e-08), kind(-8.60467152213735e-11), kind(2.00018790482477e-13)
-    a13 = kind(-2.76076847742355e-16)
-    b0, b2, b4 = kind(4.89352518554385e-03), kind(2.26843463243900e-03), kind(1.18534705686654e-04)
-    b6 = kind(1.19825839466702e-06)
-    for i in range(y.size):
-        x = y[i]
-        x = limit if x > limit else x
-        x = -limit if x < -limit else x
-        s = x * x
-        above = x * (a1 + s * (a3 + s * (a5 + s * (a7 + s * (a9 + s * (a11 + s * a13))))))
-        y[i] = above / (b0 + s * (b2 + s * (b4 + s * b6)))
-
-
-@njit(**INSIDE)
 def _sigmoid(y):
-    """1 / (1 + e^-x) in place, as (1 + tanh(x / 2)) / 2."""
-    half = y.dtype.type(0.5)
+    """1 / (1 + e^-x) in place."""
     for i in range(y.size):
-        y[i] = half * y[i]
-    _tanh(y)
-    for i in range(y.size):
-        y[i] = half + half * y[i]
+        y[i] = sigmoid(y[i])
 
 
 @njit(**KERNEL)
 def activate(y, kept, activation):
     """phi in place. ``kept`` takes what `times_derivative` needs beside the outputs: of swish the inputs."""
-    zero, half, one, leak = y.dtype.type(0), y.dtype.type(0.5), y.dtype.type(1), y.dtype.type(LEAK)
+    zero, one, leak = y.dtype.type(0), y.dtype.type(1), y.dtype.type(LEAK)
     if activation == RELU:
         for i in range(y.size):
             y[i] = zero if y[i] < zero else y[i]
     elif activation == TANH:
-        _tanh(y)
+        for i in range(y.size):
+            y[i] = tanh(y[i])
     elif activation == SIGMOID:
         _sigmoid(y)
     elif activation == LEAKY_RELU:
         for i in range(y.size):
             y[i] = leak * y[i] if y[i] < zero else y[i]
-    elif activation == ELU:  # e^x - 1 = 2 t / (1 - t) with t = tanh(x / 2)
+    elif activation == ELU:
         for i in range(y.size):
-            if y[i] < zero:
-                t = y[i : i + 1]
-                t[0] = half * t[0]
-                _tanh(t)
-                t[0] = (t[0] + t[0]) / (one - t[0])
+            below = expm1(y[i] if y[i] < zero else zero)
+            y[i] = below if y[i] < zero else y[i]
     elif activation == SOFTSIGN:
         for i in range(y.size):
             y[i] = y[i] / (one + abs(y[i]))

@@ -1,50 +1,21 @@
-"""The products of a dense layer, and the dueling head, forwards and backwards."""
+"""A dense layer's products with one-hot rows, and the dueling head, forwards and backwards."""
 
-import numpy as np
 from numba import njit
 
 from rlgrid.kernels.activations import INSIDE
 
 
 @njit(**INSIDE)
-def affine(x, weights, biases, out):
-    """out = x @ weights + biases: [n, k], [k, m], [m] into [n, m]."""
-    if x.shape[0] > 1:
-        np.dot(x, weights, out)
-    else:
-        for j in range(weights.shape[1]):
-            out[0, j] = 0
-        for k in range(weights.shape[0]):
-            for j in range(weights.shape[1]):
-                out[0, j] += x[0, k] * weights[k, j]
-    for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            out[i, j] += biases[j]
-
-
-@njit(**INSIDE)
-def transposed_times(x, delta, out):
-    """out = x^T @ delta: [n, k], [n, m] into [k, m]: the gradient of weights."""
-    np.dot(x.T, delta, out)
-
-
-@njit(**INSIDE)
-def times_transposed(delta, weights, out, room):
-    """out = delta @ weights^T: [n, m], [k, m] into [n, k]: the slopes of a layer's input."""
-    np.dot(delta, weights.T, out)
-
-
-@njit(**INSIDE)
 def rows_of(states, weights, biases, out):
-    """The same as `affine` of one-hot rows, given as the places of their ones: int [n]."""
+    """`rlgrid.kernels.products.affine` of one-hot rows, given as the places of their ones: int [n]."""
     for i in range(states.size):
         for j in range(weights.shape[1]):
-            out[i, j] = weights[states[i], j] + biases[j]
+            out[i, j] = biases[j] + weights[states[i], j]
 
 
 @njit(**INSIDE)
 def add_to_rows(states, delta, out):
-    """The same as `transposed_times` of one-hot rows."""
+    """`rlgrid.kernels.products.transposed_times` of one-hot rows."""
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             out[i, j] = 0

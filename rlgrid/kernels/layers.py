@@ -10,8 +10,8 @@ import numpy as np
 from numba import njit
 
 from rlgrid.kernels.activations import INSIDE
-from rlgrid.kernels.dense import affine, times_transposed, transposed_times
 from rlgrid.kernels.pcg64 import uniform
+from rlgrid.kernels.products import affine, times_transposed, transposed_times
 from rlgrid.kernels.program import (
     BIASES,
     CHANNELS,

@@ -19,16 +19,7 @@ from numba import njit
 from numba.extending import overload
 
 from rlgrid.kernels.activations import INSIDE, KERNEL, activate, times_derivative
-from rlgrid.kernels.dense import (
-    add_to_rows,
-    affine,
-    duel,
-    duel_back,
-    rows_of,
-    sum_of_rows,
-    times_transposed,
-    transposed_times,
-)
+from rlgrid.kernels.dense import add_to_rows, duel, duel_back, rows_of, sum_of_rows
 from rlgrid.kernels.layers import (
     convolve,
     convolve_back,
@@ -39,6 +30,7 @@ from rlgrid.kernels.layers import (
     pool_back,
     take_in,
 )
+from rlgrid.kernels.products import affine, times_transposed, transposed_times
 from rlgrid.kernels.program import (
     ACTIVATION,
     ADDS,

@@ -7,10 +7,10 @@ the papers in the form that PyTorch gives them.
 import math
 from typing import NamedTuple
 
-import numpy as np
 from numba import njit
 
 from rlgrid.kernels.activations import INSIDE, KERNEL
+from rlgrid.kernels.products import sum_of_squares
 
 ADAM, SGD, ADAGRAD, ADADELTA, RMSPROP = range(5)  # of the kinds
 
@@ -32,13 +32,7 @@ class Optimiser(NamedTuple):
 @njit(**KERNEL)
 def global_norm(gradient):
     """The Euclidean norm of all gradients together, float64; finite wherever they are."""
-    norm = math.sqrt(np.dot(gradient, gradient))
-    if not math.isfinite(norm):
-        total = 0.0
-        for i in range(gradient.size):
-            total += np.float64(gradient[i]) * np.float64(gradient[i])
-        norm = math.sqrt(total)
-    return norm
+    return math.sqrt(sum_of_squares(gradient))
 
 
 @njit(**KERNEL)

@@ -13,6 +13,7 @@ Matrices are contiguous, [rows, columns], all float32 or all float64, and none o
 
 from typing import Any
 
+import numpy as np
 from numba import config, njit
 from numba.core import cgutils, types
 from numba.extending import intrinsic
@@ -181,3 +182,27 @@ def times_transposed(delta, weights, out, room):
         for j in range(out.shape[1]):
             out[i, j] = 0
     _add_product(delta, m, 1, room, k, out, out.shape[0], k, m)
+
+
+LANES = 32
+
+
+@njit(**KERNEL)
+def sum_of_squares(x):
+    """The sum of the squares of a flat array, float64.
+
+    Every 32nd number is in a sum of its own, so that they can be worked on at the same time; these are added up last.
+    """
+    parts = np.zeros(LANES)
+    whole = x.size - x.size % LANES
+    for first in range(0, whole, LANES):
+        for lane in range(LANES):
+            number = np.float64(x[first + lane])
+            parts[lane] += number * number
+    for i in range(whole, x.size):
+        number = np.float64(x[i])
+        parts[i - whole] += number * number
+    total = 0.0
+    for lane in range(LANES):
+        total += parts[lane]
+    return total
