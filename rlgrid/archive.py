@@ -57,3 +57,18 @@ def read_arrays(content: bytes) -> dict[str, NDArray[Any]]:
             array = np.frombuffer(rest, dtype).reshape(shape, order="F" if fortran else "C")
             arrays[item.filename.removesuffix(".npy")] = array.copy()
     return arrays
+
+
+def read_columns(content: bytes) -> dict[str, list[Any]]:
+    """The arrays of an .npz that are the columns of one table, as lists.
+
+    Raises:
+        ValueError, KeyError, zipfile.BadZipFile: as `read_arrays`, and where they are not equally long.
+    """
+    arrays = read_arrays(content)
+    lengths = {name: array.shape[:1] for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1 or () in lengths.values():
+        raise ValueError(
+            f"its arrays are not the columns of a table: {', '.join(f'{n} {s}' for n, s in lengths.items())}"
+        )
+    return {name: array.tolist() for name, array in arrays.items()}

@@ -27,7 +27,7 @@ import numpy as np
 from rlgrid.agents.base import check_count
 from rlgrid.agents.calls import Calls
 from rlgrid.agents.evaluation import evaluate_policy
-from rlgrid.archive import NO_ARRAYS, read_arrays, write_arrays
+from rlgrid.archive import NO_ARRAYS, read_columns, write_arrays
 from rlgrid.scalars import Logger, TensorBoard, scalars_of
 from rlgrid.truth import MEASURES, Truth, TruthPoint
 
@@ -328,8 +328,8 @@ class EvalCallback(EventCallback):
         if not path.is_file():
             return
         try:
-            there = read_arrays(path.read_bytes())
-            columns = [there[name].tolist() for name in ("timesteps", "results", "ep_lengths")]
+            there = read_columns(path.read_bytes())
+            columns = [there[name] for name in ("timesteps", "results", "ep_lengths")]
         except NO_ARRAYS as error:
             raise ValueError(f"{path} holds no evaluations to go on with ({error}): name another log_path") from error
         self.evaluations_timesteps, self.evaluations_results, self.evaluations_length = columns

@@ -42,7 +42,7 @@ import numpy as np
 
 from rlgrid.agents import AGENTS, agent_class
 from rlgrid.agents.base import check_count
-from rlgrid.archive import NO_ARRAYS, read_arrays, write_arrays
+from rlgrid.archive import NO_ARRAYS, read_columns, write_arrays
 from rlgrid.atomic import append, remove_parts, write_atomically
 from rlgrid.callbacks import BaseCallback, TensorBoardCallback, next_multiple
 from rlgrid.truth import MEASURES, Truth
@@ -416,7 +416,7 @@ class Logbook(BaseCallback):
             raise ValueError(f"{EVALUATIONS} has other columns")
         arrays: dict[str, list[Any]] = {"timesteps": []}
         if (self.folder / ARRAYS).is_file():
-            arrays = {name: table.tolist() for name, table in read_arrays((self.folder / ARRAYS).read_bytes()).items()}
+            arrays = read_columns((self.folder / ARRAYS).read_bytes())
         # An evaluation is known to the checkpoint if both tables have it.
         known = [row.split(",")[0] == str(steps) for row, steps in zip(rows, arrays["timesteps"], strict=False)]
         count = sum(steps <= agent.num_timesteps for steps in arrays["timesteps"][: sum(known)])

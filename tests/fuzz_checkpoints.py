@@ -15,6 +15,7 @@ seed is always the same; the number of the present one is in FOLDER/now.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import resource
@@ -68,6 +69,9 @@ TEXTS = (
     "x" * 100_000,
 )
 DTYPES = ("F64", "F32", "F16", "BF16", "I64", "I32", "I8", "U8", "U64", "BOOL", "F8_E4M3", "C64", "STR", "", "O")
+
+NUMPY = {"F64": "<f8", "F32": "<f4", "BOOL": "?", "U8": "u1", "I8": "i1"}
+NUMPY |= {f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (2, 4, 8)}
 
 
 # --- alterations ------------------------------------------------------------------------------------------------------
@@ -222,18 +226,16 @@ def alter_tensors(rng: Random, original: Original) -> bytes:
     for name, entry in original.header.items():
         if name != "__metadata__":
             first, last = entry["data_offsets"]
-            dtype = {"F64": "<f8", "F32": "<f4", "I64": "<i8", "I32": "<i4", "BOOL": "?", "U64": "<u8", "U8": "u1"}
-            flat = np.frombuffer(original.data[first:last], dtype[entry["dtype"]])
+            flat = np.frombuffer(original.data[first:last], NUMPY[entry["dtype"]])
             arrays[name] = flat.reshape(entry["shape"]).copy()
     name = pick(rng, list(arrays))
     array, kind = arrays[name], int(rng.integers(7))
     if kind <= 2 and array.size:
-        numbers: Any = (*FLOATS, *ODD) if array.dtype.kind == "f" else [n for n in INTEGERS if n < 2**31]
-        if array.dtype == np.int64:
-            numbers = [*numbers, -(2**63), 2**62, 2**63 - 1, 5, 17, -2, -17]
+        numbers: Any = (*FLOATS, *ODD) if array.dtype.kind == "f" else (*INTEGERS, -(2**63), 5, 17, -2, -17)
         with np.errstate(over="ignore"):
             for _ in range(int(rng.integers(1, 4))):
-                array.flat[int(rng.integers(array.size))] = pick(rng, numbers)
+                with contextlib.suppress(ValueError, OverflowError):  # the array has no room for the number
+                    array.flat[int(rng.integers(array.size))] = pick(rng, numbers)
     elif kind == 3 and array.size:  # plausible numbers in an order that was never
         arrays[name] = rng.permutation(array.ravel()).reshape(array.shape)
     elif kind == 4:
@@ -275,6 +277,7 @@ class Watch:
     FORBIDDEN += ("pickle.find_class", "marshal.loads", "socket.connect", "ctypes.dlopen", "os.remove", "os.rename")
 
     def __init__(self, own: Path) -> None:
+        """``own``: a folder in which files may be written and removed."""
         self.on, self._own = False, str(own)
         self.seen: list[str] = []
         sys.addaudithook(self._hook)
@@ -283,7 +286,10 @@ class Watch:
         if not self.on:
             return
         writes = event == "open" and isinstance(arguments[1], str) and set("wax+") & set(arguments[1])
-        if (event in self.FORBIDDEN or (writes and str(arguments[0]) != self._own)) and not self._of_kernels():
+        if event not in self.FORBIDDEN and not writes:
+            return
+        own = event in ("open", "os.rename", "os.remove") and str(arguments[0]).startswith(self._own)
+        if not own and not self._of_kernels():
             self.seen.append(f"{event} {arguments[:1]!r:.200}")
 
     def _of_kernels(self) -> bool:
@@ -348,7 +354,7 @@ def main(folder: Path, count: int, seed: int, first: int = 0, varied: int = 0) -
             path.write_bytes(original.content)
             assert load_and_learn(agent_class(algo), path, env, varied) == "loaded", algo
             assert checkpoint.read(path)
-    watch = Watch(path)
+    watch = Watch(folder)
     results: dict[str, Counter[str]] = {algo: Counter() for algo in AGENTS}
     failures: list[str] = []
     limit = used() + ROOM
@@ -372,9 +378,7 @@ def main(folder: Path, count: int, seed: int, first: int = 0, varied: int = 0) -
                 result = load_and_learn(agent_class(algo), path, env, varied)
             except (Exception, MemoryError) as error:
                 result = "failed"
-                failures.append(f"{i} {algo}: {type(error).__name__}: {error}"[:300])
-                if "-v" in sys.argv:
-                    traceback.print_exc()
+                failures.append(f"{i} {algo}: {type(error).__name__}: {error}; {traceback.format_exc(limit=-2)}"[:1000])
             watch.on = False
             signal.setitimer(signal.ITIMER_REAL, 0)
             slowest = max(slowest, time.perf_counter() - start)
@@ -393,4 +397,4 @@ def main(folder: Path, count: int, seed: int, first: int = 0, varied: int = 0) -
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]), *map(int, [a for a in sys.argv[2:] if a != "-v"])), indent=1))
+    print(json.dumps(main(Path(sys.argv[1]), *map(int, sys.argv[2:])), indent=1))

@@ -2,10 +2,10 @@
 
     python tests/kill_runs.py FOLDER COUNT SEED AGENTS
 
-For each of the first AGENTS of `RUNS`, agents that keep different things between two steps, it writes one run that is left alone, then runs that are killed
-with SIGKILL, each resumed and killed again until it ends by itself, COUNT kills in all. Every other kill comes at a
-random moment, the others are aimed at a moment at which a file is being written. After each kill, every file of the run
-is read. It prints a JSON object:
+For each of the first AGENTS of `RUNS`, which keep different things between two steps, it writes one run that is left
+alone, then runs that are killed with SIGKILL, each resumed and killed again until it ends by itself, COUNT kills in
+all. Every other kill comes at a random moment, the others are aimed at a moment at which a file is being written. After
+each kill, every file of the run is read. It prints a JSON object:
     kills, saving    kills, and how many of them met a file half written (the run says so in memory that both share)
     lost, most       how many lost steps that were not yet saved, and the most that one lost, in checkpoint intervals
     ended, wrong     runs that ended, and what of theirs differs from the run that was left alone; torn files
