@@ -51,56 +51,35 @@ class Believed(NamedTuple):
     most: float  # and what that is at most
 
 
-@njit(cache=True, nogil=True)
-def _greedy(q, row, stream):
-    return epsilon_greedy(q, row, 0.0, False, uniform(stream))
-
-
 # --- UCB Q-learning ---------------------------------------------------------------------------------------------------
 
 
 @njit(cache=True, nogil=True, inline="always")
 def act_by_step(rule, settings, varied, q, counts, td_error, t, s, stream):
     """A greedy action of the step of the round, ties broken at random."""
-    return _greedy(q, rule.step[0] * td_error.size + s, stream)
+    return epsilon_greedy(q, rule.step[0] * td_error.size + s, 0.0, False, uniform(stream))
 
 
 @njit(cache=True, nogil=True)
-def _bernstein(rule, row, a, t, follows, rate):
+def _count_visit(visits, step, horizon, row, a, ended):
+    """The how-many-th visit it is; the round goes on."""
+    step[0] = 0 if ended or step[0] + 1 == horizon else step[0] + 1
+    visits[row, a] += 1
+    return visits[row, a]
+
+
+@njit(cache=True, nogil=True)
+def _bernstein(means, spreads, widths, varying, floor, correction, plain, row, a, t, follows, rate):
     """b_t of Jin et al. 2018, algorithm 2; what follows is counted first."""
-    before = rule.mean[row, a]
-    rule.mean[row, a] += (follows - before) / t
-    rule.spread[row, a] += (follows - before) * (follows - rule.mean[row, a])
-    width = min(
-        math.sqrt(rule.varying * (rule.spread[row, a] / t + rule.floor) / t) + rule.correction / t,
-        rule.plain / math.sqrt(t),
-    )
-    bonus = (width - (1.0 - rate) * rule.width[row, a]) / (2.0 * rate)
-    rule.width[row, a] = width
+    before = means[row, a]
+    mean = before + (follows - before) / t
+    spread = spreads[row, a] + (follows - before) * (follows - mean)
+    width = min(math.sqrt(varying * (spread / t + floor) / t) + correction / t, plain / math.sqrt(t))
+    bonus = (width - (1.0 - rate) * widths[row, a]) / (2.0 * rate)
+    means[row, a] = mean
+    spreads[row, a] = spread
+    widths[row, a] = width
     return bonus
-
-
-@njit(cache=True, nogil=True)
-def _learn_step(rule, gamma, q, counts, td_error, s, a, reward, next_s, terminated, ended):
-    counts[s, a] += 1
-    h = rule.step[0]
-    row = h * td_error.size + s
-    rule.step[0] = 0 if ended or h + 1 == rule.horizon else h + 1
-    rule.visits[row, a] += 1
-    t = rule.visits[row, a]
-    follows = 0.0
-    if not terminated and h + 1 < rule.horizon:
-        _, best = greedy_action(q, (h + 1) * td_error.size + next_s)
-        follows = gamma * min(rule.ceiling[h + 1], best)
-    rate = (rule.horizon + 1.0) / (rule.horizon + t)
-    bonus = _bernstein(rule, row, a, t, follows, rate) if rule.bernstein else rule.plain / math.sqrt(t)
-    target = reward + follows + bonus
-    value = (1.0 - rate) * q[row, a] + rate * target
-    if not abs(value) < np.inf:
-        return False
-    td_error[s] = target - q[row, a]
-    q[row, a] = value
-    return True
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -111,7 +90,40 @@ def learn_ucb_q_learning(
 
     Jin, Allen-Zhu, Bubeck & Jordan 2018, algorithms 1 and 2.
     """
-    return _learn_step(rule, settings.gamma, q, counts, td_error, s, a, reward, next_s, terminated, ended)
+    counts[np.uintp(s), np.uintp(a)] += 1
+    h = rule.step[0]
+    row = np.uintp(h * td_error.size + s)
+    column = np.uintp(a)
+    n = _count_visit(rule.visits, rule.step, rule.horizon, row, column, ended)
+    follows = 0.0
+    if not terminated and h + 1 < rule.horizon:
+        _, best = greedy_action(q, (h + 1) * td_error.size + next_s)
+        follows = settings.gamma * min(rule.ceiling[h + 1], best)
+    rate = (rule.horizon + 1.0) / (rule.horizon + n)
+    if rule.bernstein:
+        bonus = _bernstein(
+            rule.mean,
+            rule.spread,
+            rule.width,
+            rule.varying,
+            rule.floor,
+            rule.correction,
+            rule.plain,
+            row,
+            column,
+            n,
+            follows,
+            rate,
+        )
+    else:
+        bonus = rule.plain / math.sqrt(n)
+    target = reward + follows + bonus
+    value = (1.0 - rate) * q[row, column] + rate * target
+    finite = abs(value) < np.inf
+    if finite:
+        td_error[np.uintp(s)] = target - q[row, column]
+        q[row, column] = value
+    return finite
 
 
 @njit(cache=True, nogil=True)
@@ -138,17 +150,15 @@ def run_ucb_q_learning(model, world, stream, rule, settings, varied, tables, pla
 
 
 @njit(cache=True, nogil=True)
-def _second_terms(rule, h, to, chances, value, mean, n, num_states, first, last):
-    """Bernstein's bonus of a pair whose outcomes are [first, last)."""
-    variance = 0.0
-    surprise = 0.0
-    for k in range(first, last):
-        follows = value[to[k]] if to[k] >= 0 else 0.0
-        variance += chances[k] * (follows - mean) ** 2
-        if rule.correction > 0.0 and to[k] >= 0 and h + 1 < rule.horizon:
-            arrivals = rule.arrivals[(h + 1) * num_states + to[k]]
-            surprise += chances[k] * (min(rule.arrived / arrivals, rule.most) if arrivals > 0 else rule.most)
-    return math.sqrt(rule.varying * variance / n) + rule.lower / n + rule.correction * math.sqrt(surprise / n)
+def _surprise(rule, h, to, chances, num_states, first, last):
+    """The sum in the last term of Bernstein's bonus, of a pair whose outcomes are [first, last)."""
+    total = 0.0
+    if h + 1 < rule.horizon:
+        for k in range(first, last):
+            if to[k] < num_states:
+                arrivals = rule.arrivals[(h + 1) * num_states + to[k]]
+                total += chances[k] * (min(rule.arrived / arrivals, rule.most) if arrivals > 0 else rule.most)
+    return total
 
 
 @njit(cache=True, nogil=True)
@@ -156,17 +166,21 @@ def _plan(rule, gamma, q, counts):
     """Backward induction from the last step to the first, over the pairs that were taken."""
     num_states, num_actions = counts.shape
     offsets, to, chances = rows(rule.model)
-    gain = np.empty(counts.size)  # the mean reward, with Hoeffding's bonus
+    gain = np.empty(counts.size)  # the mean reward, with what does not depend on values of the bonus
+    varying = np.empty(counts.size)
     visited = np.zeros(num_states, np.bool_)
     for key in range(counts.size):
         n = counts[key // num_actions, key % num_actions]
         if n > 0:
             visited[key // num_actions] = True
-            gain[key] = rule.reward[key] / n + (0.0 if rule.bernstein else rule.plain / math.sqrt(n))
+            gain[key] = rule.reward[key] / n + (rule.lower / n if rule.bernstein else rule.plain / math.sqrt(n))
+            varying[key] = rule.varying / n
             for k in range(offsets[key], offsets[key + 1]):
                 chances[k] /= n
-    value = np.zeros(num_states)  # of the step after; then of the step
-    ahead = np.zeros(num_states)
+                if to[k] < 0:
+                    to[k] = num_states
+    value = np.zeros(num_states + 1)  # of the step after, then of the step; the last entry is the end of the episode
+    ahead = np.zeros(num_states + 1)
     for h in range(rule.horizon - 1, -1, -1):
         ceiling = rule.ceiling[h]
         for s in range(num_states):
@@ -175,16 +189,20 @@ def _plan(rule, gamma, q, counts):
                 for a in range(num_actions):
                     n = counts[s, a]
                     if n > 0:
-                        key = s * num_actions + a
+                        key = np.uintp(s * num_actions + a)
+                        first, last = offsets[key], offsets[key + np.uintp(1)]
                         mean = 0.0
-                        for k in range(offsets[key], offsets[key + 1]):
-                            if to[k] >= 0:
-                                mean += chances[k] * ahead[to[k]]
+                        for k in range(first, last):
+                            mean += chances[k] * ahead[np.uintp(to[k])]
                         total = gain[key] + gamma * mean
                         if rule.bernstein:
-                            total += _second_terms(
-                                rule, h, to, chances, ahead, mean, n, num_states, offsets[key], offsets[key + 1]
-                            )
+                            variance = 0.0
+                            for k in range(first, last):
+                                variance += chances[k] * (ahead[np.uintp(to[k])] - mean) ** 2
+                            total += math.sqrt(varying[key] * variance)
+                            if rule.correction > 0.0:
+                                surprise = _surprise(rule, h, to, chances, num_states, first, last)
+                                total += rule.correction * math.sqrt(surprise / n)
                         q[row, a] = min(q[row, a], ceiling, total)
             _, best = greedy_action(q, row)
             value[s] = best
@@ -196,7 +214,7 @@ def _act_planned(rule, gamma, q, counts, s, stream):
     if rule.step[0] < 0:
         _plan(rule, gamma, q, counts)
         rule.step[0] = 0
-    return _greedy(q, rule.step[0] * counts.shape[0] + s, stream)
+    return epsilon_greedy(q, rule.step[0] * counts.shape[0] + s, 0.0, False, uniform(stream))
 
 
 @njit(cache=True, nogil=True, inline="always")

@@ -162,7 +162,7 @@ def _plan(rule, gamma, q, counts, stream):
                 if begin[key + 1] > begin[key]:
                     mean = 0.0
                     for k in range(begin[key], begin[key + 1]):
-                        mean += weight[k] * ahead[into[k]]
+                        mean += weight[k] * ahead[np.uintp(into[k])]
                     total = gain[key] + gamma * mean
                     if abs(total) < np.inf:
                         q[row, a] = total
