@@ -589,6 +589,7 @@ def train(
         else:
             agent.learn(config.n_timesteps, callbacks, log_interval, progress_bar)
     except KeyboardInterrupt:
+        book.reopen(agent)  # a table may have been cut off in a line
         book.write_episodes(agent)
         book.save(agent)
         raise

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,8 +15,8 @@ import kill_runs
 import numpy as np
 import pytest
 
-from rlgrid import cli, learn_many, training
-from rlgrid.agents import QLearning
+from rlgrid import archive, cli, learn_many, training
+from rlgrid.agents import QLearning, checkpoint
 from rlgrid.archive import read_arrays
 from rlgrid.truth import MEASURES, Truth
 
@@ -195,6 +197,58 @@ def test_runs_that_are_killed_anywhere_lose_no_more_than_an_interval(tmp_path: P
     if count > 100:  # a few kills may all come early
         assert found["lost"] > 0
         assert found["saving"] >= 20
+
+
+FILES = ("agent.safetensors", "monitor.csv", "evaluations.csv", "evaluations.npz")
+
+
+def breaking(name: str, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the second writing of a file break off in its middle, once."""
+    writes, target = [0], [""]
+    real_append, real_fsync = training.append, os.fsync
+
+    def broken() -> bool:
+        writes[0] += target[0] == name
+        return target[0] == name and writes[0] == 2
+
+    def append(path: Path, text: str) -> None:
+        target[0] = path.name
+        if broken():
+            real_append(path, text[: len(text) // 2])
+            raise error
+        real_append(path, text)
+
+    def fsync(descriptor: int) -> None:
+        if broken():
+            raise error
+        real_fsync(descriptor)
+
+    def named(write: Any) -> Any:
+        def write_atomically(path: Path, content: bytes) -> None:
+            target[0] = path.name if path.suffix != ".csv" else "the head of a table"
+            write(path, content)
+
+        return write_atomically
+
+    monkeypatch.setattr(training, "append", append)
+    monkeypatch.setattr(os, "fsync", fsync)
+    for module in (training, archive, checkpoint):
+        monkeypatch.setattr(module, "write_atomically", named(module.write_atomically))
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_a_disk_that_is_full_and_ctrl_c_in_the_middle_of_any_file_lose_nothing(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException
+) -> None:
+    with monkeypatch.context() as patch:
+        breaking(name, error, patch)
+        with pytest.raises(type(error)):
+            done(tmp_path / "cut")
+    steps = kill_runs.steps_in(tmp_path / "cut")  # reads every file
+    assert 1_000 <= steps < 6_000
+    done(tmp_path / "cut", resume=True)
+    assert kill_runs.contents(tmp_path / "cut") == kill_runs.contents(whole)
 
 
 FULL = """
