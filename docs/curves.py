@@ -25,7 +25,7 @@ from behaviours import (
     steps_to_the_end,
     world,
 )
-from figures import BLUE, COLOURS, GREEN, INK, MUTED, NAMES, ORANGE, between, figure_of, level, save, smooth
+from figures import BLUE, COLOURS, GREEN, INK, MUTED, NAMES, ORANGE, between, draw_mean, figure_of, level, save, smooth
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
@@ -127,7 +127,7 @@ def cliff(runs: int = RUNS, jobs: int = 1) -> Result:
         )
         for agent in ("Sarsa", "QLearning", "ExpectedSarsa")
     ]
-    return Result(rows, {"means": {agent: each_run.mean(axis=0) for agent, each_run in found.items()}, "exact": exact})
+    return Result(rows, {"runs": found, "exact": exact})
 
 
 def alphas(runs: int = RUNS, jobs: int = 1, count: int = 100_000, step: int = 1) -> Result:
@@ -190,7 +190,7 @@ def wind(runs: int = RUNS, jobs: int = 1) -> Result:
         ),
     ]
     at = np.arange(0, steps + 1, 50)
-    return Result(rows, {"at": at, "mean": np.mean([np.searchsorted(end, at, "right") for end in ends], axis=0)})
+    return Result(rows, {"at": at, "runs": np.array([np.searchsorted(end, at, "right") for end in ends])})
 
 
 def _wind_run(env: Any, steps: int, seed: int) -> NDArray[np.int64]:
@@ -230,7 +230,7 @@ def bias(runs: int = RUNS, jobs: int = 1) -> Result:
             least,
         ),
     ]
-    return Result(rows, {agent: 100 * found.mean(axis=0) for agent, found in left.items()})
+    return Result(rows, {agent: 100.0 * found for agent, found in left.items()})
 
 
 def _bias_run(agent: str, env: Any, seed: int) -> NDArray[np.bool_]:
@@ -265,7 +265,7 @@ def maze(runs: int = RUNS, jobs: int = 1) -> Result:
     )
     first, random = np.concatenate([found[:, 0] for found in lengths.values()]), f"{exact['maze, at random']:.1f}"
     rows.append(row("Dyna maze: steps of the first episode", "about 1700", None, first, random, ".0f"))
-    return Result(rows, {"means": {n: found.mean(axis=0) for n, found in lengths.items()}, "best": best})
+    return Result(rows, {"runs": lengths, "best": best})
 
 
 def _maze_run(env: Any, planning_steps: int, seed: int) -> Floats:
@@ -290,7 +290,7 @@ def changing(runs: int = RUNS, jobs: int = 1) -> Result:
         for agent in DYNA:
             found = each(partial(_changing_run, name, agent, steps), runs, jobs)
             paid = np.array([one for one, _ in found])
-            curves[name, agent] = paid.mean(axis=0)
+            curves[name, agent] = paid
             known = DYNA_NAMES[agent]
             rows.append(row(f"{title}, {known}: reward in {steps:,} steps (Figure {figure})", "", None, paid[:, -1]))
             if name == "ShortcutMaze-v0":
@@ -315,8 +315,8 @@ def _changing_run(name: str, agent: str, steps: int, seed: int) -> tuple[NDArray
 def draw_cliff(result: Result) -> None:
     """Figure 6.4."""
     figure, axes = figure_of()
-    for agent, mean in result.curves["means"].items():
-        axes.plot(*smooth(mean, 5), color=COLOURS[agent], linewidth=1.8, label=NAMES[agent])
+    for agent, runs in result.curves["runs"].items():
+        draw_mean(axes, *smooth(runs, 5), COLOURS[agent], NAMES[agent])
     exact = result.curves["exact"]
     level(axes, exact["cliff, best"], f"best while exploring, {exact['cliff, best']:.2f}", BLUE)
     level(
@@ -358,7 +358,7 @@ def draw_alphas(result: Result) -> None:
 def draw_wind(result: Result) -> None:
     """The figure of Example 6.5."""
     figure, axes = figure_of()
-    axes.plot(result.curves["at"], result.curves["mean"], color=BLUE, linewidth=1.8)
+    draw_mean(axes, result.curves["at"], result.curves["runs"], BLUE)
     axes.set(xlabel="steps", ylabel="episodes", xlim=(0, 8000), ylim=(0, 180))
     axes.set_title("Windy gridworld, Sarsa", loc="left", fontsize=11)
     save(figure, "curves-wind")
@@ -368,7 +368,7 @@ def draw_bias(result: Result) -> None:
     """Figure 6.5."""
     figure, axes = figure_of()
     for agent, colour in zip(TWO, (ORANGE, BLUE), strict=True):
-        axes.plot(np.arange(1, 301), result.curves[agent], color=colour, linewidth=1.6, label=TWO[agent])
+        draw_mean(axes, np.arange(1, 301), result.curves[agent], colour, TWO[agent])
     level(axes, 50 * EPSILON, "optimal, 5 %", above=False)
     axes.set(xlabel="episode", ylabel="% left from A", xlim=(1, 300), ylim=(-4, 100))
     axes.set_title("Maximization bias", loc="left", fontsize=11)
@@ -379,8 +379,8 @@ def draw_bias(result: Result) -> None:
 def draw_maze(result: Result) -> None:
     """Figure 8.2."""
     figure, axes = figure_of()
-    for (n, mean), colour in zip(result.curves["means"].items(), (ORANGE, GREEN, BLUE), strict=True):
-        axes.plot(np.arange(2, 51), mean[1:], color=colour, linewidth=1.8, label=f"{n} planning steps")
+    for (n, runs), colour in zip(result.curves["runs"].items(), (ORANGE, GREEN, BLUE), strict=True):
+        draw_mean(axes, np.arange(2, 51), runs[:, 1:], colour, f"{n} planning steps")
     best = result.curves["best"]
     level(axes, best, f"around the optimum, {best:.1f}", above=False)
     axes.set(xlabel="episode", ylabel="steps of an episode", xlim=(2, 50), ylim=(10, 800), yscale="log")
@@ -396,13 +396,7 @@ def draw_changing(result: Result) -> None:
     figure, both = figure_of(2)
     for axes, (name, (title, _, change, steps, _)) in zip(both, CHANGES.items(), strict=True):
         for agent, colour in (("DynaQPlus", BLUE), ("DynaQ", ORANGE)):
-            axes.plot(
-                np.arange(0, steps + 1, 50),
-                result.curves[name, agent],
-                color=colour,
-                linewidth=1.8,
-                label=DYNA_NAMES[agent],
-            )
+            draw_mean(axes, np.arange(0, steps + 1, 50), result.curves[name, agent], colour, DYNA_NAMES[agent])
         axes.axvline(change, color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)))
         axes.annotate(
             "the maze changes",

@@ -56,15 +56,21 @@ def save(figure: Any, name: str) -> None:
     drawn = BytesIO()
     figure.savefig(drawn, dpi=100)
     plt.close(figure)
-    Image.open(drawn).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(
-        PICTURES / f"{name}.png", optimize=True
-    )
+    few = Image.open(drawn).convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    few.save(PICTURES / f"{name}.png", optimize=True)
 
 
-def smooth(values: Floats, over: int = 10) -> tuple[Floats, Floats]:
-    """(middles, means) of neighbouring values."""
-    kept = len(values) // over * over
-    return np.arange(over / 2, kept, over) + 0.5, values[:kept].reshape(-1, over).mean(axis=1)
+def smooth(runs: Floats, over: int = 10) -> tuple[Floats, Floats]:
+    """(middles [M], means [N, M]) of neighbouring episodes of runs [N, episodes], the first of which is number 1."""
+    kept = runs.shape[1] // over * over
+    return np.arange(over / 2, kept, over) + 0.5, runs[:, :kept].reshape(len(runs), -1, over).mean(axis=2)
+
+
+def draw_mean(axes: Any, at: Floats, runs: Floats, colour: str, name: str | None = None) -> None:
+    """The mean of runs [N, M] at the points [M], in a band of 1.96 standard errors to either side."""
+    mean, half = runs.mean(axis=0), 1.96 * runs.std(axis=0, ddof=1) / len(runs) ** 0.5
+    axes.plot(at, mean, color=colour, linewidth=1.6, label=name)
+    axes.fill_between(at, mean - half, mean + half, color=colour, alpha=0.25, linewidth=0)
 
 
 def between(page: Path, begin: str, end: str, text: str) -> None:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 from behaviours import EPSILON, around_the_optimum, best_while_exploring, epsilon_greedy, softened, start_value, world
-from figures import BLUE, COLOURS, INK, MUTED, NAMES, ORANGE, between, figure_of, level, save, smooth
+from figures import BLUE, COLOURS, INK, MUTED, NAMES, ORANGE, between, draw_mean, figure_of, level, save, smooth
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
@@ -242,17 +242,10 @@ def draw_race(found: dict[str, Race], points: list[int] = POINTS) -> None:
     figure, (left, centre, right) = figure_of(3)
     model = _judge().model
     for agent, one in found.items():
-        middles = [smooth(each_run, 10) for each_run in one.returns]
-        at, values = middles[0][0], np.array([means for _, means in middles])
-        half = 1.96 * values.std(axis=0) / len(values) ** 0.5
-        style = {"color": COLOURS[agent], "linewidth": 1.8, "label": NAMES[agent]}
-        left.plot(at, values.mean(axis=0), **style)
-        left.fill_between(
-            at, values.mean(axis=0) - half, values.mean(axis=0) + half, color=COLOURS[agent], alpha=0.2, linewidth=0
-        )
+        draw_mean(left, *smooth(one.returns), COLOURS[agent], NAMES[agent])
         for axes, judged in ((centre, one.behaviour), (right, -13.0 - one.greedy)):
             low, half, high = np.quantile(judged, (0.25, 0.5, 0.75), axis=0, method="inverted_cdf")
-            axes.plot(points, np.minimum(half, 1e3), **style)
+            axes.plot(points, np.minimum(half, 1e3), color=COLOURS[agent], linewidth=1.6)
             axes.fill_between(
                 points, np.minimum(low, 1e3), np.minimum(high, 1e3), color=COLOURS[agent], alpha=0.2, linewidth=0
             )
