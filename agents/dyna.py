@@ -21,8 +21,6 @@ from rlgrid.agents.base import MOST, check_count, check_number
 from rlgrid.agents.checkpoint import CheckpointError
 from rlgrid.agents.tabular import LARGEST, MOST_UPDATES, TabularAgent, TabularArguments, fitting
 
-NEVER = int(np.iinfo(np.int64).min)  # what a pair led to that was not taken yet
-
 
 class DynaQ(TabularAgent):
     """Dyna-Q.
@@ -32,7 +30,8 @@ class DynaQ(TabularAgent):
         planning_steps: updates from remembered steps after each step, at most 10,000; 0 is Q-learning.
 
     Attributes:
-        next_state: int64 [S, A], where each pair led last, its bitwise complement where that terminated.
+        next_state: int64 [S, A], where each pair led last, its bitwise complement where that terminated; the least
+            int64 where it was never taken.
         reward: float64 [S, A], what it gave.
     """
 
@@ -48,10 +47,13 @@ class DynaQ(TabularAgent):
         **settings: Unpack[TabularArguments],
     ) -> None:
         super().__init__(env, learning_rate, gamma, **settings)
+        from rlgrid.kernels.dyna import NEVER
+
         self.planning_steps = check_count("planning_steps", planning_steps, least=0, most=MOST_UPDATES)
         shape = self.q_table.shape
         self.next_state = np.full(shape, NEVER, np.int64)
         self.reward = np.zeros(shape)
+        self._final = np.zeros(shape[0], np.bool_) if self.model is None else self.model.absorbing.copy()
         self._states = np.zeros(shape[0], np.int64)  # visited, in order
         self._size = np.zeros(1, np.int64)
         self._last = np.zeros(shape, np.int64)
@@ -69,6 +71,7 @@ class DynaQ(TabularAgent):
         return Remembered(
             next_state=self.next_state,
             reward=self.reward,
+            final=self._final,
             states=self._states,
             size=self._size,
             last=self._last,
@@ -91,6 +94,8 @@ class DynaQ(TabularAgent):
         }
 
     def _set_memory(self, arrays: dict[str, NDArray[Any]]) -> None:
+        from rlgrid.kernels.dyna import NEVER
+
         num_states = self.q_table.shape[0]
         size = arrays["model.states"].size
         given = fitting(arrays, "model.next_state", self.next_state, NEVER, num_states)

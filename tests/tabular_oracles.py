@@ -315,9 +315,10 @@ class DynaQ(Naive):
     def learn(self, t: int, s: int, a: int, r: float, to: int, terminated: bool, ended: bool) -> None:
         self.move(t, s, a, r + (0.0 if terminated else self.gamma * self.v(to)))
         self.clock += 1
-        self.model.setdefault(s, {})[a] = (r, to, terminated)
-        self.last[s, a] = self.clock
-        for _ in range(self.planning_steps):
+        if not self.mdp.absorbing[s]:
+            self.model.setdefault(s, {})[a] = (r, to, terminated)
+            self.last[s, a] = self.clock
+        for _ in range(self.planning_steps if self.model else 0):
             x = list(self.model)[int(self.rng.random() * len(self.model))]
             known = self.allowed[x] if self.plus else sorted(self.model[x])
             b = known[int(self.rng.random() * len(known))]

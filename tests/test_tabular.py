@@ -101,6 +101,19 @@ def test_a_rule_equals_the_oracle(name: str, extra: dict[str, Any], given: Any, 
     assert agent.episode_returns == returns
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("name", ["DynaQ", "DynaQPlus"])
+def test_nothing_is_planned_where_an_episode_is_over_as_it_begins(name: str, compiled: bool) -> None:
+    model = masked_mdp([0.0, 0.1, 0.1, 0.8])  # the last state is final
+    extra = {"planning_steps": 5, "kappa": 0.5} if name == "DynaQPlus" else {"planning_steps": 5}
+    agent = agent_of(name, world(model, LIMIT), gamma=0.9, initial_q=0.125, seed=4, epsilon=0.3, compiled=compiled,
+                     **extra).learn(STEPS)  # fmt: skip
+    oracle = getattr(oracles, name)(model, 4, 0.9, lambda t, n: 0.3, lambda t, n: 0.1, **extra)
+    assert (agent.q_table == oracle.run(STEPS, 4, LIMIT)[0]).all()
+    assert agent.visits[3] > 100
+    assert (agent.values[3], agent.next_state[3].max()) == (0.0, np.iinfo(np.int64).min)
+
+
 EXPLORING: dict[str, tuple[dict[str, Any], Callable[[int, int], float]]] = {
     "softmax": ({"exploration": "softmax", "temperature": "exp_1_0.05"}, lambda t, n: 0.05 ** (t / STEPS)),
     "greedy-softmax": ({"exploration": "softmax", "temperature": "lin_0.5"}, lambda t, n: 0.5 * (1.0 - t / STEPS)),

@@ -19,6 +19,7 @@ class Remembered(NamedTuple):
 
     next_state: Any  # int64 [S, A]: where the pair led; its bitwise complement where that terminated; NEVER
     reward: Any  # float64 [S, A]
+    final: Any  # bool [S]: where episodes are over; nothing is remembered of a step in such a state
     states: Any  # int64 [S]: the states that were acted in, in the order of their first visits
     size: Any  # int64 [1]: how many
     last: Any  # int64 [S, A]: when the pair was last taken, by the clock
@@ -29,7 +30,10 @@ class Remembered(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def _remember(next_state, known_reward, states, size, last, clock, s, a, reward, next_s, terminated):
+def _remember(next_state, known_reward, final, states, size, last, clock, s, a, reward, next_s, terminated):
+    clock[0] += 1
+    if final[s]:
+        return
     new = True
     for b in range(next_state.shape[1]):
         new &= next_state[s, b] == NEVER
@@ -38,7 +42,6 @@ def _remember(next_state, known_reward, states, size, last, clock, s, a, reward,
         size[0] += 1
     next_state[s, a] = ~next_s if terminated else next_s
     known_reward[s, a] = reward
-    clock[0] += 1
     last[s, a] = clock[0]
 
 
@@ -61,7 +64,7 @@ def _plan(
     stream,
 ):
     """So many updates of Q-learning from what the model says of pairs drawn at random: a state, then its action."""
-    for _ in range(planning_steps):
+    for _ in range(planning_steps if size[0] > 0 else 0):
         s = states[min(int(uniform(stream) * size[0]), size[0] - 1)]
         many = 0
         for b in range(q.shape[1]):
@@ -102,7 +105,18 @@ def learn_dyna_q(rule, settings, varied, q, counts, td_error, t, s, a, reward, n
     follows = settings.gamma * best
     finite = move(settings, varied, q, counts, td_error, t, s, a, reward + (0.0 if terminated else follows))
     _remember(
-        rule.next_state, rule.reward, rule.states, rule.size, rule.last, rule.clock, s, a, reward, next_s, terminated
+        rule.next_state,
+        rule.reward,
+        rule.final,
+        rule.states,
+        rule.size,
+        rule.last,
+        rule.clock,
+        s,
+        a,
+        reward,
+        next_s,
+        terminated,
     )
     return finite and _plan(
         rule.next_state,
