@@ -44,7 +44,7 @@ class RMax(ExploringAgent):
         env: gym.Env[Any, Any],
         *,
         gamma: float | None = None,
-        visits_to_know: int = 10,
+        visits_to_know: int = 30,
         planning_tolerance: float = 1e-6,
         **settings: Unpack[ExploringArguments],
     ) -> None:

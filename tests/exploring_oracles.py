@@ -78,7 +78,7 @@ class Rounds(Explorer):
     """Tables for each step of a round; ``total`` is T."""
 
     horizon = 7
-    total = 250
+    total = 150
     bonus = "hoeffding"
     bonus_scale = 1.0
     correction_scale = 0.0
