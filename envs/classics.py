@@ -6,7 +6,8 @@ ones (a capital, a stake, row-major cells), so that tables can be read.
 
 Every state has every action, as an agent that picks numbers needs it: where a source forbids an action (moving cars
 that are not there), it does what the nearest allowed one does, which changes no optimum; the info's ``"action_mask"``
-tells the allowed ones.
+tells the allowed ones. Where a source has fewer actions in one state than in others, as in the world of maximization
+bias, each counts several times there.
 
 `make` and `make_vector` are what ``gymnasium.make`` and ``make_vec`` call for the ids of `rlgrid.envs.CLASSICS`.
 """
