@@ -136,14 +136,14 @@ def greedy_action(q, i, available, s):
 
 
 @njit(**INSIDE)
-def add_optimism(learner, rule, observations, q):
+def add_optimism(counts, optimism, observations, q):
     """q[i, a] += optimism / (N(s, a) + 1)^2, where pairs are counted (Rashid et al. 2020, equation 3, with M = 2)."""
-    if learner.counts.size > 0:
+    if counts.size > 0:
         for i in range(q.shape[0]):
             s = state_of(observations, i)
             for a in range(q.shape[1]):
-                more = np.float64(learner.counts[s, a] + 1)
-                q[i, a] += rule.optimism / (more * more)
+                more = np.float64(counts[s, a] + 1)
+                q[i, a] += optimism / (more * more)
 
 
 @njit(**INSIDE)
@@ -200,7 +200,7 @@ def act(learner, rule, t, stream):
     elif uniform(stream) < strength:
         return random_action(num_actions, available, s, uniform(stream))
     q = forward(network, network.theta, learner.observation, network.row, False, stream)
-    add_optimism(learner, rule, learner.observation, q)
+    add_optimism(learner.counts, rule.optimism, learner.observation, q)
     if rule.exploration == SOFTMAX:
         return softmax_action(q, 0, available, s, strength, uniform(stream))
     return greedy_action(q, 0, available, s)
@@ -255,11 +255,11 @@ def gradient_step(learner, rule, t, stream):
     draw_batch(learner, rule, t, stream)
 
     q_target = forward(network, learner.target, drawn.next_observations, network.deltas, False, stream)
-    add_optimism(learner, rule, drawn.next_observations, q_target)
+    add_optimism(learner.counts, rule.optimism, drawn.next_observations, q_target)
     q = q_target
     if rule.double_q:
         q = forward(network, network.theta, drawn.next_observations, network.work, False, stream)
-        add_optimism(learner, rule, drawn.next_observations, q)
+        add_optimism(learner.counts, rule.optimism, drawn.next_observations, q)
     for i in range(batch):
         learner.targets[i] = drawn.rewards[i]
         if drawn.discount[i] > 0.0:

@@ -151,29 +151,17 @@ def store(replay, observation, action, reward, ending, arrival, arrival_mask):
         replay.final_of[i] = place
         copy(arrival, 0, replay.finals, place)
     if replay.tree.size > 0:
-        set_priority(replay, i, replay.greatest[0])
+        set_priority(replay.tree, i, replay.greatest[0])
     counters[POSITION] = (i + 1) % size
     counters[FILLED] = min(counters[FILLED] + 1, size)
-
-
-@njit(**INSIDE)
-def copy_next(replay, i, arrival, target, j):
-    """target[j] = what transition i led to."""
-    if replay.endings[i] != GOES_ON:
-        copy(replay.finals, replay.final_of[i], target, j)
-    elif i == newest(replay):
-        copy(arrival, 0, target, j)
-    else:
-        copy(replay.observations, (i + 1) % replay.actions.size, target, j)
 
 
 # --- priorities -----------------------------------------------------------------------------------------------------
 
 
 @njit(**INSIDE)
-def set_priority(replay, i, priority):
+def set_priority(tree, i, priority):
     """Transition i gets a priority, and the sums above it follow."""
-    tree = replay.tree
     node = tree.size // 2 + i
     tree[node] = priority
     while node > 1:
@@ -182,9 +170,8 @@ def set_priority(replay, i, priority):
 
 
 @njit(**INSIDE)
-def find(replay, mass):
+def find(tree, mass):
     """The transition i with p_0 + ... + p_(i-1) <= mass < p_0 + ... + p_i, up to rounding; never one of priority 0."""
-    tree = replay.tree
     leaves = tree.size // 2
     node = 1
     while node < leaves:
@@ -198,8 +185,9 @@ def find(replay, mass):
 @njit(**INSIDE)
 def draw_uniform(replay, stream, index, weights):
     """Places of transitions into index [B], all equally likely, one uniform each."""
+    filled = replay.counters[FILLED]
     for i in range(index.size):
-        index[i] = int(uniform(stream) * replay.counters[FILLED])
+        index[i] = int(uniform(stream) * filled)
         weights[i] = 1.0
 
 
@@ -214,7 +202,7 @@ def draw_prioritized(replay, beta, stream, index, weights):
     leaves = tree.size // 2
     least = math.inf
     for i in range(many):
-        index[i] = find(replay, (i + uniform(stream)) / many * tree[1])
+        index[i] = find(tree, (i + uniform(stream)) / many * tree[1])
         least = min(least, tree[leaves + index[i]])
     for i in range(many):
         weights[i] = exp(beta * log(least / tree[leaves + index[i]]))
@@ -223,22 +211,14 @@ def draw_prioritized(replay, beta, stream, index, weights):
 @njit(**INSIDE)
 def update_priorities(replay, index, errors, alpha, eps):
     """The priority of index[i] becomes (|errors[i]| + eps)^alpha; where a place was drawn twice, by the later error."""
+    tree, greatest = replay.tree, replay.greatest
     for i in range(index.size):
         priority = exp(alpha * log(abs(errors[i]) + eps))
-        replay.greatest[0] = max(replay.greatest[0], priority)
-        set_priority(replay, index[i], priority)
+        greatest[0] = max(greatest[0], priority)
+        set_priority(tree, index[i], priority)
 
 
 # --- returns --------------------------------------------------------------------------------------------------------
-
-
-@njit(**INSIDE)
-def reward_of(replay, i, counts, bonus):
-    """The reward of transition i, and bonus / sqrt(N(s, a)) where pairs are counted (Bellemare et al. 2016)."""
-    reward = np.float64(replay.rewards[i])
-    if counts.size > 0:
-        reward += bonus / math.sqrt(counts[state_of(replay.observations, i), replay.actions[i]])
-    return reward
 
 
 @njit(**INSIDE)
@@ -247,21 +227,37 @@ def unroll(replay, arrival, gamma, n_steps, counts, bonus, batch):
 
     Rewards r_1 + gamma r_2 + ..., and gamma^n, or 0 after termination, as discount. The steps stop at the end of the
     episode and at the newest transition. Sutton & Barto, 2nd ed., equation 7.1, without importance weights: with n > 1
-    the actions in between are those that were taken.
+    the actions in between are those that were taken. To a reward is added bonus / sqrt(N(s, a)) where ``counts`` [S, A]
+    has the N (Bellemare et al. 2016).
+
+    Arrays are taken out of their tuples first: a call with a tuple counts the references to all that is in it.
     """
-    size, last = replay.actions.size, newest(replay)
-    for i in range(batch.index.size):
-        j = batch.index[i]
-        copy(replay.observations, j, batch.observations, i)
-        total, discount = reward_of(replay, j, counts, bonus), gamma
-        for _ in range(1, n_steps):
-            if replay.endings[j] != GOES_ON or j == last:
-                break
-            j = (j + 1) % size
-            total += discount * reward_of(replay, j, counts, bonus)
+    observations, endings, rewards, actions = replay.observations, replay.endings, replay.rewards, replay.actions
+    finals, final_of, next_masks, index = replay.finals, replay.final_of, replay.next_masks, batch.index
+    first, following, masks = batch.observations, batch.next_observations, batch.next_masks
+    totals, discounts = batch.rewards, batch.discount
+    size, last, counted = actions.size, newest(replay), counts.size > 0
+    for i in range(index.size):
+        j = index[i]
+        copy(observations, j, first, i)
+        total, discount = 0.0, 1.0
+        for k in range(n_steps):
+            if k > 0:
+                if endings[j] != GOES_ON or j == last:
+                    break
+                j = (j + 1) % size
+            reward = np.float64(rewards[j])
+            if counted:
+                reward += bonus / math.sqrt(counts[state_of(observations, j), actions[j]])
+            total += discount * reward
             discount *= gamma
-        copy_next(replay, j, arrival, batch.next_observations, i)
-        for a in range(replay.next_masks.shape[1]):
-            batch.next_masks[i, a] = replay.next_masks[j, a]
-        batch.rewards[i] = total
-        batch.discount[i] = 0.0 if replay.endings[j] == TERMINATED else discount
+        if endings[j] != GOES_ON:
+            copy(finals, final_of[j], following, i)
+        elif j == last:
+            copy(arrival, 0, following, i)
+        else:
+            copy(observations, (j + 1) % size, following, i)
+        for a in range(next_masks.shape[1]):
+            masks[i, a] = next_masks[j, a]
+        totals[i] = total
+        discounts[i] = 0.0 if endings[j] == TERMINATED else discount
