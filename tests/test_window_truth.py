@@ -37,11 +37,13 @@ def test_a_snapshot_holds_what_is_true_of_the_agent(agent: str) -> None:
     engine = learning(agent, 4 if agent == "value_iteration" else 3_000)
     shot = engine.snapshot()
     policy = engine.agent.policy if agent != "value_iteration" else engine._shown["policy"]
-    point = Truth(engine.model, engine.gamma).judge(policy, shot.q_values, shot.visits)
+    values = shot.values if agent == "td0" else None
+    point = Truth(engine.model, engine.gamma).judge(policy, shot.q_values, shot.visits, values=values)
     known = {name: value for name, value in point.numbers().items() if not np.isnan(value)}
     assert shot.truth == known
     assert {"regret", "values_error", "optimal_share"} <= set(shot.truth)
     assert ("q_error" in shot.truth) == ("bellman_residual" in shot.truth) == (agent != "td0")
+    assert ("prediction_error" in shot.truth) == (agent == "td0")
     assert shot.regret == pytest.approx(point.share_of_regret, abs=1e-12)
     assert shot.judged_at == shot.count == engine.agent.num_timesteps
 
@@ -54,6 +56,15 @@ def test_every_learner_has_a_run_of_some_length(agent: str) -> None:
         assert engine.agent.total_timesteps is None
     else:
         assert 10_000 <= engine.agent.total_timesteps <= 100_000
+
+
+def test_the_parameters_of_a_network_are_its_own() -> None:
+    engine = Engine(Scenario(LAKE, agent="dqn", settings={"policy_kwargs": {"net_arch": [32, 16]}}), patient=True)
+    engine.advance(10)
+    found = {p.name: p for p in engine.parameters()}
+    assert found["net"].shown == "32 × 16"
+    assert 0.0 < found["learning_rate"].part < 1.0
+    assert "net" not in {p.name for p in learning("q_learning", 10).parameters()}
 
 
 class Pauses:
@@ -110,12 +121,14 @@ def test_a_world_that_is_too_large_is_not_judged(monkeypatch: pytest.MonkeyPatch
     assert found.optimal is not None
 
 
-@pytest.mark.parametrize("size", [(800, 600), (1280, 800)])
-def test_the_panel_shows_what_is_exact(size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("size", "agent"), [((800, 600), "q_learning"), ((1280, 800), "q_learning"), ((1280, 800), "td0")]
+)
+def test_the_panel_shows_what_is_exact(size: tuple[int, int], agent: str) -> None:
     pygame.display.init()
     link = LocalLink()
     app = App(link, size, clock=link.clock)
-    app.open(LAKE, "q_learning")
+    app.open(LAKE, agent)
     app.state.drawer = "left"
     for _ in range(15):
         link.pass_time(0.1)
@@ -124,11 +137,17 @@ def test_the_panel_shows_what_is_exact(size: tuple[int, int]) -> None:
     app.draw()
     words = [text for text, _ in app.scene.texts]
     truth = app.state.snapshot.truth
-    for name, label in side.TRUTHS.items():
-        assert label in words
+    without = {"q_error", "bellman_residual"} if agent == "td0" else {"prediction_error"}
+    assert truth.keys() & side.TRUTHS == side.TRUTHS.keys() - without
+    for name in side.TRUTHS.keys() - without:
+        assert side.TRUTHS[name] in words
         shown = plots.percent(truth[name]) if name.endswith("share") else side.numbers.short(truth[name])
         assert shown in words, name
-    assert any(text.startswith("Regret of the greedy policy") for text in words)
+    given = agent == "td0"
+    for title in (
+        ("Regret of the policy", "Distance to Vπ") if given else ("Regret of the greedy policy", "Distance to V*")
+    ):
+        assert any(text.startswith(title) for text in words)
     pygame.display.quit()
 
 

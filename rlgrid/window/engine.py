@@ -456,8 +456,11 @@ class Engine:
             value = float(self.agent_changes["epsilon"]) if held else float(epsilon)
             start = math.nan if held else value
             found.append(Parameter("epsilon", label, "agent", value, high=top, initial=start))
-        if hasattr(agent, "net_arch"):
-            found.append(Parameter("net", "Hidden units", "agent", 0.0, text=" × ".join(map(str, agent.net_arch))))
+        layers = hidden_layers(agent)
+        if layers is not None:
+            dense = all(isinstance(layer, int) for layer in layers)
+            words = " × ".join(map(str, layers)) if dense else f"{len(layers)} layers"
+            found.append(Parameter("net", "Hidden units" if dense else "Network", "agent", 0.0, text=words or "none"))
         return found
 
     def _rate_parameters(self, measures: dict[str, float], first: dict[str, Any], top: float) -> list[Parameter]:
@@ -470,7 +473,7 @@ class Engine:
         if now is None:
             start = str(rate).rpartition("_")[2]  # of a schedule such as "lin_1e-3"
             return [Parameter("learning_rate", "Learning rate α ↓", "agent", 0.0, text=start)]
-        low, high = (1e-5, 1e-2) if hasattr(self.agent, "net_arch") else (1e-3, 1.0)
+        low, high = (1e-5, 1e-2) if hidden_layers(self.agent) is not None else (1e-3, 1.0)
         start = first.get("learning_rate", rate)
         changed = "learning_rate" in self.agent_changes
         initial = float(start) if isinstance(start, int | float) else (math.nan if changed else float(now))
@@ -494,7 +497,9 @@ class Engine:
         if self.unit == "sweep":
             td_error = None
         if policy is not None:
-            self._last = Shown(int(agent.num_timesteps), np.asarray(policy), tables["q_values"], visits)
+            q_values = tables["q_values"]
+            alone = tables["values"] if q_values is None else None
+            self._last = Shown(int(agent.num_timesteps), np.asarray(policy), q_values, visits, alone)
         self.judge()
         follows = self.follows_learner
         state = agent.state if follows else (self.walker.state if self.walker is not None else None)
@@ -529,9 +534,8 @@ class Engine:
     def _learnt(self, tables: dict[str, Any]) -> NDArray[Any] | None:
         """Put a learner's tables, those that it has, among ``tables``; its policy."""
         agent = self.agent
-        tables |= {
-            name: getattr(agent, name, None) for name in ("values", "q_values")
-        }  # a network has none over vectors
+        for name in ("values", "q_values"):
+            tables[name] = getattr(agent, name, None)  # a network has none over vectors
         if tables["values"] is None:
             return None
         greedy: NDArray[np.bool_] = agent.greedy()
@@ -558,6 +562,13 @@ def known(greedy: NDArray[np.bool_], q_values: Floats, first: float) -> NDArray[
     untouched = ((q_values == first) | np.isneginf(q_values)).all(axis=1)
     shown: NDArray[np.bool_] = greedy & ~untouched[:, None]
     return shown
+
+
+def hidden_layers(agent: Any) -> list[Any] | None:
+    """The hidden layers of an agent's network, as they were asked for; None where it has no network."""
+    settings = getattr(agent, "settings", None)
+    network = settings.get("policy_kwargs") if isinstance(settings, dict) else None
+    return None if network is None else list(network["net_arch"])
 
 
 def _as_settings(changes: dict[str, Any]) -> dict[str, Any]:

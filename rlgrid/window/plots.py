@@ -52,7 +52,9 @@ def curves(state: State) -> list[tuple[str, Curve, str, str]]:
         found.append(("Proven error, upper − lower", state.error_curve, words, "log"))
     elif "loss" in shot.metrics or state.agent == "dqn":
         found.append(("Loss of the network", state.error_curve, words, "log"))
-    elif state.model is not None and not acts and not state.predicts:
+    elif state.predicts:
+        found.append(("Distance to Vπ, the greatest", state.error_curve, words, "log"))
+    elif state.model is not None and not acts:
         found.append(("Distance to V*, the greatest", state.error_curve, words, "log"))
     if state.model is not None:
         regret = state.regret_curve.last if shot.regret is None else shot.regret

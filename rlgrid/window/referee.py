@@ -45,6 +45,7 @@ class Shown:
     policy: NDArray[Any]  # int [S], or float [S, A]
     q_values: Floats | None = None  # [S, A]
     visits: NDArray[np.int64] | None = None  # [S]
+    values: Floats | None = None  # [S], where it learns those of its policy alone
 
 
 class Referee:
@@ -133,7 +134,7 @@ class Referee:
         return Truth(self._model, self._gamma)
 
     def _look(self, truth: Truth, shown: Shown) -> None:
-        point = truth.judge(shown.policy, shown.q_values, shown.visits, shown.count)
+        point = truth.judge(shown.policy, shown.q_values, shown.visits, shown.count, shown.values)
         if math.isfinite(point.share_of_regret):
             self.regret = max(0.0, point.share_of_regret)  # what rounding leaves of none
         elif point.value == -math.inf and math.isfinite(point.optimal_value) and truth.has_share:

@@ -16,6 +16,7 @@ TRUTHS = {
     "values_error": "max |Vπ − V*|",
     "q_error": "max |Q − Q*|",
     "bellman_residual": "Bellman residual",
+    "prediction_error": "max |V − Vπ|",
     "optimal_share": "Optimal actions",
     "visited_share": "States visited",
 }
