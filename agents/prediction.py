@@ -158,6 +158,11 @@ class PredictionAgent(TableAgent):
         """The given policy: int64 [S] where it was given so, else float64 [S, A]."""
         return self._policy.copy()
 
+    @property
+    def acts_at_random(self) -> bool:
+        """Whether some state has more than one action: then no action for each state stands for the policy."""
+        return bool(((self._probabilities() > 0.0).sum(axis=1) > 1).any())
+
     def greedy(self) -> NDArray[np.bool_]:
         """bool [S, A]: every action that the policy takes; none in a state that was never visited."""
         taken: NDArray[np.bool_] = (self._probabilities() > 0.0) & (self.counts > 0)[:, None]

@@ -423,7 +423,8 @@ def evaluate(options: argparse.Namespace) -> int:
         table.add_row("share of regret", f"{training.percent(found.share_of_regret)} of what a random policy loses")
     if found.optimal_share is not None:
         table.add_row("optimal action", f"in {training.percent(found.optimal_share)} of the states it can act in")
-    for title, gap in (("|V - V*|", found.values_error), ("|Q - Q*|", found.q_error)):
+    gaps = {"|V - V*|": found.values_error, "|Q - Q*|": found.q_error, "|V - V^π|": found.prediction_error}
+    for title, gap in gaps.items():
         if gap is not None:
             table.add_row(f"max {title}", f"{gap:.6g}")
     print_table(table)

@@ -227,7 +227,10 @@ def evaluate(agent: Agent, config: RunConfig, episodes: int | None = None, seed:
 
 
 def sample(agent: Agent, config: RunConfig, episodes: int | None = None, seed: int | None = None) -> Sample:
-    """Episodes of the agent's deterministic policy in an environment of its own; see `evaluate`."""
+    """Episodes of the agent's deterministic policy in an environment of its own; see `evaluate`.
+
+    One that was given a policy that draws its actions follows that one, draws and all.
+    """
     from rlgrid.agents import evaluate_policy
 
     env = make_env(config)
@@ -239,7 +242,7 @@ def sample(agent: Agent, config: RunConfig, episodes: int | None = None, seed: i
             agent,
             env,
             n_eval_episodes=config.eval_episodes if episodes is None else episodes,
-            deterministic=True,
+            deterministic=not getattr(agent, "acts_at_random", False),
             seed=seed,
             return_episode_rewards=True,
         )
@@ -536,6 +539,8 @@ def describe(found: Evaluation) -> str:
         text += f", J {found.value:.6g}{best}"
     if found.share_of_regret is not None:
         text += f", share of regret {percent(found.share_of_regret)}"
+    if found.prediction_error is not None:
+        text += f", max |V − V^π| {found.prediction_error:.4g}"
     return text
 
 

@@ -544,3 +544,20 @@ def test_a_run_by_episodes_is_the_run_by_steps(name: str, compiled: bool) -> Non
     assert state_of(by_episodes.env) == state_of(by_steps.env)
     with pytest.raises(ValueError, match="episodes must be at least 1"):
         by_steps.advance_episodes(0)
+
+
+def test_a_run_follows_the_policy_and_tells_how_far_its_values_are(tmp_path: Path) -> None:
+    from rlgrid import training
+
+    config = training.RunConfig("td0", LAKE, 4000, seed=0, eval_freq=2000, eval_episodes=400)
+    (tmp_path / "run").mkdir()
+    _, found = training.train(config, tmp_path / "run", said=lambda _: None)
+    model: Any = gym.make(LAKE).unwrapped.model  # type: ignore[attr-defined]
+    random = rlgrid.policy_values(model, np.full((16, 4), 0.25), gamma=1.0)
+    assert found.mean_return == pytest.approx(random[0], abs=0.02)  # not that of the first action everywhere, 0
+    assert found.prediction_error is not None
+    assert found.prediction_error < 0.2
+    assert "max |V − V^π| 0." in training.describe(found)
+    rows = (tmp_path / "run" / "evaluations.csv").read_text().splitlines()
+    assert rows[0].split(",").index("prediction_error") == len(rows[0].split(",")) - 4
+    assert len(rows) == 3
