@@ -31,14 +31,13 @@ from rlgrid.agents import memory
 from rlgrid.agents.architecture import architecture_of
 from rlgrid.agents.base import check_count, check_name, check_number
 from rlgrid.agents.checkpoint import MOST_ASKED, CheckpointError
-from rlgrid.agents.dqn_arguments import check_others, check_schedule, check_train_freq
+from rlgrid.agents.dqn_arguments import check_others, check_policy, check_schedule, check_train_freq
 from rlgrid.agents.q_network import QNetworkAgent
 from rlgrid.agents.schedules import KINDS, Schedule
 from rlgrid.agents.tabular import LARGEST
 from rlgrid.agents.world import has_stream, put_back, sampling_arrays, stream_of
 
 LOSSES = ("huber", "mse")
-POLICIES = ("MlpPolicy",)
 EXPLORATIONS = {"epsilon_greedy": "epsilon", "softmax": "temperature"}  # as numbered by the kernels; how much of it
 
 SOFT = 0.01  # tau where the target network follows at every step
@@ -61,7 +60,8 @@ class DQN(QNetworkAgent):
     within 25,000 steps and FourRooms within 60,000 (benchmarks/dqn_four_rooms.py).
 
     Args:
-        policy: "MlpPolicy", a dense network.
+        policy: "MlpPolicy", a network of dense layers where ``policy_kwargs`` say nothing else; or "CnnPolicy", for
+            images: convolutions (`rlgrid.agents.dqn_arguments`) in front of the layers of ``net_arch``.
         env: a Gymnasium environment, or the id of one, with Discrete actions and Discrete or one-dimensional Box
             observations.
         learning_rate: of the optimiser, a number or a schedule by name (`rlgrid.agents.schedules`). "lin_1e-3" falls
@@ -156,17 +156,14 @@ class DQN(QNetworkAgent):
             check_others(others, inspect.signature(DQN.__init__).parameters)
         if isinstance(policy, gym.Env):
             raise TypeError('DQN takes its policy first, as Stable-Baselines3 does: DQN("MlpPolicy", env)')
-        if policy == "MultiInputPolicy":
-            raise ValueError(
-                "policy 'MultiInputPolicy' is for observations of several parts (Dict spaces), and a network here has "
-                "one input: wrap the environment in gymnasium.wrappers.FlattenObservation and take 'MlpPolicy'"
-            )
-        if policy not in POLICIES:
-            raise ValueError(f"policy {policy!r} is not known; there is {' and '.join(map(repr, POLICIES))}")
         if env is None:
             raise TypeError("DQN needs an environment: DQN('MlpPolicy', env)")
         if isinstance(env, str):
             env = gym.make(env)
+        if not isinstance(env, gym.Env):
+            raise TypeError(f"env must be a Gymnasium environment or its id, not {env!r}")
+        policy_kwargs = check_policy(policy, policy_kwargs, env.observation_space)
+        self._policy = policy
         super().__init__(env, gamma=gamma, seed=seed, compiled=compiled)
         self._rate = check_schedule("learning_rate", learning_rate, LARGEST)
         self.learning_rate = learning_rate if isinstance(learning_rate, str) else float(learning_rate)
@@ -404,7 +401,7 @@ class DQN(QNetworkAgent):
 
     def _settings(self) -> dict[str, Any]:
         return {
-            "policy": "MlpPolicy",
+            "policy": self._policy,
             "learning_rate": self.learning_rate,
             "buffer_size": self.buffer_size,
             "learning_starts": self.learning_starts,

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rlgrid.agents.base import check_count, did_you_mean
+import gymnasium as gym
+from gymnasium.spaces import Box
+
+from rlgrid.agents.architecture import Observations
+from rlgrid.agents.base import check_count, check_name, did_you_mean
+from rlgrid.agents.net_arch import check_net_arch
 from rlgrid.agents.schedules import Schedule, parse_schedule
 
 # Arguments of Stable-Baselines3's DQN that have no counterpart, with the values that ask for nothing, and the remedy.
@@ -19,6 +24,46 @@ OTHERS: dict[str, tuple[tuple[Any, ...], str]] = {
     "stats_window_size": ((100,), "means of episodes are over the last 100"),
     "_init_setup_model": ((True,), "the network is there from the beginning"),
 }
+
+
+POLICIES = ("MlpPolicy", "CnnPolicy")
+
+# The layers of a CnnPolicy: those of Mnih et al. 2015 where images are large enough for them, else few small ones that
+# keep the size, so that no cell of a small map falls between two.
+NATURE = [
+    {"conv": 32, "kernel": 8, "stride": 4},
+    {"conv": 64, "kernel": 4, "stride": 2},
+    {"conv": 64, "kernel": 3},
+    512,
+]
+NATURE_SIDE = 36
+SMALL = [{"conv": 16, "kernel": 3, "padding": "same"}, {"conv": 32, "kernel": 3, "padding": "same"}, 64]
+
+
+def check_policy(
+    policy: Any, policy_kwargs: Mapping[str, Any] | None, space: gym.Space[Any]
+) -> Mapping[str, Any] | None:
+    """The ``policy_kwargs`` of a policy; a CnnPolicy has its layers in front of ``net_arch``, where that has no "conv".
+
+    Raises:
+        TypeError, ValueError: naming the policy, and what it may be.
+    """
+    if policy == "MultiInputPolicy":
+        raise ValueError(
+            "policy 'MultiInputPolicy' is for observations of several parts (Dict spaces), and a network here has one "
+            "input: wrap the environment in gymnasium.wrappers.FlattenObservation and take 'MlpPolicy'"
+        )
+    check_name("policy", policy, POLICIES)
+    if policy == "MlpPolicy" or not isinstance(policy_kwargs, Mapping | None):
+        return policy_kwargs
+    if not isinstance(space, Box) or len(space.shape) not in (2, 3):
+        raise ValueError(f"policy 'CnnPolicy' reads images, a Box of two or three dimensions, not {space}")
+    given = dict(policy_kwargs or {})
+    after = check_net_arch(given.get("net_arch", []))
+    if not any(isinstance(layer, Mapping) and "conv" in layer for layer in after):
+        height, width, _ = Observations.of(space, given.get("channels")).shape
+        given["net_arch"] = [*(NATURE if min(height, width) >= NATURE_SIDE else SMALL), *after]
+    return given
 
 
 def check_others(given: Mapping[str, Any], known: Iterable[str]) -> None:

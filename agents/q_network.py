@@ -70,7 +70,10 @@ class QNetworkAgent(Agent):
             place[0] = row_of(observation, self.env.observation_space)
             return
         given = np.asarray(observation)
-        if given.shape != self.env.observation_space.shape or given.dtype.kind not in "iufb":
+        fits = given.shape == self.env.observation_space.shape and given.dtype.kind in "iufb"
+        if fits and place.dtype == np.uint8 and given.dtype != np.uint8:  # an array of bytes would wrap it round
+            fits = bool(((given >= 0) & (given <= 255)).all())
+        if not fits:
             raise ValueError(
                 f"step {self.num_timesteps}: the environment gave the observation {observation!r}, which is not in "
                 f"{self.env.observation_space}"

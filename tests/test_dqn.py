@@ -607,6 +607,70 @@ def test_a_diagnosis_without_a_model_or_a_memory():
     assert foreign.max_q_error != foreign.max_q_error
 
 
+# --- images -----------------------------------------------------------------------------------------------------------
+
+
+class Lamp(gym.Env):
+    """One of 25 pixels is lit; action 1 pays where it is in the middle row, action 0 elsewhere."""
+
+    def __init__(self, kind=np.uint8):
+        self.observation_space = spaces.Box(0, 255, (5, 5), kind)
+        self.action_space = spaces.Discrete(2)
+        self.kind = kind
+
+    def _observe(self):
+        self.at = int(self.np_random.integers(25))
+        seen = np.zeros((5, 5), self.kind)
+        seen.flat[self.at] = 255
+        return seen
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self._observe(), {}
+
+    def step(self, action):
+        paid = float((self.at // 5 == 2) == (action == 1))
+        return self._observe(), paid, False, False, {}
+
+
+def test_the_layers_of_a_cnn_policy():
+    env = Lamp()
+    own = DQN("CnnPolicy", env, seed=0)
+    assert own.settings["policy"] == "CnnPolicy"
+    assert [next(iter(one)) if isinstance(one, dict) else one for one in own.settings["policy_kwargs"]["net_arch"]] == [
+        "conv",
+        "conv",
+        64,
+    ]
+    assert own._learner.replay.observations.dtype == np.uint8
+    more = DQN("CnnPolicy", env, policy_kwargs={"net_arch": [8]}, seed=0).settings["policy_kwargs"]["net_arch"]
+    assert more[2:] == [64, 8]
+    given = [{"conv": 2, "kernel": 5}, 4]
+    assert DQN("CnnPolicy", env, policy_kwargs={"net_arch": given}).settings["policy_kwargs"]["net_arch"] == given
+    env.observation_space = spaces.Box(0, 255, (4, 84, 84), np.uint8)
+    atari = DQN("CnnPolicy", env, buffer_size=100, seed=0)  # 1,685,154 weights with two actions, as published
+    assert atari._architecture.parameters == 1_685_154
+    with pytest.raises(TypeError, match="net_arch"):
+        DQN("CnnPolicy", env, policy_kwargs={"net_arch": 8})
+
+
+@pytest.mark.slow
+def test_images_are_learnt_from_and_a_run_is_resumed(tmp_path):
+    settings = {"policy_kwargs": {"net_arch": [{"conv": 4, "kernel": 3}, 8]}, "gamma": 0.0, "batch_size": 16}
+    settings |= {"learning_starts": 100, "seed": 0, "learning_rate": 3e-3}
+    agent = DQN("CnnPolicy", Lamp(), **settings).learn(2_000)
+    seen = np.zeros((25, 5, 5), np.uint8)
+    seen.reshape(25, 25)[np.arange(25), np.arange(25)] = 255
+    assert agent.predict(seen)[0].tolist() == [int(i // 5 == 2) for i in range(25)]
+    agent.save(tmp_path / "run")
+    again = DQN.load(tmp_path / "run", Lamp())
+    assert_same_agent(agent, again)
+    assert again._settings() == agent._settings()
+    again.learn(20, reset_num_timesteps=False)
+    with pytest.raises(ValueError, match="not in Box"):
+        again._put(again._learner.observation, np.full((5, 5), 256))
+
+
 # --- health and refusals --------------------------------------------------------------------------------------------
 
 
@@ -645,7 +709,8 @@ def test_what_an_environment_must_not_give_is_named(reward, scale, culprit):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"policy": "CnnPolicy"}, "'MlpPolicy'"),
+        ({"policy": "MlpPolcy"}, "did you mean 'MlpPolicy'"),
+        ({"policy": "CnnPolicy"}, "reads images"),
         ({"policy": "MultiInputPolicy"}, "FlattenObservation"),
         ({"learning_rate": 0.0}, "learning_rate"),
         ({"learning_rate": "fast"}, "lin_0.5"),
