@@ -282,6 +282,21 @@ def test_truncation_bootstraps_from_the_true_last_observation_and_termination_do
     assert agent._learner.replay.endings[:9].tolist() == [0, 0, 2] * 3
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+def test_an_episode_that_is_left_does_not_run_on_into_the_next(compiled):
+    agent = frozen_lake(compiled=compiled, n_steps=3)
+    agent.begin(100)
+    agent.advance(7)
+    memory, last = agent._learner.replay, agent._learner.arrival[0]
+    under_way = memory.endings[6] == 0
+    assert under_way
+    agent.begin(100)  # the environment is reset
+    agent.advance(1)
+    assert memory.endings[6] == 1
+    assert memory.finals[memory.final_of[6]] == last
+    assert memory.observations[7] == 0
+
+
 @pytest.mark.parametrize("n_steps", [1, 3])
 @pytest.mark.parametrize(("last", "values"), [(None, [2.0, 2.0]), (2, [1.5, 1.0])])
 def test_a_cycle_is_worth_what_it_pays(last, values, n_steps):
@@ -326,6 +341,13 @@ def test_epsilon_and_learning_rate():
         {},
         {"double_q": False, "loss": "mse", "train_freq": 4, "buffer_size": 200},
         {"prioritized_replay": True, "buffer_size": 300, "n_steps": 2},
+        {
+            "train_freq": (2, "episode"),
+            "gradient_steps": -1,
+            "exploration": "softmax",
+            "temperature": "exp_2_0.1",
+            "exploration_bonus": 0.5,
+        },
     ],
 )
 def test_the_compiled_run_and_the_python_loop_end_with_the_same_bits(settings):
@@ -797,10 +819,13 @@ def test_first_weights_are_never_all_zero():
 # --- on disk --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("prioritized", [False, True])
+BY_EPISODES = {"train_freq": (2, "episode"), "gradient_steps": -1, "exploration": "softmax", "exploration_bonus": 0.5}
+
+
+@pytest.mark.parametrize("settings", [{}, {"prioritized_replay": True, "n_steps": 3}, BY_EPISODES])
 @pytest.mark.parametrize("at", [30, 333])
-def test_a_saved_run_resumes_as_if_it_had_never_stopped(tmp_path, at, prioritized):
-    settings = {"buffer_size": 250, "prioritized_replay": prioritized}
+def test_a_saved_run_resumes_as_if_it_had_never_stopped(tmp_path, at, settings):
+    settings = {"buffer_size": 250} | settings
     whole, first = frozen_lake(**settings), frozen_lake(**settings)
     whole.learn(600)
     first.begin(600)
@@ -813,6 +838,13 @@ def test_a_saved_run_resumes_as_if_it_had_never_stopped(tmp_path, at, prioritize
     assert_same_agent(whole, again)
     assert again.env.unwrapped.state == whole.env.unwrapped.state
     assert again.metrics() == whole.metrics()
+
+
+def test_a_file_is_as_large_as_what_is_in_it(tmp_path):
+    agent = frozen_lake(buffer_size=1_000_000, prioritized_replay=True).learn(100)
+    agent.save(tmp_path / "run")
+    weights = 4 * agent._learner.network.theta.nbytes  # with the target's and two moments
+    assert (tmp_path / "run.safetensors").stat().st_size < weights + 100 * 40 + 20_000
 
 
 def test_vectors_are_saved_too(tmp_path):
