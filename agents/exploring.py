@@ -301,7 +301,7 @@ class RoundAgent(ExploringAgent):
         self._step[:] = fitting(arrays, "step", self._step, self._first_step, self.horizon)
 
     def _updates(self) -> int:
-        return int(self.q_table.size)
+        return 1 + int(self.q_table.size) // 8  # a plan is made of quick passes, and not in every step
 
     @property
     def q_values(self) -> NDArray[np.float64]:

@@ -70,9 +70,9 @@ class RMax(ExploringAgent):
 
     def _kernels(self) -> tuple[Any, Any, Any]:
         from rlgrid.kernels.r_max import learn_r_max, run_r_max
-        from rlgrid.kernels.tabular import act_apart
+        from rlgrid.kernels.tabular import act_anew
 
-        return run_r_max, act_apart, learn_r_max
+        return run_r_max, act_anew, learn_r_max
 
     def _rule(self) -> Any:
         from rlgrid.kernels.r_max import Known

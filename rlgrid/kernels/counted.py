@@ -56,3 +56,69 @@ def rows(model):
         to[at] = model.to[i]
         many[at] = model.many[i]
     return offsets, to, many
+
+
+class Diagonals(NamedTuple):
+    """Outcomes of pairs in jagged diagonals (Saad 2003, section 3.4): first outcomes side by side, then second ones.
+
+    Pairs lie in the order of how many outcomes they have, most first, so those that have a k-th one are a prefix.
+    """
+
+    key: Any  # int64 [P]: the pairs
+    begin: Any  # int64 [K + 1]: where each diagonal begins
+    to: Any  # int64 [M]
+    chance: Any  # float64 [M]
+
+
+@njit(cache=True, nogil=True)
+def diagonals(offsets, to, chance):
+    """The rows of `rows`, or such with other weights, as diagonals; pairs without outcomes are left out."""
+    pairs = offsets.size - 1
+    widest = 0
+    for key in range(pairs):
+        widest = max(widest, offsets[key + 1] - offsets[key])
+    longer = np.zeros(widest + 2, np.int64)  # how many pairs have at least so many outcomes
+    for key in range(pairs):
+        longer[offsets[key + 1] - offsets[key]] += 1
+    for width in range(widest - 1, 0, -1):
+        longer[width] += longer[width + 1]
+    begin = np.zeros(widest + 1, np.int64)
+    for k in range(widest):
+        begin[k + 1] = begin[k] + longer[k + 1]
+    key_at = np.empty(begin[1] if widest > 0 else 0, np.int64)
+    into = np.empty(begin[widest], np.int64)
+    weight = np.empty(begin[widest])
+    place = longer[1:].copy()  # where the next pair of each width goes, after all wider ones
+    for key in range(pairs):
+        width = offsets[key + 1] - offsets[key]
+        if width > 0:
+            j = place[width]
+            place[width] += 1
+            key_at[j] = key
+            for k in range(width):
+                into[begin[k] + j] = to[offsets[key] + k]
+                weight[begin[k] + j] = chance[offsets[key] + k]
+    return Diagonals(key_at, begin, into, weight)
+
+
+@njit(cache=True, nogil=True)
+def means(lines, value, mean):
+    """The mean of a value over the outcomes of each pair, into float64 [P]; outcomes are added in their order."""
+    mean[:] = 0.0
+    for k in range(lines.begin.size - 1):
+        first = np.uintp(lines.begin[k])
+        for j in range(np.uintp(lines.begin[k + 1]) - first):
+            at = first + np.uintp(j)
+            mean[np.uintp(j)] += lines.chance[at] * value[np.uintp(lines.to[at])]
+
+
+@njit(cache=True, nogil=True)
+def variances(lines, value, mean, variance):
+    """The variance of a value about its mean, likewise."""
+    variance[:] = 0.0
+    for k in range(lines.begin.size - 1):
+        first = np.uintp(lines.begin[k])
+        for j in range(np.uintp(lines.begin[k + 1]) - first):
+            at = first + np.uintp(j)
+            apart = value[np.uintp(lines.to[at])] - mean[np.uintp(j)]
+            variance[np.uintp(j)] += lines.chance[at] * (apart * apart)

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from rlgrid.kernels.control import run
-from rlgrid.kernels.counted import count_outcome, rows
+from rlgrid.kernels.counted import count_outcome, diagonals, means, rows, variances
 from rlgrid.kernels.exploration import epsilon_greedy, greedy_action
 from rlgrid.kernels.pcg64 import uniform
 
@@ -150,15 +150,17 @@ def run_ucb_q_learning(model, world, stream, rule, settings, varied, tables, pla
 
 
 @njit(cache=True, nogil=True)
-def _surprise(rule, h, to, chances, num_states, first, last):
-    """The sum in the last term of Bernstein's bonus, of a pair whose outcomes are [first, last)."""
-    total = 0.0
-    if h + 1 < rule.horizon:
-        for k in range(first, last):
-            if to[k] < num_states:
-                arrivals = rule.arrivals[(h + 1) * num_states + to[k]]
-                total += chances[k] * (min(rule.arrived / arrivals, rule.most) if arrivals > 0 else rule.most)
-    return total
+def _surprises(rule, h, lines, num_states, total):
+    """The sum in the last term of Bernstein's bonus of each pair, into float64 [P]."""
+    total[:] = 0.0
+    if h + 1 == rule.horizon:
+        return
+    for k in range(lines.begin.size - 1):
+        for j in range(lines.begin[k + 1] - lines.begin[k]):
+            at = lines.begin[k] + j
+            if lines.to[at] < num_states:
+                arrivals = rule.arrivals[(h + 1) * num_states + lines.to[at]]
+                total[j] += lines.chance[at] * (min(rule.arrived / arrivals, rule.most) if arrivals > 0 else rule.most)
 
 
 @njit(cache=True, nogil=True)
@@ -166,47 +168,47 @@ def _plan(rule, gamma, q, counts):
     """Backward induction from the last step to the first, over the pairs that were taken."""
     num_states, num_actions = counts.shape
     offsets, to, chances = rows(rule.model)
-    gain = np.empty(counts.size)  # the mean reward, with what does not depend on values of the bonus
-    varying = np.empty(counts.size)
-    visited = np.zeros(num_states, np.bool_)
     for key in range(counts.size):
-        n = counts[key // num_actions, key % num_actions]
-        if n > 0:
-            visited[key // num_actions] = True
-            gain[key] = rule.reward[key] / n + (rule.lower / n if rule.bernstein else rule.plain / math.sqrt(n))
-            varying[key] = rule.varying / n
-            for k in range(offsets[key], offsets[key + 1]):
-                chances[k] /= n
-                if to[k] < 0:
-                    to[k] = num_states
-    value = np.zeros(num_states + 1)  # of the step after, then of the step; the last entry is the end of the episode
-    ahead = np.zeros(num_states + 1)
+        for k in range(offsets[key], offsets[key + 1]):
+            chances[k] /= counts[key // num_actions, key % num_actions]
+            if to[k] < 0:
+                to[k] = num_states
+    lines = diagonals(offsets, to, chances)
+    taken = lines.key.size
+    visits = np.empty(taken)
+    gain = np.empty(taken)  # the mean reward, with what does not depend on values of the bonus
+    scale = np.empty(taken)  # of the variance
+    for j in range(taken):
+        n = counts[lines.key[j] // num_actions, lines.key[j] % num_actions]
+        visits[j] = n
+        gain[j] = rule.reward[lines.key[j]] / n + (rule.lower / n if rule.bernstein else rule.plain / math.sqrt(n))
+        scale[j] = rule.varying / n
+    mean = np.empty(taken)
+    variance = np.empty(taken)
+    surprise = np.empty(taken)
+    ahead = np.zeros(num_states + 1)  # values of the step after; the last entry is the end of the episode
+    flat = q.reshape(-1)
     for h in range(rule.horizon - 1, -1, -1):
         ceiling = rule.ceiling[h]
+        means(lines, ahead, mean)
+        if rule.bernstein:
+            variances(lines, ahead, mean, variance)
+        for j in range(taken):
+            mean[j] = gain[j] + gamma * mean[j]
+        if rule.bernstein:
+            for j in range(taken):
+                mean[j] += math.sqrt(scale[j] * variance[j])
+        if rule.correction > 0.0:
+            _surprises(rule, h, lines, num_states, surprise)
+            for j in range(taken):
+                mean[j] += rule.correction * math.sqrt(surprise[j] / visits[j])
+        first = np.uintp(h * counts.size)
+        for j in range(taken):
+            at = first + np.uintp(lines.key[j])
+            flat[at] = min(flat[at], ceiling, mean[j])
         for s in range(num_states):
-            row = np.uintp(h * num_states + s)
-            if visited[s]:
-                for a in range(num_actions):
-                    n = counts[s, a]
-                    if n > 0:
-                        key = np.uintp(s * num_actions + a)
-                        first, last = offsets[key], offsets[key + np.uintp(1)]
-                        mean = 0.0
-                        for k in range(first, last):
-                            mean += chances[k] * ahead[np.uintp(to[k])]
-                        total = gain[key] + gamma * mean
-                        if rule.bernstein:
-                            variance = 0.0
-                            for k in range(first, last):
-                                variance += chances[k] * (ahead[np.uintp(to[k])] - mean) ** 2
-                            total += math.sqrt(varying[key] * variance)
-                            if rule.correction > 0.0:
-                                surprise = _surprise(rule, h, to, chances, num_states, first, last)
-                                total += rule.correction * math.sqrt(surprise / n)
-                        q[row, a] = min(q[row, a], ceiling, total)
-            _, best = greedy_action(q, row)
-            value[s] = best
-        value, ahead = ahead, value
+            _, best = greedy_action(q, h * num_states + s)
+            ahead[s] = best
 
 
 @njit(cache=True, nogil=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from rlgrid.kernels.control import run
-from rlgrid.kernels.counted import count_outcome, rows
+from rlgrid.kernels.counted import count_outcome, diagonals, means, rows
 from rlgrid.kernels.exploration import LOWEST, epsilon_greedy, greedy_action
 from rlgrid.kernels.pcg64 import uniform
 
@@ -148,29 +148,27 @@ def _plan(rule, gamma, q, counts, stream):
                 stream, counts[s, a], rule.mean[key], rule.spread[key], rule.prior_mean, rule.prior_spread
             )
         begin[key + 1] = end
-    value = np.zeros(num_states + 1)  # of the step after; the last entry is the end of the episode
-    ahead = np.zeros(num_states + 1)
+    lines = diagonals(begin, into, weight)
+    taken = lines.key.size
+    reward = np.empty(taken)
+    for j in range(taken):
+        reward[j] = gain[lines.key[j]]
+    mean = np.empty(taken)
+    ahead = np.zeros(num_states + 1)  # values of the step after; the last entry is the end of the episode
+    flat = q.reshape(-1)
     finite = True
     for h in range(rule.horizon - 1, -1, -1):
+        means(lines, ahead, mean)
+        first = np.uintp(h * counts.size)
+        for j in range(taken):
+            total = reward[j] + gamma * mean[j]
+            good = abs(total) < np.inf
+            finite &= good
+            at = first + np.uintp(lines.key[j])
+            flat[at] = total if good else flat[at]
         for s in range(num_states):
-            if rule.final[s]:
-                continue
-            row = h * num_states + s
-            best = -np.inf
-            for a in range(num_actions):
-                key = s * num_actions + a
-                if begin[key + 1] > begin[key]:
-                    mean = 0.0
-                    for k in range(begin[key], begin[key + 1]):
-                        mean += weight[k] * ahead[np.uintp(into[k])]
-                    total = gain[key] + gamma * mean
-                    if abs(total) < np.inf:
-                        q[row, a] = total
-                    else:
-                        finite = False
-                    best = max(best, q[row, a])
-            value[s] = best
-        value, ahead = ahead, value
+            _, best = greedy_action(q, h * num_states + s)
+            ahead[s] = best
     rule.overflown[0] = not finite
 
 

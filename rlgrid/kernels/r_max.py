@@ -8,7 +8,7 @@ from numba import njit
 from rlgrid.kernels.control import run
 from rlgrid.kernels.counted import count_outcome, rows
 from rlgrid.kernels.exploration import LOWEST, greedy_action
-from rlgrid.kernels.tabular import act_apart
+from rlgrid.kernels.tabular import act_anew
 
 MOST_SWEEPS = 10_000  # of a plan; only where gamma is nearly 1 a plan needs so many
 
@@ -31,30 +31,41 @@ def _largest(q, s):
 
 @njit(cache=True, nogil=True)
 def _plan(rule, gamma, q, counts):
-    """Value iteration over the known pairs, in place, states up and down in turn; False where a value overflows."""
+    """Value iteration over the known pairs, in place, states up and down in turn."""
     num_states, num_actions = q.shape
     m = rule.visits_to_know
-    offsets, to, many = rows(rule.model)
-    value = np.empty(num_states)
+    offsets, to, weight = rows(rule.model)
+    known = np.empty(num_states, np.int64)  # states with a known pair
+    size = 0
+    value = np.zeros(num_states + 1)  # the last entry is the end of the episode
     for s in range(num_states):
-        if gamma == 1.0:  # a loop without rewards would keep for ever what it is believed to be worth
-            for a in range(num_actions):
-                if counts[s, a] >= m:
+        knows = False
+        for a in range(num_actions):
+            if counts[s, a] >= m:
+                knows = True
+                if gamma == 1.0:  # a loop without rewards would keep for ever what it is believed to be worth
                     q[s, a] = 0.0
         value[s] = _largest(q, s)
+        if knows:
+            known[size] = s
+            size += 1
+    for k in range(to.size):
+        weight[k] *= gamma
+        if to[k] < 0:
+            to[k] = num_states
     for sweep in range(MOST_SWEEPS):
         change = 0.0
-        for i in range(num_states):
-            s = i if sweep % 2 == 0 else num_states - 1 - i
+        for i in range(size):
+            s = np.uintp(known[i] if sweep % 2 == 0 else known[size - 1 - i])
+            best = -np.inf
             for a in range(num_actions):
                 if counts[s, a] >= m:
-                    key = s * num_actions + a
+                    key = s * np.uintp(num_actions) + np.uintp(a)
                     total = rule.reward[key]
-                    for k in range(offsets[key], offsets[key + 1]):
-                        if to[k] >= 0:
-                            total += gamma * many[k] * value[to[k]]
+                    for k in range(offsets[key], offsets[key + np.uintp(1)]):
+                        total += weight[np.uintp(k)] * value[np.uintp(to[k])]
                     q[s, a] = max(LOWEST, min(rule.ceiling, total / m))
-            best = _largest(q, s)
+                best = max(best, q[s, a])
             change = max(change, abs(best - value[s]))
             value[s] = best
         if not change > rule.tolerance:
@@ -62,14 +73,8 @@ def _plan(rule, gamma, q, counts):
 
 
 @njit(cache=True, nogil=True)
-def _learn(rule, gamma, q, counts, td_error, s, a, reward, next_s, terminated):
-    counts[s, a] += 1
-    error = reward + (0.0 if terminated else gamma * _largest(q, next_s)) - q[s, a]
-    if not abs(error) < np.inf:
-        return False
-    td_error[s] = error
-    if counts[s, a] > rule.visits_to_know:
-        return True
+def _learn_of(rule, gamma, q, counts, s, a, reward, next_s, terminated):
+    """Learn of a pair that was not known before the step; False where the sum of its rewards is not finite."""
     key = s * q.shape[1] + a
     total = rule.reward[key] + reward
     if not abs(total) < np.inf:
@@ -87,12 +92,22 @@ def learn_r_max(rule, settings, varied, q, counts, td_error, t, s, a, reward, ne
 
     Brafman & Tennenholtz 2002; in the form of Strehl, Li & Littman 2009, section 3.2.
     """
-    return _learn(rule, settings.gamma, q, counts, td_error, s, a, reward, next_s, terminated)
+    row = np.uintp(s)
+    column = np.uintp(a)
+    counts[row, column] += 1
+    _, best = greedy_action(q, next_s)
+    error = reward + (0.0 if terminated else settings.gamma * best) - q[row, column]
+    finite = abs(error) < np.inf
+    if finite:
+        td_error[row] = error
+    if finite and counts[row, column] <= rule.visits_to_know:
+        finite = _learn_of(rule, settings.gamma, q, counts, s, a, reward, next_s, terminated)
+    return finite
 
 
 @njit(cache=True, nogil=True)
 def run_r_max(model, world, stream, rule, settings, varied, tables, place, steps, returns, lengths):
     """`run` by R-max."""
     return run(
-        act_apart, learn_r_max, model, world, stream, rule, settings, varied, tables, place, steps, returns, lengths
+        act_anew, learn_r_max, model, world, stream, rule, settings, varied, tables, place, steps, returns, lengths
     )
