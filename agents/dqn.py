@@ -467,7 +467,7 @@ class DQN(QNetworkAgent):
         return arrays | {name: getattr(learner, name) for name in _STATE}
 
     def _set_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
-        from rlgrid.kernels.dqn import STEPS_SINCE
+        from rlgrid.kernels.dqn import BAD_OP, STEPS_SINCE
 
         learner = self._learner
         own = self._own_arrays()
@@ -476,7 +476,8 @@ class DQN(QNetworkAgent):
             memory.check_states(arrays, self._width)
             if not 0 <= given["arrival"][0] < self._width:
                 raise CheckpointError(f"arrival must lie in 0 to {self._width - 1}")
-        if (given["counters"] < -1).any() or given["counters"][STEPS_SINCE] > MOST_ROUND:
+        counters, ops = given["counters"], len(self._architecture.names)
+        if (counters < -1).any() or counters[STEPS_SINCE] > MOST_ROUND or counters[BAD_OP] >= ops:
             raise CheckpointError("counters in the file are out of range")
         memory.take(learner.replay, arrays, self._num_actions)
         for name, array in own.items():

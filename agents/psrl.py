@@ -65,6 +65,8 @@ class PSRL(RoundAgent):
         if prior_deviation is not None:
             width = check_number("prior_deviation", prior_deviation, 0.0, LARGEST, open_low=True)
         self._variance = (width or 1.0) * (width or 1.0)
+        if self._variance == 0.0:
+            raise ValueError(f"a deviation of {width} has no square above 0: give a larger prior_deviation")
         self._check_bounds(self._variance, self._centre * self.horizon)
         # So many pieces are drawn with a probability of less than 1e-10: their number is one more than a Poisson one.
         mean = -math.log(LEAST) * self.prior_transitions
@@ -116,6 +118,10 @@ class PSRL(RoundAgent):
         self._spread[:] = fitting(arrays, "rewards.spread", self._spread)
         if self._spread.min() < 0.0:
             raise CheckpointError("rewards.spread in the file holds numbers outside [0, inf)")
+        with np.errstate(over="ignore", invalid="ignore"):
+            finite = np.isfinite(self._spread + self.counts.ravel() * (self._mean - self._centre) ** 2)
+        if not finite.all():
+            raise CheckpointError("rewards.mean in the file holds numbers whose squares are not finite")
 
     def _settings(self) -> dict[str, Any]:
         return super()._settings() | {

@@ -181,6 +181,11 @@ class World:
         """True where every wrapper surely hands actions on as they are."""
         return all(hands_actions_on(wrapper) for wrapper in self.wrappers)
 
+    @property
+    def begun(self) -> bool:
+        """Whether the environment was reset, as far as can be told."""
+        return self.model is None or self.inner.state is not None
+
     def was_moved(self, observation: Any, elapsed: int) -> bool:
         """True where somebody else has stepped or reset the environment since the agent did."""
         if self.model is not None and self.transparent and int(self.inner.state) != int(observation):

@@ -16,8 +16,9 @@ import pytest
 from small_worlds import LAKE, world
 
 import rlgrid
-from rlgrid.agents import DQN, CheckpointError, QLearning, ValueIteration, checkpoint
+from rlgrid.agents import DQN, PSRL, CheckpointError, QLearning, ValueIteration, checkpoint
 from rlgrid.atomic import write_atomically
+from rlgrid.kernels.dqn import BAD_OP
 
 # --- checkpoints ------------------------------------------------------------------------------------------------------
 
@@ -148,6 +149,34 @@ def test_a_file_that_asks_for_what_it_does_not_hold_is_refused(
         DQN.load(path, world())
     if "gradient_steps" in changed:
         assert DQN.load(path, world(), gradient_steps=1).gradient_steps == 1
+
+
+def test_a_step_of_an_episode_that_has_not_begun_is_refused(saved: Path) -> None:
+    arrays, metadata = checkpoint.read(saved)
+    run = metadata["run"]
+    run["environment"]["world"]["state"] = None
+    checkpoint.write(saved, arrays, metadata)
+    with pytest.raises(CheckpointError, match="a step of an episode that has not begun"):
+        QLearning.load(saved, world()).advance(1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "place", "number", "reason"),
+    [
+        (DQN, "agent.counters", BAD_OP, 2**40, "counters in the file are out of range"),
+        (PSRL, "agent.rewards.mean", 0, 1e200, "rewards.mean in the file holds numbers whose squares are not finite"),
+    ],
+)
+def test_numbers_that_kernels_and_messages_rely_on_are_checked(
+    tmp_path: Path, kind: Any, name: str, place: int, number: float, reason: str
+) -> None:
+    path = tmp_path / "agent.safetensors"
+    kind(env=world(), seed=0).learn(100).save(path)
+    arrays, metadata = checkpoint.read(path)
+    arrays[name][place] = number
+    checkpoint.write(path, arrays, metadata)
+    with pytest.raises(CheckpointError, match=reason):
+        kind.load(path, world())
 
 
 def test_a_failed_save_leaves_the_old_file(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
