@@ -157,6 +157,7 @@ ORACLES: dict[str, Any] = {
 RATES: dict[Any, Callable[[int, int], float]] = {
     0.25: lambda t, n: 0.25,
     "1/N^0.7": lambda t, n: 1.0 / float(n) ** 0.7,
+    "lin_0.5": lambda t, n: 0.5 * (1.0 - t / STEPS),
     "exp_0.5_0.1": lambda t, n: 0.5 * (0.1 / 0.5) ** (t / STEPS),
 }
 
@@ -167,7 +168,7 @@ RATES: dict[Any, Callable[[int, int], float]] = {
         ("lake", 0.25, "uniform", True),
         ("lake", "1/N^0.7", "some", False),
         ("masked", "1/N^0.7", "some", True),
-        ("masked", "exp_0.5_0.1", "one", True),
+        ("masked", "lin_0.5", "one", True),
         ("masked", 0.25, "uniform", False),
     ],
 )
@@ -203,6 +204,10 @@ def test_a_rule_equals_the_oracle(
     assert (agent.values == oracle.values).all()
     assert (agent.counts == oracle.n.sum(axis=1)).all()
     assert agent.episode_returns == returns
+
+
+def test_other_schedules_equal_the_oracle() -> None:
+    test_a_rule_equals_the_oracle("TD0", {}, "masked", "exp_0.5_0.1", "some", True)
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------
