@@ -64,10 +64,10 @@ class RMax(Explorer):
                 for a in self.allowed[s]:
                     best[a] = self.q[s, a]
                     if self.n[s, a] >= m:
-                        total = sum(self.rewards[s, a])
+                        total = sum(self.rewards[s, a]) / m
                         for to, many in self.outcomes[s, a].items():
-                            total += 0.0 if to is END else self.gamma * many * self.v(to)
-                        best[a] = min(self.ceiling, total / m)
+                            total += 0.0 if to is END else many * (self.gamma / m) * self.v(to)
+                        best[a] = min(self.ceiling, total)
                 change = max(change, abs(max(best.values()) - self.v(s)))
                 for a, value in best.items():
                     self.q[s, a] = value

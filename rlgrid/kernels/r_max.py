@@ -24,48 +24,49 @@ class Known(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def _largest(q, s):
-    _, best = greedy_action(q, s)
-    return best
-
-
-@njit(cache=True, nogil=True)
 def _plan(rule, gamma, q, counts):
     """Value iteration over the known pairs, in place, states up and down in turn."""
     num_states, num_actions = q.shape
     m = rule.visits_to_know
     offsets, to, weight = rows(rule.model)
+    value = np.zeros(num_states + 1)  # the last entry is the end of the episode
+    others = np.empty(num_states)  # the best of the pairs that are not known
     known = np.empty(num_states, np.int64)  # states with a known pair
     size = 0
-    value = np.zeros(num_states + 1)  # the last entry is the end of the episode
     for s in range(num_states):
+        others[s] = -np.inf
+        value[s] = -np.inf
         knows = False
         for a in range(num_actions):
             if counts[s, a] >= m:
                 knows = True
                 if gamma == 1.0:  # a loop without rewards would keep for ever what it is believed to be worth
                     q[s, a] = 0.0
-        value[s] = _largest(q, s)
+            else:
+                others[s] = max(others[s], q[s, a])
+            value[s] = max(value[s], q[s, a])
         if knows:
             known[size] = s
             size += 1
+    share = gamma / m
     for k in range(to.size):
-        weight[k] *= gamma
+        weight[k] *= share
         if to[k] < 0:
             to[k] = num_states
     for sweep in range(MOST_SWEEPS):
         change = 0.0
         for i in range(size):
             s = np.uintp(known[i] if sweep % 2 == 0 else known[size - 1 - i])
-            best = -np.inf
+            best = others[s]
             for a in range(num_actions):
-                if counts[s, a] >= m:
+                if counts[s, np.uintp(a)] >= m:
                     key = s * np.uintp(num_actions) + np.uintp(a)
-                    total = rule.reward[key]
+                    total = rule.reward[key] / m
                     for k in range(offsets[key], offsets[key + np.uintp(1)]):
                         total += weight[np.uintp(k)] * value[np.uintp(to[k])]
-                    q[s, a] = max(LOWEST, min(rule.ceiling, total / m))
-                best = max(best, q[s, a])
+                    total = max(LOWEST, min(rule.ceiling, total))
+                    q[s, np.uintp(a)] = total
+                    best = max(best, total)
             change = max(change, abs(best - value[s]))
             value[s] = best
         if not change > rule.tolerance:
