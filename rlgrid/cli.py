@@ -218,13 +218,7 @@ def parser() -> argparse.ArgumentParser:
         part.add_argument("run", nargs="?", metavar="RUN", help="the folder of a run")
         add_run_names(part, required=False)
         part.add_argument("-f", "--log-folder", default=LOGS, metavar="FOLDER", help=f"(default: {LOGS})")
-        part.add_argument(
-            *("-params", "--hyperparams"),
-            nargs="+",
-            default=[],
-            metavar="NAME:VALUE",
-            help="the settings of the run, in a folder of many",
-        )
+        add_choice(part)
     many = "of the run, in a folder of many (default: the median one)"
     parts["evaluate"].add_argument("--seed", type=count, help=f"of the episodes; {many}")
     parts["enjoy"].add_argument("--seed", type=count, help=many)
@@ -243,7 +237,8 @@ def parser() -> argparse.ArgumentParser:
     add_env_kwargs(record)
     record.add_argument("-n", "--n-timesteps", type=positive, metavar="N", help="sweeps of a world, steps of an agent")
     record.add_argument("--gamma", type=float, help="discount factor (default: the world's own)")
-    record.add_argument("--seed", type=count, help="of the episodes")
+    record.add_argument("--seed", type=count, help=f"of the episodes; {many}")
+    add_choice(record)
     record.add_argument("--fps", type=rate, default=10.0, help="pictures a second (default: 10)")
     record.add_argument("--theme", choices=["dark", "light"], default="dark", help="(default: dark)")
     record.add_argument("--cell-size", type=positive, default=48, metavar="PIXELS", help="(default: 48)")
@@ -290,6 +285,11 @@ def add_many(part: argparse.ArgumentParser) -> None:
     many.add_argument("--backend", help="what does the runs: loky (the default: this machine), dask or ray")
     many.add_argument("--address", metavar="HOST:PORT", help="of the Dask or Ray cluster")
     many.add_argument("--tables", action="store_true", help="keep the final tables of every run")
+
+
+def add_choice(part: argparse.ArgumentParser) -> None:
+    words = "the settings of the run, in a folder of many"
+    part.add_argument("-params", "--hyperparams", nargs="+", default=[], metavar="NAME:VALUE", help=words)
 
 
 def add_env_kwargs(part: argparse.ArgumentParser) -> None:

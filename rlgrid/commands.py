@@ -467,13 +467,14 @@ def enjoy(options: argparse.Namespace) -> int:
 
 
 def record(options: argparse.Namespace) -> int:
-    from rlgrid import training
+    from rlgrid import experiments, training
 
     target = Path(options.output or f"{name_of(options.target.rstrip('/'))}.gif")
     if target.suffix.lower() not in {".gif", ".png"}:
         raise ValueError(f"{target} is neither a .gif nor a .png: name one of the two, as in -o {target.stem}.gif")
-    if (Path(options.target) / training.CONFIG).is_file():
-        frames = run_frames(Path(options.target), options, still=target.suffix.lower() == ".png")
+    folder = Path(options.target)
+    if (folder / training.CONFIG).is_file() or experiments.holds_many(folder):
+        frames = run_frames(folder, options, still=target.suffix.lower() == ".png")
     else:
         frames = world_frames(options, still=target.suffix.lower() == ".png")
     write_pictures(target, frames, fps=options.fps)
@@ -516,16 +517,17 @@ def appearance(model: Any, options: argparse.Namespace) -> dict[str, Any]:
 
 def run_frames(folder: Path, options: argparse.Namespace, still: bool) -> Iterator[NDArray[np.uint8]]:
     """What a trained agent has learnt as one picture, or its episodes."""
-    from rlgrid import training
+    from rlgrid import experiments
 
-    agent, _ = training.load(folder, options.env, render_mode="rgb_array")
+    agent, _ = loaded(options, folder, render_mode="rgb_array")
     if still:
         if agent.model is None:
             raise ValueError(f"the model behind {folder} is not known: record a .gif of its episodes")
         look = appearance(agent.model, options)
         yield rlgrid.draw(agent.model, values=agent.values, policy=agent.greedy(), **look)
         return
-    yield from episode_frames(agent, options.n_timesteps, options.seed)
+    seed = None if experiments.holds_many(folder) else options.seed  # of many runs, it has named the run
+    yield from episode_frames(agent, options.n_timesteps, seed)
 
 
 def episode_frames(agent: Agent, steps: int | None, seed: int | None) -> Iterator[NDArray[np.uint8]]:

@@ -199,6 +199,9 @@ def test_one_of_many_runs_is_done_again_and_judged(
     assert (scores < chosen - 1e-12).sum() <= 2
     assert (scores > chosen + 1e-12).sum() <= 2
     assert "the median of 4" in told.err
+    picture = folder.parent / "learnt.png"
+    assert main(["record", str(folder), "--hyperparams", "learning_rate:0.5", "--seed", "1", "-o", str(picture)]) == 0
+    assert capsys.readouterr().out.strip() == str(picture)
     for more, said in [
         (["--hyperparams", "learning_rate:0.5", "--seed", "9"], "has no run of seed 9: it has 0-3"),
         ([], "several settings (learning_rate=0.1; learning_rate=0.5): choose one, as in --hyperparams"),
