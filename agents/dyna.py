@@ -56,29 +56,42 @@ class DynaQ(TabularAgent):
         self._final = np.zeros(shape[0], np.bool_) if self.model is None else self.model.absorbing.copy()
         self._states = np.zeros(shape[0], np.int64)  # visited, in order
         self._size = np.zeros(1, np.int64)
+        self._pairs = np.zeros(shape, np.int64)  # what is planned with
+        self._many = np.zeros(shape[0], np.int64)
+        if self.untried:
+            self._plan_with(self.q_table > -np.inf)
         self._last = np.zeros(shape, np.int64)
         self._clock = np.zeros(1, np.int64)
 
+    def _plan_with(self, taken: NDArray[np.bool_]) -> None:
+        """Plan with these pairs, bool [S, A]."""
+        order = np.argsort(~taken, axis=1, kind="stable")
+        self._pairs[...] = np.arange(taken.shape[0])[:, None] * taken.shape[1] + order
+        self._many[:] = taken.sum(axis=1)
+
     def _kernels(self) -> tuple[Any, Any, Any]:
         from rlgrid.kernels.dyna import learn_dyna_q, run_dyna_q
-        from rlgrid.kernels.tabular import act_apart
+        from rlgrid.kernels.tabular import act_anew
 
-        return run_dyna_q, act_apart, learn_dyna_q
+        return run_dyna_q, act_anew, learn_dyna_q
 
     def _rule(self) -> Any:
         from rlgrid.kernels.dyna import Remembered
 
         return Remembered(
-            next_state=self.next_state,
-            reward=self.reward,
+            next_state=self.next_state.reshape(-1),
+            reward=self.reward.reshape(-1),
             final=self._final,
             states=self._states,
             size=self._size,
-            last=self._last,
+            pairs=self._pairs,
+            many=self._many,
+            last=self._last.reshape(-1),
             clock=self._clock,
             planning_steps=self.planning_steps,
             bonus=self.kappa,
             untried=self.untried,
+            q=self.q_table.reshape(-1),
         )
 
     def _updates(self) -> int:
@@ -109,6 +122,8 @@ class DynaQ(TabularAgent):
             raise CheckpointError("model.states in the file are not the states that its model knows")
         self._states[:size] = states
         self._size[0] = size
+        if not self.untried:
+            self._plan_with(given != NEVER)
         self._clock[:] = fitting(arrays, "model.clock", self._clock, 0, MOST)
         self._last[...] = fitting(arrays, "model.last", self._last, 0, int(self._clock[0]) + 1)
 

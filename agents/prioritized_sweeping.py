@@ -80,6 +80,8 @@ class PrioritizedSweeping(TabularAgent):
             waiting=self._waiting,
             planning_steps=self.planning_steps,
             threshold=self.threshold,
+            q=self.q_table.reshape(-1),
+            counts=self.counts.reshape(-1),
         )
 
     def _make_room(self, steps: int) -> None:

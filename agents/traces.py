@@ -64,7 +64,17 @@ class TraceAgent(DecidedAgent):
     def _rule(self) -> Any:
         from rlgrid.kernels.traces import Traces
 
-        return Traces(self._action, self.trace, self._pairs, self._size, self._previous, self.lam, self._kind())
+        return Traces(
+            action=self._action,
+            trace=self.trace.reshape(-1),
+            pairs=self._pairs,
+            size=self._size,
+            previous=self._previous,
+            lam=self.lam,
+            kind=self._kind(),
+            q=self.q_table.reshape(-1),
+            counts=self.counts.reshape(-1),
+        )
 
     def _updates(self) -> int:
         decay = self.gamma * self.lam

@@ -3,7 +3,8 @@
 Numba counts references to an array atomically wherever it passes through a function or a branch that its pruning does
 not see through; a struct of twenty arrays is counted twenty times. In a loop of 20 ns a step that can take most of
 the time. `borrow` gives the same array, or struct of arrays, without an owner: the compiler drops the counting. The
-caller of the kernel must hold it until the kernel returns, which a Python caller that passed it does.
+caller of the kernel must hold it until the kernel returns, which a Python caller that passed it does. A function that
+the kernel calls takes what is borrowed for counted again, unless it borrows it too.
 """
 
 from numba import types

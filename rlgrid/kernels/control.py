@@ -15,7 +15,7 @@ arrays, so a run that is cut anywhere goes on the same.
 
 What is inlined must not write to an array of the rule at an index that changes (``rule.states[i] = s``): the array was
 borrowed, numba takes it for one that nobody sees again, and leaves such a write out. It belongs into a function that
-is called.
+is called, such as `put`.
 """
 
 from typing import Any, NamedTuple
@@ -44,6 +44,12 @@ class Place(NamedTuple):
     elapsed: int  # steps into the episode
     limit: int  # after how many an episode is truncated
     total: float  # the episode's return so far
+
+
+@njit(cache=True, nogil=True)
+def put(array, i, value):
+    """array[i] = value, from a function that is inlined."""
+    array[i] = value
 
 
 @njit(cache=True, nogil=True, inline="always")

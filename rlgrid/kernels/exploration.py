@@ -5,8 +5,9 @@ A table q is float64 [S, A] with -inf where a state lacks an action. A choice ta
 Speed rests on four things, worth factors of 1.1 to 3 each on the machine where they were tried: no call through a
 pointer for a random number (`rlgrid.kernels.pcg64`); rule functions inlined by numba itself, on arrays that are not
 counted (`rlgrid.kernels.borrow`); indices that cannot be negative, so that numba need not ask whether they count from
-the end; and choices by arithmetic, in pairs, where a branch could not be predicted. What is rarely asked for stands in
-functions of its own that are called, so that the others stay small.
+the end; and choices by arithmetic, in pairs and for four actions without a loop, where a branch could not be
+predicted. What is rarely asked for stands in functions of its own that are called, so that the others stay small.
+What is called borrows its arrays anew: they would be counted in there.
 """
 
 import math
@@ -14,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
+
+from rlgrid.kernels.borrow import borrow
 
 CONSTANT = 0  # initial
 LINEAR = 1  # from initial to final in ``horizon`` steps, then final
@@ -137,22 +140,51 @@ def epsilon_at(settings, t):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def greedy_action(q, s):
-    """(an action of the largest q, that q), the first one if it is alone; compared in pairs."""
+def _greedy_of_four(q, row):
+    """`_greedy_of_any` of the four actions that most worlds have: without a loop, in half the time."""
+    q0 = q[row, np.uintp(0)]
+    q1 = q[row, np.uintp(1)]
+    q2 = q[row, np.uintp(2)]
+    q3 = q[row, np.uintp(3)]
+    left = q1 if q1 > q0 else q0
+    right = q3 if q3 > q2 else q2
+    best = right if right > left else left
+    a = 1 if q1 > q0 else 0
+    b = 3 if q3 > q2 else 2
+    ties = int(q0 == best) + int(q1 == best) + int(q2 == best) + int(q3 == best)
+    return b if right > left else a, best, ties
+
+
+@njit(cache=True, nogil=True)
+def _greedy_of_any(q, s):
     row = np.uintp(s)
     best = -np.inf
     chosen = 0
-    for a in range(0, q.shape[1] - 1, 2):
-        left = q[row, a]
-        right = q[row, a + 1]
-        better = a + 1 if right > left else a
-        value = right if right > left else left
-        chosen = better if value > best else chosen
+    for a in range(q.shape[1]):
+        value = q[row, a]
+        chosen = a if value > best else chosen
         best = value if value > best else best
-    if q.shape[1] % 2 == 1:
-        value = q[row, q.shape[1] - 1]
-        chosen = q.shape[1] - 1 if value > best else chosen
-        best = value if value > best else best
+    ties = 0
+    for a in range(q.shape[1]):
+        ties += q[row, a] == best
+    return chosen, best, ties
+
+
+@njit(cache=True, nogil=True, inline="always")
+def greedy(q, s):
+    """(the first action of the largest q, that q, how many actions have it)."""
+    row = np.uintp(s)
+    if q.shape[1] == 4:
+        found = _greedy_of_four(q, row)
+    else:
+        found = _greedy_of_any(q, s)
+    return found
+
+
+@njit(cache=True, nogil=True, inline="always")
+def greedy_action(q, s):
+    """(the first action of the largest q, that q)."""
+    chosen, best, _ = greedy(q, s)
     return chosen, best
 
 
@@ -185,11 +217,7 @@ def epsilon_greedy(q, s, epsilon, masked, u):
         else:
             chosen = min(int(u / epsilon * q.shape[1]), q.shape[1] - 1)
     else:
-        chosen, best = greedy_action(q, s)
-        row = np.uintp(s)
-        ties = 0
-        for a in range(q.shape[1]):
-            ties += q[row, a] == best
+        chosen, best, ties = greedy(q, s)
         if ties > 1:
             chosen = one_of(q, s, best, (u - epsilon) / (1.0 - epsilon))
     return chosen
@@ -277,7 +305,7 @@ def choose(settings, varied, q, counts, t, s, u):
 @njit(cache=True, nogil=True)
 def choose_apart(settings, varied, q, counts, t, s, u):
     """`choose` as a function that is called, where a loop has better things to keep at hand."""
-    return choose(settings, varied, q, counts, t, s, u)
+    return choose(settings, varied, borrow(q), borrow(counts), t, s, u)
 
 
 @njit(cache=True, nogil=True, inline="always")

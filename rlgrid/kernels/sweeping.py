@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from rlgrid.kernels.control import run
+from rlgrid.kernels.borrow import borrow
+from rlgrid.kernels.control import put, run
 from rlgrid.kernels.exploration import greedy_action
 from rlgrid.kernels.tabular import act_apart
 
@@ -33,6 +34,8 @@ class Counted(NamedTuple):
     waiting: Any  # int64 [1]: how many
     planning_steps: int
     threshold: float
+    q: Any  # float64 [S * A], the table
+    counts: Any  # int64 [S * A]: how often each pair was taken
 
 
 @njit(cache=True, nogil=True)
@@ -73,6 +76,9 @@ def _sink(heap, where, priority, size, at):
 @njit(cache=True, nogil=True)
 def enqueue(heap, where, priority, waiting, pair, p):
     """Let a pair wait with priority p; one that waits already keeps the greater of both."""
+    heap = borrow(heap)
+    where = borrow(where)
+    priority = borrow(priority)
     if where[pair] < 0:
         priority[pair] = p
         heap[waiting[0]] = pair
@@ -86,6 +92,9 @@ def enqueue(heap, where, priority, waiting, pair, p):
 
 @njit(cache=True, nogil=True)
 def _dequeue(heap, where, priority, waiting):
+    heap = borrow(heap)
+    where = borrow(where)
+    priority = borrow(priority)
     pair = heap[0]
     waiting[0] -= 1
     where[pair] = -1
@@ -108,81 +117,77 @@ def link(pair, to, same_pair, same_next, of_pair, of_next, i):
 
 
 @njit(cache=True, nogil=True)
-def _count(pair, to, many, same_pair, same_next, size, of_pair, of_next, rewards, key, met, reward):
-    """Count an outcome; False, and its reward is left out, where their sum would no longer be finite."""
-    total = rewards[key] + reward
-    finite = abs(total) < np.inf
-    if finite:
-        rewards[key] = total
-    i = of_pair[key]
-    while i >= 0 and to[i] != met:
-        i = same_pair[i]
-    if i >= 0:
-        many[i] += 1
-        return finite
+def _meet(pair, to, many, same_pair, same_next, size, of_pair, of_next, key, met):
     i = size[0]
     pair[i] = key
     to[i] = met
     many[i] = 1
     link(pair, to, same_pair, same_next, of_pair, of_next, i)
     size[0] += 1
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _count(rule, key, met, reward):
+    """Count an outcome; False, and its reward is left out, where their sum would no longer be finite."""
+    total = rule.reward[key] + reward
+    finite = abs(total) < np.inf
+    if finite:
+        put(rule.reward, key, total)
+    i = rule.of_pair[key]
+    while i >= 0 and rule.to[i] != met:
+        i = rule.same_pair[i]
+    if i >= 0:
+        put(rule.many, i, rule.many[i] + 1)
+    else:
+        _meet(
+            rule.pair,
+            rule.to,
+            rule.many,
+            rule.same_pair,
+            rule.same_next,
+            rule.size,
+            rule.of_pair,
+            rule.of_next,
+            key,
+            met,
+        )
     return finite
 
 
-@njit(cache=True, nogil=True)
-def _backup(to, many, same_pair, of_pair, reward, q, counts, gamma, key):
+@njit(cache=True, nogil=True, inline="always")
+def _backup(rule, q, gamma, key):
     """The mean reward of a pair plus gamma times the mean of max_b Q(s',b), latest outcome first."""
-    times = counts[key // q.shape[1], key % q.shape[1]]
-    total = reward[key]
-    i = of_pair[key]
+    total = rule.reward[key]
+    i = rule.of_pair[key]
     while i >= 0:
-        if to[i] >= 0:
-            _, best = greedy_action(q, to[i])
-            total += gamma * many[i] * best
-        i = same_pair[i]
-    return total / times
+        to = rule.to[np.uintp(i)]
+        if to >= 0:
+            _, best = greedy_action(q, to)
+            total += gamma * rule.many[np.uintp(i)] * best
+        i = rule.same_pair[np.uintp(i)]
+    return total / rule.counts[key]
 
 
-@njit(cache=True, nogil=True)
-def _sweep(
-    pair,
-    to,
-    many,
-    same_pair,
-    same_next,
-    of_pair,
-    of_next,
-    reward,
-    priority,
-    heap,
-    where,
-    waiting,
-    planning_steps,
-    threshold,
-    gamma,
-    q,
-    counts,
-):
-    for _ in range(planning_steps):
-        if waiting[0] == 0:
+@njit(cache=True, nogil=True, inline="always")
+def _sweep(rule, q, gamma):
+    finite = True
+    for _ in range(rule.planning_steps):
+        if rule.waiting[0] == 0 or not finite:
             break
-        key = _dequeue(heap, where, priority, waiting)
-        s = key // q.shape[1]
-        value = _backup(to, many, same_pair, of_pair, reward, q, counts, gamma, key)
-        if not abs(value) < np.inf:
-            return False
-        q[s, key % q.shape[1]] = value
-        i = of_next[s]
-        while i >= 0:
-            before = pair[i]
-            target = _backup(to, many, same_pair, of_pair, reward, q, counts, gamma, before)
-            p = abs(target - q[before // q.shape[1], before % q.shape[1]])
-            if not p < np.inf:
-                return False
-            if p > threshold:
-                enqueue(heap, where, priority, waiting, before, p)
-            i = same_next[i]
-    return True
+        key = np.uintp(_dequeue(rule.heap, rule.where, rule.priority, rule.waiting))
+        value = _backup(rule, q, gamma, key)
+        finite = abs(value) < np.inf
+        if finite:
+            put(rule.q, key, value)
+            i = rule.of_next[key // np.uintp(q.shape[1])]
+            while i >= 0 and finite:
+                before = np.uintp(rule.pair[np.uintp(i)])
+                p = abs(_backup(rule, q, gamma, before) - rule.q[before])
+                finite = p < np.inf
+                if finite and p > rule.threshold:
+                    enqueue(rule.heap, rule.where, rule.priority, rule.waiting, np.int64(before), p)
+                i = rule.same_next[np.uintp(i)]
+    return finite
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -196,46 +201,16 @@ def learn_prioritized_sweeping(
     """
     counts[np.uintp(s), np.uintp(a)] += 1
     key = s * q.shape[1] + a
-    finite = _count(
-        rule.pair,
-        rule.to,
-        rule.many,
-        rule.same_pair,
-        rule.same_next,
-        rule.size,
-        rule.of_pair,
-        rule.of_next,
-        rule.reward,
-        key,
-        ~next_s if terminated else next_s,
-        reward,
-    )
-    target = _backup(rule.to, rule.many, rule.same_pair, rule.of_pair, rule.reward, q, counts, settings.gamma, key)
-    p = abs(target - q[s, a])
+    finite = _count(rule, key, ~next_s if terminated else next_s, reward)
+    error = _backup(rule, q, settings.gamma, np.uintp(key)) - rule.q[key]
+    p = abs(error)
     finite = finite and p < np.inf  # what is not is not kept, so that what was learnt before can be saved
     if finite:
-        td_error[s] = target - q[s, a]
-    if finite and p > rule.threshold:
-        enqueue(rule.heap, rule.where, rule.priority, rule.waiting, key, p)
-    return finite and _sweep(
-        rule.pair,
-        rule.to,
-        rule.many,
-        rule.same_pair,
-        rule.same_next,
-        rule.of_pair,
-        rule.of_next,
-        rule.reward,
-        rule.priority,
-        rule.heap,
-        rule.where,
-        rule.waiting,
-        rule.planning_steps,
-        rule.threshold,
-        settings.gamma,
-        q,
-        counts,
-    )
+        put(td_error, s, error)
+        if p > rule.threshold:
+            enqueue(rule.heap, rule.where, rule.priority, rule.waiting, key, p)
+        finite = _sweep(rule, q, settings.gamma)
+    return finite
 
 
 @njit(cache=True, nogil=True)

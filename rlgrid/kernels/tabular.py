@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from rlgrid.kernels.borrow import borrow
 from rlgrid.kernels.control import run
 from rlgrid.kernels.exploration import choose, choose_apart, expected_q, greedy_action, step_size
 from rlgrid.kernels.pcg64 import uniform
@@ -141,6 +142,11 @@ def learn_double_q_learning(
 
 @njit(cache=True, nogil=True)
 def _double(moved, moves, judge, settings, varied, q, td_error, t, s, a, reward, next_s, terminated):
+    moved = borrow(moved)
+    moves = borrow(moves)
+    judge = borrow(judge)
+    q = borrow(q)
+    td_error = borrow(td_error)
     moves[s, a] += 1
     target = reward
     if not terminated:

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from rlgrid.kernels.borrow import borrow
 from rlgrid.kernels.control import run
-from rlgrid.kernels.exploration import choose_apart, greedy_action, step_size
+from rlgrid.kernels.exploration import COUNT, choose_apart, greedy_action, step_size
 from rlgrid.kernels.pcg64 import uniform
 from rlgrid.kernels.tabular import act_decided
 
@@ -23,31 +24,35 @@ TRUE_ONLINE = 3  # dutch, with the step size that the pair was taken with in the
 
 
 class Traces(NamedTuple):
-    """What is kept between two steps."""
+    """What is kept between two steps. A pair is s * A + a."""
 
     action: Any  # int64 [1], decided for the next step, or -1
-    trace: Any  # float64 [S, A], decayed for the next step
-    pairs: Any  # int64 [S * A]: s * A + a of those with a trace
+    trace: Any  # float64 [S * A], decayed for the next step
+    pairs: Any  # int64 [S * A]: those with a trace
     size: Any  # int64 [1], how many
     previous: Any  # float64 [1]: of true online Sarsa(lambda), what Q(s',a') was before the last update
     lam: float
     kind: int  # ACCUMULATING, REPLACING or DUTCH
+    q: Any  # float64 [S * A], the table
+    counts: Any  # int64 [S * A]: how often each pair was taken
 
 
 @njit(cache=True, nogil=True)
-def _mark(trace, pairs, size, kind, rate, s, a):
+def _mark(trace, pairs, size, kind, rate, pair):
     """The trace of the pair that was just taken."""
-    if trace[s, a] == 0.0:
-        pairs[size[0]] = s * trace.shape[1] + a
+    z = trace[pair]
+    if z == 0.0:
+        pairs[size[0]] = pair
         size[0] += 1
     if kind == ACCUMULATING:
-        trace[s, a] += 1.0
+        z += 1.0
     elif kind == REPLACING:
-        trace[s, a] = 1.0
+        z = 1.0
     elif kind == TRUE_ONLINE:
-        trace[s, a] += rate * (1.0 - trace[s, a])
+        z += rate * (1.0 - z)
     else:
-        trace[s, a] = (1.0 - rate) * trace[s, a] + 1.0
+        z = (1.0 - rate) * z + 1.0
+    trace[pair] = z
 
 
 @njit(cache=True, nogil=True)
@@ -60,24 +65,29 @@ def _note_error(td_error, s, error):
 @njit(cache=True, nogil=True)
 def _sweep(trace, pairs, size, kind, settings, varied, q, counts, t, error, decay):
     """Move every pair that has a trace, and let the traces decay (all end where ``decay`` is 0)."""
+    trace = borrow(trace)
+    pairs = borrow(pairs)
+    q = borrow(q)
+    counts = borrow(counts)
+    counted = kind != TRUE_ONLINE and (settings.alpha_kind if varied is None else varied.alpha_kind) == COUNT
+    rate = 1.0 if kind == TRUE_ONLINE else step_size(settings, varied, t, 1)
     finite = True
-    kept = 0
-    for i in range(size[0]):
-        pair = pairs[i]
-        s = pair // q.shape[1]
-        a = pair % q.shape[1]
-        rate = 1.0 if kind == TRUE_ONLINE else step_size(settings, varied, t, counts[s, a])
-        value = q[s, a] + rate * error * trace[s, a]
+    kept = np.uintp(0)
+    for i in range(np.uintp(size[0])):
+        pair = np.uintp(pairs[i])
+        if counted:
+            rate = step_size(settings, varied, t, counts[pair])
+        z = trace[pair]
+        value = q[pair] + rate * error * z
         if abs(value) < np.inf:
-            q[s, a] = value
+            q[pair] = value
         else:
             finite = False
-        trace[s, a] *= decay
-        if trace[s, a] < LEAST:
-            trace[s, a] = 0.0
-        else:
-            pairs[kept] = pair
-            kept += 1
+        z *= decay
+        lasts = z >= LEAST
+        trace[pair] = z if lasts else 0.0
+        pairs[kept] = pair
+        kept += np.uintp(lasts)
     size[0] = kept
     return finite
 
@@ -98,10 +108,10 @@ def learn_sarsa_lambda(rule, settings, varied, q, counts, td_error, t, s, a, rew
     error = reward + follows - q[s, a]
     _note_error(td_error, s, error)
     rate = step_size(settings, varied, t, counts[s, a])
-    _mark(rule.trace, rule.pairs, rule.size, rule.kind, rate, s, a)
+    _mark(rule.trace, rule.pairs, rule.size, rule.kind, rate, s * q.shape[1] + a)
     rule.action[0] = -1 if ended else b
     decay = 0.0 if ended else settings.gamma * rule.lam
-    return _sweep(rule.trace, rule.pairs, rule.size, rule.kind, settings, varied, q, counts, t, error, decay)
+    return _sweep(rule.trace, rule.pairs, rule.size, rule.kind, settings, varied, rule.q, rule.counts, t, error, decay)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -123,9 +133,9 @@ def learn_q_lambda(rule, settings, varied, q, counts, td_error, t, s, a, reward,
     error = reward + follows - q[s, a]
     _note_error(td_error, s, error)
     rate = step_size(settings, varied, t, counts[s, a])
-    _mark(rule.trace, rule.pairs, rule.size, rule.kind, rate, s, a)
+    _mark(rule.trace, rule.pairs, rule.size, rule.kind, rate, s * q.shape[1] + a)
     rule.action[0] = -1 if ended else b
-    return _sweep(rule.trace, rule.pairs, rule.size, rule.kind, settings, varied, q, counts, t, error, decay)
+    return _sweep(rule.trace, rule.pairs, rule.size, rule.kind, settings, varied, rule.q, rule.counts, t, error, decay)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -149,12 +159,22 @@ def learn_true_online_sarsa_lambda(
     _note_error(td_error, s, error)
     rate = step_size(settings, varied, t, counts[s, a])
     changed = now - rule.previous[0]
-    _mark(rule.trace, rule.pairs, rule.size, TRUE_ONLINE, rate, s, a)
+    _mark(rule.trace, rule.pairs, rule.size, TRUE_ONLINE, rate, s * q.shape[1] + a)
     rule.action[0] = -1 if ended else b
     rule.previous[0] = 0.0 if ended else later
     decay = 0.0 if ended else settings.gamma * rule.lam
     finite = _sweep(
-        rule.trace, rule.pairs, rule.size, TRUE_ONLINE, settings, varied, q, counts, t, error + changed, decay
+        rule.trace,
+        rule.pairs,
+        rule.size,
+        TRUE_ONLINE,
+        settings,
+        varied,
+        rule.q,
+        rule.counts,
+        t,
+        error + changed,
+        decay,
     )
     value = q[s, a] - rate * changed
     if abs(value) < np.inf:
