@@ -36,7 +36,6 @@ from tabular_loops import Env, Loop
 import rlgrid
 
 LOOPS = CONTROL | PREDICTION
-CHECKED = 20_000  # steps that are compared
 MANY = 5  # entries of the table that must have been learnt by then
 
 
@@ -62,15 +61,15 @@ def check(name: str, loop: Loop) -> float:
     for seed in range(500):
         agent = agent_of(name, seed)
         begin = time.perf_counter()
-        agent.learn(CHECKED)
+        agent.learn(loop.checked)
         seconds.append(time.perf_counter() - begin)
         table = getattr(agent, loop.table)
         if np.count_nonzero(table) >= MANY:
             break
     else:
-        raise SystemExit(f"{name}: with no seed was anything learnt in {CHECKED} steps")
+        raise SystemExit(f"{name}: with no seed was anything learnt in {loop.checked} steps")
     for run in filter(None, (loop.run, loop.also)):
-        if not np.array_equal(run(lake(), CHECKED, seed), table):
+        if not np.array_equal(run(lake(), loop.checked, seed), table):
             raise SystemExit(f"{name}: the loop {run.__name__} and the agent learnt different tables")
     return seconds[0]
 

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import exploring_loops
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
@@ -536,6 +537,7 @@ class Loop(NamedTuple):
     settings: dict[str, Any] = CONTROL  # of the agent
     target: float = 100.0  # how many times as fast the agent has to be
     steps: int = 50_000  # of the loop in a turn
+    checked: int = 20_000  # steps in which the tables are compared
     times: int = 1  # how many times as many the agent makes; 1 where a step costs more when more is known
     updates: int = 1  # a step
     table: str = "q_table"  # the agent's attribute that the loop gives back
@@ -566,4 +568,8 @@ LOOPS: dict[str, Loop] = {
     "prioritized_sweeping": Loop(
         prioritized_sweeping, EPSILON | {"planning_steps": SWEEPS, "threshold": THRESHOLD}, steps=20_000
     ),
+    "r_max": Loop(exploring_loops.r_max, {}, steps=200_000),
+    "ucb_q_learning": Loop(exploring_loops.ucb_q_learning, {}, times=10),
+    "ucbvi": Loop(exploring_loops.ucbvi, {}, steps=3_000, checked=2_000),
+    "psrl": Loop(exploring_loops.psrl, {}, steps=2_000, checked=1_000),
 }
