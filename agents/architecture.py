@@ -103,7 +103,7 @@ class Architecture:
     parameters: int  # weights and biases, P
     statistics: NDArray[np.float64]  # [R], what stands behind the weights at the beginning
     kept: int  # numbers that a pass through the network keeps of each observation, K
-    dense: bool  # of dense layers and a dueling head alone
+    dense: bool  # of dense layers alone
 
     @property
     def discrete(self) -> bool:
@@ -275,9 +275,9 @@ class _Builder:
             if self.given["normalize"] is not None:
                 raise ValueError(f"normalize does not apply to {self.space}: each of its states has weights of its own")
             return True
-        layers = self.given["net_arch"] + (self.given["dueling"] if isinstance(self.given["dueling"], list) else [])
-        dense = all(layer.kind in ("dense", "flatten") for layer in parsed(layers))
-        return dense and self.given["normalize"] is None and self.observations.dtype == np.float32
+        dense = all(layer.kind in ("dense", "flatten") for layer in parsed(self.given["net_arch"]))
+        plain = dense and self.given["dueling"] is False and self.given["normalize"] is None
+        return plain and self.observations.dtype == np.float32 and not self.observations.channels_first
 
     def _row(self, name: str, kind: int, units: int, layer: Layer | None, **values: int) -> int:
         """Add an operation; its number."""
@@ -452,7 +452,6 @@ class _Builder:
         program = np.array(self.rows)
         program[:, self.columns.STATISTICS] += self.parameters
         statistics = np.concatenate(self.statistics) if self.statistics else np.zeros(0)
-        kinds = {int(kind) for kind in program[:, self.columns.KIND]}
         return Architecture(
             given=self.given,
             observations=self.observations,
@@ -463,7 +462,7 @@ class _Builder:
             parameters=self.parameters,
             statistics=statistics,
             kept=self.kept,
-            dense=kinds <= {self.columns.DENSE, self.columns.DUELING},
+            dense=all(row[self.columns.KIND] == self.columns.DENSE for row in program),
         )
 
 

@@ -66,11 +66,13 @@ def _check(label: str, key: str, value: Any) -> Any:
 
 
 def optimiser_of(name: str, kwargs: Mapping[str, Any], max_norm: float) -> Any:
-    """The `rlgrid.kernels.optimisers.Optimiser` of checked settings, which scales gradients down to ``max_norm``."""
-    from rlgrid.kernels.optimisers import Optimiser
+    """An optimiser of `rlgrid.kernels.optimisers`, from checked settings; it scales gradients down to ``max_norm``."""
+    from rlgrid.kernels.optimisers import Adam, Optimiser
 
     settings = OPTIMIZERS[name] | _ALL | dict(kwargs)
     beta1, beta2 = settings.get("betas", (0.0, 0.0))
+    if name == "adam" and all(settings[key] == value for key, value in _ALL.items()):
+        return Adam(float(beta1), float(beta2), float(settings["eps"]), float(max_norm))
     return Optimiser(
         kind=list(OPTIMIZERS).index(name),
         beta1=float(settings.get("momentum", beta1)),

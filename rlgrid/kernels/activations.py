@@ -1,4 +1,4 @@
-"""Activation functions and their derivatives, in place on flat arrays of float32 or float64; and softmax.
+"""Activation functions and their derivatives, in place on flat arrays of float32 or float64.
 
 The derivative follows from the value, so that the outputs of a layer are all that is kept; swish alone needs what went
 in, and keeps it.
@@ -16,6 +16,7 @@ KERNEL: dict[str, Any] = {
     "error_model": "numpy",  # x / 0 is an infinity: a division that may raise keeps a loop from being vectorised
     "no_cfunc_wrapper": True,  # nothing calls it, and compiling it takes a tenth of the wait for the first step
 }
+COMPILED: Any = {"nogil": True, "error_model": "numpy"}  # for what the type of an argument chooses
 INSIDE = KERNEL | {"no_cpython_wrapper": True}  # for functions that kernels alone call; a tenth more
 
 LINEAR, RELU, TANH, SIGMOID, LEAKY_RELU, ELU, SOFTSIGN, SWISH = range(8)

@@ -18,7 +18,7 @@ import math
 from numba import njit
 from numba.extending import overload
 
-from rlgrid.kernels.activations import INSIDE, KERNEL, activate, times_derivative
+from rlgrid.kernels.activations import COMPILED, INSIDE, KERNEL, activate, times_derivative
 from rlgrid.kernels.dense import add_to_rows, duel, duel_back, rows_of, sum_of_rows
 from rlgrid.kernels.layers import (
     convolve,
@@ -56,14 +56,57 @@ from rlgrid.kernels.program import (
     block,
 )
 
+# --- dense networks: each operation reads the one before --------------------------------------------------------------
+
+
+def _forward_dense(network, theta, observations, work, training, stream):
+    program, batch = network.program, observations.shape[0]
+    out = block(work, 0, batch, program[0, UNITS])
+    for op in range(program.shape[0]):
+        inputs, units, first = program[op, INPUTS], program[op, UNITS], batch * program[op, OUTPUTS]
+        weights, biases = (
+            block(theta, program[op, WEIGHTS], inputs, units),
+            theta[program[op, BIASES] : program[op, END]],
+        )
+        below, out = out, block(work, first, batch, units)
+        if op > 0:
+            affine(below, weights, biases, out)
+        elif observations.ndim == 1:
+            rows_of(observations, weights, biases, out)
+        else:
+            affine(observations, weights, biases, out)
+        activate(work[first : first + batch * units], work[batch * program[op, KEPT] :], program[op, ACTIVATION])
+    return out
+
+
+def _backward_dense(network, observations, training):
+    program, theta, gradient = network.program, network.theta, network.gradient
+    batch, work, deltas = observations.shape[0], network.work, network.deltas
+    for op in range(program.shape[0] - 1, -1, -1):
+        inputs, units, first = program[op, INPUTS], program[op, UNITS], batch * program[op, OUTPUTS]
+        last, kept = first + batch * units, work[batch * program[op, KEPT] :]
+        times_derivative(deltas[first:last], work[first:last], kept, program[op, ACTIVATION])
+        delta = block(deltas, first, batch, units)
+        sum_of_rows(delta, gradient[program[op, BIASES] : program[op, END]])
+        slope = block(gradient, program[op, WEIGHTS], inputs, units)
+        if op > 0:
+            below = batch * program[op - 1, OUTPUTS]
+            transposed_times(block(work, below, batch, inputs), delta, slope)
+            weights = block(theta, program[op, WEIGHTS], inputs, units)
+            times_transposed(delta, weights, block(deltas, below, batch, inputs), network.scratch)
+        elif observations.ndim == 1:
+            add_to_rows(observations, delta, slope)
+        else:
+            transposed_times(observations, delta, slope)
+
+
+# --- networks of any operations ---------------------------------------------------------------------------------------
+
 
 @njit(**INSIDE)
 def _outputs_of(program, op, batch, flat):
     """float [B, units] of an operation in work or deltas."""
     return block(flat, batch * program[op, OUTPUTS], batch, program[op, UNITS])
-
-
-# --- dense networks ---------------------------------------------------------------------------------------------------
 
 
 @njit(**INSIDE)
@@ -132,43 +175,6 @@ def _add_slopes(network, op, batch, slopes):
                 below[i, j] += slopes[i, j]
 
 
-@njit(**KERNEL)
-def _forward_dense(network, theta, observations, work, training, stream):
-    program, batch = network.program, observations.shape[0]
-    for op in range(program.shape[0]):
-        row, out = program[op], _outputs_of(program, op, batch, work)
-        if row[KIND] == DUELING:
-            _duel(program, op, batch, work)
-        elif row[FROM] < 0:
-            _dense(observations, row, theta, out)
-        else:
-            _dense(_outputs_of(program, row[FROM], batch, work), row, theta, out)
-        _activate(program, op, batch, work)
-    return _outputs_of(program, program.shape[0] - 1, batch, work)
-
-
-@njit(**KERNEL)
-def _backward_dense(network, observations, training):
-    program, batch, work, deltas = network.program, observations.shape[0], network.work, network.deltas
-    for op in range(program.shape[0] - 1, -1, -1):
-        row, delta = program[op], _outputs_of(program, op, batch, deltas)
-        _through_activation(program, op, batch, work, deltas)
-        if row[KIND] == DUELING:
-            _duel_back(program, op, batch, deltas)
-        elif row[FROM] < 0:
-            _dense_gradient(observations, row, delta, network.gradient)
-        else:
-            _dense_gradient(_outputs_of(program, row[FROM], batch, work), row, delta, network.gradient)
-            slopes = _slopes_below(network, op, batch)
-            weights = block(network.theta, row[WEIGHTS], row[INPUTS], row[UNITS])
-            times_transposed(delta, weights, slopes, network.scratch)
-            _add_slopes(network, op, batch, slopes)
-
-
-# --- networks of any operations ---------------------------------------------------------------------------------------
-
-
-@njit(**KERNEL)
 def _forward_layers(network, theta, observations, work, training, stream):
     program, batch = network.program, observations.shape[0]
     for op in range(program.shape[0]):
@@ -202,7 +208,6 @@ def _forward_layers(network, theta, observations, work, training, stream):
     return _outputs_of(program, program.shape[0] - 1, batch, work)
 
 
-@njit(**KERNEL)
 def _backward_layers(network, observations, training):
     program, batch, work, deltas = network.program, observations.shape[0], network.work, network.deltas
     theta, gradient = network.theta, network.gradient
@@ -265,12 +270,9 @@ def forward(network, theta, observations, work, training, stream):
     return run(network, theta, observations, work, training, stream)
 
 
-@overload(forward)
+@overload(forward, jit_options=COMPILED)
 def _forward(network, theta, observations, work, training, stream):
-    run = _forward_dense if network.instance_class is Network else _forward_layers
-    return lambda network, theta, observations, work, training, stream: run(  # noqa: PLW0108 - matched by names
-        network, theta, observations, work, training, stream
-    )
+    return _forward_dense if network.instance_class is Network else _forward_layers
 
 
 def backward(network, observations, training):
@@ -283,10 +285,9 @@ def backward(network, observations, training):
     run(network, observations, training)
 
 
-@overload(backward)
+@overload(backward, jit_options=COMPILED)
 def _backward(network, observations, training):
-    run = _backward_dense if network.instance_class is Network else _backward_layers
-    return lambda network, observations, training: run(network, observations, training)  # noqa: PLW0108
+    return _backward_dense if network.instance_class is Network else _backward_layers
 
 
 @njit(**INSIDE)
@@ -303,3 +304,18 @@ def first_bad_op(values, program):
             if not math.isfinite(values[i]):
                 return op
     return -1
+
+
+# --- for Python to call; apart, so that loops do not wait for their wrappers ------------------------------------------
+
+
+@njit(**KERNEL)
+def forward_once(network, theta, observations, work, training, stream):
+    """`forward`."""
+    return forward(network, theta, observations, work, training, stream)
+
+
+@njit(**KERNEL)
+def backward_once(network, observations, training):
+    """`backward`."""
+    backward(network, observations, training)

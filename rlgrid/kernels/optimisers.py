@@ -8,25 +8,35 @@ import math
 from typing import NamedTuple
 
 from numba import njit
+from numba.extending import overload
 
-from rlgrid.kernels.activations import INSIDE, KERNEL
+from rlgrid.kernels.activations import COMPILED, INSIDE, KERNEL
 from rlgrid.kernels.products import sum_of_squares
 
 ADAM, SGD, ADAGRAD, ADADELTA, RMSPROP = range(5)  # of the kinds
 
 
+class Adam(NamedTuple):
+    """The settings of Adam alone, a type of its own, so that a network need not wait until the others are compiled."""
+
+    beta1: float  # share of the first moment that stays at each step
+    beta2: float  # the same of the second moment
+    epsilon: float  # added to the root of the second moment
+    max_norm: float  # gradients are scaled down to this global norm
+
+
 class Optimiser(NamedTuple):
-    """The settings of an optimiser, as numbers."""
+    """The settings of any optimiser, as numbers."""
 
     kind: int
-    beta1: float  # share of the first moment that stays at each step; of SGD and RMSprop the momentum
-    beta2: float  # the same of the second moment
+    beta1: float  # as of Adam; of SGD and RMSprop the momentum
+    beta2: float
     epsilon: float  # added to the root of the second moment, or under the root (Adadelta)
     nesterov: bool
     l2: float  # l2 * theta is added to the gradient
     l1: float  # l1 * sign(theta) is added to the gradient
-    max_norm: float  # gradients are scaled down to this global norm,
-    max_value: float  # and then cut off at this size
+    max_norm: float  # as of Adam
+    max_value: float  # gradients are cut off at this size, after that
 
 
 @njit(**KERNEL)
@@ -104,17 +114,28 @@ def _scaled_descent(theta, gradient, velocity, square, learning_rate, keep, add,
         theta[i] -= rate * v
 
 
-@njit(**KERNEL)
-def optimise(network, optimiser, step, learning_rate, norm):
-    """The step-th update (1 is the first) of the network's weights by its gradient, whose global norm is ``norm``."""
+def _optimise_by_adam(network, optimiser, step, learning_rate, norm):
+    adam(
+        network.theta,
+        network.gradient,
+        network.mean,
+        network.square,
+        step,
+        learning_rate,
+        optimiser.beta1,
+        optimiser.beta2,
+        optimiser.epsilon,
+        optimiser.max_norm / norm if norm > optimiser.max_norm else 1.0,
+    )
+
+
+def _optimise_by_any(network, optimiser, step, learning_rate, norm):
     theta, gradient, mean, square = network.theta, network.gradient, network.mean, network.square
     beta1, beta2, epsilon = optimiser.beta1, optimiser.beta2, optimiser.epsilon
     scale = optimiser.max_norm / norm if norm > optimiser.max_norm else 1.0
-    if optimiser.kind != ADAM or optimiser.l2 > 0.0 or optimiser.l1 > 0.0 or optimiser.max_value < math.inf:
-        _limit(theta, gradient, scale, optimiser.max_value, optimiser.l2, optimiser.l1)
-        scale = 1.0
+    _limit(theta, gradient, scale, optimiser.max_value, optimiser.l2, optimiser.l1)
     if optimiser.kind == ADAM:
-        adam(theta, gradient, mean, square, step, learning_rate, beta1, beta2, epsilon, scale)
+        adam(theta, gradient, mean, square, step, learning_rate, beta1, beta2, epsilon, 1.0)
     elif optimiser.kind == SGD:
         _descend(theta, gradient, mean, learning_rate, beta1, optimiser.nesterov)
     elif optimiser.kind == ADADELTA:
@@ -125,6 +146,17 @@ def optimise(network, optimiser, step, learning_rate, norm):
         _scaled_descent(theta, gradient, mean, square, learning_rate, beta2, 1.0 - beta2, beta1, epsilon)
 
 
+def optimise(network, optimiser, step, learning_rate, norm):
+    """The step-th update (1 is the first) of the network's weights by its gradient, whose global norm is ``norm``."""
+    run = _optimise_by_adam if isinstance(optimiser, Adam) else _optimise_by_any
+    run(network, optimiser, step, learning_rate, norm)
+
+
+@overload(optimise, jit_options=COMPILED)
+def _optimise(network, optimiser, step, learning_rate, norm):
+    return _optimise_by_adam if optimiser.instance_class is Adam else _optimise_by_any
+
+
 @njit(**KERNEL)
 def mix(network, target, tau):
     """target <- (1 - tau) target + tau theta; tau = 1 copies. Statistics, which are no weights, are always copied."""
@@ -133,3 +165,9 @@ def mix(network, target, tau):
     share, rest = kind(tau), kind(1.0 - tau)
     for i in range(target.size):
         target[i] = theta[i] if tau == 1.0 or i >= weights else rest * target[i] + share * theta[i]
+
+
+@njit(**KERNEL)
+def optimise_once(network, optimiser, step, learning_rate, norm):
+    """`optimise`, for Python to call."""
+    optimise(network, optimiser, step, learning_rate, norm)

@@ -60,7 +60,7 @@ EPSILON = 1  # added to a variance
 
 
 class Network(NamedTuple):
-    """A network of DENSE and DUELING operations, its optimiser's memory and its buffers.
+    """A network of DENSE operations, each of which reads the one before, its optimiser's memory and its buffers.
 
     P weights, R running statistics, K numbers kept of each observation, batches of B. The arrays of floats are all
     float32 or all float64.
@@ -79,7 +79,7 @@ class Network(NamedTuple):
 
 
 class LayeredNetwork(NamedTuple):
-    """A network of any operations. A type of its own, so that a dense one need not wait until they are compiled."""
+    """A network of any operations. A type of its own, so that a plain one need not wait until they are compiled."""
 
     program: Any  # as of Network
     settings: Any
