@@ -347,24 +347,28 @@ class DQN(QNetworkAgent):
         return done
 
     def _advance_python(self, max_steps: int) -> int:
+        from rlgrid.kernels import entry
         from rlgrid.kernels.dqn import act_once, observe_once
 
         learner, rule, stream = self._learner, self._rule(), stream_of(self._generator)
+        act = entry(act_once, learner, rule, 0, stream)
+        observe = entry(observe_once, learner, rule, 0, 0, 0.0, True, True, stream)
         done = 0
         try:
             with _one_blas_thread():
                 self._put(learner.observation, self._observation)
                 self._put_mask(learner.mask)
                 while done < max_steps and not self._interrupted:
-                    action = act_once(learner, rule, self.num_timesteps, stream)
+                    action = act(learner, rule, self.num_timesteps, stream)
                     arrival, reward, terminated, truncated = self._step_env(action + self._first_action)
                     self._put(learner.arrival, arrival)
                     self._put_mask(learner.arrival_mask)
-                    healthy = observe_once(
-                        learner, rule, self.num_timesteps, action, reward, terminated, truncated, stream
-                    )
+                    healthy = observe(learner, rule, self.num_timesteps, action, reward, terminated, truncated, stream)
                     self._end_step(arrival, terminated or truncated)
-                    self._put(learner.observation, self._observation)
+                    if terminated or truncated:
+                        self._put(learner.observation, self._observation)
+                    else:
+                        learner.observation[0] = learner.arrival[0]
                     self._put_mask(learner.mask)
                     if not healthy:
                         self._check_health()

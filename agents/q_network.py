@@ -6,8 +6,11 @@ Kernels check nothing, so every observation is checked here before they get it.
 
 from __future__ import annotations
 
+import functools
+import math
 from typing import TYPE_CHECKING, Any
 
+import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Discrete
 from numpy.typing import NDArray
@@ -64,19 +67,29 @@ class QNetworkAgent(Agent):
     def _blank(self, rows: int) -> NDArray[Any]:
         return np.zeros(rows if self._discrete else (rows, self._width), self._architecture.observations.dtype)
 
+    @functools.cached_property
+    def _observation_space(self) -> gym.Space[Any]:
+        """The environment's, without a way through its wrappers each time."""
+        return self.env.observation_space
+
     def _put(self, place: NDArray[Any], observation: Any) -> None:
         """Write an observation of the environment into a row of numbers; kernels do not check what they are given."""
-        if isinstance(self.env.observation_space, Discrete):
-            place[0] = row_of(observation, self.env.observation_space)
+        space = self._observation_space
+        if isinstance(space, Discrete):
+            place[0] = row_of(observation, space)
             return
         given = np.asarray(observation)
-        fits = given.shape == self.env.observation_space.shape and given.dtype.kind in "iufb"
+        if given.dtype == np.float32 == place.dtype and given.shape == space.shape:
+            place[0] = given.ravel()
+            if math.isfinite(np.vdot(given, given)):  # a short way to see that all are, if none is huge
+                return
+        fits = given.shape == space.shape and given.dtype.kind in "iufb"
         if fits and place.dtype == np.uint8 and given.dtype != np.uint8:  # an array of bytes would wrap it round
             fits = bool(((given >= 0) & (given <= 255)).all())
         if not fits:
             raise ValueError(
                 f"step {self.num_timesteps}: the environment gave the observation {observation!r}, which is not in "
-                f"{self.env.observation_space}"
+                f"{space}"
             )
         with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and named
             place[0] = given.ravel()

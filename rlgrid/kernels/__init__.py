@@ -53,6 +53,17 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path(platformdirs.user_cache_dir("rlgrid", appauthor=False))) / "kernels"
 
 
+def entry(kernel: Any, *arguments: Any) -> Any:
+    """What runs a compiled function on arguments of these types, without a look at their types at each call.
+
+    For a kernel that Python calls step after step with a struct of many arrays, whose types take longer to find out
+    than the step takes to run. The caller sees to it that the types stay what they are.
+    """
+    if not hasattr(kernel, "compile"):  # plain Python, with NUMBA_DISABLE_JIT
+        return kernel
+    return kernel.compile(tuple(numba.typeof(argument) for argument in arguments))
+
+
 class _KernelCacheLocator(caching._CacheLocator):
     def __init__(self, py_func: Any, py_file: str) -> None:
         self._module = Path(py_file).stem

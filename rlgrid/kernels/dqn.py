@@ -16,6 +16,7 @@ import numpy as np
 from numba import njit
 
 from rlgrid.kernels.activations import INSIDE, KERNEL
+from rlgrid.kernels.borrow import borrow
 from rlgrid.kernels.elementary import exp
 from rlgrid.kernels.exploration import FALLING, SOFTMAX, schedule_at
 from rlgrid.kernels.losses import error_loss
@@ -343,6 +344,7 @@ def run_dqn(world, draws, stream, learner, rule, t, steps, elapsed, limit, total
     Returns:
         (steps done, elapsed, total, number of episodes that ended); what is seen now is learner.observation.
     """
+    learner, world = borrow(learner), borrow(world)
     ended = 0
     for i in range(steps):
         a = act(learner, rule, t + i, stream)
@@ -370,10 +372,10 @@ def run_dqn(world, draws, stream, learner, rule, t, steps, elapsed, limit, total
 @njit(**KERNEL)
 def act_once(learner, rule, t, stream):
     """`act`."""
-    return act(learner, rule, t, stream)
+    return act(borrow(learner), rule, t, stream)
 
 
 @njit(**KERNEL)
 def observe_once(learner, rule, t, action, reward, terminated, truncated, stream):
     """`observe`."""
-    return observe(learner, rule, t, action, reward, terminated, truncated, stream)
+    return observe(borrow(learner), rule, t, action, reward, terminated, truncated, stream)
