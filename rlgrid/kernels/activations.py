@@ -85,6 +85,6 @@ def times_derivative(delta, y, kept, activation):
             rest = one - abs(y[i])
             delta[i] *= rest * rest
     elif activation == SWISH:  # s + x s (1 - s) = s + y (1 - s), and the sigmoid s again from x
-        _sigmoid(kept)
         for i in range(y.size):
-            delta[i] *= kept[i] + y[i] * (one - kept[i])
+            share = sigmoid(kept[i])
+            delta[i] *= share + y[i] * (one - share)

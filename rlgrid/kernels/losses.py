@@ -1,11 +1,10 @@
 """Losses and their derivatives, in float64; and softmax."""
 
-import math
-
 import numpy as np
 from numba import njit
 
 from rlgrid.kernels.activations import KERNEL
+from rlgrid.kernels.elementary import exp, log
 
 
 @njit(**KERNEL)
@@ -26,7 +25,7 @@ def softmax(values, temperature, out):
         largest = max(largest, np.float64(values[i]))
     total = 0.0
     for i in range(values.size):
-        out[i] = math.exp((np.float64(values[i]) - largest) / temperature)
+        out[i] = exp((np.float64(values[i]) - largest) / temperature)
         total += out[i]
     for i in range(values.size):
         out[i] /= total
@@ -42,7 +41,7 @@ def cross_entropy(logits, target, slopes):
     place = 0
     for i in range(1, logits.size):
         place = i if logits[i] > logits[place] else place
-    log_total = np.float64(logits[place]) - math.log(slopes[place])  # of e^logit; the largest has the surest logarithm
+    log_total = np.float64(logits[place]) - log(slopes[place])  # of e^logit; the largest has the surest logarithm
     loss = 0.0
     for i in range(logits.size):
         loss += target[i] * (log_total - np.float64(logits[i]))
