@@ -58,67 +58,100 @@ def rows(model):
     return offsets, to, many
 
 
-class Diagonals(NamedTuple):
-    """Outcomes of pairs in jagged diagonals (Saad 2003, section 3.4): first outcomes side by side, then second ones.
+class Blocks(NamedTuple):
+    """Outcomes of pairs, four pairs at a time, so that four sums are made at once.
 
-    Pairs lie in the order of how many outcomes they have, most first, so those that have a k-th one are a prefix.
+    Pairs lie in the order of how many outcomes they have, most first. The outcomes of a block are the first ones of its
+    four pairs, then their second ones, and so on; where a pair has fewer than its block, a chance of 0 stands.
     """
 
     key: Any  # int64 [P]: the pairs
-    begin: Any  # int64 [K + 1]: where each diagonal begins
+    begin: Any  # int64 [B + 1]: where each block begins
     to: Any  # int64 [M]
     chance: Any  # float64 [M]
 
 
+_1, _2, _3, _4 = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(4)
+
+
 @njit(cache=True, nogil=True)
-def diagonals(offsets, to, chance):
-    """The rows of `rows`, or such with other weights, as diagonals; pairs without outcomes are left out."""
+def blocks(offsets, to, chance):
+    """The rows of `rows`, or such with other weights, as blocks; pairs without outcomes are left out."""
     pairs = offsets.size - 1
     widest = 0
     for key in range(pairs):
         widest = max(widest, offsets[key + 1] - offsets[key])
-    longer = np.zeros(widest + 2, np.int64)  # how many pairs have at least so many outcomes
+    place = np.zeros(widest + 2, np.int64)  # how many pairs have at least so many outcomes; then places
     for key in range(pairs):
-        longer[offsets[key + 1] - offsets[key]] += 1
+        place[offsets[key + 1] - offsets[key]] += 1
     for width in range(widest - 1, 0, -1):
-        longer[width] += longer[width + 1]
-    begin = np.zeros(widest + 1, np.int64)
-    for k in range(widest):
-        begin[k + 1] = begin[k] + longer[k + 1]
-    key_at = np.empty(begin[1] if widest > 0 else 0, np.int64)
-    into = np.empty(begin[widest], np.int64)
-    weight = np.empty(begin[widest])
-    place = longer[1:].copy()  # where the next pair of each width goes, after all wider ones
+        place[width] += place[width + 1]
+    keys = np.empty(place[1] if widest > 0 else 0, np.int64)
     for key in range(pairs):
         width = offsets[key + 1] - offsets[key]
         if width > 0:
-            j = place[width]
-            place[width] += 1
-            key_at[j] = key
-            for k in range(width):
-                into[begin[k] + j] = to[offsets[key] + k]
-                weight[begin[k] + j] = chance[offsets[key] + k]
-    return Diagonals(key_at, begin, into, weight)
+            keys[place[width + 1]] = key  # after all that are wider
+            place[width + 1] += 1
+    begin = np.zeros((keys.size + 3) // 4 + 1, np.int64)
+    for b in range(begin.size - 1):
+        begin[b + 1] = begin[b] + 4 * (offsets[keys[4 * b] + 1] - offsets[keys[4 * b]])
+    into = np.zeros(begin[-1], np.int64)
+    weight = np.zeros(begin[-1])
+    for j in range(keys.size):
+        at = begin[j // 4] + j % 4
+        for k in range(offsets[keys[j]], offsets[keys[j] + 1]):
+            into[at] = to[k]
+            weight[at] = chance[k]
+            at += 4
+    return Blocks(keys, begin, into, weight)
 
 
 @njit(cache=True, nogil=True)
 def means(lines, value, mean):
-    """The mean of a value over the outcomes of each pair, into float64 [P]; outcomes are added in their order."""
-    mean[:] = 0.0
-    for k in range(lines.begin.size - 1):
-        first = np.uintp(lines.begin[k])
-        for j in range(np.uintp(lines.begin[k + 1]) - first):
-            at = first + np.uintp(j)
-            mean[np.uintp(j)] += lines.chance[at] * value[np.uintp(lines.to[at])]
+    """The mean of a value over the outcomes of each pair, into float64 [4 B]; outcomes are added in their order."""
+    to, chance = lines.to, lines.chance
+    for b in range(lines.begin.size - 1):
+        first, second, third, fourth = 0.0, 0.0, 0.0, 0.0
+        for k in range(lines.begin[b], lines.begin[b + 1], 4):
+            i = np.uintp(k)
+            first += chance[i] * value[np.uintp(to[i])]
+            second += chance[i + _1] * value[np.uintp(to[i + _1])]
+            third += chance[i + _2] * value[np.uintp(to[i + _2])]
+            fourth += chance[i + _3] * value[np.uintp(to[i + _3])]
+        j = np.uintp(b) * _4
+        mean[j] = first
+        mean[j + _1] = second
+        mean[j + _2] = third
+        mean[j + _3] = fourth
 
 
 @njit(cache=True, nogil=True)
 def variances(lines, value, mean, variance):
     """The variance of a value about its mean, likewise."""
-    variance[:] = 0.0
-    for k in range(lines.begin.size - 1):
-        first = np.uintp(lines.begin[k])
-        for j in range(np.uintp(lines.begin[k + 1]) - first):
-            at = first + np.uintp(j)
-            apart = value[np.uintp(lines.to[at])] - mean[np.uintp(j)]
-            variance[np.uintp(j)] += lines.chance[at] * (apart * apart)
+    to, chance = lines.to, lines.chance
+    for b in range(lines.begin.size - 1):
+        j = np.uintp(b) * _4
+        first, second, third, fourth = 0.0, 0.0, 0.0, 0.0
+        for k in range(lines.begin[b], lines.begin[b + 1], 4):
+            i = np.uintp(k)
+            first += chance[i] * (value[np.uintp(to[i])] - mean[j]) ** 2
+            second += chance[i + _1] * (value[np.uintp(to[i + _1])] - mean[j + _1]) ** 2
+            third += chance[i + _2] * (value[np.uintp(to[i + _2])] - mean[j + _2]) ** 2
+            fourth += chance[i + _3] * (value[np.uintp(to[i + _3])] - mean[j + _3]) ** 2
+        variance[j] = first
+        variance[j + _1] = second
+        variance[j + _2] = third
+        variance[j + _3] = fourth
+
+
+@njit(cache=True, nogil=True)
+def largest(flat, first, num_actions, value):
+    """The largest entry of each row of a table that begins at ``first``, into all but the last of float64 [S + 1]."""
+    at = np.uintp(first)
+    for s in range(value.size - 1):
+        best = flat[at]
+        for a in range(1, num_actions):
+            entry = flat[at + np.uintp(a)]
+            best = entry if entry > best else best
+        value[np.uintp(s)] = best
+        at += np.uintp(num_actions)

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from rlgrid.kernels.control import run
-from rlgrid.kernels.counted import count_outcome, diagonals, means, rows, variances
+from rlgrid.kernels.counted import blocks, count_outcome, largest, means, rows, variances
 from rlgrid.kernels.exploration import epsilon_greedy, greedy_action
 from rlgrid.kernels.pcg64 import uniform
 
@@ -151,16 +151,16 @@ def run_ucb_q_learning(model, world, stream, rule, settings, varied, tables, pla
 
 @njit(cache=True, nogil=True)
 def _surprises(rule, h, lines, num_states, total):
-    """The sum in the last term of Bernstein's bonus of each pair, into float64 [P]."""
+    """The sum in the last term of Bernstein's bonus of each pair, into float64 [4 B]."""
     total[:] = 0.0
     if h + 1 == rule.horizon:
         return
-    for k in range(lines.begin.size - 1):
-        for j in range(lines.begin[k + 1] - lines.begin[k]):
-            at = lines.begin[k] + j
-            if lines.to[at] < num_states:
-                arrivals = rule.arrivals[(h + 1) * num_states + lines.to[at]]
-                total[j] += lines.chance[at] * (min(rule.arrived / arrivals, rule.most) if arrivals > 0 else rule.most)
+    for b in range(lines.begin.size - 1):
+        for k in range(lines.begin[b], lines.begin[b + 1]):
+            if lines.chance[k] > 0.0 and lines.to[k] < num_states:
+                arrivals = rule.arrivals[(h + 1) * num_states + lines.to[k]]
+                term = min(rule.arrived / arrivals, rule.most) if arrivals > 0 else rule.most
+                total[4 * b + k % 4] += lines.chance[k] * term
 
 
 @njit(cache=True, nogil=True)
@@ -173,7 +173,7 @@ def _plan(rule, gamma, q, counts):
             chances[k] /= counts[key // num_actions, key % num_actions]
             if to[k] < 0:
                 to[k] = num_states
-    lines = diagonals(offsets, to, chances)
+    lines = blocks(offsets, to, chances)
     taken = lines.key.size
     visits = np.empty(taken)
     gain = np.empty(taken)  # the mean reward, with what does not depend on values of the bonus
@@ -183,9 +183,8 @@ def _plan(rule, gamma, q, counts):
         visits[j] = n
         gain[j] = rule.reward[lines.key[j]] / n + (rule.lower / n if rule.bernstein else rule.plain / math.sqrt(n))
         scale[j] = rule.varying / n
-    mean = np.empty(taken)
-    variance = np.empty(taken)
-    surprise = np.empty(taken)
+    room = 4 * lines.begin.size
+    mean, variance, surprise = np.empty(room), np.empty(room), np.empty(room)
     ahead = np.zeros(num_states + 1)  # values of the step after; the last entry is the end of the episode
     flat = q.reshape(-1)
     for h in range(rule.horizon - 1, -1, -1):
@@ -206,9 +205,7 @@ def _plan(rule, gamma, q, counts):
         for j in range(taken):
             at = first + np.uintp(lines.key[j])
             flat[at] = min(flat[at], ceiling, mean[j])
-        for s in range(num_states):
-            _, best = greedy_action(q, h * num_states + s)
-            ahead[s] = best
+        largest(flat, first, num_actions, ahead)
 
 
 @njit(cache=True, nogil=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from rlgrid.kernels.control import run
-from rlgrid.kernels.counted import count_outcome, diagonals, means, rows
+from rlgrid.kernels.counted import blocks, count_outcome, largest, means, rows
 from rlgrid.kernels.exploration import LOWEST, epsilon_greedy, greedy_action
 from rlgrid.kernels.pcg64 import uniform
 
@@ -87,7 +87,8 @@ def draw_row(stream, to, many, first, last, num_outcomes, c, most_pieces, into, 
     least = REST * total
     for piece in range(most_pieces):
         outcome = min(int(uniform(stream) * num_outcomes), num_outcomes - 1)
-        left = rest * (1.0 - uniform(stream)) ** (1.0 / c)
+        kept = 1.0 - uniform(stream)
+        left = rest * (kept if c == 1.0 else kept ** (1.0 / c))
         if left <= least or piece + 1 == most_pieces:
             left = 0.0
         into[at] = outcome
@@ -148,12 +149,12 @@ def _plan(rule, gamma, q, counts, stream):
                 stream, counts[s, a], rule.mean[key], rule.spread[key], rule.prior_mean, rule.prior_spread
             )
         begin[key + 1] = end
-    lines = diagonals(begin, into, weight)
+    lines = blocks(begin, into, weight)
     taken = lines.key.size
     reward = np.empty(taken)
     for j in range(taken):
         reward[j] = gain[lines.key[j]]
-    mean = np.empty(taken)
+    mean = np.empty(4 * lines.begin.size)
     ahead = np.zeros(num_states + 1)  # values of the step after; the last entry is the end of the episode
     flat = q.reshape(-1)
     finite = True
@@ -166,9 +167,7 @@ def _plan(rule, gamma, q, counts, stream):
             finite &= good
             at = first + np.uintp(lines.key[j])
             flat[at] = total if good else flat[at]
-        for s in range(num_states):
-            _, best = greedy_action(q, h * num_states + s)
-            ahead[s] = best
+        largest(flat, first, num_actions, ahead)
     rule.overflown[0] = not finite
 
 
