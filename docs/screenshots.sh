@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The pictures of docs/window.md, from a real X server: bash docs/screenshots.sh
-# Needs Xvfb and ImageMagick's import; PYTHON names the interpreter that rlgrid is installed in.
+# Needs Xvfb and ImageMagick's import; PYTHON names the interpreter that rlgrid is installed in. On a busy machine, FACTOR=3
+# waits three times as long for each.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -15,7 +16,7 @@ shoot() { # name, size, seconds, arguments of play.py
     sleep 1
     DISPLAY=$display "$python" play.py --size "$size" "$@" &
     window=$!
-    sleep "$seconds"
+    sleep $((seconds * ${FACTOR:-1}))
     DISPLAY=$display import -window root "docs/images/$name.png"
     kill "$window" "$server"
     wait "$window" "$server" || true

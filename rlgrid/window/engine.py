@@ -11,9 +11,11 @@ computed from the values before it, so that V is the largest action value and th
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,6 +76,7 @@ class Engine:
         self._walk_credit = 0.0
         self._rate = 0.0  # units a second, as measured
         self._warmed = self._saying = self._stalled = False
+        self._warming = False  # whether other agents' kernels are being compiled, or were
         self._judged = True  # whether V* and regret of the model say something of the agent's rewards
         self._trail: deque[int] = deque(maxlen=TRAIL)
         self.version = 0  # of the model: grows with every change of the world
@@ -208,8 +211,6 @@ class Engine:
             if self.unit == "step" or not self.playing:
                 self._saying = False
                 self._say("")
-            if not self._patient and self.referee is not None and self.scenario.warm:
-                self.referee.submit(self._warm_others)
             if self._patient and self.unit == "sweep" and units > done > 0:
                 done += self.advance(units - done)
         return done
@@ -276,7 +277,8 @@ class Engine:
 
         for name in self.scenario.warm:
             kind: Any = agent_class(name)
-            kind(env=self._new_env(self._base), seed=0).advance(2)
+            with suppress(Exception):  # what does not work says so when it is chosen
+                kind(env=self._new_env(self._base), seed=0).advance(2)
 
     # --- commands ---------------------------------------------------------------------------------------------------
 
@@ -547,8 +549,19 @@ class Engine:
 
     def judge(self) -> None:
         """Have the referee judge what was shown last, if it has not yet."""
-        if self.referee is not None and self._last is not None:
-            self.referee.judge(self._last)
+        referee = self.referee
+        if referee is None or self._last is None:
+            return
+        referee.judge(self._last)
+        # Kernels are compiled one at a time, and those of the judge come first.
+        if (
+            self.scenario.warm
+            and not self._patient
+            and not self._warming
+            and (referee.regret is not None or referee.trouble)
+        ):
+            self._warming = True
+            threading.Thread(target=self._warm_others, name="rlgrid warming", daemon=True).start()
 
     def close(self) -> None:
         """Let the referee go."""

@@ -71,9 +71,9 @@ class Referee:
         if self.trouble or shown.count == self._asked or (self.busy and not self._patient):
             return
         self._asked = shown.count
-        self.submit(lambda: self._judge(shown))
+        self._submit(lambda: self._judge(shown))
 
-    def submit(self, job: Callable[[], None]) -> None:
+    def _submit(self, job: Callable[[], None]) -> None:
         """Have something done, in turn."""
         if self._patient:
             self._do(job)
