@@ -104,7 +104,9 @@ class DQN(QNetworkAgent):
             biased upwards, and in a slippery world that bias decides between actions.
         clip_targets: hold targets between r_min / (1 - gamma) and r_max / (1 - gamma), with the rewards seen so far and
             0: no return lies outside, but the estimates of a network that bootstraps from itself may run away there.
-        loss: "huber" (bounded influence of one transition) or "mse".
+        loss: "mse", whose minimum is the mean of the targets, which is what Q is. Or "huber", with which no transition
+            has more influence than one that is off by 1: steadier where values are large and chance is small, but it
+            goes towards the median where errors are beyond 1, and so hardly sees what is rare and costs a lot.
         adam_epsilon: added to the root of Adam's second moment.
         seed, compiled: see `Agent`.
 
@@ -137,7 +139,7 @@ class DQN(QNetworkAgent):
         *,
         double_q: bool = True,
         clip_targets: bool = True,
-        loss: str = "huber",
+        loss: str = "mse",
         adam_epsilon: float = 1e-8,
         exploration: str = "epsilon_greedy",
         epsilon: float | str | None = None,

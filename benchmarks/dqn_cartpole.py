@@ -13,6 +13,7 @@ What differs from the defaults, and why:
 - gamma 0.995: a cart that drifts leaves the track hundreds of steps later, which 0.99 hardly sees;
 - exploration over a tenth of the run, down to 0.02: the targets lean on the actions that were taken, so few of them
   should be random; and random ones end an episode within some twenty steps, so that long ones are seen late;
+- Huber's loss: values of hundreds, and hardly any chance, so that its pull towards the median does no harm;
 - two gradient steps after every step, and a slower target network: the run is short.
 """
 
@@ -30,6 +31,7 @@ SETTINGS = {
     "exploration_final_eps": 0.02,
     "gradient_steps": 2,
     "tau": 0.005,
+    "loss": "huber",
 }
 EVALUATION_SEED = 1_000_000
 

@@ -180,7 +180,7 @@ class Naive:
     "settings",
     [
         {},
-        {"double_q": False, "loss": "mse", "learning_rate": 3e-3},
+        {"double_q": False, "loss": "huber", "learning_rate": 3e-3},
         {"tau": 1.0, "target_update_interval": 20, "train_freq": 4, "gradient_steps": 3, "max_grad_norm": 0.05},
         {"policy_kwargs": {"net_arch": []}, "buffer_size": 60},
         {"n_steps": 3, "buffer_size": 70},
@@ -339,7 +339,7 @@ def test_epsilon_and_learning_rate():
     "settings",
     [
         {},
-        {"double_q": False, "loss": "mse", "train_freq": 4, "buffer_size": 200},
+        {"double_q": False, "loss": "huber", "train_freq": 4, "buffer_size": 200},
         {"prioritized_replay": True, "buffer_size": 300, "n_steps": 2},
         {
             "train_freq": (2, "episode"),
@@ -404,6 +404,20 @@ def two_doors():
             offsets.append(len(rows))
     p, to, r, ends = zip(*rows, strict=True)
     return MDP(2, 3, offsets, to, p, r, ends, gamma=0.9, start=0)
+
+
+@pytest.mark.parametrize(("loss", "chosen"), [("mse", 0), ("huber", 1)])
+def test_what_is_rare_and_costs_a_lot_is_seen_by_the_mean_alone(loss, chosen):
+    """Action 0 costs 5, action 1 costs 100 once in ten times; Huber's loss is one of the median beyond 1."""
+    rows = [(1.0, -5.0), (0.9, 0.0), (0.1, -100.0), (1.0, 0.0), (1.0, 0.0)]
+    p, r = zip(*rows, strict=True)
+    model = MDP(2, 2, [0, 1, 3, 4, 5], [1] * 5, p, r, [True] * 5, gamma=0.9, start=0)
+    settings = SMALL | {"loss": loss, "learning_rate": "lin_1e-2", "max_grad_norm": math.inf, "epsilon": 1.0}
+    agent = DQN("MlpPolicy", GridWorld(model=model), seed=0, **settings).learn(4_000)
+    assert agent.policy[0] == chosen
+    assert agent.q_values[0, 0] == pytest.approx(-5, abs=0.5)
+    if loss == "mse":
+        assert agent.q_values[0, 1] == pytest.approx(-10, abs=3)
 
 
 def test_actions_that_a_state_lacks_are_neither_taken_nor_targeted():
@@ -902,7 +916,7 @@ def test_a_deep_sea_is_crossed_by_counting(bonus, solved):
 @pytest.mark.slow
 def test_cartpole_is_solved():
     settings = {"n_steps": 8, "gamma": 0.995, "gradient_steps": 2, "tau": 0.005}  # of benchmarks/dqn_cartpole.py
-    settings |= {"exploration_fraction": 0.1, "exploration_final_eps": 0.02}
+    settings |= {"exploration_fraction": 0.1, "exploration_final_eps": 0.02, "loss": "huber"}
     agent = DQN("MlpPolicy", gym.make("CartPole-v1"), seed=0, **settings).learn(50_000)
     mean, _ = evaluate_policy(agent, gym.make("CartPole-v1"), n_eval_episodes=100, seed=1_000_000)
     assert mean >= 475
