@@ -283,7 +283,6 @@ class UCBVI(OptimisticAgent):
             model=self._outcomes.arrays(),
             reward=self._reward,
             arrivals=self._arrivals,
-            ceiling=self._ceiling,
             horizon=self.horizon,
             bernstein=self._bernstein,
             plain=plain,

@@ -40,7 +40,6 @@ class Believed(NamedTuple):
     model: Any  # `rlgrid.kernels.counted.Counted`
     reward: Any  # float64 [S * A], the sum of the rewards of each pair
     arrivals: Any  # int64 [H * S]: how often a state was acted in at a step; without entries where nothing asks for it
-    ceiling: Any  # float64 [H + 1]
     horizon: int
     bernstein: bool
     plain: float  # sqrt(N) times the bonus of Hoeffding's inequality
@@ -188,7 +187,6 @@ def _plan(rule, gamma, q, counts):
     ahead = np.zeros(num_states + 1)  # values of the step after; the last entry is the end of the episode
     flat = q.reshape(-1)
     for h in range(rule.horizon - 1, -1, -1):
-        ceiling = rule.ceiling[h]
         means(lines, ahead, mean)
         if rule.bernstein:
             variances(lines, ahead, mean, variance)
@@ -204,7 +202,8 @@ def _plan(rule, gamma, q, counts):
         first = np.uintp(h * counts.size)
         for j in range(taken):
             at = first + np.uintp(lines.key[j])
-            flat[at] = min(flat[at], ceiling, mean[j])
+            before = flat[at]  # the ceiling at most, where it began
+            flat[at] = mean[j] if mean[j] < before else before
         largest(flat, first, num_actions, ahead)
 
 
