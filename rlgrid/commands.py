@@ -387,22 +387,90 @@ def chosen_run(options: argparse.Namespace) -> Path:
     return training.find_run(Path(options.log_folder), options.algo, options.env)
 
 
+def holds_many(folder: Path) -> bool:
+    """Whether a folder is one of many runs."""
+    from rlgrid.runs import INDEX
+
+    return (folder / INDEX).is_file()
+
+
+def one_of_many(options: argparse.Namespace, folder: Path, **changes: Any) -> tuple[Agent, RunConfig]:
+    """The agent of one of the runs in a folder: that of --seed, or the median one; made by doing the run again.
+
+    Only curves are kept of many runs, and a run that is done again is the same bit for bit.
+
+    Raises:
+        RunError: where it is not clear which run is meant, naming those that there are.
+    """
+    from rlgrid import training
+    from rlgrid.runs import INDEX, MEASURES, Runs
+
+    runs = Runs.load(folder)
+    if not len(runs):
+        raise training.RunError(
+            f"{folder} holds no run yet: rlgrid train --resume {folder} does those that are missing"
+        )
+    wanted = training.parse_settings(options.hyperparams, "--hyperparams")
+    chosen = runs.select(**wanted) if wanted else runs
+    if len(chosen.groups()) > 1:
+        example = next(iter(chosen.groups())).replace("=", ":").replace(", ", " ")
+        there = "; ".join(chosen.groups())
+        raise training.RunError(
+            f"{folder} holds runs of several settings ({there}): choose one, as in --hyperparams {example}"
+        )
+    if options.seed is None:
+        measure = chosen.best_measure()
+        scores = np.nan_to_num(chosen.scores(measure), nan=-np.inf)
+        run = chosen[int(np.argsort(scores, kind="stable")[(len(chosen) - 1) // 2])]
+        which = f"seed {run.seed}, the median of {len(chosen)} by {MEASURES[measure].label}; --seed N takes another"
+    else:
+        found = [one for one in chosen if one.seed == options.seed]
+        if not found:
+            raise training.RunError(f"{folder} has no run of seed {options.seed}: it has {ranges(chosen.seeds)}")
+        run, which = found[0], f"seed {options.seed}"
+    plan = runs.plan
+    training.check_named(plan.env, options.env, folder / INDEX)
+    map_file = folder / training.MAP
+    config = training.RunConfig(
+        algo=training.algorithm(plan.agent),
+        env=str(map_file) if map_file.is_file() else plan.env,
+        n_timesteps=plan.total_timesteps,
+        seed=run.seed,
+        env_kwargs=plan.env_kwargs,
+        hyperparameters=run.settings,
+    )
+    say(f"{folder}: {which}. Doing its run again, {plan.total_timesteps:,} {plan.unit}s")
+    agent = training.make_agent(config, training.make_env(config, **changes))
+    return agent.learn(plan.total_timesteps), config
+
+
+def ranges(seeds: list[int]) -> str:
+    """Seeds, rising, as `--seeds` takes them: ``0-9,20``."""
+    parts: list[list[int]] = []
+    for seed in seeds:
+        if parts and parts[-1][-1] + 1 == seed:
+            parts[-1][1:] = [seed]
+        else:
+            parts.append([seed])
+    return ",".join("-".join(map(str, part)) for part in parts)
+
+
 def loaded(options: argparse.Namespace, folder: Path, **changes: Any) -> tuple[Agent, RunConfig]:
     """The agent of a run folder, or of one of many runs; ``changes`` are arguments of its environment."""
-    from rlgrid import experiments, training
+    from rlgrid import training
 
-    if experiments.holds_many(folder):
-        return experiments.one_of_many(options, folder, **changes)
+    if holds_many(folder):
+        return one_of_many(options, folder, **changes)
     if options.hyperparams:
         raise ValueError(f"--hyperparams chooses among many runs, and {folder} is one")
     return training.load(folder, options.env, **changes)
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    from rlgrid import experiments, training
+    from rlgrid import training
 
     folder = chosen_run(options)
-    many = experiments.holds_many(folder)
+    many = holds_many(folder)
     agent, config = loaded(options, folder)
     # Of many runs, --seed has named the run.
     found = training.evaluate(agent, config, episodes=options.eval_episodes, seed=None if many else options.seed)
@@ -467,13 +535,13 @@ def enjoy(options: argparse.Namespace) -> int:
 
 
 def record(options: argparse.Namespace) -> int:
-    from rlgrid import experiments, training
+    from rlgrid import training
 
     target = Path(options.output or f"{name_of(options.target.rstrip('/'))}.gif")
     if target.suffix.lower() not in {".gif", ".png"}:
         raise ValueError(f"{target} is neither a .gif nor a .png: name one of the two, as in -o {target.stem}.gif")
     folder = Path(options.target)
-    if (folder / training.CONFIG).is_file() or experiments.holds_many(folder):
+    if (folder / training.CONFIG).is_file() or holds_many(folder):
         frames = run_frames(folder, options, still=target.suffix.lower() == ".png")
     else:
         frames = world_frames(options, still=target.suffix.lower() == ".png")
@@ -517,8 +585,6 @@ def appearance(model: Any, options: argparse.Namespace) -> dict[str, Any]:
 
 def run_frames(folder: Path, options: argparse.Namespace, still: bool) -> Iterator[NDArray[np.uint8]]:
     """What a trained agent has learnt as one picture, or its episodes."""
-    from rlgrid import experiments
-
     agent, _ = loaded(options, folder, render_mode="rgb_array")
     if still:
         if agent.model is None:
@@ -526,7 +592,7 @@ def run_frames(folder: Path, options: argparse.Namespace, still: bool) -> Iterat
         look = appearance(agent.model, options)
         yield rlgrid.draw(agent.model, values=agent.values, policy=agent.greedy(), **look)
         return
-    seed = None if experiments.holds_many(folder) else options.seed  # of many runs, it has named the run
+    seed = None if holds_many(folder) else options.seed  # of many runs, it has named the run
     yield from episode_frames(agent, options.n_timesteps, seed)
 
 

@@ -12,16 +12,12 @@ import math
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from rlgrid import commands
 from rlgrid.commands import print_json, print_table, say
-
-if TYPE_CHECKING:
-    from rlgrid.agents.base import Agent
-    from rlgrid.training import RunConfig
 
 MOST_SEEDS = 1_000_000
 
@@ -212,74 +208,6 @@ def tell(runs: Any, folder: Path, as_json: bool) -> None:
     print(f"{MEASURES[measure].label}, at the end")
     print_table(table)
     print(f"{folder}: draw it with `rlgrid plot {folder} -o curves.png`")
-
-
-def holds_many(folder: Path) -> bool:
-    """Whether a folder is one of many runs."""
-    from rlgrid.runs import INDEX
-
-    return (folder / INDEX).is_file()
-
-
-def one_of_many(options: argparse.Namespace, folder: Path, **changes: Any) -> tuple[Agent, RunConfig]:
-    """The agent of one of the runs in a folder: that of --seed, or the median one; made by doing the run again.
-
-    Only curves are kept of many runs, and a run that is done again is the same bit for bit.
-
-    Raises:
-        RunError: where it is not clear which run is meant, naming those that there are.
-    """
-    from rlgrid import training
-    from rlgrid.runs import INDEX, MEASURES, Runs
-
-    runs = Runs.load(folder)
-    if not len(runs):
-        raise training.RunError(
-            f"{folder} holds no run yet: rlgrid train --resume {folder} does those that are missing"
-        )
-    wanted = training.parse_settings(options.hyperparams, "--hyperparams")
-    chosen = runs.select(**wanted) if wanted else runs
-    if len(chosen.groups()) > 1:
-        example = next(iter(chosen.groups())).replace("=", ":").replace(", ", " ")
-        there = "; ".join(chosen.groups())
-        raise training.RunError(
-            f"{folder} holds runs of several settings ({there}): choose one, as in --hyperparams {example}"
-        )
-    if options.seed is None:
-        measure = chosen.best_measure()
-        scores = np.nan_to_num(chosen.scores(measure), nan=-np.inf)
-        run = chosen[int(np.argsort(scores, kind="stable")[(len(chosen) - 1) // 2])]
-        which = f"seed {run.seed}, the median of {len(chosen)} by {MEASURES[measure].label}; --seed N takes another"
-    else:
-        found = [one for one in chosen if one.seed == options.seed]
-        if not found:
-            raise training.RunError(f"{folder} has no run of seed {options.seed}: it has {ranges(chosen.seeds)}")
-        run, which = found[0], f"seed {options.seed}"
-    plan = runs.plan
-    training.check_named(plan.env, options.env, folder / INDEX)
-    map_file = folder / training.MAP
-    config = training.RunConfig(
-        algo=training.algorithm(plan.agent),
-        env=str(map_file) if map_file.is_file() else plan.env,
-        n_timesteps=plan.total_timesteps,
-        seed=run.seed,
-        env_kwargs=plan.env_kwargs,
-        hyperparameters=run.settings,
-    )
-    say(f"{folder}: {which}. Doing its run again, {plan.total_timesteps:,} {plan.unit}s")
-    agent = training.make_agent(config, training.make_env(config, **changes))
-    return agent.learn(plan.total_timesteps), config
-
-
-def ranges(seeds: list[int]) -> str:
-    """Seeds, rising, as `parse_seeds` reads them: ``0-9,20``."""
-    parts: list[list[int]] = []
-    for seed in seeds:
-        if parts and parts[-1][-1] + 1 == seed:
-            parts[-1][1:] = [seed]
-        else:
-            parts.append([seed])
-    return ",".join("-".join(map(str, part)) for part in parts)
 
 
 def _holding_runs(folder: Path) -> list[Path]:
