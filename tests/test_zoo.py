@@ -117,8 +117,7 @@ def test_settings_of_the_zoo_make_a_dqn_as_they_are(block: str, tmp_path: Path) 
     agent = DQN("MlpPolicy", env, seed=0, **found.hyperparameters)
     assert agent.tau == 1.0  # that of the zoo's library, where the target network is not updated at every step
     for name, value in found.hyperparameters.items():
-        given = {"net_arch": agent._architecture.net_arch} if name == "policy_kwargs" else getattr(agent, name)
-        assert given == value, name
+        assert agent.settings[name] == value, name
     agent.learn(20)
 
 
