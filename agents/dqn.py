@@ -9,17 +9,14 @@ where nothing follows a terminated transition. Truncation is not termination: th
 observation of the episode. Mnih et al. 2015 (Nature 518); van Hasselt, Guez & Silver 2016 (AAAI).
 
 The network and its training are our own compiled kernels (`rlgrid.kernels.network`, `rlgrid.kernels.dqn`) in float32.
-Its products go through BLAS, held at one thread while the agent learns: such small ones are slower on several.
+In float32 they give the same bits on every processor, and so does a run, where its world does.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib
 import inspect
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -321,31 +318,30 @@ class DQN(QNetworkAgent):
         learner, rule = self._learner, self._rule()
         returns, lengths = np.empty(min(max_steps, MOST_EPISODES)), np.empty(min(max_steps, MOST_EPISODES), np.int64)
         done = 0
-        with _one_blas_thread():
-            while done < max_steps and not self._interrupted:
-                generator, stream = self._world.generator, stream_of(self._generator)
-                draws = stream_of(generator)
-                learner.observation[0] = self._observation
-                steps, elapsed, total, ended = run_dqn(
-                    self._sampling,
-                    draws,
-                    stream,
-                    learner,
-                    rule,
-                    self.num_timesteps,
-                    max_steps - done,
-                    self._episode_length,
-                    self._world.max_episode_steps,
-                    self._episode_return,
-                    returns,
-                    lengths,
-                )
-                put_back(generator, draws)
-                put_back(self._generator, stream)
-                seen = int(learner.observation[0]) if self._discrete else learner.observation[0].copy()
-                self._commit_chunk(steps, seen, elapsed, total, returns[:ended], lengths[:ended])
-                self._check_health()
-                done += steps
+        while done < max_steps and not self._interrupted:
+            generator, stream = self._world.generator, stream_of(self._generator)
+            draws = stream_of(generator)
+            learner.observation[0] = self._observation
+            steps, elapsed, total, ended = run_dqn(
+                self._sampling,
+                draws,
+                stream,
+                learner,
+                rule,
+                self.num_timesteps,
+                max_steps - done,
+                self._episode_length,
+                self._world.max_episode_steps,
+                self._episode_return,
+                returns,
+                lengths,
+            )
+            put_back(generator, draws)
+            put_back(self._generator, stream)
+            seen = int(learner.observation[0]) if self._discrete else learner.observation[0].copy()
+            self._commit_chunk(steps, seen, elapsed, total, returns[:ended], lengths[:ended])
+            self._check_health()
+            done += steps
         return done
 
     def _advance_python(self, max_steps: int) -> int:
@@ -357,24 +353,23 @@ class DQN(QNetworkAgent):
         observe = entry(observe_once, learner, rule, 0, 0, 0.0, True, True, stream)
         done = 0
         try:
-            with _one_blas_thread():
-                self._put(learner.observation, self._observation)
+            self._put(learner.observation, self._observation)
+            self._put_mask(learner.mask)
+            while done < max_steps and not self._interrupted:
+                action = act(learner, rule, self.num_timesteps, stream)
+                arrival, reward, terminated, truncated = self._step_env(action + self._first_action)
+                self._put(learner.arrival, arrival)
+                self._put_mask(learner.arrival_mask)
+                healthy = observe(learner, rule, self.num_timesteps, action, reward, terminated, truncated, stream)
+                self._end_step(arrival, terminated or truncated)
+                if terminated or truncated:
+                    self._put(learner.observation, self._observation)
+                else:
+                    learner.observation[0] = learner.arrival[0]
                 self._put_mask(learner.mask)
-                while done < max_steps and not self._interrupted:
-                    action = act(learner, rule, self.num_timesteps, stream)
-                    arrival, reward, terminated, truncated = self._step_env(action + self._first_action)
-                    self._put(learner.arrival, arrival)
-                    self._put_mask(learner.arrival_mask)
-                    healthy = observe(learner, rule, self.num_timesteps, action, reward, terminated, truncated, stream)
-                    self._end_step(arrival, terminated or truncated)
-                    if terminated or truncated:
-                        self._put(learner.observation, self._observation)
-                    else:
-                        learner.observation[0] = learner.arrival[0]
-                    self._put_mask(learner.mask)
-                    if not healthy:
-                        self._check_health()
-                    done += 1
+                if not healthy:
+                    self._check_health()
+                done += 1
         finally:
             put_back(self._generator, stream)
         return done
@@ -488,17 +483,3 @@ class DQN(QNetworkAgent):
         memory.take(learner.replay, arrays, self._num_actions)
         for name, array in own.items():
             array[...] = given[name]
-
-
-@functools.cache
-def _blas() -> Any:
-    importlib.import_module("scipy.linalg.cython_blas")  # the BLAS that numba calls must be loaded to be found
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
-
-
-@contextmanager
-def _one_blas_thread() -> Iterator[None]:
-    with _blas().limit(limits=1, user_api="blas"):
-        yield

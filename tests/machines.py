@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import llvmlite.binding as llvm
@@ -15,10 +15,11 @@ AVX512 = (*AVX2, "avx512f", "avx512vl", "avx512dq", "avx512bw")
 MACHINES = {"x86-64": (), "haswell": AVX2, "skylake-avx512": AVX512}
 
 
-def on_every_machine(program: str) -> Iterator[tuple[str, str]]:
-    """(name, what ``program`` printed) for every kind of processor whose instructions this one has too."""
+def on_every_machine(program: str, names: Iterable[str] = MACHINES) -> Iterator[tuple[str, str]]:
+    """(name, what ``program`` printed) for those kinds of processor whose instructions this one has too."""
     here = llvm.get_host_cpu_features()
-    for name, features in MACHINES.items():
+    for name in names:
+        features = MACHINES[name]
         if not all(here.get(feature, False) for feature in features):
             continue
         settings = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": ",".join(f"+{feature}" for feature in features)}

@@ -1,17 +1,18 @@
 """DQN: the rule against numpy written out, both paths bit for bit, resuming, refusals, and worlds that it solves."""
 
+import hashlib
 import math
 
 import gymnasium as gym
 import numpy as np
 import pytest
-import threadpoolctl
 from gymnasium import spaces
 from gymnasium.wrappers import TimeLimit
+from machines import on_every_machine
 
 from rlgrid.agents import evaluate_policy
 from rlgrid.agents.checkpoint import CheckpointError
-from rlgrid.agents.dqn import DQN, _one_blas_thread
+from rlgrid.agents.dqn import DQN
 from rlgrid.envs.gridworld import GridWorld
 from rlgrid.kernels.dqn import BAD_OP, UPDATES
 from rlgrid.kernels.program import UNITS, WEIGHTS
@@ -502,16 +503,28 @@ def test_softmax_predicts_in_proportion():
     assert agent.metrics()["temperature"] == 0.5
 
 
-def test_blas_is_held_at_one_thread_and_let_go():
-    def threads():
-        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+def golden():
+    """A hash of what a short run has learnt."""
+    settings = {"learning_starts": 100, "buffer_size": 300, "prioritized_replay": True, "n_steps": 3}
+    activation = {"policy_kwargs": {"net_arch": [24, 20], "activation_fn": "tanh"}}
+    agent = DQN("MlpPolicy", gym.make("rlgrid/FrozenLake-v1"), seed=4, **settings, **activation).learn(500)
+    digest = hashlib.sha256(repr(agent.episode_lengths).encode())
+    for name, array in sorted(agent._arrays().items()):
+        digest.update(name.encode() + array.tobytes())
+    return digest.hexdigest()
 
-    with _one_blas_thread():
-        assert threads()
-        assert set(threads()) == {1}
-    before = threads()
-    frozen_lake().learn(100)
-    assert threads() == before
+
+GOLDEN = "d7107672a24d51e29183c5c968b7ba7e84f0342318c65c4bddc82bb5f761705c"
+
+
+def test_a_run_has_the_same_bits_everywhere():
+    assert golden() == GOLDEN
+
+
+@pytest.mark.slow
+def test_a_run_has_the_same_bits_on_a_processor_without_avx():
+    ((_, printed),) = on_every_machine("from test_dqn import golden; print(golden())", ["x86-64"])
+    assert printed == GOLDEN
 
 
 # --- what was learnt ------------------------------------------------------------------------------------------------
