@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import numba
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
@@ -167,6 +168,7 @@ def assert_gradient(net, training=True):
 
     Fourth-order central differences: their own error is O(h^4), so 1e-6 is asked of the gradient and not of h. A kink
     (ReLU, leaky ReLU, max pooling) inside the difference spoils an entry, which is then taken again with a smaller h.
+    As plain Python the three greatest entries must do.
     """
     rng = np.random.default_rng(5)
     theta = net.theta.copy()
@@ -181,15 +183,17 @@ def assert_gradient(net, training=True):
     def difference(i, h):
         return (loss(i, -2 * h) - 8 * loss(i, -h) + 8 * loss(i, h) - loss(i, 2 * h)) / (12 * h)
 
-    numeric = np.array([difference(i, 1e-3) for i in range(net.network.gradient.size)])
     net.theta[:] = theta
     net.forward(training=training)
-    gradient = net.backward(factors, training)
+    gradient = net.backward(factors, training).copy()
+    entries = np.argsort(-np.abs(gradient))[: 3 if numba.config.DISABLE_JIT else None]
+    gradient = gradient[entries]
+    numeric = np.array([difference(i, 1e-3) for i in entries])
     for h in (1e-4, 1e-5, 1e-6):
-        for i in np.flatnonzero(np.abs(numeric - gradient) > 1e-8 * np.maximum(1, np.abs(gradient))):
-            again = difference(i, h)
-            if abs(again - gradient[i]) < abs(numeric[i] - gradient[i]):
-                numeric[i] = again
+        for k in np.flatnonzero(np.abs(numeric - gradient) > 1e-8 * np.maximum(1, np.abs(gradient))):
+            again = difference(entries[k], h)
+            if abs(again - gradient[k]) < abs(numeric[k] - gradient[k]):
+                numeric[k] = again
     scale = np.linalg.norm(gradient) + np.linalg.norm(numeric)
     assert scale > 0
     assert np.linalg.norm(gradient - numeric) / scale < 1e-6
@@ -343,7 +347,10 @@ def test_many_networks_composed_at_random():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kwargs", "space"), [*MIXED, ({"net_arch": [{"conv": 3}, 5]}, BYTES)])
+@pytest.mark.parametrize(
+    ("kwargs", "space"),
+    [*(one for one in MIXED if one[1] is not STATES), ({"net_arch": [{"conv": 3}, 5]}, BYTES)],
+)
 def test_networks_in_float32_and_images_of_bytes(kwargs, space):
     net = Net(kwargs, space, dtype=np.float32)
     for training in (True, False):
@@ -352,7 +359,7 @@ def test_networks_in_float32_and_images_of_bytes(kwargs, space):
         assert out.dtype == np.float32
         np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-4)
     twin = Net(kwargs, space)
-    if space is not BYTES and space != STATES:
+    if space is not BYTES:
         twin.observations = net.observations.astype(np.float64)
     twin.theta[:] = net.theta
     factors = np.random.default_rng(5).normal(size=out.shape)
