@@ -3,12 +3,14 @@
 import itertools
 import math
 
+import gymnasium as gym
 import numba
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 
 from rlgrid.agents.architecture import architecture_of
+from rlgrid.agents.dqn import DQN
 from rlgrid.agents.net_arch import ACTIVATIONS, INITIALIZERS, parsed
 from rlgrid.agents.optimisers import OPTIMIZERS, check_optimizer, optimiser_of
 from rlgrid.agents.world import stream_of
@@ -420,6 +422,17 @@ def test_a_target_network_takes_the_statistics_over_whole_and_its_weights_by_a_s
     np.testing.assert_array_equal(target[p:], net.theta[p:])
     mix(net.network, target, 1.0)
     np.testing.assert_array_equal(target, net.theta)
+
+
+def test_statistics_are_saved_with_the_weights(tmp_path):
+    kwargs = {"net_arch": [4, "batch_norm"], "dueling": [3], "optimizer_class": "sgd"}
+    agent = DQN("MlpPolicy", gym.make("rlgrid/FrozenLake-v1"), policy_kwargs=kwargs, seed=0)
+    agent._learner.network.theta[-8:] = agent._learner.target[-8:] = np.arange(8)
+    agent.save(tmp_path / "run")
+    again = DQN.load(tmp_path / "run.safetensors", gym.make("rlgrid/FrozenLake-v1"))
+    np.testing.assert_array_equal(again._learner.network.theta, agent._learner.network.theta)
+    np.testing.assert_array_equal(again._learner.target, agent._learner.target)
+    assert again._architecture.policy_kwargs() == agent._architecture.policy_kwargs() == kwargs
 
 
 # --- losses -----------------------------------------------------------------------------------------------------------
