@@ -916,14 +916,13 @@ def test_frozen_lake_is_solved_with_default_settings():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("bonus", "solved"), [(0.0, False), (1.0, True)])
-def test_a_deep_sea_is_crossed_by_counting(bonus, solved):
-    """Random actions reach the treasure of a sea 20 deep in one episode of a million; 1,500 are enough here."""
+def test_a_deep_sea_is_crossed_by_counting():
+    """Random actions reach the treasure of a sea 20 deep in one episode of a million; 3,000 are enough here."""
     from rlgrid import share_of_regret
 
-    env = gym.make("rlgrid/DeepSea-v0", size=20)
-    agent = DQN("MlpPolicy", env, seed=0, epsilon=0.01, exploration_bonus=bonus).learn(30_000)
-    assert (share_of_regret(agent.model, agent.policy) <= 0.05) == solved
+    settings = {"epsilon": 0.01, "exploration_bonus": 0.3, "loss": "huber"}  # of docs/dqn.md
+    agent = DQN("MlpPolicy", gym.make("rlgrid/DeepSea-v0", size=20), seed=0, **settings).learn(60_000)
+    assert share_of_regret(agent.model, agent.policy) <= 0.05
 
 
 @pytest.mark.slow
