@@ -557,7 +557,12 @@ LOOPS: dict[str, Loop] = {
     "monte_carlo": Loop(monte_carlo, EPSILON | {"learning_rate": "1/N", "visits": "first"}),
     "off_policy_monte_carlo": Loop(off_policy_monte_carlo, EPSILON),
     "dyna_q": Loop(
-        dyna_q, CONTROL | {"planning_steps": PLANNING_STEPS}, target=400.0, steps=10_000, updates=PLANNING_STEPS
+        dyna_q,
+        CONTROL | {"planning_steps": PLANNING_STEPS},
+        target=400.0,
+        steps=10_000,
+        times=10,
+        updates=PLANNING_STEPS,
     ),
     "dyna_q_plus": Loop(
         dyna_q_plus,

@@ -155,14 +155,20 @@ def _greedy_of_four(q, row):
     return b if right > left else a, best, ties
 
 
-@njit(cache=True, nogil=True)
-def _greedy_of_any(q, s):
-    row = np.uintp(s)
+@njit(cache=True, nogil=True, inline="always")
+def _greedy_of_any(q, row):
     best = -np.inf
     chosen = 0
-    for a in range(q.shape[1]):
-        value = q[row, a]
-        chosen = a if value > best else chosen
+    for a in range(0, q.shape[1] - 1, 2):
+        left = q[row, a]
+        right = q[row, a + 1]
+        better = a + 1 if right > left else a
+        value = right if right > left else left
+        chosen = better if value > best else chosen
+        best = value if value > best else best
+    if q.shape[1] % 2 == 1:
+        value = q[row, q.shape[1] - 1]
+        chosen = q.shape[1] - 1 if value > best else chosen
         best = value if value > best else best
     ties = 0
     for a in range(q.shape[1]):
@@ -172,12 +178,12 @@ def _greedy_of_any(q, s):
 
 @njit(cache=True, nogil=True, inline="always")
 def greedy(q, s):
-    """(the first action of the largest q, that q, how many actions have it)."""
+    """(the first action of the largest q, that q, how many actions have it); compared in pairs."""
     row = np.uintp(s)
     if q.shape[1] == 4:
         found = _greedy_of_four(q, row)
     else:
-        found = _greedy_of_any(q, s)
+        found = _greedy_of_any(q, row)
     return found
 
 
