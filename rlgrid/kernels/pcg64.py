@@ -9,8 +9,8 @@ whether half an output is left over (0 or 1), and that half. `uniform` gives wha
 """
 
 import numpy as np
-from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 _MULTIPLIER = 0x2360ED051FC65DA44385DF649FCCF645
@@ -30,7 +30,7 @@ def _moved(typingctx, high, low, plus_high, plus_low):
     """`moved` by LLVM's integers of 128 bits."""
 
     def codegen(context, builder, signature, args):
-        wide = ir.IntType(128)
+        wide = cgutils.ir.IntType(128)
 
         def joined(upper, lower):
             return builder.or_(builder.shl(builder.zext(upper, wide), wide(64)), builder.zext(lower, wide))
