@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from rlgrid.regret import share_of_regret
     from rlgrid.runs import Runs
     from rlgrid.solvers import Solution, policy_values, solve, verify
+    from rlgrid.study import Study
     from rlgrid.truth import Truth
+    from rlgrid.tuning import tune
     from rlgrid.window import watch
 
 __version__ = "0.1.0"
@@ -49,6 +51,8 @@ _HOMES = {
     "Runs": "rlgrid.runs",
     "Truth": "rlgrid.truth",
     "solve": "rlgrid.solvers",
+    "Study": "rlgrid.study",
+    "tune": "rlgrid.tuning",
     "verify": "rlgrid.solvers",
     "watch": "rlgrid.window",
 }
@@ -62,6 +66,7 @@ __all__ = [
     "Runs",
     "Slip",
     "Solution",
+    "Study",
     "TileKind",
     "Truth",
     "agents",
@@ -77,6 +82,7 @@ __all__ = [
     "random_frozen_lake",
     "share_of_regret",
     "solve",
+    "tune",
     "verify",
     "watch",
 ]

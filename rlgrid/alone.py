@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 
 from rlgrid.agents.base import Agent
 from rlgrid.agents.checkpoint import fingerprint
-from rlgrid.runs import EXACT, JUDGED, Run, run_key
+from rlgrid.runs import JUDGED, Run, run_key
 from rlgrid.training import EVALUATION_STEPS
-from rlgrid.truth import Truth
+from rlgrid.truth import MEASURES, Truth
 
 WARM_UP = 64  # units of the run that compiles
 MOST_JUDGES = 8  # worlds that are kept solved
@@ -75,30 +75,50 @@ class Failure:
 
 def run_alone(task: Task, settings: Settings, seed: int) -> Run:
     """One run, in this process."""
-    env = task.make_env()
-    aside = task.make_env() if task.eval_episodes else None  # predicting must not disturb the run
-    try:
-        agent = task.kind(env=env, seed=seed, **settings)
-        with _one_blas_thread():
-            judge = _Judge(agent, aside, task.eval_episodes)
-            agent.begin(task.total_timesteps)
-            for point in task.points:
-                _advance_to(agent, point)
-                judge.look()
-            _advance_to(agent, task.total_timesteps)
+    with one_blas_thread(), contextlib.closing(Going(task, settings, seed)) as going:
+        for point in task.points:
+            going.look_at(point)
+        return going.finish()
+
+
+class Going:
+    """One run on its way from point to point. Several may be under way side by side: none knows of the others."""
+
+    def __init__(self, task: Task, settings: Settings, seed: int) -> None:
+        self._task, self._settings = task, settings
+        self._envs = [task.make_env()]
+        try:
+            if task.eval_episodes:
+                self._envs.append(task.make_env())  # predicting must not disturb the run
+            self.agent = task.kind(env=self._envs[0], seed=seed, **settings)
+            self._judge = _Judge(self.agent, self._envs[-1], task.eval_episodes)
+            self.agent.begin(task.total_timesteps)
+        except BaseException:
+            self.close()
+            raise
+
+    def look_at(self, point: int) -> dict[str, float]:
+        """Go on to a point and judge the agent there: the numbers of `rlgrid.truth` and ``mean_return``."""
+        _advance_to(self.agent, point)
+        return self._judge.look()
+
+    def finish(self) -> Run:
+        """Go on to the end; what is kept of the run."""
+        _advance_to(self.agent, self._task.total_timesteps)
         return Run(
-            seed=seed,
-            settings=settings,
-            episode_returns=np.array(agent.episode_returns, np.float64),
-            episode_lengths=np.array(agent.episode_lengths, np.int64),
-            timesteps=np.array(task.points, np.int64),
-            **judge.arrays(),
-            tables=_tables(agent) if task.tables else {},
+            seed=self.agent.seed,
+            settings=self._settings,
+            episode_returns=np.array(self.agent.episode_returns, np.float64),
+            episode_lengths=np.array(self.agent.episode_lengths, np.int64),
+            timesteps=np.array(self._task.points, np.int64),
+            **self._judge.arrays(),
+            tables=_tables(self.agent) if self._task.tables else {},
         )
-    finally:
-        env.close()
-        if aside is not None:
-            aside.close()
+
+    def close(self) -> None:
+        """Close its environments."""
+        for env in self._envs:
+            env.close()
 
 
 def _advance_to(agent: Agent, timesteps: int) -> None:
@@ -115,14 +135,14 @@ class _Judge:
         self._truth = _truth_of(agent)
         self._seen: list[dict[str, float]] = []
 
-    def look(self) -> None:
+    def look(self) -> dict[str, float]:
         """Judge the agent as it is now."""
-        seen = dict.fromkeys(JUDGED, math.nan)
+        seen = dict.fromkeys(MEASURES, math.nan)
         if self._truth is not None:
-            known = self._truth.look(self._agent).numbers()
-            seen |= {name: known[name] for name in EXACT}
+            seen = self._truth.look(self._agent).numbers()
         seen["mean_return"] = self._sample()
         self._seen.append(seen)
+        return seen
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         """float64 [P] each, by the names of `rlgrid.runs.JUDGED`."""
@@ -181,7 +201,7 @@ def _tables(agent: Agent) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _one_blas_thread() -> Iterator[None]:
+def one_blas_thread() -> Iterator[None]:
     import scipy.linalg  # noqa: F401  # the BLAS that will be called must be loaded to be found
     from threadpoolctl import threadpool_limits
 

@@ -1,8 +1,8 @@
-"""The command line: ``rlgrid envs | solve | train | enjoy | evaluate | record | plot``.
+"""The command line: ``rlgrid envs | solve | train | tune | enjoy | evaluate | record | plot``.
 
 Option names are those of rl-zoo3. The exit status is 0; 1 where the result is not what was asked for (a tolerance
 that was not reached); 2 where the request was wrong; 130 after Ctrl-C. `rlgrid.commands` does the work,
-and `rlgrid.experiments` where there are many runs.
+`rlgrid.experiments` where there are many runs, and `rlgrid.searching` where settings are searched for.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import rlgrid
-from rlgrid import commands, experiments
+from rlgrid import commands, experiments, searching
 from rlgrid.commands import say
 
 LOGS = "runs"
@@ -28,10 +28,11 @@ COMMANDS = {
     "envs": (commands.envs, "list the worlds"),
     "solve": (commands.solve, "solve a world exactly, with a proof of the error"),
     "train": (experiments.train, "train an agent, on one seed or on many, or finish a training"),
+    "tune": (searching.tune, "search for the hyperparameters of an agent, or go on with a search"),
     "enjoy": (commands.enjoy, "watch a trained agent in the window"),
     "evaluate": (commands.evaluate, "judge a trained agent, by episodes and exactly"),
     "record": (commands.record, "write a picture or an animation of a world or an agent"),
-    "plot": (experiments.plot, "draw the learning curves of many runs"),
+    "plot": (experiments.plot, "draw the learning curves of many runs, or a study"),
 }
 EXAMPLES = {
     "": """examples:
@@ -68,6 +69,16 @@ examples:
   rlgrid train --resume runs/dqn/rlgrid-FourRooms-v0_1
   rlgrid train --algo q_learning --env four_rooms --seeds 0-99 --grid learning_rate:0.1,0.5 -P
   rlgrid train --algo dqn --env CartPole-v1 --seeds 0-99 --backend dask --address 127.0.0.1:8786""",
+    "tune": """\
+A study is a folder: what was asked, a line for each trial as it ends, and the best settings as best.yml. Each trial
+runs on every seed; bad ones are stopped early. Ctrl-C, or a kill, loses the trials under way and nothing else.
+rlgrid train -conf STUDY/best.yml trains with the best settings, and rlgrid plot STUDY draws the study.
+
+examples:
+  rlgrid tune --algo q_learning --env rlgrid/FrozenLake-v1 -n 50000 -P                the agent's usual space
+  rlgrid tune --algo sarsa --env four_rooms --sampler grid --space learning_rate=log:0.01:1 epsilon=0.05|0.1
+  rlgrid tune --algo dqn --env rlgrid/FourRooms-v0 -n 20000 --sampler tpe --space-file space.toml
+  rlgrid tune --resume studies/dqn/rlgrid-FourRooms-v0_1 --n-trials 80""",
     "enjoy": """\
 Without a display, a film of the window is written into the run's folder.
 
@@ -92,7 +103,8 @@ examples:
   rlgrid record runs/dqn/rlgrid-FourRooms-v0_1 -n 200""",
     "plot": """\
 FOLDER is what rlgrid train --seeds writes. A line is the interquartile mean of the runs, the band its bootstrap
-interval. Needs matplotlib: python -m pip install "rlgrid[plots]".
+interval. Of what rlgrid tune writes, the trials are drawn against their number and their values.
+Needs matplotlib: python -m pip install "rlgrid[plots]".
 
 examples:
   rlgrid plot runs/q_learning/four_rooms_1 -o curves.png
@@ -212,6 +224,12 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--resume", metavar="RUN", help="finish the run in this folder; its own options hold")
     add_many(train)
     add_json(train)
+
+    tune = parts["tune"]
+    add_run_names(tune, required=True)
+    add_env_kwargs(tune)
+    searching.add_options(tune, count, positive, experiments.parse_seeds)
+    add_json(tune)
 
     for name in ("enjoy", "evaluate"):
         part = parts[name]

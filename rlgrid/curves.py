@@ -73,7 +73,7 @@ def plot(
         raise ValueError(f"there are {len(curves)} curves and {len(names)} labels: give each one label")
     if len(curves) > len(COLOURS) * len(DASHES):
         raise ValueError(f"{len(curves)} curves cannot be told apart: choose some with Runs.select")
-    figure = _figure()
+    figure = new_figure()
     axes = figure.add_subplot()
     ends, spans = [], []
     for number, (_, _, part) in enumerate(curves):
@@ -94,7 +94,7 @@ def plot(
     if len(curves) > 1 or names[0]:
         _legend(axes, ends, MEASURES[measure].more_is_better)
     if target is not None:
-        _write(figure, target)
+        write_figure(figure, target)
     return figure
 
 
@@ -121,14 +121,19 @@ def _names(several: Sequence[Runs], curves: Sequence[tuple[Runs, str]]) -> list[
     return names
 
 
-def _figure() -> Figure:
+def new_figure(size: tuple[float, float] = SIZE) -> Figure:
+    """A figure of so many inches.
+
+    Raises:
+        ModuleNotFoundError: without matplotlib, naming the remedy.
+    """
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             'pictures of curves need matplotlib: python -m pip install "rlgrid[plots]"', name=error.name
         ) from error
-    return Figure(figsize=SIZE, dpi=DPI, layout="constrained", facecolor="white")
+    return Figure(figsize=size, dpi=DPI, layout="constrained", facecolor="white")
 
 
 def _draw(
@@ -223,7 +228,7 @@ def _legend(axes: Any, ends: Sequence[tuple[float, Any]], more_is_better: bool) 
     )
 
 
-def _write(figure: Figure, target: Path) -> None:
+def write_figure(figure: Figure, target: Path) -> None:
     """Write a picture; the one that was there is replaced at the end."""
     import io
 

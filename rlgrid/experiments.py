@@ -219,10 +219,22 @@ def _holding_runs(folder: Path) -> list[Path]:
 
 
 def plot(options: argparse.Namespace) -> int:
-    """Draw the curves of folders of runs."""
+    """Draw the curves of folders of runs, or the trials of a study."""
     from rlgrid.curves import plot as draw
     from rlgrid.runs import Runs
+    from rlgrid.study import Study, holds_study
 
+    if any(holds_study(Path(given)) for given in options.folders):
+        from rlgrid.studypicture import plot_study
+
+        if len(options.folders) > 1 or options.measure or options.labels or options.limits:
+            raise ValueError(
+                "a study is drawn by itself, without --measure, --labels and --limits: name its folder alone"
+            )
+        study = Study.load(options.folders[0])
+        plot_study(study, options.output, title=options.title, logarithmic=options.logarithmic)
+        print(options.output)
+        return 0
     folders = [folder for given in options.folders for folder in _holding_runs(Path(given))]
     runs = [Runs.load(folder) for folder in folders]
     empty = [folder for folder, one in zip(folders, runs, strict=True) if not len(one)]

@@ -94,13 +94,13 @@ def learn_many(
         LearnError: when all is done, if runs failed, or when the engine did; ``error.runs`` holds the others.
         KeyboardInterrupt: from Ctrl-C, with what is done as its attribute ``runs``.
     """
-    name, kind = _agent(agent)
+    name, kind = agent_of(agent)
     wanted = check_seeds(seeds)
     combinations = combine({} if settings is None else settings, {} if grid is None else grid)
     check_hyperparameters(kind, name, {key: None for one in combinations for key in one})
-    total = _total(kind, total_timesteps)
+    total = total_of(kind, total_timesteps)
     points = check_points(eval_points, total)
-    shown, make_env = _environment(env, dict(env_kwargs or {}))
+    shown, make_env = environment_of(env, dict(env_kwargs or {}))
     own_map = folder is not None and isinstance(env, str) and Path(env) == Path(folder) / MAP
     if folder is not None and own_map and (Path(folder) / INDEX).is_file():
         shown = read_plan(Path(folder)).env  # the map of these very runs
@@ -116,9 +116,7 @@ def learn_many(
     plan = Plan(
         agent=name,
         env=shown,
-        env_kwargs={
-            key: _plain(value, f"env_kwargs {key!r}", exact=False) for key, value in (env_kwargs or {}).items()
-        },
+        env_kwargs={key: plain(value, f"env_kwargs {key!r}", exact=False) for key, value in (env_kwargs or {}).items()},
         unit=kind.unit,
         total_timesteps=total,
         points=list(points),
@@ -148,7 +146,7 @@ def learn_many(
 # --- what was asked for -----------------------------------------------------------------------------------------------
 
 
-def _agent(agent: str | type[Agent]) -> tuple[str, type[Agent]]:
+def agent_of(agent: str | type[Agent]) -> tuple[str, type[Agent]]:
     """The name and the class of an agent that was given by one of them."""
     if isinstance(agent, str):
         name = algorithm(agent)
@@ -177,16 +175,16 @@ def check_seeds(seeds: Iterable[int]) -> list[int]:
     return found
 
 
-def _plain(value: Any, what: str, exact: bool = True) -> Any:
+def plain(value: Any, what: str, exact: bool = True) -> Any:
     """A value as JSON has it; what it has no form for is an error, or its text where it need not be had back."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list | tuple):
-        return [_plain(item, what, exact) for item in value]
+        return [plain(item, what, exact) for item in value]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: _plain(item, what, exact) for key, item in value.items()}
+        return {key: plain(item, what, exact) for key, item in value.items()}
     if exact:
         raise TypeError(f"{what} must be a number, text, or a list or dict of them, not {value!r}")
     return type(value).__name__
@@ -206,14 +204,14 @@ def combine(
         raise TypeError(f"settings must be a dict of arguments, or a list of such dicts, not {settings!r}")
     if not isinstance(grid, Mapping):
         raise TypeError(f"grid must be a dict of lists of values, not {grid!r}")
-    fixed = [{name: _plain(value, f"the setting {name!r}") for name, value in one.items()} for one in settings]
+    fixed = [{name: plain(value, f"the setting {name!r}") for name, value in one.items()} for one in settings]
     axes: list[list[tuple[str, Any]]] = []
     for name, values in grid.items():
         if any(name in one for one in fixed):
             raise ValueError(f"{name} stands in settings and in grid: leave it in one of them")
         if isinstance(values, str) or not isinstance(values, Iterable):
             raise TypeError(f"grid {name!r} must be a list of values, not {values!r}")
-        axes.append([(name, _plain(value, f"grid {name!r}")) for value in values])
+        axes.append([(name, plain(value, f"grid {name!r}")) for value in values])
         if not axes[-1]:
             raise ValueError(f"grid {name!r} is empty: give it values to try")
     found = [one | dict(choice) for one in fixed for choice in itertools.product(*axes)]
@@ -227,7 +225,7 @@ def combine(
     return found
 
 
-def _total(kind: type[Agent], total_timesteps: int | None) -> int:
+def total_of(kind: type[Agent], total_timesteps: int | None) -> int:
     if total_timesteps is None:
         total_timesteps = kind.default_total_timesteps
     if total_timesteps is None:
@@ -250,7 +248,7 @@ def check_points(eval_points: int | Iterable[int], total: int) -> tuple[int, ...
     return tuple(total * i // count for i in range(count + 1))
 
 
-def _environment(env: Any, env_kwargs: Settings) -> tuple[str, Callable[[], Any]]:
+def environment_of(env: Any, env_kwargs: Settings) -> tuple[str, Callable[[], Any]]:
     """What to call an environment, and a function without arguments that makes it, which a worker can be sent.
 
     A map file is read here, and of an id the spec is taken: a worker may have no such file, and never have heard of an
@@ -372,7 +370,7 @@ class _Keeper:
 def _run_all(task: Task, keep: _Keeper, n_jobs: int, backend: str, address: str | None, progress_bar: bool) -> None:
     """Run what is missing, until nothing is."""
     total = len(keep.asked.settings) * len(keep.asked.seeds)
-    with _progress(total, progress_bar) as show:
+    with show_progress(total, progress_bar) as show:
         missing = keep.missing()
         show(total - len(missing))
         if not missing:
@@ -428,8 +426,8 @@ def _results(parallel: Callable[[], Any], task: Task, missing: Sequence[tuple[Se
 
 
 @contextlib.contextmanager
-def _progress(total: int, enabled: bool) -> Iterator[Callable[[int], None]]:
-    """A bar of runs done and the time left."""
+def show_progress(total: int, enabled: bool, what: str = "runs") -> Iterator[Callable[[int], None]]:
+    """A bar of what is done and the time left."""
     if not enabled:
         yield lambda _: None
         return
@@ -442,7 +440,7 @@ def _progress(total: int, enabled: bool) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn,
     )
 
-    columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress:
-        bar = progress.add_task("runs", total=total)
+        bar = progress.add_task(what, total=total)
         yield lambda count: progress.advance(bar, count)

@@ -20,6 +20,7 @@ Keys that name code (``env_wrapper``, ``callback``) or what there is none of her
 from __future__ import annotations
 
 import ast
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -31,6 +32,9 @@ from rlgrid.training import RunError, nearest
 
 MOST_BYTES = 1 << 20
 MOST_NODES = 100_000  # of a file once its anchors are followed
+
+_PLAIN = re.compile(r"[A-Za-z][\w./-]*", re.ASCII)  # text that YAML needs no quotes for, but for these words
+_YAML_WORDS = {"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.I)
 
@@ -80,7 +84,7 @@ def read_conf(path: str | Path, env: str) -> Conf:
     source = Path(path)
     if source.stat().st_size > MOST_BYTES:
         raise ConfError(f"{source} is larger than {MOST_BYTES:,} bytes: it is no file of hyperparameters")
-    blocks = _load(source)
+    blocks = load_mapping(source)
     name = next((key for key in (env, _stem(env), "default") if key in blocks), None)
     if name is None:
         raise ConfError(f"{source} has nothing for {env}{nearest(env, map(str, blocks))}, and no block default")
@@ -89,6 +93,30 @@ def read_conf(path: str | Path, env: str) -> Conf:
     if not isinstance(block, dict) or not all(isinstance(key, str) for key in block):
         raise ConfError(f"{where} must hold settings, one a line, as in `learning_rate: 0.1`")
     return _conf(str(name), where, {key: _value(value, f"{key} of {where}") for key, value in block.items()})
+
+
+def conf_text(conf: Conf) -> str:
+    """A block as YAML that `read_conf` and rl-zoo3 read back, one line for each setting; it needs no PyYAML."""
+    settings = {"n_timesteps": conf.n_timesteps, "env_kwargs": conf.env_kwargs or None}
+    lines = {name: value for name, value in settings.items() if value is not None} | conf.hyperparameters
+    body = [f"  {name}: {_yaml(value)}" for name, value in lines.items()]
+    return "\n".join([f"{_yaml(conf.block)}:", *(body or ["  {}"]), ""])
+
+
+def _yaml(value: Any) -> str:
+    """A value in YAML's flow style. YAML 1.1 takes a number for text that has an exponent and no point."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_yaml(key)}: {_yaml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_yaml, value)) + "]"
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return {math.inf: ".inf", -math.inf: "-.inf"}.get(value, ".nan")
+        mantissa, e, exponent = repr(value).partition("e")
+        return mantissa if not e else f"{mantissa}{'' if '.' in mantissa else '.0'}e{exponent}"
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _YAML_WORDS:
+        return value
+    return json.dumps(value)
 
 
 def _stem(env: str) -> str:
@@ -114,7 +142,13 @@ def _conf(name: str, where: str, settings: dict[str, Any]) -> Conf:
     return Conf(name, total, env_kwargs, settings)
 
 
-def _load(source: Path) -> dict[Any, Any]:
+def load_mapping(source: Path) -> dict[Any, Any]:
+    """What a YAML file of plain values holds, anchors followed; it must be a mapping.
+
+    Raises:
+        ImportError: if PyYAML is not installed, saying how it is.
+        ConfError: naming the file and what is wrong with it.
+    """
     try:
         import yaml
     except ImportError as error:
@@ -131,7 +165,7 @@ def _load(source: Path) -> dict[Any, Any]:
         said = " ".join(str(error).split())
         raise ConfError(f"{source} is not a YAML file of plain values: {said}") from error
     if not isinstance(found, dict):
-        raise ConfError(f"{source} must hold one block of settings for each environment")
+        raise ConfError(f"{source} must be a mapping, as one block of settings for each environment")
     return found
 
 
