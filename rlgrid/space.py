@@ -313,10 +313,11 @@ def _checked(name: str, one: Dimension) -> Dimension:
         values = tuple(_plain(name, value) for value in one.values)
         if not values or "" in values:
             raise ValueError(f"space {name} has an empty value: write value|value")
-        seen: dict[str, Any] = {}
+        seen: set[str] = set()
         for value in values:
-            if seen.setdefault(run_key({"": value}), value) is not value:
+            if run_key({"": value}) in seen:
                 raise ValueError(f"space {name} has the value {value!r} twice")
+            seen.add(run_key({"": value}))
         if len(values) < 2:
             raise ValueError(f"space {name} has one value alone: make it a setting, {name}:{values[0]}")
         return Choice(values)
