@@ -11,6 +11,8 @@ import grimp
 import pytest
 from importlinter import cli
 
+from rlgrid.kernels import source_hash
+
 ROOT = Path(__file__).resolve().parent.parent
 KERNELS = sorted(path for path in (ROOT / "rlgrid" / "kernels").glob("*.py") if path.name != "__init__.py")
 
@@ -66,6 +68,37 @@ def test_kernels_import_numpy_numba_and_math_alone(path: Path) -> None:
     for name in imports(path):
         top = name.split(".")[0]
         assert top in {"numpy", "numba", "math", "typing", "__future__"} or name.startswith("rlgrid.kernels."), name
+
+
+def test_the_key_of_a_cached_kernel_follows_what_it_imports_and_every_tuple_that_it_may_be_given(
+    tmp_path: Path,
+) -> None:
+    """The index of its cache holds the types of its callers, which it does not import."""
+    texts = {
+        "kernel": "from rlgrid.kernels.below import g\n\n\ndef f(rule):\n    return g(rule.b)\n",
+        "below": "def g(b):\n    return b\n",
+        "caller": "class Rule(NamedTuple):\n    a: Any\n\n    b: Any  # what for\n\n\ndef h():\n    return 1\n",
+    }
+    count = iter(range(9))
+
+    def key(**changed: str) -> str:
+        folder = tmp_path / str(next(count))
+        folder.mkdir()
+        for name, text in (texts | changed).items():
+            (folder / f"{name}.py").write_text(text)
+        return source_hash("kernel", folder)
+
+    moved = {"caller": "", "elsewhere": texts["caller"]}
+    swapped = "class Rule(NamedTuple):\n    b: Any\n    a: Any\n"
+    before = key()
+    assert key(caller=texts["caller"].replace("return 1", "return 2").replace("what for", "why")) == before
+    changed = [
+        key(**moved),
+        key(caller=texts["caller"].replace("Rule", "Known")),
+        key(caller=swapped),
+        key(below=texts["below"] + "\n"),
+    ]
+    assert len({before, *changed}) == 5
 
 
 def test_there_are_kernels() -> None:

@@ -2,8 +2,10 @@
 
 Numba stamps a cached function with the one source file that holds it, so a change in a kernel that another
 file imports leaves the caller's cache stale. Here the stamp is a hash of a kernel's file *and of every kernel
-file that it imports*, and the folder lies in the user's cache directory: a read-only install works, an upgrade
-never runs old code, and the caches of other packages stay where they are.
+file that it imports*. It also holds where every NamedTuple of every kernel file lies and what fields it has, for a
+kernel is compiled for those of its callers, which it does not import, and the index of its cache cannot even be read
+where one of them has moved. The stamp is part of the folder's name, in the user's cache directory: a read-only install
+works, an upgrade never runs or trips over old code, and the caches of other packages stay where they are.
 """
 
 import functools
@@ -23,8 +25,12 @@ _IMPORTED = re.compile(
 )
 
 
+_TUPLE = re.compile(r"^class (\w+)\(NamedTuple\):\n((?:[ \t].*\n|\n)*)", re.M)
+_FIELD = re.compile(r"^    (\w+):", re.M)
+
+
 @functools.cache
-def _with_imports(module: str) -> frozenset[str]:
+def _with_imports(module: str, folder: Path) -> frozenset[str]:
     """The names of the kernel files that ``module`` (a file's stem) reaches through its imports, itself included."""
     seen: set[str] = set()
     todo = [module]
@@ -33,17 +39,27 @@ def _with_imports(module: str) -> frozenset[str]:
         if name in seen:
             continue
         seen.add(name)
-        text = (_HERE / f"{name}.py").read_text(encoding="utf-8")
+        text = (folder / f"{name}.py").read_text(encoding="utf-8")
         todo += [first or second for first, second in _IMPORTED.findall(text)]
     return frozenset(seen)
 
 
 @functools.cache
-def source_hash(module: str) -> str:
-    """A hash of a kernel file, of the kernel files that it imports, and of numba's version."""
-    digest = hashlib.sha256(numba.__version__.encode())
-    for name in sorted(_with_imports(module)):
-        digest.update(name.encode() + b"\0" + (_HERE / f"{name}.py").read_bytes())
+def _tuples(folder: Path) -> bytes:
+    """Every NamedTuple of the kernel files: its file, its name, its fields."""
+    found = []
+    for path in sorted(folder.glob("*.py")):
+        for name, body in _TUPLE.findall(path.read_text(encoding="utf-8")):
+            found.append(f"{path.stem}.{name}({','.join(_FIELD.findall(body))})")
+    return "\n".join(found).encode()
+
+
+@functools.cache
+def source_hash(module: str, folder: Path = _HERE) -> str:
+    """A hash of a kernel file, of the kernel files that it imports, of all NamedTuples, and of numba's version."""
+    digest = hashlib.sha256(numba.__version__.encode() + b"\0" + _tuples(folder))
+    for name in sorted(_with_imports(module, folder)):
+        digest.update(name.encode() + b"\0" + (folder / f"{name}.py").read_bytes())
     return digest.hexdigest()[:20]
 
 
