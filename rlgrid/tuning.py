@@ -67,7 +67,6 @@ STARTUP_TRIALS = 5
 WARMUP_SHARE = 5  # nothing is stopped in the first fifth of a run
 REDUCTION = 3
 CONCURRENT = 8
-IDLE_SECONDS = 60  # that workers wait for a trial
 
 
 class TuneError(RunError):
@@ -378,28 +377,36 @@ class _Workers:
 
     def run(self) -> None:
         """Do all that is ready, until nothing is."""
-        from joblib.externals.loky import get_reusable_executor
+        while not self._run_until_one_dies():
+            pass
 
+    def _run_until_one_dies(self) -> bool:
+        """Give trials to new workers; False where one of them died, with what it had to be done again."""
+        # Not the executor that `joblib.Parallel` keeps for its next call, and expects as it left it.
+        from joblib.externals.loky import ProcessPoolExecutor
+
+        executor = ProcessPoolExecutor(max_workers=self._jobs)
         pending: dict[Future[Outcome], tuple[Any, ...]] = {}
-        while True:
-            executor = get_reusable_executor(max_workers=self._jobs, timeout=IDLE_SECONDS)
-            try:
+        try:
+            while True:
                 for trial in self._given(pending):
                     self._lost.insert(0, trial)  # until a worker has it
                     pending[executor.submit(run_in_worker, self._search, *trial)] = trial
                     self._lost.pop(0)
                 if not pending:
-                    return
+                    executor.shutdown(wait=True)
+                    return True
                 over, _ = wait(pending, return_when=FIRST_COMPLETED)
                 for future in over:
                     self._take(future.result())
                     del pending[future]
-            except BrokenExecutor as error:
-                self._again(pending, error)
-                pending = {}
-            except BaseException:
-                executor.shutdown(wait=True, kill_workers=True)
-                raise
+        except BrokenExecutor as error:
+            self._again(pending, error)
+            executor.shutdown(wait=True, kill_workers=True)
+            return False
+        except BaseException:
+            executor.shutdown(wait=True, kill_workers=True)
+            raise
 
     def _given(self, pending: Mapping[Any, tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
         """Trials for the workers that are free. One that was lost again and again is given out alone."""

@@ -530,6 +530,8 @@ def test_workers_find_the_same(kept: Path, tmp_path: Path, sampler: str) -> None
     assert files[0] == files[1] == files[2]
     if sampler == "random":
         assert files[0][TRIALS] == (kept / TRIALS).read_bytes()
+        runs = learn_many("q_learning", LAKE, range(2), 600, n_jobs=2)  # which has workers of its own
+        assert len(runs) == 2
 
 
 @pytest.mark.slow
