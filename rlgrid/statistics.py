@@ -41,10 +41,15 @@ def check_scores(scores: ArrayLike, name: str = "scores") -> Floats:
         raise TypeError(f"{name} must be numbers [runs] or [runs, tasks]: {error}") from None
     if found.ndim not in {1, 2} or found.size == 0:
         raise ValueError(f"{name} must have the shape [runs] or [runs, tasks] and hold one run, not {found.shape}")
-    if np.isnan(found).any():
-        place = tuple(int(i) for i in np.argwhere(np.isnan(found))[0])
-        raise ValueError(f"{name}[{', '.join(map(str, place))}] is NaN: leave out the runs that have no score")
+    _check_known(found, name)
     return found.reshape(len(found), -1)
+
+
+def _check_known(scores: Floats, name: str) -> None:
+    """Raise a ValueError where a score is NaN, which has no rank."""
+    if np.isnan(scores).any():
+        place = tuple(int(i) for i in np.argwhere(np.isnan(scores))[0])
+        raise ValueError(f"{name}[{', '.join(map(str, place))}] is NaN: leave out the runs that have no score")
 
 
 def interquartile_mean(scores: ArrayLike, axis: int | None = None) -> Any:
@@ -53,8 +58,12 @@ def interquartile_mean(scores: ArrayLike, axis: int | None = None) -> Any:
     Args:
         scores: numbers of any shape.
         axis: along which to take it; None takes all scores together, as is usual over tasks.
+
+    Raises:
+        ValueError: without a score, and where one is NaN, naming its place.
     """
     found = np.asarray(scores, np.float64)
+    _check_known(found, "scores")
     if axis is None:
         found, axis = found.ravel(), 0
     count = found.shape[axis]
@@ -62,7 +71,8 @@ def interquartile_mean(scores: ArrayLike, axis: int | None = None) -> Any:
         raise ValueError("there is no score to take the mean of")
     cut = count // 4
     middle = np.moveaxis(np.sort(found, axis=axis), axis, 0)[cut : count - cut]
-    mean = middle.mean(axis=0)
+    with np.errstate(invalid="ignore"):  # of both infinities there is no mean: NaN
+        mean = middle.mean(axis=0)
     return float(mean) if mean.ndim == 0 else mean
 
 

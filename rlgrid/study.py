@@ -123,7 +123,10 @@ def curve_of(curves: NDArray[np.float64], over: str) -> NDArray[np.float64]:
     """float64 [P], by which a trial is judged, from the measure [seeds, P]."""
     if curves.size == 0:
         return np.empty(0)
-    middle: NDArray[np.float64] = interquartile_mean(curves, axis=0)
+    known = ~np.isnan(curves).any(axis=0)  # where every run has a number
+    middle = np.full(known.size, np.nan)
+    if known.any():
+        middle[known] = interquartile_mean(curves[:, known], axis=0)
     return middle if over == "end" else np.cumsum(middle) / np.arange(1, middle.size + 1)
 
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-OPTIMAL = 1e-9  # of the largest |V*|: an action that loses no more than this is optimal
+OPTIMAL = 1e-9  # of the largest |V*| among the states acted in: an action that loses no more than this is optimal
 
 MEASURES = (
     "value",
@@ -156,18 +156,22 @@ class Truth:
     @classmethod
     def of(cls, agent: Any) -> Truth | None:
         """The judge of an agent in its world; None where no model is known, or wrappers change what it does."""
+        if not hasattr(agent, "truth"):
+            raise TypeError(f"an agent is needed, not {agent!r}; of a model, Truth(model) is the judge")
         return None if agent.truth is None else cls(agent.truth, agent.gamma)
 
     def _optimal_actions(self, gamma: float, known: Solved) -> NDArray[np.bool_]:
         """bool [S, A]"""
         q = Problem.plain(self.model, gamma).q_values(known.after)
         best = q.max(axis=1)
-        finite = np.abs(best[np.isfinite(best)])
+        finite = np.abs(best[np.isfinite(best) & self.states])  # others may be of any size
         slack = OPTIMAL * finite.max(initial=0.0)
         return np.asarray(q >= (best - slack)[:, None])
 
     def look(self, agent: Any) -> TruthPoint:
         """What is true of an agent now: of its policy, and of its tables as far as it has them."""
+        if not hasattr(agent, "policy") or not hasattr(agent, "num_timesteps"):
+            raise TypeError(f"an agent is needed, not {agent!r}; of a policy, judge(policy) says what is true")
         q = values = None
         try:
             q = agent.q_values
@@ -210,9 +214,15 @@ class Truth:
                 share_of_regret = share(self._solved.optimum, value)
             except ValueError as error:
                 missing = missing or str(error)
-        counts = None if visits is None else np.asarray(visits, np.int64)
-        if counts is not None and counts.shape != self.states.shape:
-            raise ValueError(f"visits must be int [{self.states.size}], not of shape {counts.shape}")
+        counts = None if visits is None else np.asarray(visits)
+        if counts is not None:
+            if counts.shape != self.states.shape:
+                raise ValueError(f"visits must be int [{self.states.size}], not of shape {counts.shape}")
+            if counts.dtype.kind not in "iu":
+                raise TypeError(f"visits must be int [{counts.size}], not {counts.dtype}")
+            if (counts < 0).any():
+                raise ValueError(f"visits must be at least 0, not {counts.min()}")
+            counts = counts.astype(np.int64)
         return TruthPoint(
             timesteps=timesteps,
             value=value,
@@ -259,6 +269,8 @@ class Truth:
         if v.shape != exact.shape:
             raise ValueError(f"values must be float [{exact.size}], not of shape {v.shape}")
         weight = np.ones(v.size) if weights is None else np.asarray(weights, np.float64)
+        if not acting.any():
+            raise ValueError("every episode is over where it starts: the policy never acts")
         if weight.shape != v.shape or not ((weight >= 0.0) & (weight < np.inf)).all() or not weight[acting].any():
             raise ValueError(f"weights must be float [{v.size}] of at least 0, and not 0 wherever the policy acts")
         gap = np.abs(v - exact)[acting]

@@ -195,3 +195,24 @@ def test_what_does_not_fit_is_named() -> None:
         truth.judge(np.zeros(4, np.int64), visits=np.zeros(5, np.int64))
     with pytest.raises(TypeError):
         Truth(3)  # type: ignore[arg-type]
+
+
+def test_what_cannot_be_reached_has_no_say_in_what_is_optimal() -> None:
+    ends = {0: [(1.0, 0, 0.0, True)], 1: [(1.0, 0, 1.0, True)]}
+    far = {0: [(1.0, 1, 1e10, True)], 1: [(1.0, 1, 1e10, True)]}
+    truth = Truth(MDP.from_gymnasium({0: ends, 1: far}, gamma=0.9, start=0))
+    assert truth.judge([0, 0]).optimal_share == 0.0
+    assert truth.judge([1, 0]).optimal_share == 1.0
+
+
+def test_what_is_no_agent_and_no_count_is_refused_by_name() -> None:
+    ends = {0: [(1.0, 0, 0.0, True)], 1: [(1.0, 0, 1.0, True)]}
+    truth = Truth(MDP.from_gymnasium({0: ends}, gamma=0.9, start=0))
+    with pytest.raises(TypeError, match="an agent is needed, not 3"):
+        Truth.of(3)
+    with pytest.raises(TypeError, match="an agent is needed, not 3"):
+        truth.look(3)
+    with pytest.raises(TypeError, match=r"visits must be int \[1\], not float64"):
+        truth.judge([0], visits=[1.5])
+    with pytest.raises(ValueError, match="visits must be at least 0, not -3"):
+        truth.judge([0], visits=[-3])

@@ -119,6 +119,7 @@ def test_comparison_of_pairs() -> None:
         (lambda: bootstrap_interval(np.mean, [1.0], resamples=0), "resamples must be at least 1"),
         (lambda: bootstrap_interval(np.mean, [1.0], [1.0, 2.0], paired=True), "1 and 2"),
         (lambda: interquartile_mean([]), "no score"),
+        (lambda: interquartile_mean([1.0, np.nan, 2.0]), r"scores\[1\] is NaN"),
     ],
 )
 def test_what_is_wrong_is_named(call, said: str) -> None:

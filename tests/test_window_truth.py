@@ -14,6 +14,7 @@ import numpy as np
 import pygame
 import pytest
 
+from rlgrid import GridSpec
 from rlgrid.agents import AGENTS, agent_class
 from rlgrid.truth import Truth
 from rlgrid.window import plots, referee, side
@@ -154,3 +155,40 @@ def test_the_panel_shows_what_is_exact(size: tuple[int, int], agent: str) -> Non
 @pytest.mark.parametrize(("part", "words"), [(0.0, "0 %"), (1.0, "100.0 %"), (0.9999, "> 99.9 %"), (0.9, "90.0 %")])
 def test_a_share_is_not_rounded_to_what_it_is_not(part: float, words: str) -> None:
     assert plots.percent(part) == words
+
+
+def test_the_distance_to_the_optimum_is_over_the_states_in_which_an_agent_can_act() -> None:
+    """No agent ever acts in the cliff's cells, so what it thinks of them stays as it began."""
+    model = GridSpec.builtin("cliff_walking").compile().with_changes(gamma=0.9)
+    found, states = Referee(model, 0.9, patient=True), Truth(model).states
+    begun = np.zeros(model.num_states)
+    assert found.distance(begun) is None
+    found.judge(Shown(1, np.zeros(model.num_states, np.int64)))
+    assert found.optimal is not None
+    assert found.distance(begun) == np.abs(found.optimal[states]).max()
+    assert found.distance(np.where(states, found.optimal, 0.0)) == 0.0
+    assert np.abs(found.optimal[~states]).max() > 1.0
+    shot = learning("q_learning").snapshot()
+    assert shot.values is not None
+    assert shot.distance is not None
+    assert shot.distance <= shot.truth["q_error"] + 1e-9  # |max Q - max Q*| <= max |Q - Q*|
+
+
+def test_what_is_known_is_judged_where_there_is_no_share_of_regret() -> None:
+    """With gamma 0 nothing can be won at the start, and tables change all the same."""
+    model = GridSpec.builtin("frozen_lake_4x4").compile().with_changes(gamma=0.0)
+    found = Referee(model, 0.0, patient=True)
+    policy = np.zeros(16, np.int64)
+    found.judge(Shown(1, policy, np.zeros((16, 4))))
+    first = dict(found.numbers)
+    found.judge(Shown(2, policy, np.ones((16, 4))))
+    assert found.judged_at == 2
+    assert found.numbers["q_error"] != first["q_error"]
+    assert found.regret is None
+    assert "no regret" in found.unshared
+    assert not found.trouble
+
+
+@pytest.mark.parametrize(("agent", "shown"), [("q_learning", True), ("psrl", False)])
+def test_a_learning_rate_is_shown_of_agents_that_take_one(agent: str, shown: bool) -> None:
+    assert ("learning_rate" in {one.name for one in learning(agent, 10).parameters()}) == shown

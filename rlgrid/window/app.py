@@ -567,9 +567,8 @@ class App:
             state.error_curve.add(shot.count, shot.metrics["loss"])
         elif "prediction_error" in shot.truth:
             state.error_curve.add(shot.judged_at, shot.truth["prediction_error"])
-        elif shot.q_values is not None and shot.optimal is not None and shot.td_error is not None:
-            assert shot.values is not None
-            state.error_curve.add(shot.count, float(abs(shot.values - shot.optimal).max()))
+        elif shot.q_values is not None and shot.distance is not None and shot.td_error is not None:
+            state.error_curve.add(shot.count, shot.distance)
         if shot.regret is not None:
             state.regret_curve.add(shot.judged_at, shot.regret)
         if shot.mean_return is not None:

@@ -468,7 +468,7 @@ class Engine:
     def _rate_parameters(self, measures: dict[str, float], first: dict[str, Any], top: float) -> list[Parameter]:
         """The learning rate, if there is one; one that follows a schedule is shown as it is now."""
         rate = getattr(self.agent, "learning_rate", None)
-        if rate is None:
+        if rate is None or "learning_rate" in type(self.agent).not_taken:
             return []
         falling = not isinstance(rate, float)
         now = measures.get("learning_rate") if falling else rate
@@ -511,10 +511,12 @@ class Engine:
         if self.model is None and getattr(self.env, "render_mode", None) == "rgb_array":
             frame = np.ascontiguousarray(self.env.render(), np.uint8) if agent.num_timesteps else None
         recent = 100 if self.unit == "step" else 1
+        values = tables["values"]
         return Snapshot(
             count=int(agent.num_timesteps),
             **tables,
             optimal=None if self.referee is None else self.referee.optimal,
+            distance=None if self.referee is None or values is None else self.referee.distance(values),
             visits=visits,
             td_error=td_error,
             walker=state,
@@ -523,7 +525,7 @@ class Engine:
             error_bound=float(agent.error_bound) if hasattr(agent, "error_bound") and self._warmed else None,
             regret=None if self.referee is None else self.referee.regret,
             truth={} if self.referee is None else self.referee.numbers,
-            trouble="" if self.referee is None else self.referee.trouble,
+            trouble="" if self.referee is None else self.referee.trouble or self.referee.unshared,
             judged_at=0 if self.referee is None else self.referee.judged_at,
             mean_return=float(np.mean(returns[-recent:])) if returns else None,
             episodes=len(returns),
@@ -558,7 +560,7 @@ class Engine:
             self.scenario.warm
             and not self._patient
             and not self._warming
-            and (referee.regret is not None or referee.trouble)
+            and (referee.regret is not None or referee.trouble or referee.unshared)
         ):
             self._warming = True
             threading.Thread(target=self._warm_others, name="rlgrid warming", daemon=True).start()

@@ -61,10 +61,20 @@ class Referee:
         self._spent = 0.0  # seconds of the last look
         self.busy = False
         self.optimal: Floats | None = None
+        self.acted_in: NDArray[np.bool_] | None = None  # [S], where an agent can ever act
         self.regret: float | None = None  # share of regret of the policy judged last
         self.numbers: dict[str, float] = {}  # what else is true of it, those that there are: `rlgrid.truth.MEASURES`
         self.judged_at = 0  # the count of units at which that policy was the agent's
-        self.trouble = ""
+        self.trouble = ""  # why nothing more is judged
+        self.unshared = ""  # why the policy judged last has no share of regret, where there is none in this world
+
+    def distance(self, values: Floats) -> float | None:
+        """max |V - V*| over the states in which an agent can ever act; None before V* is known."""
+        if self.optimal is None or self.acted_in is None:
+            return None
+        with np.errstate(invalid="ignore"):
+            gap = np.where(values == self.optimal, 0.0, np.abs(values - self.optimal))  # equal infinities are at 0
+        return float(gap[self.acted_in].max(initial=0.0))
 
     def judge(self, shown: Shown) -> None:
         """Have what an agent shows judged, unless it was or another look is still under way."""
@@ -116,7 +126,7 @@ class Referee:
     def _solve(self) -> Truth | None:
         """Find V*, and the judge of policies if that was quick."""
         from rlgrid.solvers import solve
-        from rlgrid.truth import Truth
+        from rlgrid.truth import Truth, acted_in
 
         # Without discounting a value may be infinite, and no time would be enough to find it.
         limit = PATIENCE if self._gamma < 1.0 else PATIENCE / 5
@@ -127,6 +137,7 @@ class Referee:
         if not solution.converged:
             self.trouble = f"the optimum was not found within {limit:g} s"
             return None
+        self.acted_in = acted_in(self._model)
         self.optimal = np.asarray(solution.values, np.float64)
         if time.perf_counter() - began > QUICK:
             self.trouble = "the world is too large to be judged while it is learnt"
@@ -140,6 +151,6 @@ class Referee:
         elif point.value == -math.inf and math.isfinite(point.optimal_value) and truth.has_share:
             self.regret = math.inf  # this policy's episodes may never end; a later one's may
         else:
-            self.trouble = point.missing or "no policy of this world has a share of regret"
+            self.unshared = point.missing or "no policy of this world has a share of regret"
         numbers = {name: value for name, value in point.numbers().items() if not math.isnan(value)}
         self.numbers, self.judged_at = numbers, shown.count

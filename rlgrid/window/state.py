@@ -87,6 +87,7 @@ class Snapshot:
     upper: Floats | None = None  # [S]
     change: Floats | None = None  # [S], |V - previous|
     optimal: Floats | None = None  # [S]
+    distance: float | None = None  # max |values - optimal| over the states in which an agent can ever act
     visits: NDArray[np.int64] | None = None  # [S]
     td_error: Floats | None = None  # [S], of the last update there
     walker: int | None = None
