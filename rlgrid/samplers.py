@@ -39,8 +39,6 @@ class Sampler:
         self._plan, self._space = plan, space
         self._grid = grid_of(space, plan.grid_points) if plan.sampler == "grid" else []
         self._seen: dict[str, int] = {}
-        if plan.sampler == "tpe":
-            optuna()
 
     def propose(self, number: int, over: Sequence[Trial], under_way: Sequence[Params]) -> Params:
         """What trial ``number`` tries, where these trials are over and these others are under way."""

@@ -39,7 +39,7 @@ from rlgrid.many import (
 )
 from rlgrid.pruning import PRUNERS, thresholds
 from rlgrid.runs import run_key
-from rlgrid.samplers import Sampler, most_trials
+from rlgrid.samplers import Sampler, most_trials, optuna
 from rlgrid.space import Params, Space, check_names, plain_space, settings_of, space_of, trial_values, usual_space
 from rlgrid.study import (
     INDEX,
@@ -148,7 +148,8 @@ def tune(
     points = check_points(eval_points, total)
     if points[-1] != total:
         points = (*points, total)
-    check_choice("sampler", sampler, SAMPLERS)
+    if check_choice("sampler", sampler, SAMPLERS) == "tpe":
+        optuna()
     check_choice("over", over, OVER)
     check_choice("pruner", pruner, PRUNERS)
     check_engine("loky", n_jobs, None)

@@ -460,6 +460,13 @@ def test_what_is_asked_wrongly_is_named(words: dict[str, Any], said: str) -> Non
         tune(**given)
 
 
+def test_tpe_needs_optuna(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(ImportError, match=r'the sampler tpe needs Optuna: python -m pip install "rlgrid\[tune\]"'):
+        search(sampler="tpe", folder=tmp_path / "study")
+    assert not (tmp_path / "study").exists()
+
+
 # --- what is written for people ---------------------------------------------------------------------------------------
 
 
