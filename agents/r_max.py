@@ -91,8 +91,8 @@ class RMax(ExploringAgent):
         return self.counts >= self.visits_to_know
 
     def _make_room(self, steps: int) -> None:
-        unknown = int(np.maximum(self.visits_to_know - self.counts, 0).sum())
-        self._outcomes.make_room(min(steps, unknown))
+        unknown = np.clip(self.visits_to_know - self.counts, 0, steps)  # no more of a pair: the sum must have room
+        self._outcomes.make_room(min(steps, int(unknown.sum())))
 
     def _updates(self) -> int:
         acted = self.counts.any(axis=1)

@@ -214,7 +214,12 @@ def alter_header(rng: Random, original: Original) -> bytes:
 
 def alter_metadata(rng: Random, original: Original) -> bytes:
     document = copy.deepcopy(original.metadata)
-    if rng.random() < 0.6:  # where more is at stake than that it is refused at once
+    settings = document["settings"]
+    counts = [name for name in settings if type(settings[name]) is int]
+    if counts and rng.random() < 0.2:  # steps, visits, sizes: large ones may leave 64 bits where they are added
+        settings[pick(rng, counts)] = 2 ** int(rng.integers(0, 63)) - int(rng.integers(0, 2))
+        shown = json.dumps(document)
+    elif rng.random() < 0.6:  # where more is at stake than that it is refused at once
         part = pick(rng, ("settings", "run", "scalars"))
         text = alter_document(rng, inside) if (inside := document[part]) else "{}"
         shown = json.dumps({**document, part: "HERE"}).replace('"HERE"', text, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
@@ -28,6 +29,28 @@ def masked_mdp(start: Any = 0) -> MDP:
     available = np.ones((4, 3), bool)
     available[0, 1] = available[1, 2] = available[2, 1] = available[2, 2] = False
     return MDP.from_arrays(P, R, gamma=0.9, start=start, terminal=[False, False, False, True], available=available)
+
+
+def parting_mdp() -> MDP:
+    """`masked_mdp`, but an episode may end in a state that is not final, and may begin in the one that is."""
+    table = {s: dict(row.items()) for s, row in masked_mdp().P.items()}
+    for s in range(3):
+        stay, on, r = 0.3, 0.3, -1.0 + s
+        table[s][0] = [(stay, s, r, False), (on, (s + 1) % 4, r, s == 2), (1.0 - stay - on, (s + 2) % 3, r, True)]
+    return MDP.from_gymnasium(table, gamma=0.9, start=[0.2, 0.3, 0.3, 0.2])
+
+
+def lake_mdp() -> MDP:
+    model: Any = gym.make(LAKE).unwrapped.model  # type: ignore[attr-defined]
+    return model.to_mdp()  # type: ignore[no-any-return]
+
+
+WORLDS: dict[str, Callable[[], MDP]] = {
+    "lake": lake_mdp,
+    "masked": lambda: masked_mdp([0.2, 0.5, 0.3, 0.0]),
+    "parting": parting_mdp,
+}
+"""In which rules are held against their oracles."""
 
 
 def world(model: Any = None, limit: int | None = 100) -> Any:

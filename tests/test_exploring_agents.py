@@ -9,7 +9,7 @@ import exploring_oracles as oracles
 import gymnasium as gym
 import numpy as np
 import pytest
-from small_worlds import LAKE, Offset, masked_mdp, state_of, world
+from small_worlds import WORLDS, Offset, masked_mdp, state_of, world
 
 import rlgrid
 from rlgrid.agents import CheckpointError
@@ -51,11 +51,19 @@ def tables_of(agent: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("which", "path"), [("lake", "compiled"), ("lake", "wrapped"), ("masked", "compiled"), ("masked", "python")]
+    ("which", "path"),
+    [
+        ("lake", "compiled"),
+        ("lake", "wrapped"),
+        ("masked", "compiled"),
+        ("masked", "python"),
+        ("parting", "compiled"),
+        ("parting", "python"),
+    ],
 )
 @pytest.mark.parametrize(("name", "extra"), RULES, ids=name_of)
 def test_a_rule_equals_the_oracle(name: str, extra: dict[str, Any], which: str, path: str) -> None:
-    model = masked_mdp([0.2, 0.5, 0.3, 0.0]) if which == "masked" else gym.make(LAKE).unwrapped.model.to_mdp()  # type: ignore[attr-defined]
+    model = WORLDS[which]()
     env = world(model, limit=LIMIT)
     agent = agent_of(
         name,
@@ -67,7 +75,7 @@ def test_a_rule_equals_the_oracle(name: str, extra: dict[str, Any], which: str, 
     )
     assert agent.compiled == (path == "compiled")
     agent.learn(STEPS)
-    low, high = (-1.0, -0.25) if which == "masked" else (0.0, 1.0)
+    low, high = (-1.0, -0.25) if which == "masked" else (-1.0 if which == "parting" else 0.0, 1.0)
     oracle = getattr(oracles, name)(model, 11, 0.9, low=low, high=high, knows_final=path != "wrapped", **extra)
     table, returns = oracle.run(STEPS, 11, LIMIT)
     assert agent.episode_returns == returns
@@ -248,6 +256,15 @@ def test_the_horizon_is_the_cap_or_what_gamma_suggests() -> None:
     assert horizon("rlgrid/FourRooms-v0") == 100
     assert horizon("rlgrid/FourRooms-v0", gamma=0.0) == 1
     assert horizon("rlgrid/CliffWalking-v1") == 200
+
+
+@pytest.mark.parametrize("visits", [2**56, 2**58, 2**62])
+def test_there_is_room_for_outcomes_where_no_run_will_know_a_pair(visits: int) -> None:
+    agent = rlgrid.agents.RMax(world(), visits_to_know=visits, seed=0)
+    agent._make_room(1000)  # the sum over 64 pairs has no room in 64 bits
+    assert agent._outcomes._pair.size >= 1000
+    agent.learn(50)
+    assert agent.counts.sum() == agent._outcomes._many.sum() == 50
 
 
 def test_a_known_world_that_pays_nothing_in_a_loop() -> None:

@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import tabular_oracles as oracles
-from small_worlds import LAKE, Offset, masked_mdp, state_of, world
+from small_worlds import LAKE, WORLDS, Offset, masked_mdp, state_of, world
 
 import rlgrid
 from rlgrid.agents import CheckpointError, agent_class, checkpoint
@@ -170,14 +170,14 @@ RATES: dict[Any, Callable[[int, int], float]] = {
         ("masked", "1/N^0.7", "some", True),
         ("masked", "lin_0.5", "one", True),
         ("masked", 0.25, "uniform", False),
+        ("parting", 0.25, "uniform", True),
     ],
 )
 @pytest.mark.parametrize(("name", "extra"), RULES, ids=name_of)
 def test_a_rule_equals_the_oracle(
     name: str, extra: dict[str, Any], which: str, given: Any, policy: str, compiled: bool
 ) -> None:
-    lake: Any = gym.make(LAKE).unwrapped
-    model = masked_mdp([0.2, 0.5, 0.3, 0.0]) if which == "masked" else lake.model.to_mdp()
+    model = WORLDS[which]()
     allowed = [[a for a in range(model.num_actions) if model.P[s][a]] for s in range(model.num_states)]
     table = np.zeros((model.num_states, model.num_actions))
     rng = np.random.default_rng(5)

@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import tabular_oracles as oracles
-from small_worlds import LAKE, masked_mdp, same, state_of, world
+from small_worlds import WORLDS, masked_mdp, same, state_of, world
 
 import rlgrid
 from rlgrid.agents import CheckpointError, tabular
@@ -73,11 +73,12 @@ RATES: dict[Any, Callable[[int, int], float]] = {0.25: lambda t, n: 0.25, "1/N^0
         ("lake", "1/N^0.7", "wrapped"),
         ("masked", "1/N^0.7", "compiled"),
         ("masked", 0.25, "python"),
+        ("parting", 0.25, "compiled"),
     ],
 )
-@pytest.mark.parametrize(("name", "extra"), RULES, ids=name_of)
+@pytest.mark.parametrize(("name", "extra"), [("QLearning", {}), *RULES], ids=name_of)
 def test_a_rule_equals_the_oracle(name: str, extra: dict[str, Any], given: Any, which: str, path: str) -> None:
-    model = masked_mdp([0.2, 0.5, 0.3, 0.0]) if which == "masked" else gym.make(LAKE).unwrapped.model.to_mdp()  # type: ignore[attr-defined]
+    model = WORLDS[which]()
     env = world(model, limit=LIMIT)
     if path == "wrapped":
         env = Opaque(env)
