@@ -530,11 +530,11 @@ def test_workers_find_the_same(kept: Path, tmp_path: Path, sampler: str) -> None
     """Whatever their number, the files are the same to the byte."""
     words: dict[str, Any] = {"sampler": sampler} | ({"n_trials": None, "grid_points": 3} if sampler == "grid" else {})
     files = []
-    for jobs in (1, 2, 3):
+    for jobs in (1, 3):
         folder = tmp_path / str(jobs)
         search(**words, n_jobs=jobs, folder=folder)
         files.append({path.name: path.read_bytes() for path in folder.iterdir()})
-    assert files[0] == files[1] == files[2]
+    assert files[0] == files[1]
     if sampler == "random":
         assert files[0][TRIALS] == (kept / TRIALS).read_bytes()
         runs = learn_many("q_learning", LAKE, range(2), 600, n_jobs=2)  # which has workers of its own
