@@ -54,7 +54,8 @@ def evaluate_policy(
         env: the environment to run it in. If it is the one that the agent learns in, the agent begins a new episode
             when it next learns.
         n_eval_episodes: how many episodes.
-        deterministic: handed on to ``predict``.
+        deterministic: handed on to ``predict``. An agent whose ``acts_at_random`` is True was given a policy that draws
+            its actions (`rlgrid.agents.prediction`), and follows that one, draws and all.
         seed: of the first reset.
         max_episode_steps: after how many steps an episode that does not end is cut off, with a warning; the return so
             far counts. A policy that is not good yet may go round for ever in an environment without a step cap of
@@ -73,6 +74,7 @@ def evaluate_policy(
     most = None if max_episode_steps is None else check_count("max_episode_steps", max_episode_steps)
     cut = 0
     masked = getattr(agent, "use_masking", False) is True
+    deterministic = deterministic and getattr(agent, "acts_at_random", False) is not True
     for episode in range(returns.size):
         observation, info = env.reset(seed=seed if episode == 0 else None)
         state, start, ended, steps = None, np.array([True]), False, 0

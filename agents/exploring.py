@@ -98,7 +98,7 @@ class ExploringAgent(TableAgent):
                 self.q_table[..., ~self.model.available] = -np.inf
 
     def _bounds(self) -> tuple[float, float]:
-        """(least, largest) reward of a step.
+        """(least, largest) reward of a step; one in a final state, where episodes may begin, gives 0.
 
         Raises:
             ValueError: if the model has a reward outside the range that was given.
@@ -110,6 +110,8 @@ class ExploringAgent(TableAgent):
         acted = np.repeat(np.repeat(~model.absorbing, model.num_actions), np.diff(model.offsets))
         rewards = model.reward[acted & (model.probability > 0.0)]
         low, high = (float(rewards.min()), float(rewards.max())) if rewards.size else (0.0, 0.0)
+        if model.absorbing[model.start_states[model.start_probability > 0.0]].any():
+            low, high = min(low, 0.0), max(high, 0.0)
         if given is None:
             return low, high
         if low < given[0] or high > given[1]:
@@ -146,6 +148,10 @@ class ExploringAgent(TableAgent):
                 f"[{self.low:g}, {self.high:g}]: give reward_range=(least, largest)"
             )
         return observation, reward, terminated, truncated
+
+    def _final(self) -> NDArray[np.bool_]:
+        """bool [S]: known to be final, and so worth 0."""
+        return np.zeros(self._num_states, bool) if self.model is None else np.array(self.model.absorbing)
 
     def _learnt(self) -> NDArray[np.float64]:
         return self.q_table

@@ -140,6 +140,7 @@ class UCBQLearning(OptimisticAgent):
             **settings,
         )
         self.step_visits = np.zeros(self.q_table.shape, np.int64)
+        self._final_states = self._final()
         shape = self.q_table.shape if self._bernstein else (0, 0, self._num_actions)
         self._mean, self._spread, self._beta = np.zeros(shape), np.zeros(shape), np.zeros(shape)
 
@@ -172,6 +173,7 @@ class UCBQLearning(OptimisticAgent):
             spread=self._spread.reshape(flat),
             width=self._beta.reshape(flat),
             ceiling=self._ceiling,
+            final=self._final_states,
             horizon=self.horizon,
             bernstein=self._bernstein,
             plain=plain,

@@ -29,6 +29,7 @@ from rlgrid.agents.tabular import LARGEST, MOST_UPDATES, TableAgent, fitting
 
 TRACES = ("accumulating", "replacing")  # as numbered by the kernels
 TRUE_ONLINE = 2
+MOST_GIVEN = 1_500_000  # numbers of a policy, and as many of initial values: their text goes into a checkpoint's header
 FEW_STATES = 256  # to visit them all, eight at a time, costs no more than to visit thirty one by one
 
 
@@ -113,17 +114,17 @@ class PredictionAgent(TableAgent):
                 allowed[~available] = 0.0
             return given, allowed / allowed.sum(axis=1, keepdims=True)
         sizes: Any = _Sizes(self._num_states, self._num_actions, available)
-        array = np.asarray(getattr(given, "policy", given))
+        array = _array_of("policy", getattr(given, "policy", given))
         return array.tolist(), check_policy(sizes, array)
 
     def _as_values(self, given: ArrayLike) -> tuple[Any, NDArray[np.float64]]:
         """(JSON-able, float64 [S]) of what was given as initial values."""
-        if np.ndim(given) == 0:
+        if isinstance(given, str) or not hasattr(given, "__len__"):
             number = check_number("initial_values", given, -LARGEST, LARGEST)
             values = np.full(self._num_states, number)
             kept: Any = number
         else:
-            values = np.array(given, np.float64)
+            values = _array_of("initial_values", given).astype(np.float64)
             if values.shape != (self._num_states,):
                 raise ValueError(
                     f"initial_values must be a number or of shape ({self._num_states},), not {values.shape}"
@@ -201,6 +202,22 @@ class PredictionAgent(TableAgent):
 
     def _tables(self) -> dict[str, NDArray[Any]]:
         return {"values": self.value_table, "counts": self.counts, "td_error": self.td_error}
+
+
+def _array_of(name: str, given: Any) -> NDArray[Any]:
+    """Numbers that were given, or an error that names the argument: also where a checkpoint could not hold them."""
+    try:
+        array = np.asarray(given)
+    except ValueError:  # rows of several lengths
+        array = np.array(None)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be an array of numbers, not {given!r:.100}")
+    if array.size > MOST_GIVEN:
+        raise ValueError(
+            f"{name} has {array.size:,} numbers, and a checkpoint keeps {MOST_GIVEN:,} at most: give "
+            + ("one action for each state, or 'uniform'" if array.ndim == 2 else "fewer states, or one number for all")
+        )
+    return array
 
 
 def _cumulative(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:

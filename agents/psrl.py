@@ -80,7 +80,7 @@ class PSRL(RoundAgent):
         self._outcomes = Outcomes(self._num_states, self._num_actions)
         self._mean, self._spread = np.zeros(self.counts.size), np.zeros(self.counts.size)
         self._overflown = np.zeros(1, np.int64)
-        self._final = np.zeros(self._num_states, bool) if self.model is None else np.array(self.model.absorbing)
+        self._final_states = self._final()
 
     def _kernels(self) -> tuple[Any, Any, Any]:
         from rlgrid.kernels.posterior import act_psrl, learn_psrl, run_psrl
@@ -96,7 +96,7 @@ class PSRL(RoundAgent):
             model=self._outcomes.arrays(),
             mean=self._mean,
             spread=self._spread,
-            final=self._final,
+            final=self._final_states,
             horizon=self.horizon,
             prior_transitions=self.prior_transitions,
             prior_mean=self._centre,

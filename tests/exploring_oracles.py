@@ -141,7 +141,8 @@ class UCBQLearning(Rounds):
             beta = min(c * (math.sqrt(H / t * (variance + H * unit**2) * iota) + last), bonus)
             bonus = (beta - (1 - alpha) * self.beta.get((h, s, a), 0.0)) / (2 * alpha)
             self.beta[h, s, a] = beta
-        self.steps[h][s, a] = (1 - alpha) * self.steps[h][s, a] + alpha * (r + follows + bonus)
+        if not self.is_final(s):
+            self.steps[h][s, a] = (1 - alpha) * self.steps[h][s, a] + alpha * (r + follows + bonus)
 
 
 class UCBVI(Rounds):

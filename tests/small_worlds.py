@@ -49,6 +49,7 @@ WORLDS: dict[str, Callable[[], MDP]] = {
     "lake": lake_mdp,
     "masked": lambda: masked_mdp([0.2, 0.5, 0.3, 0.0]),
     "parting": parting_mdp,
+    "final": lambda: masked_mdp([0.2, 0.3, 0.3, 0.2]),  # where episodes may begin, and rewards are below 0 elsewhere
 }
 """In which rules are held against their oracles."""
 

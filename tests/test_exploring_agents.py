@@ -59,6 +59,8 @@ def tables_of(agent: Any) -> dict[str, Any]:
         ("masked", "python"),
         ("parting", "compiled"),
         ("parting", "python"),
+        ("final", "compiled"),
+        ("final", "python"),
     ],
 )
 @pytest.mark.parametrize(("name", "extra"), RULES, ids=name_of)
@@ -75,13 +77,15 @@ def test_a_rule_equals_the_oracle(name: str, extra: dict[str, Any], which: str, 
     )
     assert agent.compiled == (path == "compiled")
     agent.learn(STEPS)
-    low, high = (-1.0, -0.25) if which == "masked" else (-1.0 if which == "parting" else 0.0, 1.0)
+    low, high = {"masked": (-1.0, -0.25), "final": (-1.0, 0.0), "parting": (-1.0, 1.0), "lake": (0.0, 1.0)}[which]
     oracle = getattr(oracles, name)(model, 11, 0.9, low=low, high=high, knows_final=path != "wrapped", **extra)
     table, returns = oracle.run(STEPS, 11, LIMIT)
     assert agent.episode_returns == returns
     assert (agent.counts == oracle.n).all()
     expected = table if name == "RMax" else oracle.steps
     np.testing.assert_allclose(agent.q_table, expected, rtol=1e-9, atol=1e-12)
+    if path != "wrapped":
+        assert (agent.q_table[..., model.absorbing, :].max(axis=-1) == 0.0).all()
 
 
 def test_bonuses_of_scale_one_are_those_of_the_papers() -> None:

@@ -495,6 +495,9 @@ def test_a_policy_is_copied_and_followed() -> None:
         ({"initial_values": [0.0] * 15}, ValueError, r"initial_values must be a number or of shape \(16,\)"),
         ({"initial_values": [np.inf] * 16}, ValueError, "initial_values: inf of state 0 is not finite"),
         ({"initial_values": "high"}, TypeError, "initial_values must be a number"),
+        ({"initial_values": ["a"] * 16}, TypeError, "initial_values must be an array of numbers, not"),
+        ({"initial_values": [[0.0], [1.0, 2.0]]}, TypeError, "initial_values must be an array of numbers, not"),
+        ({"policy": [[1, 2], [3]]}, TypeError, "policy must be an array of numbers, not"),
         ({"lam": 0.5}, TypeError, "TD0 takes no argument 'lam'"),
         ({"initial_q": 0.5}, TypeError, "TD0 takes no argument 'initial_q', did you mean 'initial_values'"),
         ({"exploration": "ucb"}, TypeError, "TD0 takes no argument 'exploration'"),
@@ -503,6 +506,27 @@ def test_a_policy_is_copied_and_followed() -> None:
 def test_bad_arguments_are_named(arguments: dict[str, Any], kind: type[Exception], reason: str) -> None:
     with pytest.raises(kind, match=reason):
         rlgrid.agents.TD0(world(), **arguments)
+
+
+def test_what_a_checkpoint_could_not_keep_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlgrid.agents.prediction.MOST_GIVEN", 16)
+    rlgrid.agents.TD0(world(), policy=np.zeros(16, int), initial_values=np.zeros(16))
+    with pytest.raises(ValueError, match=r"policy has 64 numbers, and a checkpoint keeps 16 at most: give one action"):
+        rlgrid.agents.TD0(world(), policy=np.full((16, 4), 0.25))
+    monkeypatch.setattr("rlgrid.agents.prediction.MOST_GIVEN", 15)
+    with pytest.raises(ValueError, match="initial_values has 16 numbers, and a checkpoint keeps 15 at most"):
+        rlgrid.agents.TD0(world(), initial_values=np.zeros(16))
+
+
+def test_a_policy_that_draws_is_judged_by_its_draws() -> None:
+    """The most probable action is another policy."""
+    line = np.zeros((3, 2, 3))
+    line[0, 0, 0] = line[0, 1, 1] = line[1, :, 2] = line[2, :, 2] = 1.0
+    model = MDP.from_arrays(line, [[-1.0, -1.0]] * 3, gamma=1.0, start=0, terminal=[False, False, True])
+    agent = rlgrid.agents.TD0(world(model, 100), policy=[[0.5, 0.5]] * 3, seed=0)
+    found = rlgrid.evaluate_policy(agent, world(model, 100), 400, seed=0)
+    assert found == pytest.approx((-3.0, np.sqrt(2.0)), abs=0.3)  # steps at the beginning are geometric
+    assert rlgrid.evaluate_policy(rlgrid.agents.TD0(world(model, 100), policy=[1, 1, 1]), world(model, 100)) == (-2, 0)
 
 
 def test_an_action_that_a_state_lacks_is_no_policy() -> None:

@@ -25,6 +25,7 @@ class Steps(NamedTuple):
     spread: Any  # float64 [H * S, A], the sum of their squared distances from the mean
     width: Any  # float64 [H * S, A], beta
     ceiling: Any  # float64 [H + 1]
+    final: Any  # bool [S], known to be final: worth 0
     horizon: int
     bernstein: bool
     plain: float  # sqrt(t) times Hoeffding's bonus
@@ -121,7 +122,7 @@ def learn_ucb_q_learning(
     finite = abs(value) < np.inf
     if finite:
         td_error[np.uintp(s)] = target - q[row, column]
-        q[row, column] = value
+        q[row, column] = 0.0 if rule.final[np.uintp(s)] else value
     return finite
 
 
