@@ -56,18 +56,23 @@ class DynaQ(TabularAgent):
         self._final = np.zeros(shape[0], np.bool_) if self.model is None else self.model.absorbing.copy()
         self._states = np.zeros(shape[0], np.int64)  # visited, in order
         self._size = np.zeros(1, np.int64)
-        self._pairs = np.zeros(shape, np.int64)  # what is planned with
-        self._many = np.zeros(shape[0], np.int64)
-        if self.untried:
-            self._plan_with(self.q_table > -np.inf)
+        self._rank = np.zeros(shape[0], np.int64)  # of each state among them
+        self._pairs = np.zeros(shape, np.int64)  # what is planned with, in their order
+        self._share = np.zeros(shape[0])  # how many pairs that are, times 2^-53
         self._last = np.zeros(shape, np.int64)
         self._clock = np.zeros(1, np.int64)
 
     def _plan_with(self, taken: NDArray[np.bool_]) -> None:
-        """Plan with these pairs, bool [S, A]."""
-        order = np.argsort(~taken, axis=1, kind="stable")
-        self._pairs[...] = np.arange(taken.shape[0])[:, None] * taken.shape[1] + order
-        self._many[:] = taken.sum(axis=1)
+        """Plan with these pairs, bool [S, A], of the states that were visited."""
+        from rlgrid.kernels.pcg64 import ULP
+
+        size, width = int(self._size[0]), taken.shape[1]
+        visited = self._states[:size]
+        self._rank[visited] = np.arange(size)
+        order = np.argsort(~taken[visited], axis=1, kind="stable")
+        self._pairs[:size] = visited[:, None] * width + order
+        self._share[size:] = 0.0
+        self._share[:size] = taken[visited].sum(axis=1) * ULP
 
     def _kernels(self) -> tuple[Any, Any, Any]:
         from rlgrid.kernels.dyna import learn_dyna_q, run_dyna_q
@@ -84,8 +89,9 @@ class DynaQ(TabularAgent):
             final=self._final,
             states=self._states,
             size=self._size,
-            pairs=self._pairs,
-            many=self._many,
+            rank=self._rank,
+            pairs=self._pairs.reshape(-1),
+            share=self._share,
             last=self._last.reshape(-1),
             clock=self._clock,
             planning_steps=self.planning_steps,
@@ -122,8 +128,7 @@ class DynaQ(TabularAgent):
             raise CheckpointError("model.states in the file are not the states that its model knows")
         self._states[:size] = states
         self._size[0] = size
-        if not self.untried:
-            self._plan_with(given != NEVER)
+        self._plan_with(self.q_table > -np.inf if self.untried else given != NEVER)
         self._clock[:] = fitting(arrays, "model.clock", self._clock, 0, MOST)
         self._last[...] = fitting(arrays, "model.last", self._last, 0, int(self._clock[0]) + 1)
 

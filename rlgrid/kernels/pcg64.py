@@ -14,6 +14,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 _MULTIPLIER = 0x2360ED051FC65DA44385DF649FCCF645
+ULP = 1.0 / 9007199254740992.0  # 2^-53, the step between uniforms
 _LOW_32 = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 _MASK = 0xFFFFFFFFFFFFFFFF
@@ -57,9 +58,15 @@ def output(high, low):
 
 
 @njit(cache=True, nogil=True)
+def upper_bits(word):
+    """The upper 53 bits of an output."""
+    return word >> np.uint64(11)
+
+
+@njit(cache=True, nogil=True)
 def fraction(word):
     """A uniform in [0, 1) of an output, its upper 53 bits."""
-    return (word >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+    return upper_bits(word) * ULP
 
 
 @njit(cache=True, nogil=True)
