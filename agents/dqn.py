@@ -45,7 +45,7 @@ MOST_EPISODES = 4_096  # that one call of the kernel may end: so long is the lis
 MOST_ROUND = 10**6  # gradient steps that may be due in a file, where a round has as many as steps since the last one
 
 _NETWORK = ("theta", "mean", "square")
-_STATE = ("target", "counters", "measures", "reward_range", "visits", "counts", "td_error", "arrival")
+_STATE = ("target", "counters", "measures", "reward_range", "visits", "counts", "novelty", "td_error", "arrival")
 
 
 class DQN(QNetworkAgent):
@@ -79,6 +79,10 @@ class DQN(QNetworkAgent):
             exp(q / temperature).
         epsilon: a number or a schedule by name, in place of the three arguments that say how epsilon falls.
         temperature: a number or a schedule by name.
+        directed: what epsilon has explored is no random action, but the one that leads to what was tried least: a table
+            of novelty, over Discrete observations alone, learns 1 / sqrt(N(s, a)) as Q-learning learns rewards, from
+            the same batches. The values never see it. None: wherever observations are Discrete, exploration is
+            "epsilon_greedy" and there is no ``exploration_bonus``.
         exploration_bonus: a number b > 0 counts how often each action was taken in each state (over Discrete
             observations alone), and explores by that: b / sqrt(N(s, a)) is added to the rewards that are learnt from
             (Bellemare et al. 2016, NeurIPS), and b / (N(s, a) + 1)^2 to the values by which actions are chosen and
@@ -141,6 +145,7 @@ class DQN(QNetworkAgent):
         exploration: str = "epsilon_greedy",
         epsilon: float | str | None = None,
         temperature: float | str = 1.0,
+        directed: bool | None = None,
         exploration_bonus: float = 0.0,
         use_masking: bool = False,
         prioritized_replay: bool = False,
@@ -189,6 +194,17 @@ class DQN(QNetworkAgent):
                 f"exploration_bonus counts visits of states, so observations must be Discrete, not "
                 f"{self.env.observation_space}"
             )
+        discrete = isinstance(self.env.observation_space, Discrete)
+        if directed is None:
+            directed = discrete and self.exploration == "epsilon_greedy" and not self.exploration_bonus
+        self.directed = bool(directed)
+        if self.directed and not discrete:
+            raise ValueError(
+                f"directed exploration counts visits of states, so observations must be Discrete, not "
+                f"{self.env.observation_space}"
+            )
+        if self.directed and self.exploration != "epsilon_greedy":
+            raise ValueError(f"directed is of exploration 'epsilon_greedy', and this agent's is {self.exploration!r}")
         self.use_masking = bool(use_masking)
         self.max_grad_norm = check_number("max_grad_norm", max_grad_norm, 0.0, math.inf, open_low=True)
         self.n_steps = check_count("n_steps", n_steps)
@@ -235,11 +251,12 @@ class DQN(QNetworkAgent):
     # --- the network ------------------------------------------------------------------------------------------------
 
     def _new_learner(self) -> Any:
-        from rlgrid.kernels.dqn import BAD_OP, Learner
+        from rlgrid.kernels.dqn import BAD_OP, NOVELTY_GAMMA, Learner
         from rlgrid.kernels.replay import new_batch, new_replay
 
         network = self._architecture.network(self._architecture.first_weights(self._generator), self.batch_size)
         states = self._width if self._discrete else 1
+        counted = self.directed or self.exploration_bonus
         available, told = self._available, self._num_actions if self._told else 0
         counters = np.zeros(4, np.int64)
         kind: tuple[Any, Any] = (() if self._discrete else (self._width,), self._architecture.observations.dtype)
@@ -257,7 +274,8 @@ class DQN(QNetworkAgent):
             mask=np.ones((min(told, 1), told), np.bool_),
             arrival_mask=np.ones((min(told, 1), told), np.bool_),
             visits=np.zeros(states, np.int64),
-            counts=np.zeros((states, self._num_actions) if self.exploration_bonus else (0, 0), np.int64),
+            counts=np.zeros((states, self._num_actions) if counted else (0, 0), np.int64),
+            novelty=np.full((states, self._num_actions) if self.directed else (0, 0), 1.0 / (1.0 - NOVELTY_GAMMA)),
             td_error=np.zeros(states),
             reward_range=np.zeros(2),
             counters=counters,
@@ -425,6 +443,7 @@ class DQN(QNetworkAgent):
             "exploration": self.exploration,
             "epsilon": self.epsilon_schedule,
             "temperature": self.temperature,
+            "directed": self.directed,
             "exploration_bonus": self.exploration_bonus,
             "use_masking": self.use_masking,
             "prioritized_replay": self.prioritized_replay,

@@ -164,6 +164,9 @@ class QNetworkAgent(Agent):
             if draw() >= strength:
                 return greedy
             there = np.flatnonzero(q > -np.inf)
+            if self._learner.novelty.size:
+                novelty = self._learner.novelty[row, there]
+                there = there[novelty == novelty.max()]
             return int(there[int(draw() * len(there))])
         if strength == 0.0:
             return greedy

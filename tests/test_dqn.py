@@ -80,6 +80,7 @@ class Naive:
         self.greatest = 1.0
         self.seen = {0.0}
         self.counts = np.zeros((agent._width, self.layout[-1, UNITS]))
+        self.novelty = np.full(self.counts.shape, 100.0)
         self.draws = np.random.default_rng(agent.seed)
         self.draws.random(sum(units * inputs for inputs, units, *_ in self.layout.tolist()))
 
@@ -101,7 +102,12 @@ class Naive:
     def act(self, x, strength, *, warm):
         softmax = self.agent.exploration == "softmax"
         if (softmax and not warm) or (not softmax and self.draws.random() < (strength if warm else 1.0)):
-            return int(self.draws.random() * self.layout[-1, UNITS])
+            u = self.draws.random()
+            if not self.agent.directed:
+                return int(u * self.layout[-1, UNITS])
+            novelty = self.novelty[x.argmax()]
+            best = np.flatnonzero(novelty == novelty.max())
+            return int(best[int(u * len(best))])
         q = self.outputs(self.theta, x)[-1] + self.optimism(x)
         if softmax:
             likely = np.exp(q / strength)
@@ -125,10 +131,18 @@ class Naive:
         return places, weights / weights.max()
 
     def store(self, transition):
-        if self.agent.exploration_bonus:
-            self.counts[transition[0].argmax(), transition[1]] += 1
+        x, action, _, following, terminated, _ = transition
+        if self.agent.directed or self.agent.exploration_bonus:
+            self.counts[x.argmax(), action] += 1
+        if self.agent.directed:
+            self.renew(x.argmax(), action, following.argmax(), terminated)
         self.memory[self.newest : self.newest + 1] = [transition]  # over the oldest once it is full
         self.priorities[self.newest : self.newest + 1] = [self.greatest]
+
+    def renew(self, s, action, following, terminated):
+        """Q-learning with 1 / sqrt(N) as the reward, gamma 0.99 and step size 1/4."""
+        goal = 1 / math.sqrt(max(self.counts[s, action], 1)) + 0.99 * (not terminated) * self.novelty[following].max()
+        self.novelty[s, action] += 0.25 * (goal - self.novelty[s, action])
 
     def update(self, rate, t):
         agent = self.agent
@@ -146,6 +160,8 @@ class Naive:
                 reward += sum(agent.gamma**k * agent.exploration_bonus / math.sqrt(n) for k, n in enumerate(seen))
             discount = 0 if self.memory[j][4] else agent.gamma ** len(ahead)
             rows.append((x, action, reward, self.memory[j][3], discount))
+            if agent.directed:
+                self.renew(x.argmax(), action, self.memory[j][3].argmax(), discount == 0)
         x, action, reward, following, discount = (np.array(column) for column in zip(*rows, strict=True))
         each = np.arange(len(rows))
         later = self.outputs(self.target, following)[-1] + self.optimism(following)
@@ -200,6 +216,7 @@ class Naive:
         {"exploration": "softmax", "temperature": "lin_2_0.1"},
         {"exploration_bonus": 0.7, "n_steps": 2},
         {"epsilon": "step_0.8_0.5_40"},
+        {"directed": False},
     ],
 )
 @pytest.mark.parametrize("discrete", [False, True])
@@ -253,6 +270,9 @@ def test_a_run_is_the_rule_written_out(discrete, settings):
             naive.target += agent.tau * (naive.theta - naive.target)
         x = encode(env.reset()[0]) if terminated or truncated else following
     assert naive.n == agent._learner.counters[UPDATES] > 0
+    if agent.directed:
+        np.testing.assert_allclose(agent._learner.novelty, naive.novelty, rtol=1e-12)
+        assert naive.novelty.min() < 99
     if agent.prioritized_replay:
         leaves = agent._arrays()["priorities"]
         np.testing.assert_allclose(leaves, naive.priorities, rtol=1e-3, atol=1e-4)
@@ -262,6 +282,30 @@ def test_a_run_is_the_rule_written_out(discrete, settings):
     assert not np.allclose(
         agent._learner.network.theta, DQN("MlpPolicy", make(), **settings)._learner.network.theta, atol=1e-3
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"exploration": "softmax"}, "directed is of exploration 'epsilon_greedy'"),
+        ({}, "directed exploration counts visits of states"),
+    ],
+)
+def test_directed_exploration_is_refused_where_it_would_do_nothing(settings, why):
+    env = gym.make("rlgrid/FrozenLake-v1") if settings else Cycle()
+    with pytest.raises(ValueError, match=why):
+        DQN("MlpPolicy", env, directed=True, **settings)
+    assert not DQN("MlpPolicy", env, **settings).directed
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_predictions_explore_what_is_novel(compiled):
+    agent = frozen_lake(compiled=compiled, exploration_final_eps=1.0, exploration_initial_eps=1.0)
+    agent.learn(60)
+    for s in range(16):
+        novelty = agent._learner.novelty[s]
+        best = set(np.flatnonzero(novelty == novelty.max()).tolist())
+        assert {int(agent.predict(s, deterministic=False)[0]) for _ in range(60)} == best
 
 
 def test_truncation_bootstraps_from_the_true_last_observation_and_termination_does_not():
@@ -514,7 +558,7 @@ def golden():
     return digest.hexdigest()
 
 
-GOLDEN = "d7107672a24d51e29183c5c968b7ba7e84f0342318c65c4bddc82bb5f761705c"
+GOLDEN = "45ea94bd111f6f256f8eab11484c37e470ffc28a99650e54840296f9f8dc6989"
 
 
 def test_a_run_has_the_same_bits_everywhere():

@@ -7,6 +7,11 @@ one for the action (softmax: one for the action); for a gradient step one a samp
 
 Observations are int32 [N], the states of a Discrete space, or float32 [N, D]. The memory and its batches are those of
 `rlgrid.kernels.replay`. Nothing is allocated in the loop.
+
+Directed exploration has a table of its own, the novelty of each pair: what Q-learning makes of 1 / sqrt(N(s, a)) as
+the reward. It begins at the most that can be, so that what was never tried draws from afar (Brafman & Tennenholtz 2002,
+JMLR 3), and the values that are learnt never see it (Whitney et al. 2021, Decoupled exploration and exploitation
+policies).
 """
 
 import math
@@ -39,6 +44,10 @@ from rlgrid.kernels.replay import (
 from rlgrid.kernels.stepping import enter, take
 
 DECAYED_TO = 0.01  # a learning rate that falls stays at this share, so that learning never quite stops
+
+# Of novelty: discount and step size; it begins at 1 / (1 - NOVELTY_GAMMA).
+NOVELTY_GAMMA = 0.99
+NOVELTY_STEP = 0.25
 
 # Places in Learner.counters.
 UPDATES = 0  # gradient steps done
@@ -101,6 +110,7 @@ class Learner(NamedTuple):
     arrival_mask: Any  # the same where the present step led
     visits: Any  # int64 [S], or [1] over vectors
     counts: Any  # int64 [S, A], how often each action was taken, or [0, 0] where nobody asks
+    novelty: Any  # float64 [S, A], what directed exploration goes after, or [0, 0] where nobody asks
     td_error: Any  # float64 [S], the last error in each state, or [1] over vectors
     reward_range: Any  # float64 [2], the least and the largest reward seen, 0 included
     counters: Any  # int64 [4]
@@ -139,7 +149,7 @@ def greedy_action(q, i, available, s):
 @njit(**INSIDE)
 def add_optimism(counts, optimism, observations, q):
     """q[i, a] += optimism / (N(s, a) + 1)^2, where pairs are counted (Rashid et al. 2020, equation 3, with M = 2)."""
-    if counts.size > 0:
+    if optimism > 0.0:
         for i in range(q.shape[0]):
             s = state_of(observations, i)
             for a in range(q.shape[1]):
@@ -162,6 +172,34 @@ def random_action(num_actions, available, s, u):
                 return a
             k -= 1
     return 0
+
+
+@njit(**INSIDE)
+def novel_action(novelty, state, num_actions, available, s, u):
+    """The action of the largest novelty[state] among those that ``available`` has in row s; u breaks ties."""
+    best = -1.0
+    ties = 0
+    for a in range(num_actions):
+        if available.size == 0 or available[s, a]:
+            if novelty[state, a] > best:
+                best = novelty[state, a]
+                ties = 0
+            ties += novelty[state, a] == best
+    k = int(u * ties)
+    for a in range(num_actions):
+        if (available.size == 0 or available[s, a]) and novelty[state, a] == best:
+            if k == 0:
+                return a
+            k -= 1
+    return 0
+
+
+@njit(**INSIDE)
+def exploring_action(learner, num_actions, state, available, s, u):
+    """A novel action where exploration is directed, else any."""
+    if learner.novelty.size > 0:
+        return novel_action(learner.novelty, state, num_actions, available, s, u)
+    return random_action(num_actions, available, s, u)
 
 
 @njit(**INSIDE)
@@ -193,13 +231,14 @@ def act(learner, rule, t, stream):
     network, available, s = learner.network, learner.available, state_of(learner.observation, 0)
     num_actions = network.program[-1, UNITS]
     strength = strength_at(rule, t, learner.visits[s] + 1)
+    state = s
     if learner.mask.size > 0:
         s, available = 0, learner.mask
     if rule.exploration == SOFTMAX:
         if t < rule.learning_starts:
             return random_action(num_actions, available, s, uniform(stream))
     elif uniform(stream) < strength:
-        return random_action(num_actions, available, s, uniform(stream))
+        return exploring_action(learner, num_actions, state, available, s, uniform(stream))
     q = forward(network, network.theta, learner.observation, network.row, False, stream)
     add_optimism(learner.counts, rule.optimism, learner.observation, q)
     if rule.exploration == SOFTMAX:
@@ -233,6 +272,18 @@ def remember(learner, action, reward, terminated, truncated):
 
 
 @njit(**INSIDE)
+def renew(novelty, counts, s, a, to, goes_on):
+    """One step of Q-learning on novelty[s, a], with 1 / sqrt(N(s, a)) as the reward."""
+    target = 1.0 / math.sqrt(max(counts[s, a], 1))
+    if goes_on:
+        best = 0.0
+        for b in range(novelty.shape[1]):
+            best = max(best, novelty[to, b])
+        target += NOVELTY_GAMMA * best
+    novelty[s, a] += NOVELTY_STEP * (target - novelty[s, a])
+
+
+@njit(**INSIDE)
 def draw_batch(learner, rule, t, stream):
     """Transitions drawn from the memory into the batch, and what followed them."""
     replay, batch = learner.replay, learner.batch
@@ -242,6 +293,10 @@ def draw_batch(learner, rule, t, stream):
     else:
         draw_uniform(replay, stream, batch.index, batch.weights)
     unroll(replay, learner.arrival, rule.gamma, rule.n_steps, learner.counts, rule.bonus, batch)
+    if learner.novelty.size > 0:
+        for i in range(batch.index.size):
+            s, to = state_of(batch.observations, i), state_of(batch.next_observations, i)
+            renew(learner.novelty, learner.counts, s, replay.actions[batch.index[i]], to, batch.discount[i] > 0.0)
 
 
 @njit(**INSIDE)
@@ -269,7 +324,7 @@ def gradient_step(learner, rule, t, stream):
             else:
                 following = greedy_action(q, i, learner.available, state_of(drawn.next_observations, i))
             learner.targets[i] += drawn.discount[i] * np.float64(q_target[i, following])
-        if rule.clip_targets and rule.gamma < 1.0 and learner.counts.size == 0:
+        if rule.clip_targets and rule.gamma < 1.0 and rule.bonus == 0.0:
             # A sum of discounted rewards lies between these; with a bonus it may not.
             low = learner.reward_range[0] / (1.0 - rule.gamma)
             high = learner.reward_range[1] / (1.0 - rule.gamma)
@@ -316,6 +371,9 @@ def observe(learner, rule, t, action, reward, terminated, truncated, stream):
     learner.visits[state_of(learner.observation, 0)] += 1
     if learner.counts.size > 0:
         learner.counts[state_of(learner.observation, 0), action] += 1
+    if learner.novelty.size > 0:
+        s, to = state_of(learner.observation, 0), state_of(learner.arrival, 0)
+        renew(learner.novelty, learner.counts, s, action, to, not terminated)
     remember(learner, action, reward, terminated, truncated)
     done, counters = t + 1, learner.counters
     counters[STEPS_SINCE] += 1

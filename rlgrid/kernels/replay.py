@@ -227,8 +227,8 @@ def unroll(replay, arrival, gamma, n_steps, counts, bonus, batch):
 
     Rewards r_1 + gamma r_2 + ..., and gamma^n, or 0 after termination, as discount. The steps stop at the end of the
     episode and at the newest transition. Sutton & Barto, 2nd ed., equation 7.1, without importance weights: with n > 1
-    the actions in between are those that were taken. To a reward is added bonus / sqrt(N(s, a)) where ``counts`` [S, A]
-    has the N (Bellemare et al. 2016).
+    the actions in between are those that were taken. To a reward is added bonus / sqrt(N(s, a)), N being
+    ``counts`` [S, A] (Bellemare et al. 2016).
 
     Arrays are taken out of their tuples first: a call with a tuple counts the references to all that is in it.
     """
@@ -236,7 +236,7 @@ def unroll(replay, arrival, gamma, n_steps, counts, bonus, batch):
     finals, final_of, next_masks, index = replay.finals, replay.final_of, replay.next_masks, batch.index
     first, following, masks = batch.observations, batch.next_observations, batch.next_masks
     totals, discounts = batch.rewards, batch.discount
-    size, last, counted = actions.size, newest(replay), counts.size > 0
+    size, last, counted = actions.size, newest(replay), bonus > 0.0
     for i in range(index.size):
         j = index[i]
         copy(observations, j, first, i)
