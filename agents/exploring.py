@@ -121,8 +121,8 @@ class ExploringAgent(TableAgent):
     def _check_bounds(self, *bounds: float) -> None:
         if not np.isfinite(bounds).all():
             raise ValueError(
-                f"the rewards, in [{self.low:g}, {self.high:g}], are too large for {type(self).__name__}: values would "
-                "not be finite. Scale the rewards down, or lower gamma or the horizon"
+                f"the rewards, in [{self.low:g}, {self.high:g}], or the numbers of a bonus or a prior are too large "
+                f"for {type(self).__name__}: values would not be finite. Scale them down, or lower gamma or the horizon"
             )
 
     @property
@@ -142,7 +142,8 @@ class ExploringAgent(TableAgent):
 
     def _step_env(self, action: int) -> tuple[Any, float, bool, bool]:
         observation, reward, terminated, truncated = super()._step_env(action)
-        if not self.low <= reward <= self.high:
+        slack = 1e-6 * max(abs(self.low), abs(self.high))  # the rewards may be float32
+        if not self.low - slack <= reward <= self.high + slack:
             raise ValueError(
                 f"the environment gave the reward {reward:g} after {self.num_timesteps} steps, outside reward_range "
                 f"[{self.low:g}, {self.high:g}]: give reward_range=(least, largest)"
@@ -197,7 +198,7 @@ class ExploringAgent(TableAgent):
 
 
 def _checked_range(given: Any) -> tuple[float, float]:
-    if isinstance(given, str) or not hasattr(given, "__len__") or len(given) != 2:
+    if not isinstance(given, list | tuple | np.ndarray) or len(given) != 2:
         raise TypeError(f"reward_range must be two numbers, the least and the largest reward of a step, not {given!r}")
     low, high = (check_number("reward_range", value, -LARGEST, LARGEST) for value in given)
     if low > high:

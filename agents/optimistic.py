@@ -28,7 +28,8 @@ others for millions of steps, so it is multiplied by ``correction_scale``: 0 by 
 
 The papers have rewards in [0, 1], gamma = 1, and UCBVI knows the rewards. Here the H that bounds values is the width of
 ``reward_range`` times 1 + gamma + ... + gamma^(H-1), the bound in min(H, ...) is the most that can be had in the steps
-that are left, and rewards are counted: UCBVI takes their mean.
+that are left, and rewards are counted: UCBVI takes their mean. No bonus has a term for the variance of rewards, so the
+small default scales are for rewards that (nearly) always come out the same; elsewhere give a larger one.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from rlgrid.agents.exploring import ExploringAgent, ExploringArguments, Outcomes
 from rlgrid.agents.tabular import LARGEST, fitting
 
 SWEEPS = 100  # of a plan, about
+LONGEST = 10_000  # steps that are hoped for at gamma = 1
 
 
 class RMax(ExploringAgent):
@@ -29,14 +30,18 @@ class RMax(ExploringAgent):
 
     Args:
         env, gamma, reward_range, seed, compiled: see `ExploringAgent`. With gamma = 1 and rewards above 0 a pair is
-            taken to be worth no more than the largest reward for each step up to the step cap, or for each state
-            once where these are fewer.
+            taken to be worth the largest reward in each step up to the step cap, or in 10,000 steps where these are
+            fewer. It plans without a horizon, so where rewards above 0 can be had for ever all pairs come out the same:
+            such a world is refused if it is known, and asks for gamma < 1.
         visits_to_know: m, how often a pair must be taken before it is known.
         planning_tolerance: a plan is made by sweeps of value iteration until no value changes by more than this times
             the width of the range of rewards; it is off by 1 / (1 - gamma) times as much at most.
 
     Attributes:
         q_table: float64 [S, A], -inf where a state lacks an action.
+
+    Raises:
+        ValueError: also at gamma = 1 where rewards above 0 can be had for ever.
     """
 
     def __init__(
@@ -66,7 +71,17 @@ class RMax(ExploringAgent):
             return self.high
         if self.gamma < 1.0:
             return self.high / (1.0 - self.gamma)
-        return self.high * min(self._world.max_episode_steps, self._num_states)
+        if self.truth is not None:
+            from rlgrid.undiscounted import Undiscounted
+
+            try:
+                Undiscounted.of(self.truth.to_mdp())
+            except ValueError as error:
+                raise ValueError(
+                    "RMax plans without a horizon, and at gamma = 1 rewards above 0 can be had in this world for ever: "
+                    "give gamma below 1"
+                ) from error
+        return self.high * min(self._world.max_episode_steps, LONGEST)
 
     def _kernels(self) -> tuple[Any, Any, Any]:
         from rlgrid.kernels.r_max import learn_r_max, run_r_max

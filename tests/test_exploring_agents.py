@@ -215,6 +215,7 @@ def test_foreign_environments_of_other_numbers(name: str, extra: dict[str, Any])
         ("UCBVI", {"reward_range": (0.0, 1e308)}, "too large for UCBVI"),
         ("UCBQLearning", {"reward_range": (-1e308, 1.0)}, "too large for UCBQLearning"),
         ("PSRL", {"reward_range": (-1e308, 1.0)}, "too large for PSRL"),
+        ("PSRL", {"prior_mean": 1e308}, "or the numbers of a bonus or a prior are too large for PSRL"),
         ("UCBVI", {"horizon": 0}, "horizon must be at least 1"),
         ("UCBVI", {"horizon": 10**9}, r"1000000000 x 16 x 4 are more than 20,000,000 entries: give a smaller horizon"),
         ("UCBVI", {"bonus": "hofding"}, "bonus must be one of .* did you mean 'hoeffding'"),
@@ -235,6 +236,7 @@ def test_arguments_that_there_are_not_are_named() -> None:
         ("RMax", {"visit_to_know": 3}, "RMax takes no argument 'visit_to_know', did you mean 'visits_to_know'"),
         ("UCBVI", {"learning_rate": 0.1}, "UCBVI takes no argument 'learning_rate'"),
         ("PSRL", {"reward_range": 3}, "reward_range must be two numbers"),
+        ("PSRL", {"reward_range": {0, 1}}, "reward_range must be two numbers"),
     ]:
         with pytest.raises(TypeError, match=reason):
             agent_of(name, world(), **arguments)
@@ -281,6 +283,39 @@ def test_a_known_world_that_pays_nothing_in_a_loop() -> None:
     agent = rlgrid.agents.RMax(world(model, limit=10), visits_to_know=2, seed=0).learn(50)
     assert agent.known[:2].all()
     assert agent.q_values[0].max() == 1.0
+
+
+def test_rewards_that_can_be_had_again_and_again() -> None:
+    """At gamma = 1 a pair may be worth more than one reward for each state."""
+    staying = {0: {0: [(0.8, 0, 1.0, False), (0.2, 1, 1.0, True)], 1: [(0.95, 0, 1.0, False), (0.05, 1, 1.0, True)]},
+               1: {a: [(1.0, 1, 0.0, True)] for a in (0, 1)}}  # fmt: skip
+    agent = rlgrid.agents.RMax(world(MDP.from_gymnasium(staying, gamma=1.0, start=0)), visits_to_know=60, seed=0)
+    agent.learn(1000)
+    assert agent.known[0].all()
+    assert agent.q_values[0] == pytest.approx([17.0, 20.0], rel=0.5)
+    assert agent.policy[0] == 1
+    for world_id in ("rlgrid/RiverSwim-v0", "rlgrid/Chain-v0"):
+        with pytest.raises(
+            ValueError, match="at gamma = 1 rewards above 0 can be had in this world for ever: give gamma"
+        ):
+            rlgrid.agents.RMax(gym.make(world_id), gamma=1.0)
+
+
+def test_rewards_whose_squares_overflow_stop_the_run() -> None:
+    table = {0: {a: [(0.5, 0, 1.2e153, True), (0.5, 0, -1.2e153, True)] for a in (0, 1)}}
+    model = MDP.from_gymnasium(table, gamma=1.0, start=0)
+    agent = rlgrid.agents.PSRL(world(model, 5), horizon=1, seed=0, compiled=False)
+    with pytest.raises(FloatingPointError, match="would no longer be finite"):
+        agent.learn(4000)
+
+
+def test_rewards_may_be_float32() -> None:
+    class Single(Offset):
+        def step(self, action: Any) -> Any:
+            observation, _, *rest = super().step(action)
+            return observation, np.float32(0.1), *rest
+
+    rlgrid.agents.UCBVI(gym.wrappers.TimeLimit(Single(), 50), horizon=7, reward_range=(0.0, 0.1), seed=0).learn(20)
 
 
 # --- what is shown ----------------------------------------------------------------------------------------------------

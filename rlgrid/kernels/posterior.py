@@ -200,7 +200,9 @@ def _learn(rule, gamma, q, counts, td_error, s, a, reward, next_s, terminated, e
     before = rule.mean[key]
     mean = before + (reward - before) / counts[s, a]
     spread = rule.spread[key] + (reward - before) * (reward - mean)
-    if rule.overflown[0] or not (abs(spread) < np.inf and abs(mean) < np.inf and abs(error) < np.inf):
+    away = mean - rule.prior_mean
+    squares = spread + counts[s, a] * (away * away)
+    if rule.overflown[0] or not (squares < np.inf and abs(mean) < np.inf and abs(error) < np.inf):
         return False
     td_error[s] = error
     rule.mean[key] = mean
