@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from rlgrid.mdp import MDP
 
 PYTHON_CHUNK = 1_000
+MOST_WEIGHTS = 1 << 24  # of a network that a file without a checkpoint asks for
 MOST = 2**62  # of anything that is counted: kernels count in 64 bits
 RECENT = 100  # episodes over which the mean return is shown, as in Stable-Baselines3
 
@@ -599,6 +600,16 @@ class Agent(ABC):
         Raises:
             CheckpointError, TypeError, ValueError
         """
+
+    @classmethod
+    def check_file_settings(cls, env: gym.Env[Any, Any], settings: dict[str, Any]) -> None:
+        """Refuse settings that come from a file without a checkpoint, as `load` refuses those of a checkpoint.
+
+        Raises:
+            CheckpointError, TypeError, ValueError: naming what they ask for.
+        """
+        theta = np.broadcast_to(np.float64(0.0), MOST_WEIGHTS)  # as if a checkpoint had held so many weights
+        cls._check_asked(env, settings, {"agent.theta": theta})
 
     def _set_run(self, run: dict[str, Any], arrays: dict[str, NDArray[Any]], *, same_world: bool) -> None:
         returns, lengths = arrays["episodes.returns"], arrays["episodes.lengths"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rlgrid import envs
 
 if TYPE_CHECKING:
-    from rlgrid import agents
+    from rlgrid import agents, curves
     from rlgrid.agents.evaluation import evaluate_policy
     from rlgrid.generators import GENERATORS, generate, generate_model, generate_tiles, random_frozen_lake
     from rlgrid.gridmap import GridSpec, MapError
@@ -30,6 +30,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "agents": "rlgrid.agents",
+    "curves": "rlgrid.curves",
     "evaluate_policy": "rlgrid.agents.evaluation",
     "GENERATORS": "rlgrid.generators",
     "generate": "rlgrid.generators",
@@ -70,6 +71,7 @@ __all__ = [
     "TileKind",
     "Truth",
     "agents",
+    "curves",
     "difficulty",
     "draw",
     "envs",
@@ -94,7 +96,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'rlgrid' has no attribute {name!r}")
     module = importlib.import_module(_HOMES[name])
-    value = module if name == "agents" else getattr(module, name)
+    value = module if name in {"agents", "curves"} else getattr(module, name)
     globals()[name] = value
     return value
 

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and tables that grow by whole lines."""
+"""Files that appear whole or not at all, tables that grow by whole lines, and reading nothing but plain files."""
 
 from __future__ import annotations
 
@@ -26,6 +26,18 @@ def write_atomically(target: Path, content: bytes) -> None:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def read_plain(path: Path) -> bytes:
+    """The content of a plain file; a pipe or a device, which may never end, is not opened.
+
+    Raises:
+        ValueError: naming what is no plain file.
+        OSError: if it cannot be read.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is no plain file")
+    return path.read_bytes()
 
 
 def append(target: Path, text: str) -> None:

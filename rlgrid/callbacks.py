@@ -26,8 +26,12 @@ import numpy as np
 
 from rlgrid.agents.base import check_count
 from rlgrid.agents.calls import Calls
+from rlgrid.agents.checkpoint import fingerprint
 from rlgrid.agents.evaluation import evaluate_policy
 from rlgrid.archive import NO_ARRAYS, read_columns, write_arrays
+from rlgrid.atomic import read_plain
+from rlgrid.gridmodel import GridModel
+from rlgrid.mdp import MDP
 from rlgrid.scalars import Logger, TensorBoard, scalars_of
 from rlgrid.truth import MEASURES, Truth, TruthPoint
 
@@ -276,6 +280,8 @@ class EvalCallback(EventCallback):
         self.callback_on_new_best = _child(callback_on_new_best, "callback_on_new_best")
         if self.callback_on_new_best is not None:
             self.callback_on_new_best.parent = self
+        if not callable(getattr(eval_env, "step", None)) or not callable(getattr(eval_env, "reset", None)):
+            raise TypeError(f"eval_env must be an environment, as gymnasium.make gives one, not {eval_env!r}")
         self.eval_env = eval_env
         self.n_eval_episodes = check_count("n_eval_episodes", n_eval_episodes)
         self.eval_freq = check_count("eval_freq", eval_freq, least=0)
@@ -301,6 +307,12 @@ class EvalCallback(EventCallback):
                 "eval_env is the environment that the agent learns in, whose episode an evaluation would break off: "
                 "make another"
             )
+        for name in ("observation_space", "action_space"):
+            here, there = getattr(self.eval_env, name), getattr(self.model.env, name)
+            if here != there:
+                raise ValueError(
+                    f"eval_env has the {name} {here}, and the agent learns in {there}: make one as its own"
+                )
         super()._init_callback()
         if self.callback_on_new_best is not None:
             self.callback_on_new_best.init_callback(self.model)
@@ -310,7 +322,17 @@ class EvalCallback(EventCallback):
         if isinstance(self._wants_truth, Truth):
             self._truth = self._wants_truth
         elif self._wants_truth and self._truth is None:
+            self._check_world()
             self._truth = Truth.of(self.model)
+
+    def _check_world(self) -> None:
+        """Episodes and truth are of one world, as far as both models are known, or a ValueError says so."""
+        models = self.model.truth, getattr(getattr(self.eval_env, "unwrapped", None), "model", None)
+        if all(isinstance(one, MDP | GridModel) for one in models) and len(set(map(fingerprint, models))) > 1:
+            raise ValueError(
+                "eval_env is another world than the one that the agent learns in, whose exact truth would stand beside "
+                "its returns: make one as the agent's own, or give truth=False"
+            )
 
     def _on_training_start(self) -> None:
         if self.model.num_timesteps == 0:
@@ -325,17 +347,26 @@ class EvalCallback(EventCallback):
 
     def _read(self, path: Path) -> None:
         """Take the evaluations of a run that goes on."""
-        if not path.is_file():
+        if not path.exists():
             return
         try:
-            there = read_columns(path.read_bytes())
+            there = read_columns(read_plain(path))
             columns = [there[name] for name in ("timesteps", "results", "ep_lengths")]
+            truths: list[TruthPoint | None] = []
+            for i, steps in enumerate(columns[0]):
+                numbers: dict[str, Any] = {name: float(there[name][i]) for name in MEASURES if name in there}
+                truths.append(TruthPoint(int(steps), **numbers) if numbers else None)
+            episodes = {len(one) for each in columns[1:] for one in each}
         except NO_ARRAYS as error:
             raise ValueError(f"{path} holds no evaluations to go on with ({error}): name another log_path") from error
+        if episodes - {self.n_eval_episodes}:
+            raise ValueError(
+                f"{path} holds evaluations of {min(episodes - {self.n_eval_episodes})} episodes each, and "
+                f"n_eval_episodes is {self.n_eval_episodes}, which make no one table: give the same, or name another "
+                "log_path"
+            )
         self.evaluations_timesteps, self.evaluations_results, self.evaluations_length = columns
-        for i, steps in enumerate(self.evaluations_timesteps):
-            numbers: dict[str, Any] = {name: float(there[name][i]) for name in MEASURES if name in there}
-            self.truths.append(TruthPoint(steps, **numbers) if numbers else None)
+        self.truths = truths
 
     def _cut(self) -> None:
         """Forget what is younger than the agent, which makes it again."""
@@ -431,6 +462,10 @@ class StopTrainingOnRewardThreshold(_AfterEvaluation):
 
     def __init__(self, reward_threshold: float, verbose: int = 0) -> None:
         super().__init__(verbose)
+        if isinstance(reward_threshold, bool) or not isinstance(reward_threshold, int | float | np.number):
+            raise TypeError(f"reward_threshold must be a number, not {reward_threshold!r}")
+        if math.isnan(reward_threshold):
+            raise ValueError("reward_threshold must be a number, not NaN, which no reward reaches")
         self.reward_threshold = float(reward_threshold)
 
     def _on_step(self) -> bool:

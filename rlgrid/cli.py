@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import math
 import os
 import sys
 import warnings
 from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import rlgrid
@@ -21,6 +21,7 @@ from rlgrid import commands, experiments, searching
 from rlgrid.commands import say
 
 LOGS = "runs"
+MOST_DIGITS = 400  # of a number that is looked at
 
 # --- the words --------------------------------------------------------------------------------------------------------
 
@@ -114,21 +115,27 @@ examples:
 
 def count(text: str) -> int:
     """A whole number: ``50000``, ``50_000`` or ``5e4``."""
+    return _whole(text, least=0)
+
+
+def _whole(text: str, least: int) -> int:
+    """A whole number, exactly: as a float, one above 2 ** 53 would be another."""
+    from rlgrid.agents.base import MOST
+
     try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not number.is_integer() or number < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+        number = Decimal(text.strip())
+    except InvalidOperation:
+        number = Decimal("nan")
+    if not number.is_finite() or abs(number.adjusted()) > MOST_DIGITS or number != int(number) or number < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+    if number > MOST:
+        raise argparse.ArgumentTypeError(f"it must be at most {MOST}, not {text}")
     return int(number)
 
 
 def positive(text: str) -> int:
     """A whole number of at least 1."""
-    number = count(text)
-    if number == 0:
-        raise argparse.ArgumentTypeError("it must be at least 1")
-    return number
+    return _whole(text, least=1)
 
 
 def rate(text: str) -> float:

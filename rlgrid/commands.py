@@ -309,6 +309,8 @@ def run_training(options: argparse.Namespace) -> tuple[str, Agent, Any]:
     if options.resume is not None:
         folder = Path(options.resume)
         config = training.read_config(folder, options.env)
+        check_resumed(options, vars(config), folder)
+        training.check_log(config, options.tensorboard_log, folder)
     else:
         if options.algo is None or options.env is None:
             raise ValueError("rlgrid train needs --algo and --env, as in --algo dqn --env rlgrid/FourRooms-v0")
@@ -328,6 +330,33 @@ def run_training(options: argparse.Namespace) -> tuple[str, Agent, Any]:
         say(f"stopped; finish it with `rlgrid train --resume {folder}`")
         raise
     return str(folder), agent, found
+
+
+HOW = ("command", "resume", "traceback", "json", "progress", "log_interval")  # options that change no run
+UNSET: dict[str, Any] = {"eval_freq": 10_000, "save_freq": 0, "log_folder": "runs", "tables": False}
+
+
+def check_resumed(options: argparse.Namespace, run: dict[str, Any], folder: Path) -> None:
+    """Raise a ValueError for an option that is not what a run has which is to be finished: it would not hold."""
+    from rlgrid import training
+
+    for name, given in vars(options).items():
+        if name in HOW or given in (None, [], UNSET.get(name)):
+            continue
+        there, asked = run.get(name), given
+        if name == "algo":
+            asked = training.algorithm(given)
+        elif name in {"hyperparams", "env_kwargs"}:
+            there = run.get("hyperparameters" if name == "hyperparams" else name, {})
+            asked = there | training.parse_settings(given, f"--{name.replace('_', '-')}")
+        elif name == "env" and given.endswith(".toml"):
+            continue  # its map lies in the folder
+        if asked != there:
+            raise ValueError(
+                f"--{name.replace('_', '-')} does not go with --resume: {folder} is finished as it was begun"
+                + ("" if name not in run else f", with {there!r}")
+                + ". Leave it away, or train a new run"
+            )
 
 
 def training_config(options: argparse.Namespace) -> RunConfig:
@@ -354,6 +383,7 @@ def training_config(options: argparse.Namespace) -> RunConfig:
         save_freq=options.save_freq,
         tensorboard_log=options.tensorboard_log,
     )
+    config = training.check_config(config)
     training.make_agent(config, training.make_env(config)).env.close()
     if config.tensorboard_log is not None:
         summary_writer()
@@ -429,7 +459,6 @@ def one_of_many(options: argparse.Namespace, folder: Path, **changes: Any) -> tu
             raise training.RunError(f"{folder} has no run of seed {options.seed}: it has {ranges(chosen.seeds)}")
         run, which = found[0], f"seed {options.seed}"
     plan = runs.plan
-    training.check_named(plan.env, options.env, folder / INDEX)
     map_file = folder / training.MAP
     config = training.RunConfig(
         algo=training.algorithm(plan.agent),
@@ -439,6 +468,8 @@ def one_of_many(options: argparse.Namespace, folder: Path, **changes: Any) -> tu
         env_kwargs=plan.env_kwargs,
         hyperparameters=run.settings,
     )
+    named = config.env if map_file.is_file() and options.env is not None else options.env
+    config = training.check_again(config, named, folder / INDEX)
     say(f"{folder}: {which}. Doing its run again, {plan.total_timesteps:,} {plan.unit}s")
     agent = training.make_agent(config, training.make_env(config, **changes))
     return agent.learn(plan.total_timesteps), config
@@ -508,7 +539,8 @@ class Performer:
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
     ) -> tuple[Any, Any]:
-        """As the agent's own."""
+        """As the agent's own; where it was given a policy that draws its actions, they are drawn."""
+        deterministic = deterministic and not getattr(self.agent, "acts_at_random", False)
         return self.agent.predict(observation, state, episode_start, deterministic)
 
 
@@ -597,12 +629,12 @@ def run_frames(folder: Path, options: argparse.Namespace, still: bool) -> Iterat
 
 
 def episode_frames(agent: Agent, steps: int | None, seed: int | None) -> Iterator[NDArray[np.uint8]]:
-    """So many frames of the deterministic policy's episodes; None is one episode, or its first 500 frames."""
+    """So many frames of the policy's episodes; None is one episode, or its first 500 frames."""
     env = agent.env
     observation, _ = env.reset(seed=seed)
     for step in range(steps or 500):
         yield np.asarray(env.render())
-        action, _ = agent.predict(observation, deterministic=True)
+        action, _ = Performer(agent).predict(observation)
         observation, _, terminated, truncated, _ = env.step(action)
         if terminated or truncated:
             yield np.asarray(env.render())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import ast
 import contextlib
+import itertools
 import math
 import re
 import sys
@@ -48,6 +49,9 @@ def parse_seeds(text: str) -> list[int]:
         if last - first >= MOST_SEEDS:
             raise argparse.ArgumentTypeError(f"{part!r} is more than {MOST_SEEDS:,} seeds")
         seeds += range(first, last + 1)
+    twice = next((a for a, b in itertools.pairwise(sorted(seeds)) if a == b), None)
+    if twice is not None:
+        raise argparse.ArgumentTypeError(f"seed {twice} is there twice: its two runs would be the same")
     return seeds
 
 
@@ -128,6 +132,22 @@ def train_many(options: argparse.Namespace) -> int:
     return status
 
 
+def resumed_words(plan: Any, options: argparse.Namespace) -> dict[str, Any]:
+    """The options of ``rlgrid train`` that a folder of many runs stands for; what it has no one value of is missing."""
+    every = plan.total_timesteps if len(plan.points) < 2 else plan.points[1] - plan.points[0]
+    words = {
+        "algo": plan.agent,
+        "env": plan.env,
+        "env_kwargs": plan.env_kwargs,
+        "n_timesteps": plan.total_timesteps,
+        "eval_freq": every,
+        "eval_episodes": plan.eval_episodes,
+        "tables": plan.tables,
+    }
+    # These say how it goes on, and which seeds are added.
+    return words | {name: getattr(options, name) for name in ("seeds", "jobs", "backend", "address")}
+
+
 def asked_words(options: argparse.Namespace) -> tuple[dict[str, Any], Path]:
     """The arguments of `learn_many`, from the options or from a folder, and the folder."""
     from rlgrid import training
@@ -138,6 +158,8 @@ def asked_words(options: argparse.Namespace) -> tuple[dict[str, Any], Path]:
         folder = Path(options.resume)
         plan = read_plan(folder)
         training.check_named(plan.env, options.env, folder / INDEX)
+        training.check_size(plan.env_kwargs, plan.env, options.env, folder / INDEX)
+        commands.check_resumed(options, resumed_words(plan, options), folder)
         map_file = folder / training.MAP
         words = {
             "agent": plan.agent,

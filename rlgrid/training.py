@@ -43,7 +43,7 @@ import numpy as np
 from rlgrid.agents import AGENTS, agent_class
 from rlgrid.agents.base import check_count
 from rlgrid.archive import NO_ARRAYS, read_columns, write_arrays
-from rlgrid.atomic import append, remove_parts, write_atomically
+from rlgrid.atomic import append, read_plain, remove_parts, write_atomically
 from rlgrid.callbacks import BaseCallback, TensorBoardCallback, next_multiple
 from rlgrid.truth import MEASURES, Truth
 
@@ -55,6 +55,8 @@ MONITOR, EVALUATIONS, ARRAYS = "monitor.csv", "evaluations.csv", "evaluations.np
 FORMAT_VERSION = 1
 EVALUATION_STEPS = 1_000  # of an episode where nothing else ends it
 EVALUATION_COLUMNS = ("timesteps", "mean_return", "std_return", *MEASURES, "seconds")
+MOST_CELLS = 10_000_000  # of a world that is made because a file says so, unless a person named it
+MOST_AGAIN = 10_000_000  # units of a run of many that is done again because a file says so, unless a person named it
 SAVE_SECONDS = 30.0  # between two checkpoints, beside those that were asked for
 SCALARS = 200  # rows of scalars in a run
 
@@ -328,7 +330,7 @@ def read_config(folder: Path, env: str | None = None) -> RunConfig:
             version = document.get("format_version")
             raise RunError(f"{path} has format version {version!r}; this rlgrid reads {FORMAT_VERSION}")
         names = {item.name for item in fields(RunConfig)}
-        config = _checked(RunConfig(**{name: value for name, value in document.items() if name in names}))
+        config = check_config(RunConfig(**{name: value for name, value in document.items() if name in names}))
     except RunError:
         raise
     except (ValueError, TypeError, AttributeError, RecursionError, OSError) as error:
@@ -336,7 +338,61 @@ def read_config(folder: Path, env: str | None = None) -> RunConfig:
     if (folder / MAP).is_file():
         config = RunConfig(**(asdict(config) | {"env": str(folder / MAP)}))
     check_named(config.env, env, path)
+    check_size(config.env_kwargs, config.env, env, path)
     return config
+
+
+def check_size(env_kwargs: Mapping[str, Any], env: str, named: str | None, path: Path) -> None:
+    """Raise a RunError where a file asks for a world larger than `MOST_CELLS`, and the person did not name it."""
+    sides = [env_kwargs[name] for name in ("rows", "columns") if isinstance(env_kwargs.get(name), int | float)]
+    if env != named and math.prod(sides) > MOST_CELLS:
+        raise RunError(
+            f"{path} asks for a world of {' x '.join(map(str, sides))} cells, more than {MOST_CELLS:,}. If you trust "
+            f"it, name the environment yourself: --env {env}"
+        )
+
+
+def check_again(config: RunConfig, named: str | None, path: Path) -> RunConfig:
+    """The configuration of a run that is to be done again because a file says so, within bounds.
+
+    It may take `MOST_AGAIN` units, a world of `MOST_CELLS`, and settings as far as a checkpoint's may go; more, if the
+    person named the environment.
+
+    Raises:
+        RunError: naming what is out of bounds, and the remedy.
+    """
+    try:
+        checked = check_config(config)
+        check_named(config.env, named, path)
+        if config.env == named:
+            return checked
+        check_size(config.env_kwargs, config.env, named, path)
+        if checked.n_timesteps is not None and checked.n_timesteps > MOST_AGAIN:
+            raise ValueError(f"n_timesteps is {checked.n_timesteps:,}, more than {MOST_AGAIN:,}")
+        env = make_env(checked)
+        try:
+            agent_class(checked.algo).check_file_settings(env, checked.hyperparameters)
+        finally:
+            env.close()
+    except RunError:
+        raise
+    except (ValueError, TypeError, OverflowError) as error:
+        raise RunError(
+            f"{path} asks for a run that is not done again unasked: {error}. If you trust it, name the environment "
+            f"yourself: --env {config.env}"
+        ) from error
+    return checked
+
+
+def check_log(config: RunConfig, named: str | None, folder: Path) -> None:
+    """Raise a RunError where a file asks to write for TensorBoard outside its folder, and the person did not."""
+    log = config.tensorboard_log
+    if log is None or log == named or Path(log).resolve().is_relative_to(folder.resolve()):
+        return
+    raise RunError(
+        f"{folder / CONFIG} asks to write for TensorBoard into {log}, outside its folder. If that is where you "
+        f"want it, name it yourself: --tensorboard-log {log}"
+    )
 
 
 def check_named(env: str, named: str | None, path: Path) -> None:
@@ -348,7 +404,7 @@ def check_named(env: str, named: str | None, path: Path) -> None:
         )
 
 
-def _checked(config: RunConfig) -> RunConfig:
+def check_config(config: RunConfig) -> RunConfig:
     """A configuration whose fields are what they should be; a ValueError or TypeError names one that is not."""
     for name, least in {"seed": 0, "eval_freq": 0, "save_freq": 0, "eval_episodes": 1}.items():
         check_count(name, getattr(config, name), least=least)
@@ -394,9 +450,12 @@ class Logbook(BaseCallback):
 
     def open(self) -> None:
         """Begin the two tables."""
-        head = json.dumps({"t_start": self._begin, "env_id": self.config.env})
-        write_atomically(self.folder / MONITOR, f"#{head}\nr,l,t\n".encode())
+        write_atomically(self.folder / MONITOR, self._monitor_head())
         write_atomically(self.folder / EVALUATIONS, (",".join(EVALUATION_COLUMNS) + "\n").encode())
+
+    def _monitor_head(self) -> bytes:
+        head = json.dumps({"t_start": self._begin, "env_id": self.config.env})
+        return f"#{head}\nr,l,t\n".encode()
 
     def reopen(self, agent: Agent) -> None:
         """Bring the tables back to what the checkpoint of ``agent`` knows, and go on from there.
@@ -406,27 +465,52 @@ class Logbook(BaseCallback):
         """
         try:
             self._reopen(agent)
-        except (*NO_ARRAYS, OSError, AttributeError, TypeError) as error:
+        except RunError:
+            raise
+        except (*NO_ARRAYS, OSError, AttributeError) as error:
             raise RunError(f"the tables of {self.folder} are not those of a run: {error}") from error
 
     def _reopen(self, agent: Agent) -> None:
-        head, columns, *rows = _whole_lines(self.folder / MONITOR)
-        self._begin = float(json.loads(head[1:])["t_start"])
-        self._rows = min(len(rows), len(agent.episode_returns))
-        write_atomically(self.folder / MONITOR, _text((head, columns, *rows[: self._rows])))
-        columns, *rows = _whole_lines(self.folder / EVALUATIONS)
-        if columns != ",".join(EVALUATION_COLUMNS):
+        self._reopen_monitor(agent)
+        lines = _whole_lines(self.folder / EVALUATIONS)
+        if lines and lines[0] != ",".join(EVALUATION_COLUMNS):
             raise ValueError(f"{EVALUATIONS} has other columns")
+        cells = [row.split(",") for row in lines[1:]]
+        written = {row[0]: row for row in cells if len(row) == len(EVALUATION_COLUMNS)}
         arrays: dict[str, list[Any]] = {"timesteps": []}
-        if (self.folder / ARRAYS).is_file():
-            arrays = read_columns((self.folder / ARRAYS).read_bytes())
-        # An evaluation is known to the checkpoint if both tables have it.
-        known = [row.split(",")[0] == str(steps) for row, steps in zip(rows, arrays["timesteps"], strict=False)]
-        count = sum(steps <= agent.num_timesteps for steps in arrays["timesteps"][: sum(known)])
-        write_atomically(self.folder / EVALUATIONS, _text((columns, *rows[:count])))
+        if (self.folder / ARRAYS).exists():
+            arrays = read_columns(read_plain(self.folder / ARRAYS))
+        count = sum(steps <= agent.num_timesteps for steps in arrays["timesteps"])
         self._timesteps = arrays["timesteps"][:count]
+        # One of the checkpoint's own step may be in one file alone: it is made again.
+        lost = [
+            at for at in written if at.isdigit() and int(at) < agent.num_timesteps and int(at) not in self._timesteps
+        ]
+        if lost:
+            raise RunError(
+                f"{self.folder / ARRAYS} lacks the evaluation at {lost[0]}, which {EVALUATIONS} has, and its episodes "
+                f"are nowhere else: put the file back, or take that row out of {EVALUATIONS} to go on without it"
+            )
         self._samples = [Sample(arrays["results"][i], arrays["ep_lengths"][i]) for i in range(count)]
         self._numbers = [{name: arrays[name][i] for name in MEASURES if name in arrays} for i in range(count)]
+        rows = []
+        for steps, one, numbers in zip(self._timesteps, self._samples, self._numbers, strict=True):
+            exactly: dict[str, Any] = {name: value for name, value in numbers.items() if not math.isnan(value)}
+            made = asdict(replace(sampled(one), **exactly)) | {"timesteps": steps, "seconds": None}
+            rows.append(",".join(written[str(steps)]) if str(steps) in written else _evaluation_row(made))
+        write_atomically(self.folder / EVALUATIONS, _text((",".join(EVALUATION_COLUMNS), *rows)))
+
+    def _reopen_monitor(self, agent: Agent) -> None:
+        lines = _whole_lines(self.folder / MONITOR)
+        if lines:
+            head, columns, *rows = lines
+            self._begin = float(json.loads(head[1:])["t_start"])
+            self._rows = min(len(rows), len(agent.episode_returns))
+            write_atomically(self.folder / MONITOR, _text((head, columns, *rows[: self._rows])))
+        else:  # the checkpoint holds all that it had, but for the times
+            self._said(f"{self.folder / MONITOR} is empty or missing: made again")
+            self._rows = 0
+            write_atomically(self.folder / MONITOR, self._monitor_head())
 
     def _on_training_start(self) -> None:
         # It was due at the checkpoint, and something came in between.
@@ -502,9 +586,7 @@ class Logbook(BaseCallback):
         names = MEASURES if any(self._numbers) else ()
         arrays |= {name: np.array([row.get(name, math.nan) for row in self._numbers]) for name in names}
         table = asdict(found) | {"timesteps": self._timesteps[-1], "seconds": round(time.time() - self._begin, 3)}
-        line = io.StringIO()
-        csv.writer(line, lineterminator="\n").writerow(table[name] for name in EVALUATION_COLUMNS)
-        append(self.folder / EVALUATIONS, line.getvalue())
+        append(self.folder / EVALUATIONS, _evaluation_row(table) + "\n")
         write_arrays(self.folder / ARRAYS, arrays)
 
     def _record(self, agent: Agent, episodes: Sample, found: Evaluation) -> None:
@@ -516,9 +598,17 @@ class Logbook(BaseCallback):
         agent.logger.dump(agent.num_timesteps)
 
 
+def _evaluation_row(table: Mapping[str, Any]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(table[name] for name in EVALUATION_COLUMNS)
+    return line.getvalue()
+
+
 def _whole_lines(path: Path) -> list[str]:
-    """The lines of a table, without one that was cut off while it was written."""
-    *lines, _ = path.read_text(encoding="utf-8").split("\n")
+    """The lines of a table, without one that was cut off while it was written; none where it is missing."""
+    if not path.exists():
+        return []
+    *lines, _ = read_plain(path).decode("utf-8").split("\n")
     return lines
 
 

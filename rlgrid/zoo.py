@@ -82,6 +82,8 @@ def read_conf(path: str | Path, env: str) -> Conf:
         ConfError: naming the file and what is wrong with it.
     """
     source = Path(path)
+    if source.exists() and not source.is_file():
+        raise ConfError(f"{source} is no plain file")
     if source.stat().st_size > MOST_BYTES:
         raise ConfError(f"{source} is larger than {MOST_BYTES:,} bytes: it is no file of hyperparameters")
     blocks = load_mapping(source)

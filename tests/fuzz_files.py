@@ -88,6 +88,19 @@ MAPS = (
 )
 
 
+HEADS = (  # of an array: what Python's parser says of them is of many kinds
+    "{'descr': (",
+    "  1\n 2\n",
+    "-" * 9_000 + "1",
+    "{[1]:2}",
+    "(" * 300,
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (0, " + "9" * 40 + ")}",
+    "'\\N{no such}'",
+    "{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (1,)}",
+    "{'descr': '<f8', 'fortran_order': 0, 'shape': (1,)}",
+)
+
+
 def alter_bytes(rng: Random, content: bytes) -> bytes:
     altered, place = bytearray(content), int(rng.integers(max(1, len(content))))
     kind = int(rng.integers(6))
@@ -137,7 +150,7 @@ def alter_arrays(rng: Random, content: bytes) -> bytes:
     """An archive whose arrays have other shapes, types, numbers or names; or that lies about them."""
     with np.load(io.BytesIO(content)) as there:
         arrays: dict[str, Any] = {name: there[name].copy() for name in there}
-    name, kind = pick(rng, list(arrays)), int(rng.integers(7))
+    name, kind = pick(rng, list(arrays)), int(rng.integers(8))
     array = arrays[name]
     if kind == 0:
         arrays[name] = array.astype(pick(rng, ("f4", "i4", "i8", "f8", "c16", "?", "U3", "S3", ">f8", "f2")))
@@ -152,11 +165,12 @@ def alter_arrays(rng: Random, content: bytes) -> bytes:
     elif kind == 5 and array.dtype.kind == "f" and array.size:
         array.flat[int(rng.integers(array.size))] = pick(rng, (np.nan, np.inf, -np.inf, 1e308))
     out = io.BytesIO()
-    if kind == 6:
+    if kind >= 6:
         with zipfile.ZipFile(out, "w", pick(rng, (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as file:
             shape = pick(rng, (f"({2**50},)", "(-1,)", f"({2**31}, {2**31})", "(" + "1, " * 60 + ")", "()"))
             descr = pick(rng, ("<f8", "|O", "<i8", "|V8"))
-            head = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+            text = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n"
+            head = (text if kind == 6 else pick(rng, HEADS)).encode()
             for key in arrays:
                 file.writestr(f"{key}.npy", b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head + bytes(64))
     else:

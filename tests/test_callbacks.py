@@ -7,9 +7,10 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
-from small_worlds import masked_mdp, same, state_of, world
+from small_worlds import LAKE, masked_mdp, same, state_of, world
 
 from rlgrid.agents import AGENTS, DQN, QLearning, ValueIteration, agent_class, evaluate_policy
 from rlgrid.callbacks import (
@@ -370,3 +371,30 @@ def test_without_tensorboardx_the_remedy_is_named(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(__import__("sys").modules, "tensorboardX", None)
     with pytest.raises(ImportError, match=r'pip install "rlgrid\[tensorboard\]"'):
         QLearning(world(), seed=0).learn(10, callback=TensorBoardCallback(tmp_path))
+
+
+def test_evaluations_of_other_numbers_of_episodes_are_refused_before_the_run(tmp_path: Path) -> None:
+    agent = QLearning(world(), seed=2)
+    words: dict[str, Any] = {"eval_freq": 50, "log_path": tmp_path, "verbose": 0}
+    agent.learn(100, callback=EvalCallback(world(), n_eval_episodes=2, **words))
+    with pytest.raises(ValueError, match=r"evaluations of 2 episodes each, and n_eval_episodes is 3"):
+        agent.learn(100, callback=EvalCallback(world(), n_eval_episodes=3, **words), reset_num_timesteps=False)
+    assert agent.num_timesteps == 100
+
+
+def test_environments_and_thresholds_that_are_none_are_refused_at_once() -> None:
+    with pytest.raises(TypeError, match=r"eval_env must be an environment.*'x'"):
+        EvalCallback("x")
+    with pytest.raises(TypeError, match="reward_threshold must be a number, not 'x'"):
+        StopTrainingOnRewardThreshold("x")  # type: ignore[arg-type]
+
+
+def test_another_world_is_not_judged_by_the_truth_of_this_one() -> None:
+    agent = QLearning(world(), seed=2)
+    other = gym.make("rlgrid/FrozenLake8x8-v1")
+    with pytest.raises(ValueError, match="eval_env has the observation_space"):
+        agent.learn(10, callback=EvalCallback(other))
+    same_size = gym.make(LAKE, slip=0.0)
+    with pytest.raises(ValueError, match="eval_env is another world"):
+        agent.learn(10, callback=EvalCallback(same_size))
+    agent.learn(10, callback=EvalCallback(same_size, truth=False))

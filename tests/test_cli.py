@@ -445,3 +445,31 @@ def test_states_that_are_worth_minus_infinity_do_not_spoil_the_start(
     found = json.loads(capsys.readouterr().out)
     assert found["start_value"] == pytest.approx(-2.0)  # three steps, and 1 for the goal
     assert None in found["values"]
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("1234567890123456789", 1234567890123456789), ("5e4", 50_000), ("50_000", 50_000), ("1.5e1", 15), ("0", 0)],
+)
+def test_whole_numbers_are_taken_exactly(text: str, number: int) -> None:
+    assert parser().parse_args(["train", "--seed", text]).seed == number
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("-n", "-5"), "'-5' is not a whole number of at least 1"),
+        (("-n", "0"), "'0' is not a whole number of at least 1"),
+        (("-n", "1e999999"), "'1e999999' is not a whole number"),
+        (("-n", "99999999999999999999"), "at most 4611686018427387904, not 99999999999999999999"),
+        (("--seed", "99999999999999999999"), "at most 4611686018427387904, not 99999999999999999999"),
+        (("--seed", "nan"), "'nan' is not a whole number"),
+        (("--seeds", "0,0,1"), "seed 0 is there twice"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused_as_they_were_written(
+    words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["train", "--algo", "ucbvi", "--env", "rlgrid/FrozenLake-v1", *words])
+    assert said in capsys.readouterr().err

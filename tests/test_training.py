@@ -281,3 +281,112 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path: Path) -> None:
     training.train(config, run, said=kill_runs.quietly, resume=True)
     whole = done(tmp_path / "whole", config)
     assert kill_runs.contents(run) == kill_runs.contents(whole)
+
+
+def test_an_evaluation_that_one_table_alone_has_is_not_lost_silently(whole: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    before = (run / "evaluations.csv").read_text().splitlines()
+    (run / "evaluations.npz").unlink()
+    with pytest.raises(training.RunError, match=r"evaluations\.npz lacks the evaluation at 1500.*put the file back"):
+        done(run, resume=True)
+    assert (run / "evaluations.csv").read_text().splitlines() == before
+    shutil.copy(whole / "evaluations.npz", run)
+    (run / "evaluations.csv").unlink()
+    done(run, resume=True)
+    after = (run / "evaluations.csv").read_text().splitlines()
+    assert [row.split(",")[:-1] for row in after] == [row.split(",")[:-1] for row in before]  # but for the seconds
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_table_of_episodes_is_made_again(whole: Path, tmp_path: Path, there: bool) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    before = (run / "monitor.csv").read_text().splitlines()
+    (run / "monitor.csv").unlink()
+    if there:
+        (run / "monitor.csv").touch()
+    done(run, resume=True)
+    after = (run / "monitor.csv").read_text().splitlines()
+    assert [row.split(",")[:2] for row in after[1:]] == [row.split(",")[:2] for row in before[1:]]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in folders")
+@pytest.mark.parametrize("name", ["monitor.csv", "evaluations.csv", "evaluations.npz", "config.json"])
+def test_pipes_are_not_waited_for(whole: Path, tmp_path: Path, name: str) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    (run / name).unlink()
+    os.mkfifo(run / name)
+    with pytest.raises(training.RunError, match=r"no plain file|has no config"):
+        done(run, training.read_config(whole), resume=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--algo", "dqn"], "--algo does not go with --resume.*'q_learning'"),
+        (["-n", "7"], "--n-timesteps does not go with --resume.*6000"),
+        (["--seed", "99"], "--seed does not go with --resume"),
+        (["-params", "gamma:0.1"], "--hyperparams does not go with --resume"),
+        (["--env", "four_rooms"], "--env does not go with --resume"),
+        (["--log-folder", "elsewhere"], "--log-folder does not go with --resume"),
+    ],
+)
+def test_what_a_resumed_run_would_not_follow_is_refused(whole: Path, words: list[str], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        cli.main(["--traceback", "train", "--resume", str(whole), *words])
+
+
+def test_a_run_is_resumed_with_its_own_options(whole: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    words = ["--algo", "Q-learning", "--env", "rlgrid/FrozenLake-v1", "-n", "6000", "--seed", "3"]
+    assert cli.main(["train", "--resume", str(run), *words]) == 0
+
+
+def test_options_of_many_runs_that_would_not_be_followed_are_refused(tmp_path: Path) -> None:
+    many = tmp_path / "many"
+    learn_many("q_learning", "rlgrid/FrozenLake-v1", [0], 100, folder=many, n_jobs=1)
+    with pytest.raises(ValueError, match=r"--n-timesteps does not go with --resume.*100"):
+        cli.main(["--traceback", "train", "--resume", str(many), "--seeds", "0-1", "-n", "99"])
+
+
+def test_a_file_cannot_ask_to_write_elsewhere(whole: Path, tmp_path: Path) -> None:
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    shutil.copytree(whole, run)
+    document = json.loads((whole / "config.json").read_text()) | {"tensorboard_log": str(elsewhere)}
+    (run / "config.json").write_text(json.dumps(document))
+    with pytest.raises(training.RunError, match=r"outside its folder.*--tensorboard-log"):
+        cli.main(["--traceback", "train", "--resume", str(run)])
+    assert not elsewhere.exists()
+
+
+def test_a_file_cannot_ask_for_work_without_end(whole: Path, tmp_path: Path) -> None:
+    """Unless a person names the environment, which is what --env says."""
+    (tmp_path / "run").mkdir()
+    document = json.loads((whole / "config.json").read_text())
+    document |= {"env": "rlgrid/RandomMaze-v0", "env_kwargs": {"rows": 20_001, "columns": 20_001}}
+    (tmp_path / "run" / "config.json").write_text(json.dumps(document))
+    with pytest.raises(training.RunError, match=r"20001 x 20001 cells.*--env rlgrid/RandomMaze-v0"):
+        training.read_config(tmp_path / "run")
+    assert training.read_config(tmp_path / "run", "rlgrid/RandomMaze-v0").env_kwargs["rows"] == 20_001
+
+    def asked(**words: Any) -> training.RunConfig:
+        base = {"algo": "dqn", "env": "rlgrid/FrozenLake-v1", "n_timesteps": 100, "seed": 0}
+        return training.RunConfig(**(base | words))
+
+    path = tmp_path / "runs.json"
+    for words, said in (
+        ({"n_timesteps": 2**61}, "n_timesteps is"),
+        ({"hyperparameters": {"buffer_size": 2_000_000_000}}, "GiB"),
+        ({"hyperparameters": {"batch_size": 100_000_000}}, "GiB"),
+        ({"hyperparameters": {"gradient_steps": 10**12}}, "gradient steps"),
+        ({"hyperparameters": {"policy_kwargs": {"net_arch": [5_000, 5_000]}}}, "weights"),
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"env": "rlgrid/RandomMaze-v0", "env_kwargs": {"rows": 20_001, "columns": 20_001}}, "20001 x 20001"),
+    ):
+        with pytest.raises(training.RunError, match=said):
+            training.check_again(asked(**words), None, path)
+    assert training.check_again(asked(), None, path) == asked()
+    assert training.check_again(asked(n_timesteps=10**8), "rlgrid/FrozenLake-v1", path).n_timesteps == 10**8
