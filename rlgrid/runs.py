@@ -35,7 +35,8 @@ INDEX = "runs.json"
 FORMAT = "rlgrid-runs"
 FORMAT_VERSION = 1
 EXACT = ("value", "values_error", "optimal_share", "q_error", "bellman_residual")  # see `rlgrid.truth`
-JUDGED = (*EXACT, "mean_return")
+PREDICTED = ("prediction_error", "prediction_rms")  # likewise, of agents that learn the values of a given policy
+JUDGED = (*EXACT, *PREDICTED, "mean_return")
 ARRAYS: dict[str, Any] = {
     "episode_returns": np.float64,
     "episode_lengths": np.int64,
@@ -62,6 +63,8 @@ MEASURES = {
     "optimal_share": Measure("share of states with an optimal action (0 to 1)"),
     "q_error": Measure("max |Q − Q*| of the table (reward)", more_is_better=False),
     "bellman_residual": Measure("max |TQ − Q| of the table (reward)", more_is_better=False),
+    "prediction_error": Measure("max |V − V^π| of the table (reward)", more_is_better=False),
+    "prediction_rms": Measure("root mean square of V − V^π of the table (reward)", more_is_better=False),
     "mean_return": Measure("mean return of the greedy policy (reward)"),
     "episode_return": Measure("return of an episode while learning (reward)", by_episode=True),
     "episode_length": Measure("length of an episode while learning (steps)", more_is_better=False, by_episode=True),
@@ -81,7 +84,8 @@ class Run:
             for ever, NaN where the model is unknown or there is no value.
         values_error, optimal_share: float64 [P], max |V - V*| of that policy, and the share of states in which it
             takes an optimal action. q_error, bellman_residual: float64 [P], max |Q - Q*| and max |TQ - Q| of the
-            agent's table. All as in `rlgrid.truth`; NaN where they are unknown.
+            agent's table. prediction_error, prediction_rms: float64 [P], of values that it learnt of a given policy.
+            All as in `rlgrid.truth`; NaN where they are unknown.
         mean_return: float64 [P], its sampled undiscounted return; NaN where none was sampled.
         tables: ``q_values`` [S, A], ``values`` [S], ``policy`` [S], ``visits`` [S] at the end, as far as the agent
             has them, where they were asked for.
@@ -97,6 +101,8 @@ class Run:
     optimal_share: Floats
     q_error: Floats
     bellman_residual: Floats
+    prediction_error: Floats
+    prediction_rms: Floats
     mean_return: Floats
     tables: dict[str, NDArray[Any]] = field(default_factory=dict)
 
@@ -242,6 +248,8 @@ class Runs(Sequence[Run]):
 
     def best_measure(self) -> str:
         """The measure that says most of those that these runs have."""
+        if any(not np.isnan(run.prediction_rms).all() for run in self):
+            return "prediction_rms"  # the policy is given
         known = any(not np.isnan(run.value).all() for run in self)
         if known and self._has_share():
             return "share_of_regret"

@@ -47,12 +47,8 @@ STATES = ("complete", "pruned", "failed")
 OVER = ("end", "mean")
 SHOWN = 10  # trials of a table
 
-MEASURES: dict[str, Measure] = {
-    **{name: measure for name, measure in runs.MEASURES.items() if not measure.by_episode},
-    "prediction_error": Measure("max |V − V^π| of the table (reward)", more_is_better=False),
-    "prediction_rms": Measure("root mean square of V − V^π of the table (reward)", more_is_better=False),
-}
-"""By what trials are judged: the measures of many runs that are known at a point, and those of prediction."""
+MEASURES: dict[str, Measure] = {name: measure for name, measure in runs.MEASURES.items() if not measure.by_episode}
+"""By what trials are judged: the measures of many runs that are known at a point."""
 
 
 @dataclass(frozen=True)

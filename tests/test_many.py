@@ -83,6 +83,20 @@ def test_what_is_true_at_the_end_is_what_the_truth_says(lake: Runs) -> None:
     assert lake.scores("q_error").mean() < lake.curve("q_error")[1][:, 0].mean()
 
 
+def test_runs_of_agents_that_predict_keep_how_far_off_they_are(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"settings": {"learning_rate": 0.05}, "folder": tmp_path / "td0"}
+    runs = learn_many("td0", LAKE, [3], 2_000, eval_points=2, n_jobs=1, **given)
+    agent: Any = rlgrid.agents.TD0(gym.make(LAKE), seed=3, learning_rate=0.05).learn(2_000)
+    judge = Truth.of(agent)
+    assert judge is not None
+    point = judge.look(agent)
+    assert (runs[0].prediction_error[-1], runs[0].prediction_rms[-1]) == (point.prediction_error, point.prediction_rms)
+    assert runs.best_measure() == "prediction_rms"
+    assert runs.scores("prediction_rms") < 0.9 * runs.curve("prediction_rms")[1][:, 0]
+    assert Runs.load(tmp_path / "td0")[0].same(runs[0])
+    assert np.isnan(learn_many("q_learning", LAKE, [3], 100, n_jobs=1)[0].prediction_rms).all()
+
+
 def test_share_of_regret_is_that_of_the_policy(lake: Runs) -> None:
     x, y = lake.curve("share_of_regret")
     assert x.tolist() == [0, 1_000, 2_000, 3_000]

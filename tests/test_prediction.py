@@ -590,3 +590,11 @@ def test_a_run_follows_the_policy_and_tells_how_far_its_values_are(tmp_path: Pat
     rows = (tmp_path / "run" / "evaluations.csv").read_text().splitlines()
     assert rows[0].split(",").index("prediction_error") == len(rows[0].split(",")) - 4
     assert len(rows) == 3
+
+
+def test_a_performer_draws_where_the_policy_does() -> None:
+    from rlgrid.commands import Performer
+
+    drawn = {Performer(rlgrid.agents.TD0(world(), seed=seed)).predict(0)[0] for seed in range(20)}
+    assert len(drawn) > 1
+    assert Performer(rlgrid.agents.TD0(world(), policy=np.full(16, 2), seed=0)).predict(0)[0] == 2
