@@ -542,6 +542,7 @@ class Loop(NamedTuple):
     updates: int = 1  # a step
     table: str = "q_table"  # the agent's attribute that the loop gives back
     also: Callable[[Env, int, int], Table] | None = None  # a second loop of the same rule, for comparison
+    exact: bool = True  # does it add in the same order? else its table is compared to nine decimals
 
 
 LOOPS: dict[str, Loop] = {
@@ -561,7 +562,7 @@ LOOPS: dict[str, Loop] = {
         CONTROL | {"planning_steps": PLANNING_STEPS},
         target=400.0,
         steps=10_000,
-        times=10,
+        times=20,
         updates=PLANNING_STEPS,
     ),
     "dyna_q_plus": Loop(
@@ -575,6 +576,10 @@ LOOPS: dict[str, Loop] = {
     ),
     "r_max": Loop(exploring_loops.r_max, {}, steps=200_000),
     "ucb_q_learning": Loop(exploring_loops.ucb_q_learning, {}, times=10),
-    "ucbvi": Loop(exploring_loops.ucbvi, {}, steps=3_000, checked=2_000),
-    "psrl": Loop(exploring_loops.psrl, {}, steps=2_000, checked=1_000),
+    "ucbvi": Loop(
+        exploring_loops.ucbvi, {}, steps=3_000, checked=2_000, also=exploring_loops.ucbvi_in_arrays, exact=False
+    ),
+    "psrl": Loop(
+        exploring_loops.psrl, {}, steps=2_000, checked=1_000, also=exploring_loops.psrl_in_arrays, exact=False
+    ),
 }
