@@ -19,6 +19,12 @@ PICTURES = Path(__file__).parent / "images"
 INK, MUTED, BLUE, ORANGE, GREEN = "#1f2430", "#6b7280", "#2463a6", "#c2571a", "#2f7d4f"
 COLOURS = {"QLearning": ORANGE, "Sarsa": BLUE, "ExpectedSarsa": GREEN}
 NAMES = {"QLearning": "Q-learning", "Sarsa": "Sarsa", "ExpectedSarsa": "Expected Sarsa"}
+# Lines are told apart without their colours too.
+DASHES: list[Any] = ["-", (0, (6, 2)), (0, (2, 1.5))]
+STYLES: dict[str, dict[str, Any]] = {
+    agent: {"color": COLOURS[agent], "linestyle": dashes, "marker": marker, "markersize": 4.5, "markevery": (0.0, 0.12)}
+    for agent, dashes, marker in zip(NAMES, DASHES, "os^", strict=True)
+}
 
 Floats = NDArray[np.float64]
 
@@ -35,20 +41,24 @@ def figure_of(panels: int = 1) -> tuple[Any, Any]:
     return figure, axes
 
 
-def level(axes: Any, height: float, text: str, colour: str = INK, *, above: bool = True, at: float = 0.995) -> None:
-    """A line at an exact value, and what it is."""
-    axes.axhline(height, color=colour, linewidth=1.0, linestyle=(0, (4, 3)))
+def level(axes: Any, height: float, text: str) -> None:
+    """A line at an exact value, and beside the axes what it is."""
+    axes.axhline(height, color=INK, linewidth=1.0, linestyle=(0, (1, 1.5)))
     axes.annotate(
         text,
-        (at, height),
+        (1.0, height),
         xycoords=("axes fraction", "data"),
-        xytext=(0, 3 if above else -3),
+        xytext=(4, 0),
         textcoords="offset points",
-        ha="right" if at > 0.5 else "left",
-        va="bottom" if above else "top",
-        color=colour,
+        va="center",
+        color=INK,
         fontsize=8.5,
     )
+
+
+def name_line(axes: Any, text: str, at: float, height: float, colour: str) -> None:
+    """Write beside a line what it is; a point of the picture's scales is the middle of the text."""
+    axes.text(at, height, text, color=colour, fontsize=9.5, ha="center", va="center")
 
 
 def save(figure: Any, name: str) -> None:
@@ -66,11 +76,11 @@ def smooth(runs: Floats, over: int = 10) -> tuple[Floats, Floats]:
     return np.arange(over / 2, kept, over) + 0.5, runs[:, :kept].reshape(len(runs), -1, over).mean(axis=2)
 
 
-def draw_mean(axes: Any, at: Floats, runs: Floats, colour: str, name: str | None = None) -> None:
+def draw_mean(axes: Any, at: Floats, runs: Floats, color: str, **style: Any) -> None:
     """The mean of runs [N, M] at the points [M], in a band of 1.96 standard errors to either side."""
     mean, half = runs.mean(axis=0), 1.96 * runs.std(axis=0, ddof=1) / len(runs) ** 0.5
-    axes.plot(at, mean, color=colour, linewidth=1.6, label=name)
-    axes.fill_between(at, mean - half, mean + half, color=colour, alpha=0.25, linewidth=0)
+    axes.plot(at, mean, color=color, **{"linewidth": 1.6} | style)
+    axes.fill_between(at, mean - half, mean + half, color=color, alpha=0.25, linewidth=0)
 
 
 def between(page: Path, begin: str, end: str, text: str) -> None:

@@ -17,7 +17,22 @@ from typing import Any, NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 from behaviours import EPSILON, around_the_optimum, best_while_exploring, epsilon_greedy, softened, start_value, world
-from figures import BLUE, COLOURS, INK, MUTED, NAMES, ORANGE, between, draw_mean, figure_of, level, save, smooth
+from figures import (
+    BLUE,
+    COLOURS,
+    DASHES,
+    MUTED,
+    NAMES,
+    ORANGE,
+    STYLES,
+    between,
+    draw_mean,
+    figure_of,
+    level,
+    name_line,
+    save,
+    smooth,
+)
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
@@ -153,6 +168,14 @@ def _walk(model: Any, policy: NDArray[Any]) -> tuple[list[int], int]:
     return path, len(path) - 1
 
 
+def first_of_ties(model: Any) -> float:
+    """J of the optimal policy with epsilon, where the first of equally good actions is the greedy one."""
+    q_values = rlgrid.solve(model, tolerance=1e-10).q_values
+    first = (q_values >= q_values.max(axis=1, keepdims=True) - 1e-6).argmax(axis=1)
+    policy = EPSILON / model.num_actions + (1.0 - EPSILON) * np.eye(model.num_actions)[first]
+    return start_value(model, rlgrid.policy_values(model, policy))
+
+
 def exact_block() -> str:
     """What is known before anybody learns."""
     model = _judge().model
@@ -165,6 +188,10 @@ def exact_block() -> str:
         (
             f"the optimal policy with epsilon {EPSILON:g}: where Q-learning's behaviour goes",
             f"{around_the_optimum(model):.2f}",
+        ),
+        (
+            f"the optimal policy with epsilon {EPSILON:g}, if the first of tied actions were always taken",
+            f"{first_of_ties(model):.2f}",
         ),
         (
             f"the best policy with epsilon {EPSILON:g}: where Expected Sarsa's behaviour goes",
@@ -187,9 +214,14 @@ def mean(values: Floats) -> str:
     return f"{values.mean():.1f} ± {1.96 * values.std(ddof=1) / len(values) ** 0.5:.1f}"
 
 
+def quartiles(values: Floats) -> Floats:
+    """The quartiles of runs [N, ...], each of them that of a run."""
+    return np.asarray(np.quantile(values, (0.25, 0.5, 0.75), axis=0, method="inverted_cdf"))
+
+
 def middle(values: Floats, form: str = ".1f") -> str:
     """Median and quartiles."""
-    low, half, high = np.quantile(values, (0.25, 0.5, 0.75), method="inverted_cdf")
+    low, half, high = quartiles(values)
     return f"{half:{form}} [{low:{form}}, {high:{form}}]"
 
 
@@ -242,18 +274,17 @@ def draw_race(found: dict[str, Race], points: list[int] = POINTS) -> None:
     figure, (left, centre, right) = figure_of(3)
     model = _judge().model
     for agent, one in found.items():
-        draw_mean(left, *smooth(one.returns), COLOURS[agent], NAMES[agent])
+        style = STYLES[agent]
+        draw_mean(left, *smooth(one.returns), **style)
         for axes, judged in ((centre, one.behaviour), (right, -13.0 - one.greedy)):
-            low, half, high = np.quantile(judged, (0.25, 0.5, 0.75), axis=0, method="inverted_cdf")
-            axes.plot(points, np.minimum(half, 1e3), color=COLOURS[agent], linewidth=1.6)
-            axes.fill_between(
-                points, np.minimum(low, 1e3), np.minimum(high, 1e3), color=COLOURS[agent], alpha=0.2, linewidth=0
-            )
+            low, half, high = (np.minimum(edge, 1e3) for edge in quartiles(judged))
+            axes.plot(points, half, linewidth=1.6, **style)
+            axes.fill_between(points, low, high, color=style["color"], alpha=0.2, linewidth=0)
     for axes in (left, centre):
-        level(axes, best_while_exploring(model), f"best while exploring, {best_while_exploring(model):.2f}", INK)
-        level(axes, around_the_optimum(model), f"around the optimum, {around_the_optimum(model):.2f}", INK, above=False)
+        level(axes, -13.0, "optimum, -13")
+        level(axes, best_while_exploring(model), f"best while\nexploring, {best_while_exploring(model):.2f}")
+        level(axes, around_the_optimum(model), f"around the\noptimum, {around_the_optimum(model):.2f}")
         axes.set_ylim(-100, 0)
-    level(left, -13.0, "optimum, -13", INK)
     right.set_ylim(-0.4, 12)
     left.set_title("Collected: mean, 95 % interval", loc="left", fontsize=11)
     centre.set_title("The behaviour's exact value: quartiles", loc="left", fontsize=11)
@@ -261,32 +292,47 @@ def draw_race(found: dict[str, Race], points: list[int] = POINTS) -> None:
     left.set_ylabel("return of an episode")
     for axes in (left, centre, right):
         axes.set(xlabel="episode", xlim=(0, points[-1]))
-    left.legend(frameon=False, loc="lower right")
+    places = {
+        "QLearning": ((400, -62), (400, -57), (430, 0.45)),
+        "Sarsa": ((400, -35), (450, -33), (430, 4.45)),
+        "ExpectedSarsa": ((250, -17), (250, -17), (430, 2.45)),
+    }
+    for agent, place in places.items():
+        for axes, (at, height) in zip((left, centre, right), place, strict=True):
+            name_line(axes, NAMES[agent], at, height, COLOURS[agent])
     save(figure, "race-curves")
 
 
-def draw_policies(seed: int = 1) -> None:
-    """What is best, and what was learnt: ways of greedy policies over exact values of behaviours."""
+def middle_run(one: Race) -> int:
+    """The seed whose behaviour ended with the median of the exact values."""
+    return int(np.argsort(one.behaviour[:, -1], kind="stable")[(len(one.behaviour) + 1) // 2 - 1])
+
+
+def draw_policies(found: dict[str, Race]) -> None:
+    """What is best, and what the middle run of each agent learnt: greedy actions over exact values of behaviours."""
     judge = _judge()
     model, panels = judge.model, []
     q_values = rlgrid.solve(model, tolerance=1e-10).q_values
     best = rlgrid.solve(softened(model), tolerance=1e-10)
-    panels.append(("Optimal, without exploration", q_values, q_values.max(axis=1)))
-    panels.append((f"Optimal, with epsilon {EPSILON:g}", q_values, None))
-    panels.append((f"The best one with epsilon {EPSILON:g}", best.q_values, None))
-    for agent in ("QLearning", "Sarsa", "ExpectedSarsa"):
-        learner = getattr(rlgrid.agents, agent)(judge.env, learning_rate=0.5, gamma=1.0, seed=seed, epsilon=EPSILON)
+    # Equally good actions of a solved table differ in its last digits; an agent breaks those ties alone that are exact.
+    panels.append(("Optimal, without exploration", q_values, 0.0, 1e-6))
+    panels.append((f"Optimal, with epsilon {EPSILON:g}", q_values, EPSILON, 1e-6))
+    panels.append((f"The best one with epsilon {EPSILON:g}", best.q_values, EPSILON, 1e-6))
+    for agent, one in found.items():
+        learner = getattr(rlgrid.agents, agent)(
+            judge.env, learning_rate=0.5, gamma=1.0, seed=middle_run(one), epsilon=EPSILON
+        )
         while len(learner.episode_returns) < EPISODES:
             learner.advance(CHUNK)
-        panels.append((f"{NAMES[agent]} after {EPISODES} episodes", learner.q_values, None))
+        panels.append((f"{NAMES[agent]} after {EPISODES} episodes", learner.q_values, EPSILON, 0.0))
     figure, grid = plt.subplots(3, 2, figsize=(10.0, 6.2), constrained_layout=True)
-    for axes, (title, table, values) in zip(grid.T.ravel(), panels, strict=True):
-        policy = table.argmax(axis=1)
-        shown = rlgrid.policy_values(model, epsilon_greedy(table, margin=1e-6)) if values is None else values
+    for axes, (title, table, epsilon, margin) in zip(grid.T.ravel(), panels, strict=True):
+        greedy = table >= table.max(axis=1, keepdims=True) - margin
+        shown = rlgrid.policy_values(model, epsilon_greedy(table, epsilon, margin))
         shown = np.where(model.absorbing | model.walls, np.nan, shown)
-        path, _ = _walk(model, policy)
+        path, _ = _walk(model, table.argmax(axis=1))
         frame = rlgrid.draw(
-            model, values=shown, policy=policy, path=path, scale=(-80.0, 0.0), cell_size=40, theme="light"
+            model, values=shown, policy=greedy, path=path, scale=(-80.0, 0.0), cell_size=40, theme="light"
         )
         axes.imshow(frame, interpolation="none")
         axes.set_axis_off()
@@ -299,41 +345,34 @@ def draw_fading(found: dict[str, dict[str, tuple[Floats, Floats]]]) -> None:
     figure, (left, right) = figure_of(2)
     model = _judge().model
     strengths = np.geomspace(0.001, 0.2, 25)
-    left.plot(
-        strengths,
-        [best_while_exploring(model, e) for e in strengths],
-        color=BLUE,
-        linewidth=1.8,
-        label="best while exploring",
-    )
-    left.plot(
-        strengths,
-        [around_the_optimum(model, e) for e in strengths],
-        color=ORANGE,
-        linewidth=1.8,
-        label="around the optimum",
-    )
+    best = [best_while_exploring(model, e) for e in strengths]
+    left.plot(strengths, best, color=BLUE, linewidth=1.8, linestyle=DASHES[1])
+    left.plot(strengths, [around_the_optimum(model, e) for e in strengths], color=ORANGE, linewidth=1.8)
+    name_line(left, "best while exploring", 0.05, -12, BLUE)
+    name_line(left, "around the optimum", 0.033, -50, ORANGE)
     turn = turning_point()
     left.axvline(turn, color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)))
     left.annotate(
         f"below {turn:.4f} the edge is best",
-        (turn, -8),
-        xytext=(5, 0),
+        (turn, -75),
+        xytext=(-5, 0),
         textcoords="offset points",
+        ha="right",
         color=MUTED,
         fontsize=8.5,
     )
     left.set(xscale="log", xlabel="epsilon", ylabel="exact value of the start", ylim=(-80, -5), xlim=(0.001, 0.2))
     left.set_title("What can be had while exploring", loc="left", fontsize=11)
-    left.legend(frameon=False, loc="lower left")
     name, (_, steps) = next(iter(FADING.items()))
     at = (np.arange(FADING_POINTS) + 0.5) * steps / FADING_POINTS / 1000
     for agent, (collected, _) in found[name].items():
         some = np.isfinite(collected).any(axis=0)  # of short runs the first parts may see no end of an episode
         low, half, high = np.nanquantile(collected[:, some], (0.25, 0.5, 0.75), axis=0)
-        right.plot(at[some], half, color=COLOURS[agent], linewidth=1.8, label=NAMES[agent])
+        right.plot(at[some], half, linewidth=1.8, **STYLES[agent])
         right.fill_between(at[some], low, high, color=COLOURS[agent], alpha=0.2, linewidth=0)
-    level(right, -13.0, "optimum, -13", INK)
+    level(right, -13.0, "optimum, -13")
+    for agent, place in {"QLearning": (75, -43), "Sarsa": (60, -27.5), "ExpectedSarsa": (50, -16)}.items():
+        name_line(right, NAMES[agent], *place, COLOURS[agent])
     right.set(
         xlabel="thousand steps, epsilon from .1 to 0",
         ylabel="return of an episode",
@@ -341,7 +380,6 @@ def draw_fading(found: dict[str, dict[str, tuple[Floats, Floats]]]) -> None:
         xlim=(0, steps / 1000),
     )
     right.set_title("Collected while epsilon falls: quartiles", loc="left", fontsize=11)
-    right.legend(frameon=False, loc="lower right")
     save(figure, "race-fading")
 
 
@@ -362,7 +400,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     found, fading = race(options.seeds, options.jobs), fadings(options.seeds, options.jobs, options.shorter)
     draw_race(found)
-    draw_policies()
+    draw_policies(found)
     draw_fading(fading)
     blocks = {"exact": exact_block(), "race": race_block(found), "fading": fading_block(fading)}
     for name, text in blocks.items():
