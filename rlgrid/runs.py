@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.archive import NO_ARRAYS, read_arrays, write_arrays
-from rlgrid.atomic import write_atomically
+from rlgrid.atomic import read_plain, write_atomically
 from rlgrid.statistics import CONFIDENCE, Comparison, bootstrap_interval, compare, interquartile_mean
 from rlgrid.training import RunError, nearest
 
@@ -379,7 +379,7 @@ def read_run(path: Path, plan: Plan) -> Run:
         number, seed = map(int, name.groups())
         if number >= len(plan.settings):
             raise ValueError(f"there is no setting {number}")
-        arrays = read_arrays(path.read_bytes())
+        arrays = read_arrays(read_plain(path))
         own = {key: arrays.pop(key) for key in ARRAYS}
         for key, dtype in ARRAYS.items():
             if own[key].dtype != dtype or own[key].ndim != 1:
@@ -392,7 +392,7 @@ def read_run(path: Path, plan: Plan) -> Run:
             raise ValueError("it has not as many returns as lengths")
         tables = {key.removeprefix("table."): array for key, array in arrays.items() if key.startswith("table.")}
         return Run(seed=seed, settings=plan.settings[number], tables=tables, **own)
-    except (KeyError, TypeError, *NO_ARRAYS) as error:
+    except NO_ARRAYS as error:
         said = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise RunError(f"{path} is not a whole run ({said}): delete it, and it will be run again") from error
 

@@ -1,5 +1,6 @@
 """Many runs as one thing: each is what it is alone, wherever and in whatever order it is run; nothing comes twice."""
 
+import copy
 import io
 import json
 import os
@@ -294,6 +295,40 @@ def test_an_archive_takes_no_more_memory_than_it_is_long() -> None:
         file.writestr("a.npy", bytes(10**6))
     with pytest.raises(ValueError, match="compressed"):
         read_arrays(content.getvalue())
+
+
+def test_torn_heads_of_arrays_and_shared_bytes_are_refused() -> None:
+    """Python's own parser reads the heads, with errors of many kinds."""
+    for head in ("{'descr': (", "  1\n 2\n", "-" * 9_000 + "1", "{[1]:2}", "{'descr': '<f8'"):
+        data = head.encode()
+        array = b"\x93NUMPY\x01\x00" + len(data).to_bytes(2, "little") + data
+        with pytest.raises(ValueError, match=r"a\.npy is no array"):
+            read_arrays(archive(a=array))
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        file.writestr("a.npy", bytes(8))
+        with pytest.warns(UserWarning, match="Duplicate"):
+            file.writestr("a.npy", bytes(8))
+    with pytest.raises(ValueError, match="two arrays of one name"):
+        read_arrays(content.getvalue())
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        file.writestr("a.npy", bytes(10_000))
+        for i in range(3):  # further entries of the same bytes
+            twin = copy.copy(file.filelist[0])
+            twin.filename = twin.orig_filename = f"{i}.npy"
+            file.filelist.append(twin)
+    with pytest.raises(ValueError, match="longer than the file"):
+        read_arrays(content.getvalue())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in folders")
+def test_pipes_among_runs_are_not_waited_for(lake: Runs, tmp_path: Path) -> None:
+    lake.save(tmp_path)
+    (tmp_path / "0_9.npz").unlink(missing_ok=True)
+    os.mkfifo(tmp_path / "0_9.npz")
+    with pytest.raises(RunError, match="no plain file"):
+        Runs.load(tmp_path)
 
 
 # --- what the runs say ------------------------------------------------------------------------------------------------
