@@ -25,8 +25,25 @@ from behaviours import (
     steps_to_the_end,
     world,
 )
-from figures import BLUE, COLOURS, GREEN, INK, MUTED, NAMES, ORANGE, between, draw_mean, figure_of, level, save, smooth
+from figures import (
+    BLUE,
+    COLOURS,
+    DASHES,
+    GREEN,
+    MUTED,
+    NAMES,
+    ORANGE,
+    STYLES,
+    between,
+    draw_mean,
+    figure_of,
+    level,
+    name_line,
+    save,
+    smooth,
+)
 from joblib import Parallel, delayed
+from matplotlib import colormaps
 from numpy.typing import NDArray
 
 import rlgrid
@@ -240,6 +257,41 @@ def _bias_run(agent: str, env: Any, seed: int) -> NDArray[np.bool_]:
     return np.array(learner.episode_lengths[:300]) == 2  # to the right it is one step
 
 
+LENGTHS = tuple(2**k for k in range(10))  # n of n-step TD
+RATES = (0.01, 0.02, 0.03, 0.04, *(round(0.05 * k, 2) for k in range(1, 21)))
+
+
+def walk(runs: int = RUNS, jobs: int = 1) -> Result:
+    """Figure 7.2: the error of n-step TD over the learning rate, all on the same walks over 19 states.
+
+    A tenth of the runs finds the best n and learning rate, which are then judged by all.
+    """
+    env = world("RandomWalk-v0")
+
+    def tried(n: int, alpha: float, many: int) -> Floats:
+        one = partial(walk_errors, "NStepTD", env, 10, learning_rate=alpha, n_steps=n)
+        return np.mean(each(one, many, jobs), axis=1)
+
+    few = max(2, runs // 10)
+    means = {n: np.array([tried(n, alpha, few).mean() for alpha in RATES]) for n in LENGTHS}
+    n = min(means, key=lambda n: float(means[n].min()))
+    alpha = RATES[int(np.argmin(means[n]))]
+    what = f"random walk of 19 states, n-step TD: the least RMS error, at n = {n}, learning rate {alpha:g} (Figure 7.2)"
+    return Result([row(what, "n = 4 is best", None, tried(n, alpha, runs), form=".3f")], {"means": means})
+
+
+def walk_errors(agent: str, env: Any, episodes: int, seed: int, **settings: Any) -> Floats:
+    """float64 [episodes], the RMS error over the states between the ends of a random walk after each episode."""
+    model = env.model
+    exact = rlgrid.policy_values(model, np.full((model.num_states, 2), 0.5))[1:-1]
+    learner = getattr(rlgrid.agents, agent)(env, seed=seed, **settings)
+    errors = np.empty(episodes)
+    for episode in range(episodes):
+        learner.advance_episodes()
+        errors[episode] = np.sqrt(np.mean((learner.value_table[1:-1] - exact) ** 2))
+    return errors
+
+
 PLANNING = {0: 25, 5: 5, 50: 3}  # steps: the episodes that they take to the best behaviour, as the text says
 NEAR = 1.5
 
@@ -316,20 +368,20 @@ def draw_cliff(result: Result) -> None:
     """Figure 6.4."""
     figure, axes = figure_of()
     for agent, runs in result.curves["runs"].items():
-        draw_mean(axes, *smooth(runs, 5), COLOURS[agent], NAMES[agent])
-    exact = result.curves["exact"]
-    level(axes, exact["cliff, best"], f"best while exploring, {exact['cliff, best']:.2f}", BLUE)
-    level(
-        axes,
-        exact["cliff, around the optimum"],
-        f"around the optimum, {exact['cliff, around the optimum']:.2f}",
-        ORANGE,
-        above=False,
-    )
+        draw_mean(axes, *smooth(runs, 5), **STYLES[agent])
+    levels(axes, result.curves["exact"])
     axes.set(xlabel="episode", ylabel="return of an episode", ylim=(-100, -5), xlim=(0, 500))
     axes.set_title("Cliff walking", loc="left", fontsize=11)
-    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 0.06), ncols=3)
+    for agent, place in {"QLearning": (250, -57), "Sarsa": (250, -34), "ExpectedSarsa": (250, -15)}.items():
+        name_line(axes, NAMES[agent], *place, COLOURS[agent])
     save(figure, "curves-cliff")
+
+
+def levels(axes: Any, exact: dict[str, float]) -> None:
+    """The exact values beside which the agents on the cliff arrive."""
+    level(axes, exact["cliff, best"], f"best while\nexploring, {exact['cliff, best']:.2f}")
+    around = exact["cliff, around the optimum"]
+    level(axes, around, f"around the\noptimum, {around:.2f}")
 
 
 def draw_alphas(result: Result) -> None:
@@ -337,28 +389,21 @@ def draw_alphas(result: Result) -> None:
     figure, axes = figure_of()
     rates, exact = result.curves["rates"], result.curves["exact"]
     for agent, means in result.curves["means"].items():
-        axes.plot(
-            rates, means[:, 0], color=COLOURS[agent], linewidth=1.4, linestyle=(0, (2, 2)), marker="o", markersize=3
-        )
-        axes.plot(rates, means[:, 1], color=COLOURS[agent], linewidth=1.8, label=NAMES[agent], marker="o", markersize=3)
-    level(axes, exact["cliff, best"], f"best while exploring, {exact['cliff, best']:.2f}", INK)
-    level(
-        axes,
-        exact["cliff, around the optimum"],
-        f"around the optimum, {exact['cliff, around the optimum']:.2f}",
-        INK,
-        above=False,
-    )
+        style = STYLES[agent] | {"linestyle": "-", "markevery": 1}
+        axes.plot(rates, means[:, 0], linewidth=1.2, **style | {"linestyle": DASHES[2], "markerfacecolor": "white"})
+        axes.plot(rates, means[:, 1], linewidth=1.8, **style)
+    levels(axes, exact)
     axes.set(xlabel="learning rate", ylabel="return of an episode", ylim=(-160, 0))
     axes.set_title("Cliff walking: many episodes (full), the first 100 (dotted)", loc="left", fontsize=11)
-    axes.legend(frameon=False, loc="lower center")
+    for agent, place in {"QLearning": (0.2, -44), "Sarsa": (0.8, -40), "ExpectedSarsa": (0.8, -14)}.items():
+        name_line(axes, NAMES[agent], *place, COLOURS[agent])
     save(figure, "curves-alphas")
 
 
 def draw_wind(result: Result) -> None:
     """The figure of Example 6.5."""
     figure, axes = figure_of()
-    draw_mean(axes, result.curves["at"], result.curves["runs"], BLUE)
+    draw_mean(axes, result.curves["at"], result.curves["runs"], color=BLUE)
     axes.set(xlabel="steps", ylabel="episodes", xlim=(0, 8000), ylim=(0, 180))
     axes.set_title("Windy gridworld, Sarsa", loc="left", fontsize=11)
     save(figure, "curves-wind")
@@ -367,22 +412,37 @@ def draw_wind(result: Result) -> None:
 def draw_bias(result: Result) -> None:
     """Figure 6.5."""
     figure, axes = figure_of()
-    for agent, colour in zip(TWO, (ORANGE, BLUE), strict=True):
-        draw_mean(axes, np.arange(1, 301), result.curves[agent], colour, TWO[agent])
-    level(axes, 50 * EPSILON, "optimal, 5 %", above=False)
+    for (agent, name), colour, dashes in zip(TWO.items(), (ORANGE, BLUE), DASHES, strict=False):
+        draw_mean(axes, np.arange(1, 301), result.curves[agent], colour, linestyle=dashes, label=name)
+    level(axes, 50 * EPSILON, "optimal, 5 %")
     axes.set(xlabel="episode", ylabel="% left from A", xlim=(1, 300), ylim=(-4, 100))
     axes.set_title("Maximization bias", loc="left", fontsize=11)
     axes.legend(frameon=False)
     save(figure, "curves-bias")
 
 
+def draw_walk(result: Result) -> None:
+    """Figure 7.2."""
+    figure, axes = figure_of()
+    curves = result.curves["means"]
+    colours = colormaps["cividis"](np.linspace(0.0, 0.8, len(curves)))
+    for (n, means), colour in zip(curves.items(), colours, strict=True):
+        least = int(np.argmin(means))
+        axes.plot(RATES, means, color=colour, linewidth=1.6)
+        axes.plot(RATES[least], means[least], color=colour, marker="o", markersize=5)
+        name_line(axes, f"n = {n}" if n == 1 else f"{n}", RATES[least], means[least] - 0.013, colour)
+    axes.set(xlabel="learning rate", ylabel="RMS error, first 10 episodes", xlim=(0, 1), ylim=(0.23, 0.56))
+    axes.set_title("Random walk of 19 states, n-step TD", loc="left", fontsize=11)
+    save(figure, "curves-walk")
+
+
 def draw_maze(result: Result) -> None:
     """Figure 8.2."""
     figure, axes = figure_of()
-    for (n, runs), colour in zip(result.curves["runs"].items(), (ORANGE, GREEN, BLUE), strict=True):
-        draw_mean(axes, np.arange(2, 51), runs[:, 1:], colour, f"{n} planning steps")
+    for (n, runs), colour, dashes in zip(result.curves["runs"].items(), (ORANGE, GREEN, BLUE), DASHES, strict=True):
+        draw_mean(axes, np.arange(2, 51), runs[:, 1:], colour, linestyle=dashes, label=f"{n} planning steps")
     best = result.curves["best"]
-    level(axes, best, f"around the optimum, {best:.1f}", above=False)
+    level(axes, best, f"around the\noptimum, {best:.1f}")
     axes.set(xlabel="episode", ylabel="steps of an episode", xlim=(2, 50), ylim=(10, 800), yscale="log")
     axes.set_yticks([14, 20, 50, 100, 200, 400, 800], labels=["14", "20", "50", "100", "200", "400", "800"])
     axes.minorticks_off()
@@ -395,8 +455,9 @@ def draw_changing(result: Result) -> None:
     """Figures 8.4 and 8.5."""
     figure, both = figure_of(2)
     for axes, (name, (title, _, change, steps, _)) in zip(both, CHANGES.items(), strict=True):
-        for agent, colour in (("DynaQPlus", BLUE), ("DynaQ", ORANGE)):
-            draw_mean(axes, np.arange(0, steps + 1, 50), result.curves[name, agent], colour, DYNA_NAMES[agent])
+        for agent, colour, dashes in (("DynaQPlus", BLUE, DASHES[0]), ("DynaQ", ORANGE, DASHES[1])):
+            at, runs = np.arange(0, steps + 1, 50), result.curves[name, agent]
+            draw_mean(axes, at, runs, colour, linestyle=dashes, label=DYNA_NAMES[agent])
         axes.axvline(change, color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)))
         axes.annotate(
             "the maze changes",
@@ -410,7 +471,7 @@ def draw_changing(result: Result) -> None:
         )
         axes.set(xlabel="steps", ylabel="reward so far", xlim=(0, steps), ylim=(0, None))
         axes.set_title(title.capitalize(), loc="left", fontsize=11)
-    both[0].legend(frameon=False, loc="center left")
+        axes.legend(frameon=False, loc="center left")
     save(figure, "curves-changing")
 
 
@@ -421,6 +482,7 @@ EXPERIMENTS: dict[str, tuple[Callable[..., Result], Callable[[Result], None]]] =
     "alphas": (alphas, draw_alphas),
     "wind": (wind, draw_wind),
     "bias": (bias, draw_bias),
+    "walk": (walk, draw_walk),
     "maze": (maze, draw_maze),
     "changing": (changing, draw_changing),
 }
@@ -430,6 +492,7 @@ SETTINGS = {
     "alphas": "epsilon .1, gamma 1",
     "wind": "learning rate .5, epsilon .1, gamma 1",
     "bias": "learning rate .1, epsilon .1, gamma 1",
+    "walk": "10 episodes, uniform policy, gamma 1, V begins at 0",
     "maze": "learning rate .1, epsilon .1, gamma .95",
     "changing": "learning rate 1, epsilon .1, gamma .95, 10 planning steps, kappa .001",
 }

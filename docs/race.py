@@ -353,7 +353,7 @@ def draw_fading(found: dict[str, dict[str, tuple[Floats, Floats]]]) -> None:
     turn = turning_point()
     left.axvline(turn, color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)))
     left.annotate(
-        f"below {turn:.4f} the edge is best",
+        f"below {turn:.4f}\nthe edge is best",
         (turn, -75),
         xytext=(-5, 0),
         textcoords="offset points",
