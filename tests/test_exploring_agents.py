@@ -88,6 +88,53 @@ def test_a_rule_equals_the_oracle(name: str, extra: dict[str, Any], which: str, 
         assert (agent.q_table[..., model.absorbing, :].max(axis=-1) == 0.0).all()
 
 
+@pytest.mark.parametrize("which", ["masked", "lake"])
+@pytest.mark.parametrize("name", ["UCBQLearning", "UCBVI"])
+def test_bonuses_of_the_papers_equal_the_oracle(name: str, which: str) -> None:
+    """There every bound is active: of values, and of Bernstein's bonus by Hoeffding's."""
+    settings = {"bonus": "bernstein", "bonus_scale": 1.0, "correction_scale": 1.0}
+    test_a_rule_equals_the_oracle(name, settings, which, "python")
+    test_a_rule_equals_the_oracle(name, settings | {"correction_scale": 0.0}, which, "python")
+
+
+def test_the_last_term_of_ucbvi_counts_arrivals() -> None:
+    from types import SimpleNamespace
+
+    from rlgrid.kernels import optimistic
+
+    surprises: Any = getattr(optimistic._surprises, "py_func", optimistic._surprises)
+    lines = SimpleNamespace(
+        begin=np.array([0, 8]), to=np.array([0, 0, 0, 0, 1, 0, 0, 0]), chance=np.array([0.25, 0, 0, 0, 0.75, 0, 0, 0])
+    )
+    total = np.ones(4)
+    for arrivals, expected in (([9, 9, 4, 0], 0.25 * 2.0 + 0.75 * 5.0), ([9, 9, 1, 2], 0.25 * 5.0 + 0.75 * 4.0)):
+        rule = SimpleNamespace(horizon=2, arrivals=np.array(arrivals), arrived=8.0, most=5.0)
+        surprises(rule, 0, lines, 2, total)
+        assert total.tolist() == [expected, 0.0, 0.0, 0.0]
+    surprises(rule, 1, lines, 2, total)
+    assert not total.any()
+    agent = rlgrid.agents.UCBVI(gym.make("rlgrid/RiverSwim-v0"), gamma=1.0, bonus_scale=1.0, correction_scale=1.0)
+    agent.begin(20_000)
+    log = np.log(5.0 * 12 * 20_000 / 0.05)
+    assert agent._rule().arrived == pytest.approx(100.0**2 * 20.0**3 * 6.0**2 * 2.0 * log**2)
+    assert agent._rule().most == 400.0
+
+
+def test_the_error_of_a_step_is_that_of_what_was_believed() -> None:
+    for name, bonus in (("UCBVI", 0.0), ("UCBQLearning", 0.5)):
+        agent = agent_of(name, world(), bonus="hoeffding", seed=0, compiled=False)
+        agent.begin(100)
+        agent.advance(1)
+        error = bonus and agent._rule().plain  # the first visit's
+        assert agent.td_error[0] == pytest.approx(error - 1.0)  # no reward, where one was hoped for in every step
+
+
+def test_a_reward_of_probability_zero_is_none() -> None:
+    table = {0: {0: [(1.0, 0, 0.5, True), (0.0, 0, 9.0, True)]}}
+    agent = rlgrid.agents.PSRL(world(MDP.from_gymnasium(table, gamma=1.0, start=0), 5), horizon=1)
+    assert (agent.low, agent.high) == (0.5, 0.5)
+
+
 def test_bonuses_of_scale_one_are_those_of_the_papers() -> None:
     env = gym.make("rlgrid/RiverSwim-v0")  # S = 6, A = 2, H = 20, rewards in [0, 1]
     settings: dict[str, Any] = {"gamma": 1.0, "bonus_scale": 1.0, "failure_probability": 0.05, "seed": 0}

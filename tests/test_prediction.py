@@ -598,3 +598,34 @@ def test_a_performer_draws_where_the_policy_does() -> None:
     drawn = {Performer(rlgrid.agents.TD0(world(), seed=seed)).predict(0)[0] for seed in range(20)}
     assert len(drawn) > 1
     assert Performer(rlgrid.agents.TD0(world(), policy=np.full(16, 2), seed=0)).predict(0)[0] == 2
+
+
+def test_no_draw_takes_an_action_of_probability_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from rlgrid.agents.prediction import _cumulative
+    from rlgrid.kernels import prediction
+
+    sums = _cumulative(np.array([[0.5, 0.5, 0.0], [0.0, 1.0, 0.0], [0.0, 0.3, 0.7]]))
+    assert sums.tolist() == [[0.5, np.inf, np.inf], [0.0, np.inf, np.inf], [0.0, 0.3, np.inf]]
+    act: Any = getattr(prediction.act_given, "py_func", prediction.act_given)
+    for u, expected in ((0.0, [0, 1, 1]), (0.3, [0, 1, 2]), (1.0 - 2.0**-53, [1, 1, 2])):
+        monkeypatch.setattr(prediction, "uniform", lambda _, u=u: u)
+        rule = SimpleNamespace(policy=sums)
+        assert [act(rule, None, None, None, None, None, 0, s, None) for s in range(3)] == expected
+
+
+def test_a_trace_below_a_billionth_counts_as_none() -> None:
+    from rlgrid.kernels import prediction
+
+    def plain(kernel: Any) -> Any:
+        return getattr(kernel, "py_func", kernel)
+
+    trace = np.array([2.2e-9, 1.8e-9, 1.0])
+    assert plain(prediction._sweep_all)(trace, np.zeros(3), 0.0, 0.5)
+    assert trace.tolist() == [1.1e-9, 0.0, 0.5]
+    trace, states, size = np.array([2.2e-9, 1.8e-9, 1.0]), np.arange(3), np.array([3])
+    tables = None, None, np.zeros(3), np.zeros(3, int)
+    assert plain(prediction._sweep)(trace, states, size, prediction.TRUE_ONLINE, *tables, 0, 0.0, 0.5)
+    assert trace.tolist() == [1.1e-9, 0.0, 0.5]
+    assert states[: size[0]].tolist() == [0, 2]
