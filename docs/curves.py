@@ -30,6 +30,7 @@ from figures import (
     COLOURS,
     DASHES,
     GREEN,
+    INK,
     MUTED,
     NAMES,
     ORANGE,
@@ -430,7 +431,19 @@ def draw_walk(result: Result) -> None:
         least = int(np.argmin(means))
         axes.plot(RATES, means, color=colour, linewidth=1.6)
         axes.plot(RATES[least], means[least], color=colour, marker="o", markersize=5)
-        name_line(axes, f"n = {n}" if n == 1 else f"{n}", RATES[least], means[least] - 0.013, colour)
+        if n <= 32:
+            name_line(axes, f"n = {n}" if n == 1 else f"{n}", RATES[least], means[least] - 0.013, INK)
+    # The lines of larger n lie close together; from below to above.
+    axes.annotate(
+        "64, 128, 256, 512",
+        (0.05, 0.48),
+        xytext=(0.62, 0.53),
+        arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.8},
+        color=INK,
+        fontsize=9.5,
+        va="center",
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
+    )
     axes.set(xlabel="learning rate", ylabel="RMS error, first 10 episodes", xlim=(0, 1), ylim=(0.23, 0.56))
     axes.set_title("Random walk of 19 states, n-step TD", loc="left", fontsize=11)
     save(figure, "curves-walk")
