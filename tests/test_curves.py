@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from small_worlds import LAKE
 
+import rlgrid
 from rlgrid import learn_many
 from rlgrid.cli import main
 from rlgrid.curves import COLOURS, DASHES, plot
@@ -215,3 +216,8 @@ def test_options_of_one_run_say_why_many_do_without(option: str, capsys: pytest.
     words = ["train", "--algo", "q_learning", "--env", LAKE, "--seeds", "0-3", option, "5"]
     assert main(words) == 2
     assert re.search(f"{option} is for one run: .* Leave it away", capsys.readouterr().err)
+
+
+def test_curves_are_reached_from_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(rlgrid, "curves")  # as before anybody imported it
+    assert rlgrid.curves.plot is plot
