@@ -70,12 +70,22 @@ def test_readme_opens_with_the_window_and_gives_the_two_commands() -> None:
     assert 'python -m pip install -e ".[test]" && python -m pytest' in lines
 
 
+@pytest.mark.slow
 def test_command_lines_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     commands = re.findall(r"^    rlgrid (.+)$", README, re.MULTILINE)
-    assert {line.split()[0] for line in commands} == {"envs", "solve", "train", "evaluate", "enjoy", "record", "plot"}
+    assert {line.split()[0] for line in commands} == {
+        "envs",
+        "solve",
+        "train",
+        "evaluate",
+        "enjoy",
+        "record",
+        "plot",
+        "tune",
+    }
     for line in commands:
         assert main(line.split()) == 0, capsys.readouterr().err
     assert (tmp_path / "cliff.gif").is_file()
