@@ -217,7 +217,7 @@ def alter_metadata(rng: Random, original: Original) -> bytes:
     settings = document["settings"]
     counts = [name for name in settings if type(settings[name]) is int]
     if counts and rng.random() < 0.2:  # steps, visits, sizes: large ones may leave 64 bits where they are added
-        settings[pick(rng, counts)] = 2 ** int(rng.integers(0, 63)) - int(rng.integers(0, 2))
+        settings[pick(rng, counts)] = 2 ** int(rng.integers(50, 63)) - int(rng.integers(0, 2))
         shown = json.dumps(document)
     elif rng.random() < 0.6:  # where more is at stake than that it is refused at once
         part = pick(rng, ("settings", "run", "scalars"))
