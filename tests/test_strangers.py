@@ -35,7 +35,7 @@ def found_by(program: str, folder: Path, *words: int) -> dict[str, Any]:
 
 
 def test_altered_checkpoints_of_every_agent_load_and_learn_or_are_refused(tmp_path: Path) -> None:
-    count = 12_000
+    count = 5_000
     found = found_by("fuzz_checkpoints.py", tmp_path, count, 1)
     assert found["failures"] == []
     assert set(found["results"]) == set(AGENTS)
