@@ -190,7 +190,7 @@ def test_the_same_state_gives_the_same_pixels_whatever_was_drawn_before():
     drawn = pygame.image.tobytes(app.draw(), "RGB")
     assert pygame.image.tobytes(Scene().render(app.state, app.size), "RGB") != b""
     fresh = App(LocalLink(), app.size)
-    fresh.state, fresh._pointer = app.state, app._pointer
+    fresh.state, fresh.input.pointer = app.state, app.input.pointer
     fresh.draw()
     assert pygame.image.tobytes(fresh.draw(), "RGB") == drawn
 

@@ -17,6 +17,11 @@ LONGEST = 35.0  # seconds of a learner
 GOOD = 0.05  # share of regret at which a learner has learnt enough
 
 
+def default_speed(agent: str) -> float:
+    """Units a second at which an agent is watched at first."""
+    return SPEEDS.get(agent, 6.0)
+
+
 @dataclass
 class Tour:
     """Where the tour is. ``update`` answers with the agent to go on to, or None."""

@@ -1,0 +1,277 @@
+"""What the window's commands do, one function each.
+
+A command is a word of the bindings or the name of a control; what follows a colon is its argument, as in
+``layer:visits``. `COMMANDS` is the table of all of them: a function is entered under its names by `command` and gets
+the app and the argument.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rlgrid.window import bar, inspector
+from rlgrid.window.state import LAYERS, Menu
+from rlgrid.window.tour import default_speed
+
+if TYPE_CHECKING:
+    from rlgrid.window.app import App
+
+SPEED_STEP = 0.06  # of the slider, for the keys
+
+Command = Callable[["App", str], None]
+
+COMMANDS: dict[str, Command] = {}
+
+# Commands by which the user takes over: nothing happens by itself from then on.
+CHOOSING = {"step", "episode", "faster", "slower", "end", "start", "restore", "next agent", "toggle"}
+
+
+def command(*names: str) -> Callable[[Command], Command]:
+    """Enter a function into the table under these names."""
+
+    def enter(function: Command) -> Command:
+        COMMANDS.update(dict.fromkeys(names, function))
+        return function
+
+    return enter
+
+
+def do(app: App, words: str) -> None:
+    """Obey a command of a key or a control; what is no command (the name of a slider) does nothing."""
+    name, _, argument = words.partition(":")
+    if name in CHOOSING:
+        app.end_tour()
+    function = COMMANDS.get(name)
+    if function is not None:
+        function(app, argument)
+
+
+# --- running ----------------------------------------------------------------------------------------------------------
+
+
+@command("play")
+def _play(app: App, _: str) -> None:
+    app.state.playing = not app.state.playing
+    app.link.send("play", app.state.playing)
+
+
+@command("step")
+def _step(app: App, _: str) -> None:
+    _paused(app)
+    app.link.send("step")
+
+
+@command("episode")
+def _episode(app: App, _: str) -> None:
+    _paused(app)
+    app.link.send("episode")
+
+
+def _paused(app: App) -> None:
+    if app.state.playing:
+        _play(app, "")
+
+
+@command("faster")
+def _faster(app: App, _: str) -> None:
+    _move_speed(app, SPEED_STEP)
+
+
+@command("slower")
+def _slower(app: App, _: str) -> None:
+    _move_speed(app, -SPEED_STEP)
+
+
+def _move_speed(app: App, by: float) -> None:
+    state = app.state
+    app.set_speed(bar.speed_at(bar.speed_part(state.speed, state.unit) + by, state.unit))
+
+
+@command("end")
+def _end(app: App, _: str) -> None:
+    state = app.state
+    if math.isinf(state.speed):
+        app.set_speed(app.before_full or default_speed(state.agent))
+        return
+    app.before_full = state.speed
+    app.set_speed(math.inf)
+    if not state.playing:
+        _play(app, "")
+
+
+@command("start")
+def _start(app: App, _: str) -> None:
+    state = app.state
+    if app.scenario is None:
+        return
+    if state.error:
+        app.start(app.scenario)
+        return
+    changed = state.parameters
+    state.clear_run()
+    state.parameters = changed
+    app.inbox.forget()
+    app.link.send("reset")
+
+
+@command("restore")
+def _restore(app: App, _: str) -> None:
+    app.state.edits = []
+    app.link.send("restore")
+
+
+@command("toggle")
+def _toggle_method(app: App, _: str) -> None:
+    method = app.state.parameter("method")
+    if method is not None:
+        app.change("method", "value_iteration" if method.text == "Gauss-Seidel" else "gauss_seidel")
+
+
+# --- choosing ---------------------------------------------------------------------------------------------------------
+
+
+@command("next agent")
+def _next_agent(app: App, _: str) -> None:
+    from rlgrid.agents import AGENTS
+
+    if app.place is not None:
+        names = list(AGENTS)
+        app.open(app.place, names[(names.index(app.state.agent) + 1) % len(names)])
+
+
+@command("world", "worlds")
+def _worlds(app: App, _: str) -> None:
+    from rlgrid.envs import WORLDS
+
+    entries = [(key, title) for key, (_, title) in WORLDS.items()]
+    entries += [(place.name, place.title) for place in app.custom]
+    _toggle_menu(app, "world", entries, app.state.world)
+
+
+@command("agent", "agents")
+def _agents(app: App, _: str) -> None:
+    from rlgrid.agents import AGENTS
+
+    _toggle_menu(app, "agent", list(AGENTS.items()), app.state.agent)
+
+
+def _toggle_menu(app: App, name: str, entries: list[tuple[str, str]], present: str) -> None:
+    state = app.state
+    state.help = False
+    if state.menu is not None and state.menu.name == name:
+        state.menu = None
+        return
+    if state.watched:
+        app.say("This window shows the environment and the agent of a script.")
+        return
+    keys = [key for key, _ in entries]
+    state.menu = Menu(name, entries, keys.index(present) if present in keys else 0)
+
+
+@command("entry")
+def _choose(app: App, number: str) -> None:
+    state, menu = app.state, app.state.menu
+    state.menu = None
+    if menu is None or not 0 <= int(number) < len(menu.entries):
+        return
+    app.end_tour()
+    key = menu.entries[int(number)][0]
+    if menu.name == "world":
+        custom = {place.name: place for place in app.custom}
+        app.open(custom.get(key, key), state.agent or "value_iteration")
+    elif app.place is not None:
+        app.open(app.place, key)
+
+
+# --- what is shown ----------------------------------------------------------------------------------------------------
+
+
+@command("layer")
+def _show_layer(app: App, layer: str) -> None:
+    state = app.state
+    if layer == "policy":
+        state.arrows = not state.arrows
+    elif layer in LAYERS and state.layer != layer:
+        state.layer, state.scale_lock = layer, None
+    elif layer != "values":
+        state.layer, state.scale_lock = "values", None
+
+
+@command("scale")
+def _lock_scale(app: App, _: str) -> None:
+    from rlgrid.window import mapview
+
+    state = app.state
+    state.scale_lock = mapview.scale_of(state) if state.scale_lock is None else None
+
+
+@command("drawer")
+def _drawer(app: App, side: str) -> None:
+    if app.size[0] < bar.DRAWERS:
+        app.state.drawer = "" if app.state.drawer == side else side
+
+
+@command("theme")
+def _theme(app: App, _: str) -> None:
+    app.state.theme = "light" if app.state.theme == "dark" else "dark"
+
+
+@command("record")
+def _record(app: App, _: str) -> None:
+    app.wants_recording = True
+
+
+@command("screenshot")
+def _screenshot(app: App, _: str) -> None:
+    app.wants_screenshot = True
+
+
+@command("help")
+def _help(app: App, _: str) -> None:
+    app.state.help, app.state.menu = not app.state.help, None
+
+
+@command("escape")
+def _escape(app: App, _: str) -> None:
+    """Close what lies on top; with nothing open, the window."""
+    state = app.state
+    if state.help:
+        state.help = False
+    elif state.menu is not None:
+        state.menu = None
+    elif state.pinned is not None:
+        _unpin(app, "")
+    elif state.drawer:
+        state.drawer = ""
+    else:
+        app.running = False
+
+
+# --- the inspector ----------------------------------------------------------------------------------------------------
+
+
+@command("unpin")
+def _unpin(app: App, _: str) -> None:
+    app.state.pinned = app.state.inspected = None
+
+
+@command("action")
+def _inspect_action(app: App, action: str) -> None:
+    state = app.state
+    state.inspected = None if state.inspected == int(action) else int(action)
+
+
+@command("why not")
+def _why_not(app: App, _: str) -> None:
+    state = app.state
+    focus, q = state.focus, state.snapshot.q_values
+    if focus is None or q is None:
+        return
+    greedy = inspector.greedy_actions(state, focus)
+    others = [a for a in range(q.shape[1]) if a not in greedy and math.isfinite(q[focus, a])]
+    if state.inspected in others:
+        state.inspected = None
+    elif others:
+        state.inspected = max(others, key=lambda a: q[focus, a])

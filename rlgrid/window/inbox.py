@@ -1,0 +1,178 @@
+"""What the worker says, taken into the state: the world's facts, parameters, snapshots, refusals and failures.
+
+`Inbox.take` has a method for each message; they are listed in `rlgrid.window.worker`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from rlgrid.window.motion import Motion
+from rlgrid.window.state import Edit, Parameter, Snapshot
+
+if TYPE_CHECKING:
+    from rlgrid.window.app import App
+
+SYMBOLS = {
+    "gamma": "γ",
+    "slip": "slip",
+    "step_reward": "r",
+    "learning_rate": "α",
+    "epsilon": "ε",
+    "tolerance": "tol",
+    "method": "order",
+}
+FLASH = 0.24  # seconds
+QUIET = 0.15  # seconds that the worker may be busy before it is said
+
+
+class Inbox:
+    """The messages of one app's worker."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._motion = Motion()
+        self._flash_at = -1.0
+        self._doing, self._doing_at = "", 0.0
+        self._asked: tuple[int, int] | None = None
+        self._version = self._shown_version = 0
+        self.edited: tuple[Parameter, float] | None = None  # a change that the worker has not confirmed yet
+        self.first_tables: float | None = None  # when something learnt was first shown
+
+    @property
+    def animating(self) -> bool:
+        """Whether the next frame differs by itself."""
+        return self._motion.moving or self._flash_at >= 0
+
+    def forget(self) -> None:
+        """A run begins again: what is on its way belongs to the one before."""
+        self._motion, self._asked = Motion(), None
+
+    def busy(self, words: str) -> None:
+        """What the worker is doing from now on."""
+        self._doing, self._doing_at = words, self._app.clock()
+
+    def take(self, message: tuple[Any, ...], now: float) -> None:
+        """Take one message."""
+        takers = {
+            "world": self._world,
+            "parameters": self._parameters,
+            "doing": self._busy_with,
+            "snapshot": self._snapshot,
+            "outcomes": self._outcomes,
+            "refused": self._refused,
+            "failed": self._failed,
+        }
+        if message[0] in takers:
+            takers[message[0]](message, now)
+
+    def pass_time(self, now: float) -> None:
+        """Let what moves move, and ask for what is wanted next."""
+        state = self._app.state
+        state.doing = self._doing if self._doing and now - self._doing_at > QUIET and not state.error else ""
+        self._motion.advance(state, now)
+        if self._flash_at >= 0:
+            left = 1.0 - (now - self._flash_at) / FLASH
+            state.flash = max(0.0, math.ceil(left * 4) / 4)
+            if left <= 0:
+                self._flash_at = -1.0
+        self._ask()
+
+    def _ask(self) -> None:
+        """Ask for the outcomes of the state that is inspected."""
+        state, link = self._app.state, self._app.link
+        focus = state.focus
+        known = focus is None or focus in state.outcomes or self._asked == (link.run, focus)
+        if focus is not None and not known and state.snapshot.count:
+            self._asked = (link.run, focus)
+            link.inspect(focus)
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    def _world(self, message: tuple[Any, ...], _: float) -> None:
+        self._facts(message[2])
+        self._app.state.parameters = message[3]
+
+    def _parameters(self, message: tuple[Any, ...], _: float) -> None:
+        state, dragging = self._app.state, self._app.input.dragging
+        self._facts(message[3])
+        dragged = dragging.partition(":")[2] if dragging else ""
+        held = state.parameter(dragged)
+        state.parameters = [held if held is not None and p.name == dragged else p for p in message[2]]
+        self._note_edit()
+
+    def _busy_with(self, message: tuple[Any, ...], now: float) -> None:
+        if message[1] != self._doing:
+            self._doing, self._doing_at = message[1], now
+
+    def _outcomes(self, message: tuple[Any, ...], _: float) -> None:
+        state = self._app.state
+        state.outcomes = state.outcomes | {message[2]: message[3]}
+
+    def _refused(self, message: tuple[Any, ...], _: float) -> None:
+        self.edited = None
+        self._app.say(message[1], 8.0)
+
+    def _failed(self, message: tuple[Any, ...], _: float) -> None:
+        self._app.state.error, self._doing = message[1], ""
+
+    def _snapshot(self, message: tuple[Any, ...], now: float) -> None:
+        shot: Snapshot = message[2]
+        state, old = self._app.state, self._app.state.snapshot
+        state.snapshot = shot
+        walked = (old.count, old.optimal is None, old.values is None, self._version) == (
+            shot.count,
+            shot.optimal is None,
+            shot.values is None,
+            self._shown_version,
+        )
+        self._shown_version = self._version
+        if not walked or shot.frame is not None:
+            state.stamp += 1
+        if shot.values is not None and self.first_tables is None:
+            self.first_tables = now
+        if shot.values is not None:
+            state.history.add(shot.count, shot.values)
+        self._curves(shot)
+        new_sweep = state.plans and shot.count != old.count and shot.change is not None
+        if new_sweep and state.speed <= 15 and shot.change is not None and float(shot.change.max()) > 1e-3:
+            self._flash_at = now
+        self._motion.follow(state, old, shot, now)
+
+    # --- what follows from them -------------------------------------------------------------------------------------
+
+    def _note_edit(self) -> None:
+        """Note a change that the worker has made."""
+        state = self._app.state
+        if self.edited is None:
+            return
+        before, value = self.edited
+        now = state.parameter(before.name)
+        if now is not None and math.isclose(now.value, value, rel_tol=1e-6):
+            state.edits.append(Edit(state.snapshot.count, SYMBOLS[before.name], before.shown, now.shown))
+            self.edited = None
+
+    def _facts(self, facts: dict[str, Any]) -> None:
+        state = self._app.state
+        state.unit, state.in_place = facts["unit"], facts["in_place"]
+        if facts["version"] != self._version:  # the world is another: what was asked about it no longer holds
+            self._version, self._asked, state.outcomes = facts["version"], None, {}
+        if facts["agent"] == "Acting":
+            state.agent = "acting"
+
+    def _curves(self, shot: Snapshot) -> None:
+        state = self._app.state
+        if state.plans:
+            if shot.error_bound is not None and shot.error_bound > 0:
+                state.error_curve.add(shot.count, shot.error_bound)
+        elif "loss" in shot.metrics:
+            state.error_curve.add(shot.count, shot.metrics["loss"])
+        elif "prediction_error" in shot.truth:
+            state.error_curve.add(shot.judged_at, shot.truth["prediction_error"])
+        elif shot.q_values is not None and shot.distance is not None and shot.td_error is not None:
+            state.error_curve.add(shot.count, shot.distance)
+        if shot.regret is not None:
+            state.regret_curve.add(shot.judged_at, shot.regret)
+        if shot.mean_return is not None:
+            state.return_curve.add(shot.count, shot.mean_return)
