@@ -142,23 +142,7 @@ def visible(origin: float, cell: float, count: int, pixels: int) -> tuple[int, i
     return max(0, min(first, count)), max(0, min(last, count))
 
 
-def pixel_cells(origin: float, cell: float, count: int, pixels: int) -> tuple[slice, NDArray[np.int64]]:
-    """Which pixels of a line show the world, and the row (or column) under the middle of each."""
-    index = np.floor((np.arange(pixels) + 0.5 - origin) / cell).astype(np.int64)
-    first, last = np.searchsorted(index, [0, count])
-    return slice(int(first), int(last)), index[first:last]
-
-
-def squeezed(origin: float, cell: float, s: int, span: tuple[int, int], pixels: int) -> tuple[slice, NDArray[np.int64]]:
-    """For each pixel of a line that shows the cells of a span, its place in a row of tiles of s pixels.
-
-    Where a cell is a pixel smaller than its tile, the pixel that is dropped lies between the rim and the glyph.
-    """
-    edges = np.ceil(origin + np.arange(span[0], span[1] + 1) * cell - 0.5).astype(np.int64)
-    sizes = np.diff(edges)
-    cells = np.repeat(np.arange(sizes.size), sizes)
-    inside = np.arange(edges[-1] - edges[0]) - (edges[:-1] - edges[0])[cells]
-    drop = max(1, s // 8)
-    place = cells * s + inside + ((sizes[cells] < s) & (inside >= drop))
-    first, last = max(0, -int(edges[0])), min(int(edges[-1]), pixels) - int(edges[0])
-    return slice(int(edges[0]) + first, int(edges[0]) + last), place[first:last]
+def edges(origin: float, cell: float, span: tuple[int, int]) -> NDArray[np.int64]:
+    """int64 [n + 1]: the pixels at which the rows (or columns) of a half-open range begin, and the last one's end."""
+    found: NDArray[np.int64] = np.ceil(origin + np.arange(span[0], span[1] + 1) * cell - 0.5).astype(np.int64)
+    return found

@@ -1,19 +1,18 @@
 """Pictures of worlds: cells coloured by value, the policy as arrows, action values as wedges, the agent and its trail.
 
-`draw` is a pure function from a model and tables over its states to pixels; it needs NumPy alone. Where things lie is
-`Layout`'s business, for drawing and for finding the cell under a pointer alike.
+`draw` is a pure function from a model and tables over its states to pixels. Where things lie is `Layout`'s business,
+for drawing and for finding the cell under a pointer alike. This module says what each cell looks like, the compiled
+`rlgrid.kernels.raster` turns the cells that can be seen into pixels.
 
-How a frame is made: within a cell every pixel is a weighted sum of a few colours (the gap, the cell, the ink), with
-weights that are the same for all cells that carry the same glyphs. So each such group of cells is one matrix product,
-colours [n, k] by weights [k, pixels], written into the frame as tiles. Cells of 4 pixels and more are drawn so; smaller
-ones are one flat colour, and where a cell is smaller than a pixel each pixel shows the cell at its middle.
+How much is seen depends on the size of a cell: below a pixel, each pixel mixes the cells behind it; from 1 pixel on,
+cells have a colour; from 6 on their marks, from 10 on arrows and the hatch of walls, from 16 on a wedge an action.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,21 +20,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from rlgrid import glyphs
 from rlgrid.appearance import Appearance, appearance_of
-from rlgrid.layout import Layout, layout, pixel_cells, shape_of, squeezed, visible
-from rlgrid.theme import RGB, Theme, colormap, ink_on, theme_of
+from rlgrid.layout import Layout, edges, layout, shape_of, visible
+from rlgrid.theme import INK_LIMITS, INKS, LINEAR, RGB, WEIGHTS, Theme, diverging, palette_of, sequential, theme_of
 
 __all__ = ["LAYERS", "Layout", "draw", "layout", "scale_of", "shape_of"]
 
 Frame = NDArray[np.uint8]
 LAYERS = ("values", "q_values", "visits")
 
-_FLAT = 4  # cells smaller than this are one flat colour
-_WEDGES = 16  # the least size at which action values get a wedge each
-# Matrix products are cut into pieces of at most so many multiplications: OpenBLAS would start threads for larger ones,
-# which cost more than they bring and take the core on which an agent learns.
-_PRODUCT = 250_000
-_ARROWS = 10  # the least size at which an arrow can be read and leaves the cell's colour to be seen
-_HATCH = 10  # the least size of cell at which walls are hatched
+_THIN = 4  # the least size of cell at which walls between cells are drawn
+_MARKED = 6  # at which marks are
+_WEDGES = 16  # at which action values get a wedge each
+_ARROWS = 10  # at which an arrow can be read and leaves the cell's colour to be seen
+_HATCH = 10  # at which walls are hatched
+_FAINT = 110  # of 255, an arrow of the policy before
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------
@@ -53,14 +51,14 @@ def _table(given: ArrayLike | None, name: str, *shapes: tuple[int, ...]) -> NDAr
     return table
 
 
-def _policy(given: ArrayLike | None, S: int, A: int) -> NDArray[Any] | None:
-    table = _table(given, "policy", (S,), (S, A))
+def _policy(given: ArrayLike | None, S: int, A: int, name: str = "policy") -> NDArray[Any] | None:
+    table = _table(given, name, (S,), (S, A))
     if table is not None and table.ndim == 1:
         if table.dtype.kind not in "iu":
-            raise TypeError(f"policy [S] must hold whole numbers, the actions, not {table.dtype}")
+            raise TypeError(f"{name} [S] must hold whole numbers, the actions, not {table.dtype}")
         wrong = np.flatnonzero((table < -1) | (table >= A))
         if wrong.size:
-            raise ValueError(f"policy: state {wrong[0]} has action {table[wrong[0]]}, not one of -1 to {A - 1}")
+            raise ValueError(f"{name}: state {wrong[0]} has action {table[wrong[0]]}, not one of -1 to {A - 1}")
     return table
 
 
@@ -69,13 +67,13 @@ def scale_of(model: Any, values: ArrayLike) -> tuple[float, float]:
 
     Cells that end an episode and walls are left out: they are drawn as what they are.
     """
+    from rlgrid.kernels.raster import extent
+
     look = appearance_of(model)
-    table = np.asarray(values, np.float64)
-    shown = table[look.shown]
-    shown = shown[np.isfinite(shown)]
-    if not shown.size:
+    table = np.ascontiguousarray(values, np.float64)
+    lo, hi = extent(table.reshape(len(table), -1), look.shown)
+    if lo > hi:
         return 0.0, 0.0
-    lo, hi = float(shown.min()), float(shown.max())
     # Rounding must not turn costs into values of both signs.
     return (lo if lo < -1e-9 * abs(hi) else max(lo, 0.0)), (hi if hi > 1e-9 * abs(lo) else min(hi, 0.0))
 
@@ -110,6 +108,8 @@ def draw(
     layer: str | None = None,
     view: Layout | None = None,
     flash: ArrayLike | None = None,
+    before: ArrayLike | None = None,
+    extreme: bool = False,
 ) -> Frame:
     """A picture of a world.
 
@@ -132,6 +132,8 @@ def draw(
             values, else visits.
         view: a Layout inside ``size``, to zoom and pan.
         flash: float [S] in [0, 1], how much each cell is lightened.
+        before: a policy as above, drawn faintly in the cells where it differs from ``policy``.
+        extreme: where cells are smaller than a pixel, show the value farthest from 0 and not the mean.
 
     Returns:
         uint8 [height, width, 3].
@@ -147,8 +149,10 @@ def draw(
         q_values=_table(q_values, "q_values", (S, A)),
         visits=_table(visits, "visits", (S,)),
         flash=_table(flash, "flash", (S,)),
+        before=_policy(before, S, A, "before"),
         scale=scale,
         layer=_choose_layer(layer, values, q_values, visits),
+        extreme=extreme,
     )
     given = view
     width, height, view = _frame_size(model, cell_size, size, view)
@@ -181,20 +185,15 @@ def draw(
             view=given,
             layer=tables.layer,
             flash=spread.flash,
+            before=spread.before,
+            extreme=extreme,
         )
 
-    frame = _ground(look, view, width, height, theme)
-    rows, columns = (
-        visible(view.top, view.cell, view.rows, height),
-        visible(view.left, view.cell, view.columns, width),
-    )
-    if rows[0] < rows[1] and columns[0] < columns[1]:
-        if view.cell < _FLAT:
-            _flat(frame, model, look, tables, view, theme)
-        else:
-            _tiled(frame, model, look, tables, view, rows, columns, theme)
+    frame = np.empty((height, width, 3), np.uint8)
+    frame[:] = theme.background
+    _cells(frame, model, look, tables, view, theme)
     thin = getattr(model, "thin_walls", None)
-    if thin is not None and view.cell >= _FLAT:
+    if thin is not None and view.cell >= _THIN:
         _thin_walls(frame, view, thin, theme)
     if trail.size:
         _trail(frame, view, trail, theme)
@@ -212,6 +211,28 @@ def draw_agent(frame: Frame, model: Any, state: int, cell_size: float | None, th
     _agent(frame, view, divmod(state, view.columns), theme_of(theme))
 
 
+def prepare() -> None:
+    """Compile what pictures need, or load what was compiled before."""
+    from rlgrid.gridmodel import GridModel, TileKind
+
+    model = GridModel([[0, 0]], [TileKind("floor")])
+    for cell in (2.0, 0.5):
+        draw(model, [0.0, 1.0], cell_size=cell)
+
+
+def compiled() -> bool:
+    """Whether an earlier process has compiled what pictures need."""
+    from rlgrid.kernels import raster
+
+    return all(_kept(kernel) for kernel in (raster.paint, raster.shrink, raster.extent))
+
+
+def _kept(kernel: Any) -> bool:
+    """Whether a compiled form of a kernel is on disk."""
+    index = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
+    return index is None or bool(index._load_index())
+
+
 @dataclass
 class _Tables:
     """What `draw` was given over the states, checked."""
@@ -221,8 +242,10 @@ class _Tables:
     q_values: NDArray[Any] | None
     visits: NDArray[Any] | None
     flash: NDArray[Any] | None
+    before: NDArray[Any] | None
     scale: tuple[float, float] | None
     layer: str | None
+    extreme: bool
 
     def spread(self, cells: NDArray[np.int64], count: int) -> _Tables:
         """The tables over ``count`` cells, those of the states in their cells and nothing in the others."""
@@ -235,10 +258,19 @@ class _Tables:
             result[cells] = table
             return result
 
-        policy = None if self.policy is None else over(self.policy, -1 if self.policy.ndim == 1 else 0)
-        values, q_values = over(self.values, np.nan), over(self.q_values, np.nan)
+        policy, before = (
+            None if given is None else over(given, -1 if given.ndim == 1 else 0) for given in (self.policy, self.before)
+        )
         return _Tables(
-            values, policy, q_values, over(self.visits, 0), over(self.flash, 0), scale=self.scale, layer=self.layer
+            values=over(self.values, np.nan),
+            policy=policy,
+            q_values=over(self.q_values, np.nan),
+            visits=over(self.visits, 0),
+            flash=over(self.flash, 0),
+            before=before,
+            scale=self.scale,
+            layer=self.layer,
+            extreme=self.extreme,
         )
 
 
@@ -281,51 +313,49 @@ def _frame_size(
     return width, height, view
 
 
-def _ground(look: Appearance, view: Layout, width: int, height: int, theme: Theme) -> Frame:
-    """The background and the walls with their hatch; kept from frame to frame, since only looking around changes it."""
-    key = (view, width, height, theme)
-    kept = look.ground.get(key)
-    if kept is None:
-        kept = np.empty((height, width, 3), np.uint8)
-        kept[:] = theme.background
-        if look.wall.any() and view.cell >= 1:
-            ys, rows = pixel_cells(view.top, view.cell, view.rows, height)
-            xs, columns = pixel_cells(view.left, view.cell, view.columns, width)
-            states = rows[:, None] * view.columns + columns
-            if look.num_states < view.rows * view.columns:
-                states = np.minimum(states, look.num_states - 1)
-            walls = look.wall[states]
-            hatched = _hatch(view, ys, xs, theme) if view.cell >= _HATCH else np.array(theme.wall, np.uint8)
-            hatched = np.ascontiguousarray(np.broadcast_to(hatched, (*walls.shape, 3)))
-            np.copyto(_pixels(kept)[ys, xs], _pixels(hatched), where=walls)
-        look.ground.clear()
-        look.ground[key] = kept
-    return kept.copy()
+@dataclass(frozen=True)
+class _Glyphs:
+    """The ink of the cells that can be seen, for `rlgrid.kernels.raster.paint`."""
+
+    glyph: NDArray[np.int64]
+    masks: NDArray[np.uint8]
+    ghost: NDArray[np.int64]
+    parts: NDArray[np.uint8]
 
 
-def _thin_walls(frame: Frame, view: Layout, walls: NDArray[np.uint8], theme: Theme) -> None:
-    """The walls between cells, as `rlgrid.gridmodel.GridModel.to_mdp` numbers them."""
-    thick = max(2, int(view.cell / 8))
+def _cells(frame: Frame, model: Any, look: Appearance, tables: _Tables, view: Layout, theme: Theme) -> None:
+    """The cells, their glyphs and the walls."""
+    from rlgrid.kernels import raster
+
     height, width = frame.shape[:2]
-    for cell in np.flatnonzero(walls).tolist():
-        left, top, right, bottom = view.rect(*divmod(cell, view.columns))
-        for side, (x, y, to_x, to_y) in (
-            (1, (right - thick // 2, top - thick // 2, right + thick - thick // 2, bottom + thick - thick // 2)),
-            (2, (left - thick // 2, bottom - thick // 2, right + thick - thick // 2, bottom + thick - thick // 2)),
-        ):
-            if walls[cell] & side:
-                frame[max(0, y) : min(max(0, to_y), height), max(0, x) : min(max(0, to_x), width)] = theme.hatch
-
-
-def _hatch(view: Layout, ys: slice, xs: slice, theme: Theme) -> Frame:
-    """Lines at 45 degrees that run through from wall to wall."""
-    period = 10 if view.cell >= 20 else 6
-    distance = np.abs((np.arange(period) + period // 2) % period - period // 2) / np.sqrt(2)
-    weight = np.clip(1.0 - distance, 0.0, 1.0)[:, None]
-    line = (np.array(theme.wall) * (1 - weight) + np.array(theme.hatch) * weight + 0.5).astype(np.uint8)
-    x = np.arange(xs.start, xs.stop) - int(np.floor(view.left))
-    y = np.arange(ys.start, ys.stop) - int(np.floor(view.top))
-    return np.asarray(line[(x[None, :] + y[:, None]) % period])
+    colours, shown = _colours_of(view, theme, model, tables), _shown(model, tables)
+    seen = raster.Look(look.wall, look.closed, look.mark)
+    if view.cell < 1:
+        raster.shrink(frame, view.cell, view.left, view.top, (view.rows, view.columns), seen, colours, shown)
+        return
+    rows = visible(view.top, view.cell, view.rows, height)
+    columns = visible(view.left, view.cell, view.columns, width)
+    if rows[0] >= rows[1] or columns[0] >= columns[1]:
+        return
+    size = int(np.ceil(view.cell - 1e-9))
+    ink = _glyphs(look, tables, view, rows, columns, size, int(model.num_actions))
+    raster.paint(
+        frame,
+        edges(view.top, view.cell, rows),
+        edges(view.left, view.cell, columns),
+        (rows[0], columns[0]),
+        view.columns,
+        size,
+        -int(np.floor(view.left)) - int(np.floor(view.top)),
+        seen,
+        colours,
+        shown,
+        ink.glyph,
+        ink.masks,
+        ink.ghost,
+        _FAINT,
+        ink.parts,
+    )
 
 
 # --- colours of cells -----------------------------------------------------------------------------------------------
@@ -343,254 +373,227 @@ def _scale(model: Any, tables: _Tables) -> tuple[float, float]:
     return scale_of(model, table)
 
 
-def _colours(model: Any, look: Appearance, tables: _Tables, states: NDArray[np.int64], theme: Theme) -> Frame:
-    """uint8 [n, 3]: the colour of each of the states."""
-    marks = look.mark[states]
-    closed = look.closed[states]
-    fixed = {"goal": theme.goal, "pit": theme.harm, "end": theme.raised, "door": theme.door}
+def _shown(model: Any, tables: _Tables) -> Any:
+    """The numbers that colour the cells, for `rlgrid.kernels.raster`."""
+    from rlgrid.kernels.raster import Shown
+
+    flash = np.zeros(0) if tables.flash is None else np.ascontiguousarray(tables.flash, np.float64)
     if tables.layer is None:
+        return Shown(np.zeros((1, 0)), 0.0, 0.0, False, False, flash)
+    given = {"visits": tables.visits, "q_values": tables.q_values, "values": tables.values}[tables.layer]
+    assert given is not None
+    table = np.ascontiguousarray(given, np.float64)
+    _, lo, hi = palette_of(*_scale(model, tables))
+    return Shown(table.reshape(len(table), -1), lo, hi, tables.layer == "visits", tables.extreme, flash)
+
+
+def _colours_of(view: Layout, theme: Theme, model: Any, tables: _Tables) -> Any:
+    """The colours, for `rlgrid.kernels.raster`; walls in cells of a few pixels have no hatch."""
+    scale = (0.0, 1.0) if tables.layer is None else _scale(model, tables)
+    palette, _, _ = palette_of(*scale, theme)
+    return _paints(theme, palette is diverging(theme), tables.layer is None, _period(view.cell))
+
+
+def _period(cell: float) -> int:
+    """The distance of the lines of a hatch in pixels; 0 where cells are too small for one."""
+    if cell < _HATCH:
+        return 0
+    return 10 if cell >= 20 else 6
+
+
+@lru_cache(32)
+def _paints(theme: Theme, signed: bool, bare: bool, period: int) -> Any:
+    from rlgrid.kernels.raster import Colours
+
+    fixed = {"goal": theme.goal, "pit": theme.harm, "end": theme.raised, "door": theme.door}
+    if bare:
         fixed |= {"ice": theme.ice, "reward": theme.accent, "key": theme.accent, "switch": theme.accent}
-        closed = np.ones_like(closed)
-        colours = np.empty((states.size, 3), np.uint8)
-        colours[:] = theme.floor
-    else:
-        if tables.layer == "visits":
-            assert tables.visits is not None
-            visits = np.maximum(tables.visits[states], 0)
-            seen = np.where(visits > 0, np.log1p(visits), np.nan)
-        elif tables.layer == "q_values":
-            assert tables.q_values is not None
-            seen = tables.q_values[states].max(axis=1)
-        else:
-            assert tables.values is not None
-            seen = tables.values[states]
-        colours = colormap(seen, *_scale(model, tables), theme)
-    palette = np.zeros((len(glyphs.MARKS) + 1, 3), np.uint8)
-    has = np.zeros(len(palette), np.bool_)
+    marked = np.zeros((len(glyphs.MARKS) + 1, 4), np.uint8)
     for name, colour in fixed.items():
-        palette[glyphs.MARKS.index(name) + 1] = colour
-        has[glyphs.MARKS.index(name) + 1] = True
-    chosen = has[marks] & closed
-    colours[chosen] = palette[marks[chosen]]
-    if tables.flash is not None:
-        weight = np.clip(tables.flash[states], 0.0, 1.0)[:, None] * 0.55
-        colours = (colours + (255 - colours.astype(np.float64)) * weight + 0.5).astype(np.uint8)
-    return colours
+        marked[glyphs.MARKS.index(name) + 1] = (*colour, 1)
+    hatch = np.array([theme.wall], np.uint8)
+    if period:
+        # Lines at 45 degrees that run through from wall to wall.
+        distance = np.abs((np.arange(period) + period // 2) % period - period // 2) / np.sqrt(2)
+        weight = np.clip(1.0 - distance, 0.0, 1.0)[:, None]
+        hatch = (np.array(theme.wall) * (1 - weight) + np.array(theme.hatch) * weight + 0.5).astype(np.uint8)
+    return Colours(
+        palette=(diverging(theme) if signed else sequential()).copy(),
+        plain=np.array([theme.floor, theme.gap, theme.wall], np.uint8),
+        hatch=hatch,
+        marked=marked,
+        inks=INKS.copy(),
+        limits=INK_LIMITS.copy(),
+        linear=np.ascontiguousarray(WEIGHTS[:, None] * LINEAR),
+    )
 
 
-def _flat(frame: Frame, model: Any, look: Appearance, tables: _Tables, view: Layout, theme: Theme) -> None:
-    """Cells of a few pixels or less: one colour each."""
-    height, width = frame.shape[:2]
-    ys, rows = pixel_cells(view.top, view.cell, view.rows, height)
-    xs, columns = pixel_cells(view.left, view.cell, view.columns, width)
-    # Colour each cell that is hit once, and spread the colours over the pixels.
-    some_rows, to_row = np.unique(rows, return_inverse=True)
-    some_columns, to_column = np.unique(columns, return_inverse=True)
-    states = (some_rows[:, None] * view.columns + some_columns).ravel()
-    present = states < look.num_states
-    states = np.minimum(states, look.num_states - 1)
-    colours = _colours(model, look, tables, states, theme)
-    colours[look.wall[states]] = theme.wall
-    colours[~present] = theme.background
-    grid = colours.reshape(some_rows.size, some_columns.size, 3)
-    frame[ys, xs] = grid[to_row][:, to_column]
+# --- glyphs of cells ------------------------------------------------------------------------------------------------
 
 
-def _tiled(
-    frame: Frame,
-    model: Any,
+def _glyphs(
     look: Appearance,
     tables: _Tables,
     view: Layout,
     rows: tuple[int, int],
     columns: tuple[int, int],
-    theme: Theme,
-) -> None:
-    """Cells of 4 pixels and more: a tile each."""
-    s = int(np.ceil(view.cell - 1e-9))
+    s: int,
+    A: int,
+) -> _Glyphs:
+    """Which glyphs the cells of a range of rows and columns carry, and what these look like."""
+    nothing = np.zeros((0, 0), np.int64)
+    none = np.zeros((0, 0, 0), np.uint8)
+    cover = _bytes(glyphs.cell(s))[None]
+    if s < _MARKED:
+        return _Glyphs(nothing, cover, nothing, none)
     grid = np.arange(*rows)[:, None] * view.columns + np.arange(*columns)
-    present = (grid < look.num_states) & ~look.wall[np.minimum(grid, look.num_states - 1)]
-    r, c = np.nonzero(present)
-    states = grid[r, c]
-    colours = _colours(model, look, tables, states, theme)
-    height, width = frame.shape[:2]
-    left, top, _, _ = view.rect(rows[0], columns[0])
-    whole = view.cell == s
-    if whole and left >= 0 and top >= 0 and left + s * grid.shape[1] <= width and top + s * grid.shape[0] <= height:
-        canvas = frame[top : top + s * grid.shape[0], left : left + s * grid.shape[1]]
-        canvas = canvas.reshape(grid.shape[0], s, grid.shape[1], s, 3)
-        assert np.shares_memory(canvas, frame)
-        _paint(canvas, r, c, states, colours, look, tables, model, theme)
-        return
-    canvas = np.empty((grid.shape[0], s, grid.shape[1], s, 3), np.uint8)
-    _paint(canvas, r, c, states, colours, look, tables, model, theme)
-    ys, from_y = squeezed(view.top, view.cell, s, rows, height)
-    xs, from_x = squeezed(view.left, view.cell, s, columns, width)
-    tiles = canvas.reshape(grid.shape[0] * s, grid.shape[1] * s, 3)
-    if not from_y.size or not from_x.size:
-        return
-    high = tiles[from_y]
-    cut = np.empty((from_y.size, from_x.size, 3), np.uint8)
-    ends = np.append(np.flatnonzero(np.diff(from_x) != 1) + 1, from_x.size).tolist()
-    for first, last in pairwise([0, *ends]):  # whole runs of columns: NumPy gathers single pixels slowly
-        cut[:, first:last] = high[:, from_x[first] : from_x[last - 1] + 1]
-    shown = present[from_y // s][:, from_x // s]
-    np.copyto(_pixels(frame)[ys, xs], _pixels(cut), where=shown)
-
-
-def _pixels(frame: Frame) -> NDArray[np.void]:
-    """A view [H, W] of a frame, a pixel an element."""
-    return frame.view("V3")[:, :, 0]
-
-
-def _paint(
-    canvas: Frame,
-    r: NDArray[np.int64],
-    c: NDArray[np.int64],
-    states: NDArray[np.int64],
-    colours: Frame,
-    look: Appearance,
-    tables: _Tables,
-    model: Any,
-    theme: Theme,
-) -> None:
-    """Write the tiles of the states into canvas [rows, s, columns, s, 3], group by group of equal glyphs."""
-    s = canvas.shape[1]
-    A = int(model.num_actions)
+    states = np.minimum(grid, look.num_states - 1)
     closed = look.closed[states]
-    greedy = None
-    if tables.policy is not None:
-        greedy = _greedy(tables.policy[states], A)
-    wedged = ~closed & (tables.layer == "q_values") & (s >= _WEDGES)
-    order: list[NDArray[np.int64]] = []
-    tiles = np.empty((states.size, s * s * 3), np.uint8)
-    done = 0
-    if wedged.any():
-        chosen = np.flatnonzero(wedged)
-        tiles[: chosen.size] = _wedge_tiles(chosen, states, greedy, look, tables, model, s, theme)
-        order.append(chosen)
-        done = chosen.size
-    plain = np.flatnonzero(~wedged)
-    inks = ink_on(colours)
-    for members, ink in _groups(
-        plain, states, closed, greedy, tables.layer is not None or greedy is not None, look, s, A
-    ):
-        both = np.concatenate([colours[members], inks[members]], axis=1)
-        weights = np.stack([glyphs.cell(s) * (1 - ink), glyphs.cell(s) * ink])
-        tiles[done : done + members.size] = _mix(both, weights, theme.gap)
-        order.append(members)
-        done += members.size
-    at = np.concatenate(order) if order else np.zeros(0, np.int64)
-    canvas[r[at], :, c[at]] = tiles.reshape(-1, s, s, 3)
+    wedged = tables.layer == "q_values" and s >= max(_WEDGES, min(A, 255))
+    greedy = None if tables.policy is None else _greedy(tables.policy[states.ravel()], A).reshape(*states.shape, A)
+    coloured = tables.layer is not None or greedy is not None
+    arrowed = np.zeros(states.shape, np.bool_) if greedy is None or s < _ARROWS else ~closed
+    if wedged:
+        arrowed &= closed
+    kinds: dict[tuple[Any, ...], int] = {}
+    masks = [cover[0]]
+    glyph = _numbered(look, states, closed, greedy, arrowed, coloured, wedged, s, kinds, masks)
+    ghost = nothing
+    if tables.before is not None and greedy is not None and arrowed.any():
+        before = _greedy(tables.before[states.ravel()], A).reshape(*states.shape, A)
+        changed = arrowed & (before != greedy).any(axis=2) & before.any(axis=2)
+        if changed.any():
+            bare = Appearance(
+                look.shape,
+                look.num_states,
+                look.wall,
+                np.zeros_like(look.mark),
+                look.closed,
+                look.start,
+                None,
+                look.directions,
+            )
+            found = _numbered(bare, states, closed, before, changed, coloured, wedged, s, kinds, masks)
+            ghost = np.where(changed, found, 0)
+    if wedged:
+        parts = _parts(s, look.directions, A)
+        if greedy is not None and look.directions is not None:
+            bits = greedy @ (np.int64(1) << np.arange(A))
+            glyph = np.where(closed, glyph, bits)
+        else:
+            glyph = np.where(closed, glyph, 0)
+        return _Glyphs(glyph, np.stack(masks), ghost, parts)
+    return _Glyphs(glyph, np.stack(masks), ghost, none)
 
 
-def _mix(colours: NDArray[Any], weights: glyphs.Mask, gap: RGB) -> Frame:
-    """uint8 [n, s * s * 3]: k colours [n, k * 3] by weights [k, s, s]; the gap's colour takes what is left of 1."""
-    k, s = weights.shape[0], weights.shape[1]
-    spread = np.zeros((k * 3 + 1, s * s, 3), np.float32)
-    flat = weights.reshape(k, s * s)
-    for part in range(k):
-        for channel in range(3):
-            spread[part * 3 + channel, :, channel] = flat[part]
-    # Half a unit on top, so that cutting off the fraction rounds.
-    spread[-1] = (1 - flat.sum(axis=0))[:, None] * np.array(gap, np.float32) + 0.5
-    left = np.ones((len(colours), k * 3 + 1), np.float32)
-    left[:, :-1] = colours
-    right = spread.reshape(k * 3 + 1, s * s * 3)
-    result = np.empty((len(left), right.shape[1]), np.uint8)
-    step = max(1, _PRODUCT // right.size)
-    for first in range(0, len(left), step):
-        result[first : first + step] = left[first : first + step] @ right
-    return result
-
-
-def _groups(
-    plain: NDArray[np.int64],
+def _numbered(
+    look: Appearance,
     states: NDArray[np.int64],
     closed: NDArray[np.bool_],
     greedy: NDArray[np.bool_] | None,
+    arrowed: NDArray[np.bool_],
     coloured: bool,
-    look: Appearance,
+    wedged: bool,
     s: int,
-    A: int,
-) -> list[tuple[NDArray[np.int64], glyphs.Mask]]:
-    """The cells that carry the same glyphs, with the mask of the ink."""
-    marks = look.mark[states[plain]].astype(np.int64)
-    arrowed = np.zeros(plain.size, np.bool_) if greedy is None or s < _ARROWS else ~closed[plain]
-    if s < 6:
-        marks[:] = 0
+    kinds: dict[tuple[Any, ...], int],
+    masks: list[NDArray[np.uint8]],
+) -> NDArray[np.int64]:
+    """int64 [n, m]: the numbers of the cells' masks, of which new ones are appended. 0 is none."""
+    marks = look.mark[states].astype(np.int64)
     winds = np.zeros((1, 2), np.int64)
-    blown = np.zeros(plain.size, np.int64)
+    blown = np.zeros(states.shape, np.int64)
     if look.wind is not None and s >= 20:
-        found, which = np.unique(look.wind[states[plain]], axis=0, return_inverse=True)
+        found, which = np.unique(look.wind[states].reshape(-1, 2), axis=0, return_inverse=True)
         winds = np.concatenate([winds, found])
-        blown = np.where(closed[plain], 0, 1 + which.ravel())
+        blown = np.where(closed | wedged, 0, 1 + which.reshape(states.shape))
     # A mark must not hide the colour of a cell that has a value.
-    aside = ~closed[plain] & coloured
+    aside = ~closed & coloured
     keys = marks + 16 * aside + 32 * blown
-    sets: NDArray[np.bool_] = np.zeros((1, A), np.bool_)
+    sets: NDArray[np.bool_] = np.zeros((1, 1), np.bool_)
     if greedy is not None and arrowed.any():
+        A = greedy.shape[-1]
+        flat = greedy.reshape(-1, A)
         if A <= 32:
-            bits = greedy[plain] @ (np.int64(1) << np.arange(A))
-            codes, which = np.unique(bits, return_inverse=True)
+            codes, which = np.unique(flat @ (np.int64(1) << np.arange(A)), return_inverse=True)
             sets = (codes[:, None] >> np.arange(A)) & 1 == 1
         else:
-            sets, which = np.unique(greedy[plain], axis=0, return_inverse=True)
-        keys += 32 * len(winds) * np.where(arrowed, 1 + which.ravel(), 0)
+            sets, which = np.unique(flat, axis=0, return_inverse=True)
+        keys += 32 * len(winds) * np.where(arrowed, 1 + which.reshape(states.shape), 0)
     found, which = np.unique(keys, return_inverse=True)
-    order = np.argsort(which, kind="stable")
-    ends = np.cumsum(np.bincount(which, minlength=found.size))
-    groups = []
+    numbers = np.zeros(len(found), np.int64)
     for n, key in enumerate(found.tolist()):
-        members = plain[order[ends[n - 1] if n else 0 : ends[n]]]
         rest, mark = divmod(key, 16)
         rest, corner = divmod(rest, 2)
         arrow, blow = divmod(rest, len(winds))
-        ink = np.zeros((s, s), np.float32)
-        if arrow:
-            actions = tuple(np.flatnonzero(sets[arrow - 1]).tolist())
-            if not actions:
-                ink = glyphs.dot(s)
-            elif look.directions is None:
-                ink = glyphs.numbers(s, actions)
-            else:
-                ink = glyphs.arrows(s, tuple(look.directions[a] for a in actions))
-        if mark:
-            ink = np.maximum(ink, glyphs.mark(s, glyphs.MARKS[mark - 1], corner=bool(corner)))
-        if winds[blow].any():
-            ink = np.maximum(ink, glyphs.wind(s, *winds[blow].tolist()))
-        groups.append((members, ink))
-    return groups
+        actions = tuple(np.flatnonzero(sets[arrow - 1]).tolist()) if arrow else None
+        kind = (mark, corner, actions, tuple(winds[blow].tolist()))
+        if kind == (0, kind[1], None, (0, 0)):
+            continue
+        if kind not in kinds:
+            kinds[kind] = len(masks)
+            masks.append(_mask(s, mark, bool(corner), actions, kind[3], look.directions))
+        numbers[n] = kinds[kind]
+    return numbers[which.reshape(states.shape)]
 
 
-def _wedge_tiles(
-    chosen: NDArray[np.int64],
-    states: NDArray[np.int64],
-    greedy: NDArray[np.bool_] | None,
-    look: Appearance,
-    tables: _Tables,
-    model: Any,
+@lru_cache(1024)
+def _mask(
     s: int,
-    theme: Theme,
-) -> Frame:
-    """Cells as one wedge (or bar) an action, the greedy ones marked."""
-    assert tables.q_values is not None
-    q = tables.q_values[states[chosen]]
-    n, A = q.shape
-    colours = colormap(q, *_scale(model, tables), theme)
-    if look.directions is None:
-        parts, marks = glyphs.bars(s, A), glyphs.bars(s, A) * 0
+    mark: int,
+    corner: bool,
+    actions: tuple[int, ...] | None,
+    wind: tuple[int, int],
+    directions: tuple[glyphs.Direction, ...] | None,
+) -> NDArray[np.uint8]:
+    """The ink of a cell: arrows (or numbers, or the dot of nothing known), a mark, chevrons of wind."""
+    ink: glyphs.Mask = np.zeros((s, s), np.float32)
+    if actions is not None:
+        if not actions:
+            ink = glyphs.dot(s)
+        elif directions is None:
+            ink = glyphs.numbers(s, actions)
+        else:
+            ink = glyphs.arrows(s, tuple(directions[a] for a in actions))
+    if mark:
+        ink = np.maximum(ink, glyphs.mark(s, glyphs.MARKS[mark - 1], corner=corner))
+    if any(wind):
+        ink = np.maximum(ink, glyphs.wind(s, *wind))
+    return _bytes(ink)
+
+
+@lru_cache(64)
+def _parts(s: int, directions: tuple[glyphs.Direction, ...] | None, A: int) -> NDArray[np.uint8]:
+    """uint8 [3, s, s]: the wedge (or bar) that a pixel belongs to, its cover, and the mark in the greedy ones."""
+    if directions is None:
+        covers, marks = glyphs.bars(s, A), np.zeros((A, s, s), np.float32)
     else:
-        parts, marks = glyphs.wedges(s, look.directions), glyphs.wedge_marks(s, look.directions)
-    if greedy is None:
-        return _mix(colours.reshape(n, A * 3), parts, theme.gap)
-    # A mark that is not wanted has the colour of its wedge.
-    inks = np.where(greedy[chosen][:, :, None], ink_on(colours), colours)
-    both = np.concatenate([colours.reshape(n, A * 3), inks.reshape(n, A * 3)], axis=1)
-    return _mix(both, np.concatenate([parts * (1 - marks), parts * marks]), theme.gap)
+        covers, marks = glyphs.wedges(s, directions), glyphs.wedge_marks(s, directions)
+    part = covers.argmax(axis=0)
+    mark = np.take_along_axis(marks, part[None], axis=0)[0]
+    return np.stack([part.astype(np.uint8), _bytes(covers.sum(axis=0)), _bytes(mark)])
+
+
+def _bytes(mask: glyphs.Mask) -> NDArray[np.uint8]:
+    return (np.clip(mask, 0.0, 1.0) * 255 + 0.5).astype(np.uint8)
 
 
 # --- things on top of the cells -------------------------------------------------------------------------------------
+
+
+def _thin_walls(frame: Frame, view: Layout, walls: NDArray[np.uint8], theme: Theme) -> None:
+    """The walls between cells, as `rlgrid.gridmodel.GridModel.to_mdp` numbers them."""
+    thick = max(2, int(view.cell / 8))
+    height, width = frame.shape[:2]
+    rows, columns = visible(view.top, view.cell, view.rows, height), visible(view.left, view.cell, view.columns, width)
+    grid = np.arange(*rows)[:, None] * view.columns + np.arange(*columns)
+    for cell in grid[walls[grid] > 0].tolist():
+        left, top, right, bottom = view.rect(*divmod(cell, view.columns))
+        for side, (x, y, to_x, to_y) in (
+            (1, (right - thick // 2, top - thick // 2, right + thick - thick // 2, bottom + thick - thick // 2)),
+            (2, (left - thick // 2, bottom - thick // 2, right + thick - thick // 2, bottom + thick - thick // 2)),
+        ):
+            if walls[cell] & side:
+                frame[max(0, y) : min(max(0, to_y), height), max(0, x) : min(max(0, to_x), width)] = theme.hatch
 
 
 def _blend(frame: Frame, x0: int, y0: int, alpha: glyphs.Mask, colour: RGB) -> None:

@@ -144,6 +144,22 @@ def diverging(theme: str | Theme = "dark") -> NDArray[np.uint8]:
     return _ramp(((0.0, theme.negative), (0.5, theme.neutral), (1.0, theme.positive)))
 
 
+def palette_of(lo: float, hi: float, theme: str | Theme = "dark") -> tuple[NDArray[np.uint8], float, float]:
+    """The colours of a scale from its low to its high end, uint8 [N, 3], and these ends.
+
+    Cividis where lo and hi have one sign; else the diverging map from -m to m with m the larger of -lo and hi.
+
+    Raises:
+        ValueError: if lo and hi are not a scale.
+    """
+    if not (np.isfinite(lo) and np.isfinite(hi) and lo <= hi):
+        raise ValueError(f"a scale needs finite ends, the lower first, not ({lo}, {hi})")
+    if lo < 0 < hi:
+        most = max(-lo, hi)
+        return diverging(theme), -most, most
+    return sequential(), lo, hi
+
+
 def colormap(values: ArrayLike, lo: float, hi: float, theme: str | Theme = "dark") -> NDArray[np.uint8]:
     """Colours of values on the scale [lo, hi].
 
@@ -162,21 +178,15 @@ def colormap(values: ArrayLike, lo: float, hi: float, theme: str | Theme = "dark
     Raises:
         ValueError: if lo and hi are not a scale.
     """
-    if not (np.isfinite(lo) and np.isfinite(hi) and lo <= hi):
-        raise ValueError(f"a scale needs finite ends, the lower first, not ({lo}, {hi})")
     given = np.asarray(values, np.float64)
-    table = sequential()
-    if lo < 0 < hi:
-        table = diverging(theme)
-        hi = max(-lo, hi)
-        lo = -hi
+    table, lo, hi = palette_of(lo, hi, theme)
     finite = np.isfinite(given)
     # In quarters, so that a scale of nearly the whole float range does not overflow.
     lo, span = lo / 4, hi / 4 - lo / 4
     with np.errstate(invalid="ignore"):
         part = (np.clip(given / 4, lo, hi / 4) - lo) / span if span > 0 else np.zeros_like(given)
     index = np.where(finite, part, 0.0) * (_STEPS - 1) + 0.5
-    colours: NDArray[np.uint8] = table[index.astype(np.intp)]
+    colours: NDArray[np.uint8] = np.array(table[index.astype(np.intp)])  # of a single value it would be a view
     if not finite.all():
         colours[~finite] = theme_of(theme).floor
     return colours
@@ -184,18 +194,24 @@ def colormap(values: ArrayLike, lo: float, hi: float, theme: str | Theme = "dark
 
 # --- ink ------------------------------------------------------------------------------------------------------------
 
-_LINEAR = np.array([c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in np.arange(256) / 255])
-_WEIGHTS = np.array([0.2126, 0.7152, 0.0722])
+LINEAR = np.array([c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in np.arange(256) / 255])
+WEIGHTS = np.array([0.2126, 0.7152, 0.0722])
 
 # Tried in this order. The soft pair is kinder to the eye, but on mid-grey only the hard pair reaches the contrast:
 # whatever the background, white or this near-black does, since (1 + 0.05) / (L + 0.05) of the two exceeds 4.5 squared.
-_INKS = np.array([rgb("#e8ecf1"), rgb("#10141a"), rgb("#ffffff"), rgb("#050607")], np.uint8)
+INKS = np.array([rgb("#e8ecf1"), rgb("#10141a"), rgb("#ffffff"), rgb("#050607")], np.uint8)
 
 
 def luminance(colours: ArrayLike) -> NDArray[np.float64]:
     """Relative luminance in [0, 1] of colours uint8 [..., 3]; shape [...]."""
-    result: NDArray[np.float64] = _LINEAR[np.asarray(colours, np.uint8)] @ _WEIGHTS
+    result: NDArray[np.float64] = LINEAR[np.asarray(colours, np.uint8)] @ WEIGHTS
     return result
+
+
+INK_LIMITS = np.array([(ink + 0.05) / CONTRAST - 0.05 for ink in luminance(INKS[[0, 2]])] + [0.0])
+INK_LIMITS[2] = CONTRAST * (luminance(INKS[1]) + 0.05) - 0.05
+"""The luminances of the ground at which another of `INKS` is taken: up to the first the soft light one, from the last
+on the soft dark one; between them the hard light one up to the second, and then the hard dark one."""
 
 
 def contrast(one: ArrayLike, other: ArrayLike) -> NDArray[np.float64]:
@@ -208,10 +224,7 @@ def contrast(one: ArrayLike, other: ArrayLike) -> NDArray[np.float64]:
 def ink_on(colours: ArrayLike) -> NDArray[np.uint8]:
     """A dark or light ink for each background uint8 [..., 3], of contrast at least 4.5; uint8 [..., 3]."""
     ground = luminance(colours)
-    inks = luminance(_INKS)
-    # The ink changes only where the background crosses one of these luminances.
-    light = [(inks[k] + 0.05) / CONTRAST - 0.05 for k in (0, 2)]
-    soft_dark = CONTRAST * (inks[1] + 0.05) - 0.05
-    choice = np.where(ground <= light[0], 0, np.where(ground >= soft_dark, 1, np.where(ground <= light[1], 2, 3)))
-    result: NDArray[np.uint8] = _INKS[choice]
+    light, between, dark = INK_LIMITS
+    choice = np.where(ground <= light, 0, np.where(ground >= dark, 1, np.where(ground <= between, 2, 3)))
+    result: NDArray[np.uint8] = INKS[choice]
     return result

@@ -688,7 +688,7 @@ def test_play_says_what_is_wrong(tmp_path):
     assert not target.exists()
 
 
-def test_the_ui_process_does_not_import_numba():
+def test_the_window_opens_before_its_rasteriser_is_there():
     code = (
         "import os, sys; os.environ['SDL_VIDEODRIVER'] = 'dummy'\n"
         "import rlgrid.window.launch\n"
@@ -699,8 +699,17 @@ def test_the_ui_process_does_not_import_numba():
         "    def load(self, *a): pass\n"
         "    def send(self, *a): pass\n"
         "    def receive(self): return []\n"
-        "app = App(Link()); app.open('FourRooms-v0', 'value_iteration'); app.update(); app.draw()\n"
+        "app = App(Link()); app.open('FourRooms-v0', 'value_iteration')\n"
+        "app.scene.ready = lambda: False\n"
+        "app.update(); before = app.draw().copy()\n"
         "assert 'numba' not in sys.modules\n"
+        "from rlgrid.window.preparing import Preparation\n"
+        "preparation = Preparation(); app.scene.ready = preparation.ready\n"
+        "import time\n"
+        "while not preparation.ready(): time.sleep(0.01)\n"
+        "app.draw()\n"
+        "assert app.scene.regions.map in app.scene.changed\n"
+        "preparation.close()\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 

@@ -228,8 +228,11 @@ def run(link: Link, options: Any, begin: Callable[[App], None], tour: bool, bega
     import pygame
 
     from rlgrid.window.app import App
+    from rlgrid.window.preparing import Preparation
 
+    preparation = Preparation()
     app = App(link, options.size, theme=options.theme, tour=tour, seed=options.seed)
+    app.scene.ready = preparation.ready
     begin(app)
     pygame.display.init()
     pygame.display.set_caption("rlgrid")
@@ -247,6 +250,7 @@ def run(link: Link, options: Any, begin: Callable[[App], None], tour: bool, bega
     finally:
         pygame.display.quit()  # gone at once; the worker is killed, whatever it is doing
         link.close()
+        preparation.close()
     return 0
 
 

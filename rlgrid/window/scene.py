@@ -86,6 +86,7 @@ class Scene:
         self.texts: list[tuple[str, pygame.Rect]] = []
         self.regions = arrange((1280, 800))
         self.map_place = pygame.Rect(0, 0, 0, 0)
+        self.ready: Callable[[], bool] = lambda: True  # whether the map can be drawn without waiting
 
     def render(self, state: State, size: tuple[int, int], hovered: str | None = None) -> pygame.Surface:
         """The picture of a state. The surface is the scene's own; `changed` says which parts of it are new."""
@@ -154,6 +155,7 @@ class Scene:
         self, surface: pygame.Surface, state: State, region: pygame.Rect, hovered: str | None, again: bool
     ) -> object:
         """The map, its legend and the words over it; what it was drawn from."""
+        ready = self.ready()
         on_map = (
             tuple(region),
             mapview.cells_key(state),
@@ -164,6 +166,7 @@ class Scene:
             state.doing,
             state.notice,
             state.error,
+            ready,
         )
         theme = THEMES[state.theme]
         again = again or on_map != self._last[1]
@@ -175,6 +178,8 @@ class Scene:
             self._layout = None
             if again:
                 self._paint_frame(surface, state, region)
+        elif not ready:
+            self._layout = None
         else:
             place, view = mapview.view_of(state.model, region, legend)
             key = (place.size, view, mapview.cells_key(state))
@@ -193,8 +198,9 @@ class Scene:
                 self._place(surface, "legend", spot, state, hovered, mapview.paint_legend, depends, again)
         if again:
             canvas = Canvas(surface, theme)
-            if state.doing and not state.error:
-                overlays.paint_doing(canvas, state.doing, region)
+            doing = state.doing or ("" if ready else "preparing to draw the world")
+            if doing and not state.error:
+                overlays.paint_doing(canvas, doing, region)
             if state.notice:
                 overlays.paint_notice(canvas, state.notice, region)
         return on_map
