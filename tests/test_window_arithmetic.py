@@ -1,0 +1,303 @@
+"""What the inspector writes out equals the tables: backups, last updates, targets of a network, and its gradients."""
+
+from __future__ import annotations
+
+import itertools
+from types import SimpleNamespace
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from rlgrid import GridSpec
+from rlgrid.agents import AGENTS, agent_class
+from rlgrid.envs import CLASSICS, WORLDS
+from rlgrid.envs.gridworld import from_map
+from rlgrid.window import networks, updates
+from rlgrid.window.actors import outcomes_of
+from rlgrid.window.arithmetic import Factor, Update, backup, backup_terms, contrast, discounted, read_values
+from rlgrid.window.engine import Engine, Scenario
+
+NEAR = 1e-12
+FEW = ["rlgrid/FrozenLake-v1", "rlgrid/CliffWalking-v1", "rlgrid/WindyGridworldStochastic-v0", "rlgrid/RiverSwim-v0"]
+EVERY = [name for name in (*WORLDS, *CLASSICS) if name not in FEW]
+IN_ONE_LINE = [name for name in AGENTS if agent_class(name).__name__ in updates.RULES]
+
+
+def near(one: float, other: float) -> bool:
+    return abs(one - other) <= NEAR * max(1.0, abs(other))
+
+
+def new_env(world: str) -> Any:
+    if world in CLASSICS:
+        return gym.make(world)
+    return from_map(model=GridSpec.builtin(WORLDS[world][0]).compile())
+
+
+def cells(model: Any, seed: int = 0, many: int = 12) -> list[int]:
+    """States at random in which something can be done."""
+    there = np.flatnonzero(~np.asarray(model.absorbing, np.bool_))
+    return [int(s) for s in np.random.default_rng(seed).choice(there, min(many, there.size), replace=False)]
+
+
+# --- planners -----------------------------------------------------------------------------------------------------
+
+
+def check_planner(world: str, method: str) -> None:
+    agent: Any = agent_class("value_iteration")(env=new_env(world), method=method)
+    agent.begin(None)
+    for _ in range(3):
+        before, q_before = agent.values, agent.q_values
+        agent.advance(1)
+        in_place = method == "gauss_seidel"
+        read, q = (agent.values, agent.q_values) if in_place else (before, q_before)
+        for s in cells(agent.model):
+            found = [backup(backup_terms(each, read), agent.gamma) for each in outcomes_of(agent.model, s)]
+            for a, sum_ in enumerate(found):
+                assert sum_ == q[s, a] or near(sum_, q[s, a]), (s, a)
+            if not in_place:
+                assert near(max(found), agent.values[s])
+
+
+@pytest.mark.parametrize("method", ["value_iteration", "gauss_seidel"])
+@pytest.mark.parametrize("world", FEW)
+def test_backups_are_what_the_sweep_wrote(world: str, method: str) -> None:
+    check_planner(world, method)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["value_iteration", "gauss_seidel"])
+@pytest.mark.parametrize("world", EVERY)
+def test_backups_are_what_the_sweep_wrote_in_every_world(world: str, method: str) -> None:
+    check_planner(world, method)
+
+
+@pytest.mark.parametrize("method", ["value_iteration", "gauss_seidel"])
+def test_what_the_window_shows_of_a_planner_belongs_together(method: str) -> None:
+    """The values that are read, the sums and the action values of one snapshot."""
+    engine = Engine(Scenario("rlgrid/FrozenLake-v1", settings={"method": method}), patient=True)
+    engine.advance(4)
+    shot = engine.snapshot()
+    values = read_values(SimpleNamespace(snapshot=shot, plans=True, in_place=method == "gauss_seidel"))
+    assert values is not None
+    assert shot.q_values is not None
+    for s in cells(engine.model):
+        for a, each in enumerate(outcomes_of(engine.model, s)):
+            assert near(backup(backup_terms(each, values), engine.gamma), float(shot.q_values[s, a]))
+
+
+def test_why_not_another_action_adds_up() -> None:
+    model = GridSpec.builtin("frozen_lake_4x4").compile()
+    values = np.random.default_rng(1).normal(size=model.num_states)
+    for s in cells(model):
+        sums = [backup_terms(each, values) for each in outcomes_of(model, s)]
+        for first in sums:
+            for second in sums:
+                rows = contrast(first, second, 0.9)
+                gap = backup(first, 0.9) - backup(second, 0.9)
+                assert near(sum(row.more for row in rows), gap)
+                assert [abs(row.more) for row in rows] == sorted((abs(row.more) for row in rows), reverse=True)
+                assert sum(row.first for row in rows) == pytest.approx(1.0)
+
+
+def test_a_sum_without_outcomes_is_of_no_action() -> None:
+    assert backup([], 0.9) == -np.inf
+    assert discounted(0.5, 0) == ()
+    assert discounted(0.5, 3) == (Factor("γ³", 0.125),)
+
+
+# --- learners -----------------------------------------------------------------------------------------------------
+
+
+def check_learner(world: str, name: str, steps: int = 60, **settings: Any) -> int:
+    """Step by step, what is told of the state that was left and of three that changed; how many updates were told."""
+    agent: Any = agent_class(name)(env=new_env(world), seed=1, **settings)
+    assert updates.explains(agent)
+    agent.begin(5_000)
+    agent.advance(400)
+    told = 0
+    for _ in range(steps):
+        before, old = updates.standing(agent), agent._learnt().copy()
+        agent.advance(1)
+        now = agent._learnt()
+        changed = [int(s) for s in np.unique(np.argwhere(now != old)[:, 0])[:3]]
+        for s in {before.state, *changed}:
+            update = updates.update_of(agent, before, s)
+            if update is None:
+                assert s not in changed or "dyna" in name, "a value that changed is told"
+                continue
+            told += 1
+            check_update(agent, update, name, now, old)
+    return told
+
+
+def check_update(agent: Any, update: Update, name: str, now: Any, old: Any) -> None:
+    place = update.state if update.action is None else (update.state, update.action)
+    assert update.count == agent.num_timesteps
+    assert update.result is not None
+    if "dyna" in name:  # planned updates follow in the same step
+        assert update.old == old[place]
+        return
+    if name == "double_q_learning":
+        assert update.new in (agent.first[place], agent.second[place])
+        assert near(0.5 * (agent.first[place] + agent.second[place]), now[place])
+    else:
+        assert update.new is not None
+        assert near(update.new, now[place])
+    assert near(update.result, float(update.new or 0.0))
+    if name in ("q_learning", "sarsa", "expected_sarsa", "td0", "double_q_learning"):
+        assert near(update.error, float(agent.td_error[update.state]))
+        assert name == "double_q_learning" or update.old == old[place]
+
+
+@pytest.mark.parametrize("name", IN_ONE_LINE)
+def test_the_last_update_is_what_changed_the_table(name: str) -> None:
+    assert check_learner("rlgrid/FrozenLake-v1", name) > 0
+
+
+@pytest.mark.parametrize("world", FEW[1:])
+@pytest.mark.parametrize("name", ["q_learning", "sarsa"])
+def test_the_last_update_in_other_worlds(world: str, name: str) -> None:
+    assert check_learner(world, name) == 60
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("sarsa", {"learning_rate": "1/N"}),
+        ("q_learning", {"learning_rate": "lin_0.5"}),
+        ("expected_sarsa", {"exploration": "softmax"}),
+        ("sarsa_lambda", {"traces": "dutch"}),
+        ("q_lambda", {"traces": "accumulating", "learning_rate": "1/N"}),
+        ("monte_carlo", {"visits": "every"}),
+    ],
+)
+def test_the_last_update_under_other_settings(name: str, settings: dict[str, Any]) -> None:
+    assert check_learner("rlgrid/FrozenLake-v1", name, **settings) > 0
+
+
+@pytest.mark.parametrize("name", ["sarsa", "n_step_sarsa", "sarsa_lambda", "monte_carlo", "off_policy_monte_carlo"])
+def test_a_truncated_episode_keeps_what_follows(name: str) -> None:
+    """Its last step bootstraps from the action that was decided on, though the rule then forgets it."""
+    env = gym.wrappers.TimeLimit(from_map(model=GridSpec.builtin("four_rooms").compile()), 7)
+    settings = {} if name == "off_policy_monte_carlo" else {"learning_rate": 0.5}
+    agent: Any = agent_class(name)(env=env, seed=3, **settings)
+    agent.begin(5_000)
+    there = np.isfinite(agent.q_table)
+    agent.q_table[there] = np.random.default_rng(2).normal(size=there.sum())
+    told = 0
+    for _ in range(70):
+        before, ended = updates.standing(agent), len(agent.episode_returns)
+        agent.advance(1)
+        update = updates.update_of(agent, before, before.state)
+        if len(agent.episode_returns) > ended and update is not None:
+            told += 1
+            assert near(float(update.result or 0.0), float(agent.q_table[update.state, update.action]))
+    assert told >= 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world", EVERY)
+def test_the_last_update_in_every_world(world: str) -> None:
+    for name in IN_ONE_LINE:
+        check_learner(world, name, steps=25)
+
+
+def test_foreign_environments_and_planning_agents_are_told_of_nothing() -> None:
+    slippery = gym.make("FrozenLake-v1")
+    assert not updates.explains(agent_class("q_learning")(env=slippery))
+    assert not updates.explains(agent_class("r_max")(env=new_env(FEW[0])))
+
+
+# --- the network --------------------------------------------------------------------------------------------------
+
+
+def a_dqn(world: str = FEW[0], steps: int = 400, **settings: Any) -> Any:
+    settings = {"policy_kwargs": {"net_arch": [8, 8]}, "learning_starts": 100, "batch_size": 16} | settings
+    agent: Any = agent_class("dqn")(env=new_env(world), seed=1, **settings)
+    agent.begin(2_000)
+    agent.advance(steps)
+    return agent
+
+
+def check_targets(agent: Any) -> None:
+    """The targets of a batch are those that the gradient step had, from the networks before it."""
+    for _ in range(3):
+        learner = agent._learner
+        theta, target = learner.network.theta.copy(), learner.target.copy()
+        agent.advance(1)
+        for i, place in enumerate(learner.batch.index[:6]):
+            update = networks.target_update(agent, int(place), theta, target)
+            assert near(update.target, float(learner.targets[i]))
+            assert near(update.error, float(learner.errors[i]))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"double_q": False, "n_steps": 3}, {"exploration_bonus": 0.5, "directed": False}, {"clip_targets": False}],
+)
+def test_the_target_is_that_of_the_gradient_step(settings: dict[str, Any]) -> None:
+    check_targets(a_dqn(**settings))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world", EVERY)
+def test_the_target_is_that_of_the_gradient_step_in_every_world(world: str) -> None:
+    check_targets(a_dqn(world, 150))
+
+
+def test_the_last_transition_of_a_state_is_the_newest() -> None:
+    agent = a_dqn(buffer_size=150)
+    replay = agent._learner.replay
+    order = [(int(replay.counters[0]) + i) % 150 for i in range(150)]  # the oldest first
+    for s in range(16):
+        mine = [place for place in order if replay.observations[place] == s]
+        assert networks.last_transition(agent, s) == (mine[-1] if mine else None)
+
+
+def values_of(agent: Any, theta: np.ndarray, state: int) -> np.ndarray:
+    """A dense ReLU network in NumPy and float64, its layers read off in order."""
+    widths, first, x = [16, 8, 8, 4], 0, np.eye(16)[state]
+    for layer, (inputs, units) in enumerate(itertools.pairwise(widths)):
+        weights = theta[first : first + inputs * units].reshape(inputs, units)
+        first += inputs * units
+        x = x @ weights + theta[first : first + units]
+        first += units
+        x = np.maximum(x, 0.0) if layer < 2 else x
+    return x
+
+
+def test_gradients_are_those_of_finite_differences() -> None:
+    agent = a_dqn()
+    theta = agent._learner.network.theta.astype(np.float64)
+    kept = {name: getattr(agent._learner.network, name).copy() for name in ("gradient", "work", "deltas", "theta")}
+    found = {}
+    for s in (0, 4, 14):
+        gradient = networks.gradient(agent, s)
+        slopes = np.empty(theta.size)
+        for k in range(theta.size):
+            nudge = np.zeros(theta.size)
+            nudge[k] = 1e-6
+            up, down = (values_of(agent, theta + sign * nudge, s).max() for sign in (1.0, -1.0))
+            slopes[k] = (up - down) / 2e-6
+        np.testing.assert_allclose(gradient, slopes, atol=2e-6 * max(1.0, np.abs(slopes).max()))
+        found[s] = slopes
+    similar = networks.similarity(agent, 4)
+    assert similar[4] == pytest.approx(1.0)
+    for s, slopes in found.items():
+        cosine = slopes @ found[4] / np.linalg.norm(slopes) / np.linalg.norm(found[4])
+        assert similar[s] == pytest.approx(cosine, abs=1e-5)
+    for name, array in kept.items():  # a look leaves no trace
+        np.testing.assert_array_equal(getattr(agent._learner.network, name), array)
+
+
+def test_looks_into_a_network_are_bounded_in_time() -> None:
+    agent = a_dqn()
+    look = networks.inside(agent, 4, patience=0.0)
+    assert look.similarity is not None
+    assert np.isfinite(look.similarity).sum() == 1  # of the state itself, which comes first
+    assert [layer.units for layer in look.layers] == [8, 8]
+    np.testing.assert_array_equal(look.layers[1].outputs, agent._outputs(np.array([4], np.int32))[1][1][0])
+    assert networks.has_network(agent)
+    assert not networks.has_network(agent_class("q_learning")(env=new_env(FEW[0])))
