@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rlgrid.agents.psrl import PSRL
     from rlgrid.agents.q_learning import DoubleQLearning, QLearning
     from rlgrid.agents.r_max import RMax
+    from rlgrid.agents.recurrent_dqn import RecurrentDQN
     from rlgrid.agents.sarsa import ExpectedSarsa, Sarsa
     from rlgrid.agents.traces import QLambda, SarsaLambda, TrueOnlineSarsaLambda
     from rlgrid.agents.value_iteration import ValueIteration
@@ -41,6 +42,7 @@ _HOMES = {
     "QLambda": "traces",
     "QLearning": "q_learning",
     "RMax": "r_max",
+    "RecurrentDQN": "recurrent_dqn",
     "Sarsa": "sarsa",
     "SarsaLambda": "traces",
     "TD0": "prediction",
@@ -75,6 +77,7 @@ AGENTS: dict[str, str] = {
     "ucb_q_learning": "UCB Q-learning",
     "ucbvi": "UCBVI",
     "psrl": "PSRL",
+    "recurrent_dqn": "Recurrent DQN",
     "td0": "TD(0), prediction",
     "n_step_td": "n-step TD, prediction",
     "td_lambda": "TD(λ), prediction",
@@ -104,6 +107,7 @@ _CLASSES = {
     "ucb_q_learning": "UCBQLearning",
     "ucbvi": "UCBVI",
     "psrl": "PSRL",
+    "recurrent_dqn": "RecurrentDQN",
     "td0": "TD0",
     "n_step_td": "NStepTD",
     "td_lambda": "TDLambda",
@@ -132,6 +136,7 @@ __all__ = [
     "QLambda",
     "QLearning",
     "RMax",
+    "RecurrentDQN",
     "Sarsa",
     "SarsaLambda",
     "TDLambda",

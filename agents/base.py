@@ -161,6 +161,7 @@ class Agent(ABC):
     unit: ClassVar[str] = "step"
     default_total_timesteps: ClassVar[int | None] = 100_000  # of a run that `advance` begins by itself
     chunk_size: int = 25_000
+    sees_parts: ClassVar[bool] = False  # its kernel runs worlds that are partly observed
     not_taken: ClassVar[tuple[str, ...]] = ()  # arguments of a base class that this one does not take
 
     def __init__(
@@ -171,7 +172,7 @@ class Agent(ABC):
         if not isinstance(env.action_space, Discrete):
             raise ValueError(f"{type(self).__name__} needs a Discrete action space, not {env.action_space}")
         self.env = env
-        self._world = World(env)
+        self._world = World(env, self.sees_parts)
         self.model: MDP | GridModel | None = self._world.model if self._world.same_names else None
         if self.unit == "step" and self._world.hands_actions_on() and self._world.hides_actions():
             raise ValueError(f"{type(self).__name__} cannot act here: {self._world.hides_actions()}")

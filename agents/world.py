@@ -94,6 +94,7 @@ class World:
 
     Attributes:
         env, inner: the outermost and the innermost environment.
+        sees_parts: the agent's kernel knows states from what is seen of them.
         model: the model that ``inner`` samples from, whatever is wrapped around it, the first one where its map
             changes; None for a foreign environment.
         simulated: ``inner`` is classic control of ours, which has no table but can be stepped in a kernel.
@@ -104,8 +105,8 @@ class World:
         max_episode_steps: the least limit of the TimeLimits, `NO_LIMIT` where there is none.
     """
 
-    def __init__(self, env: gym.Env[Any, Any]) -> None:
-        self.env = env
+    def __init__(self, env: gym.Env[Any, Any], sees_parts: bool = False) -> None:
+        self.env, self.sees_parts = env, sees_parts
         inner: Any = env.unwrapped
         self.inner = inner
         self.wrappers: list[Any] = []  # outermost first
@@ -153,7 +154,7 @@ class World:
         if self.model is not None:
             if self.inner.observer.kind != "index":
                 return "its observations are not the numbers of states"
-            if self.inner.observation_of is not None:
+            if self.inner.observation_of is not None and not self.sees_parts:
                 return "its states are only partly observed"
             if not self.inner.is_static:
                 return "its map changes"

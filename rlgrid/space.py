@@ -142,6 +142,17 @@ USUAL_OF: dict[str, dict[str, str]] = {
         "n_steps": "int:1:5",
         "policy_kwargs.net_arch": "[64]|[64, 64]|[128, 128]",
     },
+    "recurrent_dqn": {
+        "policy": "MlpLstmPolicy|MlpGruPolicy",
+        "learning_rate": "log:0.0003:0.01",
+        "batch_size": "8|16|32",
+        "exploration_fraction": "0.1:0.9",
+        "exploration_final_eps": "0.0:0.2",
+        "train_freq": "1|4",
+        "n_steps": "int:1:5",
+        "sequence_length": "16|32|64",
+        "burn_in": "0|8",
+    },
 }
 
 

@@ -46,6 +46,7 @@ ROOM = checkpoint.MOST_ASKED + (256 << 20)  # bytes of memory beyond what the pr
 PATIENCE = 20.0  # seconds for a file
 LEARNT = 300  # steps that a checkpoint has behind it, with an episode under way
 SETTINGS: dict[str, dict[str, Any]] = {
+    "recurrent_dqn": {"buffer_size": 200, "learning_starts": 50, "batch_size": 4, "sequence_length": 8},
     "dqn": {"buffer_size": 200, "learning_starts": 50, "batch_size": 8, "policy_kwargs": {"net_arch": [8, 8]}},
 }
 

@@ -549,7 +549,7 @@ def test_agents_are_found_by_name() -> None:
         _ = rlgrid.agents.Sarza  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("name", [name for name in AGENTS if name not in ("value_iteration", "dqn")])
+@pytest.mark.parametrize("name", [name for name in AGENTS if name not in ("value_iteration", "dqn", "recurrent_dqn")])
 def test_agents_take_their_settings_by_name(name: str, tmp_path: Path) -> None:
     config = training.RunConfig(name, LAKE, 100, seed=0)
     known = training.hyperparameters_of(name)

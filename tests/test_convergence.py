@@ -53,6 +53,6 @@ def test_the_page_gives_the_settings() -> None:
 
 def test_every_agent_that_learns_a_table_of_q_values_is_there() -> None:
     """Planners, networks and those that predict apart; those of provable exploration have tests of their own."""
-    apart = {"value_iteration", "dqn", "r_max", "ucb_q_learning", "ucbvi", "psrl"}
+    apart = {"value_iteration", "dqn", "recurrent_dqn", "r_max", "ucb_q_learning", "ucbvi", "psrl"}
     names = {name for name, title in AGENTS.items() if "prediction" not in title} - apart
     assert {agent_class(name).__name__ for name in names} == {case.agent for case in RUNS.CASES}

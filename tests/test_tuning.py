@@ -281,7 +281,7 @@ def test_episodes_judge_where_no_model_is_known() -> None:
 def test_every_agent_is_searched(agent: str) -> None:
     unusual = {"value_iteration": {"gamma": "0.9:0.99"}, "monte_carlo_prediction": {"visits": "first|every"}}
     space = unusual.get(agent)
-    settings = {"policy_kwargs": {"activation_fn": "tanh"}} if agent == "dqn" else {}
+    settings = {"policy_kwargs": {"activation_fn": "tanh"}} if "dqn" in agent else {}
     study = tune(
         agent, LAKE, space, 30, n_trials=2, seeds=[0], eval_points=1, n_jobs=1, settings=settings, pruner="none"
     )
