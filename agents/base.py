@@ -204,6 +204,7 @@ class Agent(ABC):
         self._snapshot: dict[str, Any] | None = None  # of a loaded run, until it goes on
         self.logger: Any = None  # where callbacks record scalars: `rlgrid.scalars.Logger`
         self._reseed: int | None = None  # of the first reset of a loaded run in a foreign environment
+        self._chosen: int | None = None  # the next action, where somebody else has chosen it (`take`)
 
     @property
     def truth(self) -> MDP | GridModel | None:
@@ -303,6 +304,40 @@ class Agent(ABC):
         if self.unit == "step":
             self._ready_episode()
         return self._advance_compiled(max_steps) if self.compiled else self._advance_python(max_steps)
+
+    def take(self, action: int) -> None:
+        """One step with an action that somebody else has chosen; the agent learns from it as from its own.
+
+        The agent decides for itself all the same, and draws what it draws for that: only its action is not taken.
+
+        Raises:
+            ValueError: if there is no such action in the present state, or the agent could not learn from it.
+        """
+        refused = self.why_not_driven()
+        if refused:
+            raise ValueError(f"{type(self).__name__} cannot be driven: {refused}")
+        count = int(self.env.action_space.n)  # type: ignore[attr-defined]
+        if isinstance(action, bool) or not isinstance(action, int | np.integer) or not 0 <= action < count:
+            raise ValueError(f"action must be one of 0 to {count - 1}, not {action!r}")
+        if not self._begun:
+            self.begin(self.default_total_timesteps)
+        self._ready_episode()
+        state, available = self.state, None if self.model is None else self.model.available
+        if available is not None and state is not None and not available[state, action]:
+            raise ValueError(f"state {state} does not have action {action}")
+        self._taken_over(int(action))
+        self._chosen = int(action)
+        try:
+            self._advance_python(1)
+        finally:
+            self._chosen = None
+
+    def why_not_driven(self) -> str:
+        """Why `take` is refused; empty where it is not."""
+        return "it does not act step by step"
+
+    def _taken_over(self, action: int) -> None:  # noqa: B027  # most agents have decided on nothing
+        """Somebody else has chosen the next action: leave what the rule keeps in order."""
 
     def _finished(self) -> bool:
         return self.total_timesteps is not None and self.num_timesteps >= self.total_timesteps

@@ -375,6 +375,8 @@ class DQN(QNetworkAgent):
             self._put_mask(learner.mask)
             while done < max_steps and not self._interrupted:
                 action = act(learner, rule, self.num_timesteps, stream)
+                if self._chosen is not None:
+                    action = self._chosen
                 arrival, reward, terminated, truncated = self._step_env(action + self._first_action)
                 self._put(learner.arrival, arrival)
                 self._put_mask(learner.arrival_mask)
@@ -391,6 +393,10 @@ class DQN(QNetworkAgent):
         finally:
             put_back(self._generator, stream)
         return done
+
+    def why_not_driven(self) -> str:
+        """Empty: what is replayed may have been done by anybody."""
+        return ""
 
     def _reset_env(self) -> None:
         super()._reset_env()

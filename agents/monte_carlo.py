@@ -184,6 +184,10 @@ class OffPolicyMonteCarlo(EpisodicAgent):
 
         return run_off_policy_monte_carlo, act_apart, learn_off_policy_monte_carlo
 
+    def why_not_driven(self) -> str:
+        """Importance sampling divides by the chance of what was done."""
+        return "importance sampling needs the chance with which an action was chosen, and yours has none"
+
     def _memory(self) -> dict[str, NDArray[Any]]:
         memory = super()._memory()
         memory["log_weight"] = memory.pop("weight")

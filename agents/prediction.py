@@ -159,6 +159,10 @@ class PredictionAgent(TableAgent):
         """The given policy: int64 [S] where it was given so, else float64 [S, A]."""
         return self._policy.copy()
 
+    def why_not_driven(self) -> str:
+        """It learns from its policy's own steps alone."""
+        return "it learns the values of a policy that it was given, from steps of that policy"
+
     @property
     def acts_at_random(self) -> bool:
         """Whether some state has more than one action: then no action for each state stands for the policy."""

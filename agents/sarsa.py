@@ -35,6 +35,14 @@ class DecidedAgent(TabularAgent):
     def _clear_memory(self) -> None:
         self._action[0] = -1
 
+    def _taken_over(self, action: int) -> None:
+        if self._action[0] >= 0 and self._action[0] != action:
+            self._give_up_decision()
+
+    def _give_up_decision(self) -> None:
+        """Another action than the decided one is taken."""
+        self._action[0] = -1
+
     def _ready_episode(self) -> None:
         restored = self._snapshot is not None
         super()._ready_episode()

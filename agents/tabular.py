@@ -272,6 +272,8 @@ class TableAgent(Agent):
                 room -= 1
                 t, s = self.num_timesteps, self._index(self._observation)
                 a = act(rule, *tables, t, s, stream)
+                if self._chosen is not None:
+                    a = self._chosen
                 observation, reward, terminated, truncated = self._step_env(a + self._first_action)
                 to, ended = self._index(observation), terminated or truncated
                 finite = learn(rule, *tables, t, s, a, reward, to, terminated, ended, stream)
@@ -283,6 +285,10 @@ class TableAgent(Agent):
         finally:
             put_back(self._generator, stream)
         return done
+
+    def why_not_driven(self) -> str:
+        """Empty: a rule learns from whatever action was taken."""
+        return ""
 
     def _index(self, observation: Any) -> int:
         return row_of(observation, self._space)

@@ -101,6 +101,9 @@ class TraceAgent(DecidedAgent):
         self._size[0] = 0
         self._previous[0] = 0.0
 
+    def _give_up_decision(self) -> None:
+        self._clear_memory()  # a trace leads to the action that was decided, and ends where another is taken
+
     def _settings(self) -> dict[str, Any]:
         return super()._settings() | {"lam": self.lam}
 

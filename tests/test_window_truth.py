@@ -37,7 +37,7 @@ def learning(agent: str, steps: int = 3_000) -> Engine:
 def test_a_snapshot_holds_what_is_true_of_the_agent(agent: str) -> None:
     engine = learning(agent, 4 if agent == "value_iteration" else 3_000)
     shot = engine.snapshot()
-    policy = engine.agent.policy if agent != "value_iteration" else engine._shown["policy"]
+    policy = engine.agent.policy if agent != "value_iteration" else engine.tables["policy"]
     values = shot.values if agent == "td0" else None
     point = Truth(engine.model, engine.gamma).judge(policy, shot.q_values, shot.visits, values=values)
     known = {name: value for name, value in point.numbers().items() if not np.isnan(value)}

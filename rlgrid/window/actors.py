@@ -134,8 +134,47 @@ class Walker:
                 self._return, self._discount, self._steps = 0.0, 1.0, 0
             return
         row = None if greedy is None else np.flatnonzero(greedy[self.state])
-        choice = row if row is not None and row.size else np.arange(self._env.model.num_actions)
-        _, reward, terminated, _, _ = self._env.step(int(choice[int(self._random.random() * choice.size)]))
+        choice = row if row is not None and row.size else self._available()
+        self._move(int(choice[int(self._random.random() * choice.size)]))
+
+    def _available(self) -> NDArray[np.int64]:
+        """int64 [n], the actions that there are where it stands."""
+        model = self._env.model
+        if model.available is None:
+            return np.arange(model.num_actions)
+        return np.flatnonzero(model.available[self.state])
+
+    def drive(self, action: int) -> None:
+        """Take an action of somebody else's; at the end of a walk the next one begins first.
+
+        Raises:
+            ValueError: if there is no such action here.
+        """
+        if self._rest > 0:
+            self._rest = 1
+            self.step(None)
+        if isinstance(action, bool) or action not in self._available():
+            raise ValueError(f"state {self.state} does not have an action {action!r}")
+        self._move(int(action))
+
+    def place(self) -> tuple[Any, ...]:
+        """Where it stands and how it came there, for `go`."""
+        numbers = (self._return, self._discount, self._steps, self._rest)
+        return self._env.get_state(), self._random.bit_generator.state, tuple(self.trail), len(self.returns), numbers
+
+    def go(self, place: tuple[Any, ...], returns: list[float]) -> None:
+        """Stand at a `place` again; ``returns`` are those of all its walks, of which those up to then are taken."""
+        world, generator, trail, walks, numbers = place
+        if world["state"] is not None and world["state"] < self._env.model.num_states:
+            self._env.set_state(world)
+        self._random.bit_generator.state = generator
+        self.trail = deque(trail, maxlen=TRAIL)
+        self.returns = returns[:walks]
+        self._return, self._discount, self._steps, self._rest = numbers
+
+    def _move(self, action: int) -> None:
+        """One step."""
+        _, reward, terminated, _, _ = self._env.step(action)
         self._return += self._discount * float(reward)
         self._discount *= self._gamma
         self._steps += 1

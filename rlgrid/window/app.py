@@ -144,10 +144,10 @@ class App:
         self.state.speed = speed
         self.link.send("speed", speed)
 
-    def change(self, name: str, value: Any) -> None:
-        """Change a parameter of the world or of the agent."""
+    def change(self, name: str, value: Any, held: bool = False) -> None:
+        """Change a parameter of the world or of the agent; ``held`` while a slider is dragged and more will come."""
         self.end_tour()
-        self.link.send("change", name, value)
+        self.link.send("change", name, value, held)
 
     def say(self, words: str, seconds: float = NOTICE) -> None:
         """Show a short message for a while."""

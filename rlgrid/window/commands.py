@@ -118,7 +118,6 @@ def _start(app: App, _: str) -> None:
 
 @command("restore")
 def _restore(app: App, _: str) -> None:
-    app.state.edits = []
     app.link.send("restore")
 
 

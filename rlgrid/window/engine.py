@@ -4,6 +4,10 @@
 the walker takes its steps. It is driven by the worker process in real time, and by the recorder in time steps of
 equal length, where the same commands give the same pictures.
 
+Whatever changes a run is a command and goes through `Engine.obey`, which notes it with the count of units at which it
+took effect (`stamps`). A run is a function of its scenario and of these: so it can be walked back
+(`rlgrid.window.history`), and saved as a short file (`rlgrid.window.session`).
+
 The tables shown for a planner belong together: V after sweep k, and the action values and the policy that the sweep
 computed from the values before it, so that V is the largest action value and the backup written out gives V.
 """
@@ -16,20 +20,24 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rlgrid.window import parameters, remaking
 from rlgrid.window.actors import TRAIL, Acting, Walker, model_of
+from rlgrid.window.history import Entry, History, Kept, put_into
+from rlgrid.window.parameters import settings_of
 from rlgrid.window.referee import Referee, Shown
-from rlgrid.window.state import Floats, Parameter, Snapshot
+from rlgrid.window.shown import known, snapshot_of
+from rlgrid.window.state import SYMBOLS, Edit, Parameter, Snapshot
 
 WALK = 6.0  # steps a second of the walker
 SLOW = 20.0  # up to so many steps a second, the learner itself is shown
 BUDGET = 0.006  # seconds of a chunk in real time
 FULL_SPEED = 2_000.0  # units a second that stand for full speed where time is simulated
+LONGEST_EPISODE = 10_000  # steps after which the command "episode" stops
 
 # Steps over which a learner's schedules run: those that plan with what they remember need fewer, those that learn only
 # when an episode ends need more.
@@ -42,8 +50,6 @@ RUN_LENGTHS = {
     "monte_carlo": 100_000,
     "off_policy_monte_carlo": 100_000,
 }
-SETTINGS: dict[str, dict[str, Any]] = {"q_learning": {"learning_rate": 0.3}}
-METHOD_WORDS = {"value_iteration": "Jacobi", "gauss_seidel": "Gauss-Seidel"}
 
 
 @dataclass(frozen=True)
@@ -59,10 +65,16 @@ class Scenario:
     warm: tuple[str, ...] = ()  # agents whose kernels are to be compiled in the meantime
 
 
-def slip_of(model: Any) -> float:
-    """The probability of slipping to each side, of the world or else of the first tile that has a slip of its own."""
-    slips = [model.slip, *(kind.slip for kind in model.kinds if kind.slip is not None and not kind.wall)]
-    return float(max((slip.left + slip.right) / 2 for slip in slips))
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """The world and the settings of a part of a run: it has another one from every change on."""
+
+    scenario: Scenario
+    base: Any  # the world's model as its map says
+    model: Any  # and with the changes
+    world_changes: dict[str, float]
+    agent_changes: dict[str, Any]
+    gamma: float
 
 
 class Engine:
@@ -74,14 +86,29 @@ class Engine:
         self.speed = 8.0
         self._credit = 0.0
         self._walk_credit = 0.0
+        self._owed = 0  # units that a command has asked for and that are still to be run
         self._rate = 0.0  # units a second, as measured
-        self._warmed = self._saying = self._stalled = False
+        self.warmed = self._saying = self._stalled = False
         self._warming = False  # whether other agents' kernels are being compiled, or were
         self._judged = True  # whether V* and regret of the model say something of the agent's rewards
-        self._trail: deque[int] = deque(maxlen=TRAIL)
+        self.trail: deque[int] = deque(maxlen=TRAIL)
+        self.referee: Referee | None = None
         self.version = 0  # of the model: grows with every change of the world
-        self.world_changes: dict[str, float] = {}
-        self.agent_changes: dict[str, Any] = {}
+        self.stamps: list[Entry] = []  # commands that were obeyed, until somebody takes them
+        self.notices: list[str] = []  # what is to be told of them
+        self.history = History()
+        self._commands: dict[str, Callable[..., Any]] = {
+            "play": self._play,
+            "speed": self.set_speed,
+            "step": self.step,
+            "episode": self.episode,
+            "reset": self.reset,
+            "change": self.change,
+            "restore": self.restore,
+            "remap": self.remap,
+            "drive": self.drive,
+            "seek": self.seek,
+        }
         self._build()
 
     # --- building ---------------------------------------------------------------------------------------------------
@@ -97,28 +124,19 @@ class Engine:
             self.env, agent = cloudpickle.loads(scenario.pickled)
             world = World(self.env)
             # Behind a wrapper that renumbers, what the agent knows of an observation is not about the state shown.
-            self._base: Any = model_of(self.env) if world.same_names else None
+            base: Any = model_of(self.env) if world.same_names else None
             self._judged = world.transparent
             self.agent: Any = agent if hasattr(agent, "advance") else Acting(self.env, agent)
-            self.model = self._base
         else:
             from rlgrid.agents import agent_class
-            from rlgrid.envs import WORLDS
-            from rlgrid.gridmap import GridSpec
 
             self._say("building the world")
-            if scenario.map_text is not None:
-                spec = GridSpec.parse(scenario.map_text, source=scenario.world)
-            else:
-                spec = GridSpec.builtin(WORLDS[scenario.world][0] if scenario.world in WORLDS else scenario.world)
-            self._base = spec.compile()
-            self.model = self._base
-            self.env = self._new_env(self.model)
-            settings = SETTINGS.get(scenario.agent, {}) | scenario.settings
+            base = _model_of_map(scenario)
+            self.env = self._new_env(base)
             kind: Any = agent_class(scenario.agent)
-            self.agent = kind(env=self.env, seed=scenario.seed, **settings)
+            self.agent = kind(env=self.env, seed=scenario.seed, **settings_of(scenario.agent, scenario.settings))
             self.agent.begin(self._run_length())
-        self._after_build()
+        self._begin_run(base)
         self._say("")
 
     def _run_length(self) -> int | None:
@@ -131,20 +149,37 @@ class Engine:
 
         return from_map(model=model)  # under the model's own step cap
 
-    def _after_build(self) -> None:
-        self.version += 1
-        self.gamma = float(getattr(self.agent, "gamma", getattr(self.model, "gamma", 1.0) if self.model else 1.0))
+    def _begin_run(self, base: Any) -> None:
+        """An agent that knows nothing, in the world as its map says."""
+        self._owed = 0
+        self._use(Setup(self.scenario, base, base, {}, {}, self._gamma(base)))
+        self.tables: dict[str, Any] = {}
+        self.warmed = self._saying = False  # whether the kernels are compiled; whether that is still being said
+        self.history.begin(self)
+
+    def _gamma(self, model: Any) -> float:
+        return float(getattr(self.agent, "gamma", getattr(model, "gamma", 1.0) if model is not None else 1.0))
+
+    def _use(self, setup: Setup) -> None:
+        """Stand in this world: a walker of its own, and a referee that knows it."""
+        before: Setup | None = getattr(self, "setup", None)
+        known_world = before is not None and before.model is setup.model and before.gamma == setup.gamma
+        self.setup = setup
+        if before is None or before.model is not setup.model:
+            self.version += 1
         self.walker = None if self.model is None else Walker(self.model, self.gamma, self.scenario.seed)
-        judged = self.model is not None and self._judged
-        self.referee = Referee(self.model, self.gamma, self._patient) if judged else None
-        self._shown: dict[str, Any] = {}
-        self._last: Shown | None = None  # what was shown last, for the referee
-        self._first_q = float(getattr(self.agent, "initial_q", 0.0))
-        self._trail.clear()
-        self._warmed = self._saying = False  # whether the kernels are compiled; whether that is still being said
+        if not known_world or self.referee is None:
+            if before is not None and self.referee is not None:
+                self.referee.stop()
+            judged = self.model is not None and self._judged
+            self.referee = Referee(self.model, self.gamma, self._patient) if judged else None
+        else:
+            self.referee.judge_again()
+        self.to_judge: Shown | None = None  # what was shown last
+        self.trail.clear()
         self._stalled = False
 
-    # --- running ----------------------------------------------------------------------------------------------------
+    # --- the present ------------------------------------------------------------------------------------------------
 
     @property
     def unit(self) -> str:
@@ -152,9 +187,34 @@ class Engine:
         return str(self.agent.unit)
 
     @property
+    def count(self) -> int:
+        """Units done."""
+        return int(self.agent.num_timesteps)
+
+    @property
+    def base(self) -> Any:
+        """The world's model as its map says; None where it is unknown."""
+        return self.setup.base
+
+    @property
+    def model(self) -> Any:
+        """The world's model with the changes that were made; None where it is unknown."""
+        return self.setup.model
+
+    @property
+    def gamma(self) -> float:
+        """The agent's discount factor."""
+        return self.setup.gamma
+
+    @property
+    def agent_changes(self) -> dict[str, Any]:
+        """The agent's numbers that were changed."""
+        return self.setup.agent_changes
+
+    @property
     def converged(self) -> bool:
         """Whether there is nothing left to compute."""
-        return self._warmed and bool(getattr(self.agent, "converged", False))
+        return self.warmed and bool(getattr(self.agent, "converged", False))
 
     @property
     def finished(self) -> bool:
@@ -168,8 +228,12 @@ class Engine:
             return True
         return self.unit == "step" and self.speed <= SLOW
 
+    # --- running ----------------------------------------------------------------------------------------------------
+
     def tick(self, seconds: float) -> None:
         """Let time pass: run what is due. In real time at most one chunk is run, so that commands are heard."""
+        if self._owed:
+            self._owed -= self.advance(min(self._owed, self._chunk())) or self._owed
         if not self.playing:
             return
         if math.isinf(self.speed):
@@ -184,35 +248,84 @@ class Engine:
         units = int(self._credit)
         if units:
             self._credit -= units
-            if not self._patient and self._rate:
-                units = min(units, max(1, int(self._rate * BUDGET)))
-            self.advance(units)
-        if not self.follows_learner and self.walker is not None:
-            self._walk_credit = min(self._walk_credit + WALK * seconds, 2.0)
-            while self._walk_credit >= 1.0:
-                self._walk_credit -= 1.0
-                self.walker.step(self._shown.get("greedy"))
+            self.advance(min(units, self._chunk()))
+        self.walk(seconds)
+
+    def _chunk(self) -> int:
+        """Units that may be run before commands are heard again."""
+        if self._patient or not self._rate:
+            return 1 << 62
+        return max(1, int(self._rate * BUDGET))
+
+    def walk(self, seconds: float) -> None:
+        """Let the walker go for so long, where it is what is shown."""
+        if self.follows_learner or self.walker is None:
+            return
+        self._walk_credit = min(self._walk_credit + WALK * seconds, 2.0)
+        while self._walk_credit >= 1.0:
+            self._walk_credit -= 1.0
+            self.walker.step(self.tables.get("greedy"))
+            self.history.watch_walker(self)
+
+    def run_to(self, count: int) -> None:
+        """Run on to a count, as far as the agent goes."""
+        self._catch_up()
+        while self.count < count and self.advance(count - self.count):
+            pass
 
     def advance(self, units: int) -> int:
-        """Run so many units of the agent, and keep the tables that are shown."""
-        if not self._warmed:
+        """Run so many units of the agent, and keep the tables that are shown.
+
+        In its past the run comes to the commands that it obeyed there, and obeys them again.
+        """
+        done = 0
+        while done < units:
+            entry = self.history.pending
+            if entry is not None and entry.count <= self.count:
+                before = self.count
+                self._repeat(entry)
+                done += self.count - before
+                continue
+            most = units - done
+            if entry is not None:
+                most = min(most, entry.count - self.count)
+            ran = self._run(most)
+            if not ran:
+                break
+            done += ran
+            self._catch_up()
+            self.history.offer(self)
+        return done
+
+    def _catch_up(self) -> None:
+        """Obey again what was obeyed at this count, but for steps that were taken by hand: they begin here."""
+        while (entry := self.history.pending) is not None and entry.count <= self.count and entry.name != "drive":
+            self._repeat(entry)
+
+    def _repeat(self, entry: Entry) -> None:
+        self.history.at += 1
+        self._commands[entry.name](*entry.rest)
+
+    def _run(self, units: int) -> int:
+        """Run the agent for so many units, in one piece."""
+        if not self.warmed:
             self._say(f"compiling the kernels of {self._agent_words()}")
         began = time.perf_counter()
         done = self._advance_planner(units) if self.unit == "sweep" else self._advance_learner(units)
         spent = time.perf_counter() - began
-        if self._warmed and done:
+        if self.warmed and done:
             rate = done / max(spent, 1e-6)
             self._rate = rate if not self._rate else 0.7 * self._rate + 0.3 * rate
-        if self._saying and self._warmed:
+        if self._saying and self.warmed:
             self._saying = False
             self._say("")
-        if not self._warmed:
-            self._warmed = self._saying = True
+        if not self.warmed:
+            self.warmed = self._saying = True
             if self.unit == "step" or not self.playing:
                 self._saying = False
                 self._say("")
             if self._patient and self.unit == "sweep" and units > done > 0:
-                done += self.advance(units - done)
+                done += self._run(units - done)
         return done
 
     def _agent_words(self) -> str:
@@ -225,11 +338,11 @@ class Engine:
         if self.finished:
             return 0
         if (
-            not self._warmed and self.playing
+            not self.warmed and self.playing
         ):  # the first sweep is shown before the kernels of the action values are compiled
             before_any = agent.values
             done = agent.advance(1)
-            self._shown = {"values": agent.values, "previous": before_any, "change": np.abs(agent.values - before_any)}
+            self.tables = {"values": agent.values, "previous": before_any, "change": np.abs(agent.values - before_any)}
             return int(done)
         done = agent.advance(units - 1) if units > 1 else 0
         before = self._plan()
@@ -238,7 +351,7 @@ class Engine:
         if last:
             values = agent.values
             in_place = getattr(agent, "method", "") == "gauss_seidel"
-            self._shown = (self._plan() if in_place else before) | {
+            self.tables = (self._plan() if in_place else before) | {
                 "values": values,
                 "previous": before["values"],
                 "change": np.abs(values - before["values"]),
@@ -259,17 +372,24 @@ class Engine:
         }
 
     def _advance_learner(self, units: int) -> int:
+        unseen = units - 2 * TRAIL  # steps that leave no trail
         if not self.follows_learner:
             return int(self.agent.advance(units))
-        for _ in range(units):
+        if unseen > 0:
+            self.agent.advance(unseen)
+            self.trail.clear()
+        for _ in range(units - max(0, unseen)):
             episodes = len(self.agent.episode_returns)
             self.agent.advance(1)
-            if episodes != len(self.agent.episode_returns):
-                self._trail.clear()
-            state = self.agent.state
-            if state is not None:
-                self._trail.append(int(state))
+            self._leave_trail(episodes)
         return units
+
+    def _leave_trail(self, episodes: int) -> None:
+        if episodes != len(self.agent.episode_returns):
+            self.trail.clear()
+        state = self.agent.state
+        if state is not None:
+            self.trail.append(int(state))
 
     def _warm_others(self) -> None:
         """Compile what the tour needs next, while something else is watched."""
@@ -278,35 +398,75 @@ class Engine:
         for name in self.scenario.warm:
             kind: Any = agent_class(name)
             with suppress(Exception):  # what does not work says so when it is chosen
-                kind(env=self._new_env(self._base), seed=0).advance(2)
+                kind(env=self._new_env(self.base), seed=0).advance(2)
 
     # --- commands ---------------------------------------------------------------------------------------------------
 
     def obey(self, name: str, *rest: Any) -> None:
-        """A command by its name; unknown ones are not for the engine.
+        """A command by its name, noted with the count at which it takes effect; unknown ones are not for the engine.
 
         Raises:
-            ValueError, TypeError: if the world or the agent refuses a change.
+            ValueError, TypeError: if the world or the agent refuses it; nothing has changed then.
         """
-        if name == "play":
-            self.playing = bool(rest[0])
-        elif name == "speed":
-            self.set_speed(float(rest[0]))
-        elif name == "step":
-            self.advance(1)
-        elif name == "episode":
-            self.episode()
-        elif name == "reset":
-            self.reset()
-        elif name == "change":
-            self.change(*rest)
-        elif name == "restore":
-            self.restore()
+        command = self._commands.get(name)
+        if command is None:
+            return
+        at, unnoted = self.count, Entry(self.count, name, rest)
+        if name == "seek":
+            rest = (self._place(rest[0]),)
+            unnoted = Entry(at, name, rest)
+        listed = {p.name: p for p in self.parameters()} if name == "change" else {}
+        runs = self.history.runs
+        command(*rest)
+        if self.history.runs == runs and name in self._changing():
+            held = name == "change" and len(rest) > 2 and bool(rest[2])
+            self._note(replace(unnoted, edit=self._edit(unnoted, listed), held=held))
+        self.stamps.append(unnoted)
+
+    def _changing(self) -> tuple[str, ...]:
+        """Commands after which the run is another one: but for a walker, which is driven beside it."""
+        return ("change", "restore", "remap", "drive") if self.unit == "step" else ("change", "restore", "remap")
+
+    def _note(self, entry: Entry) -> None:
+        history = self.history
+        head = history.head
+        if history.note(entry):
+            history.forget_episodes(self)
+            unit = self.unit if head == 1 else f"{self.unit}s"
+            self.notices.append(f"What came after, up to {head:,} {unit}, is cut off: the run goes on from here.")
+        history.head = self.count
+
+    def _edit(self, entry: Entry, before: dict[str, Parameter]) -> Edit | None:
+        """How a change is listed."""
+        if entry.name == "change":
+            name = str(entry.rest[0])
+            after = next((p for p in self.parameters() if p.name == name), None)
+            old = before.get(name)
+            was, now = ("" if p is None else p.shown for p in (old, after))
+            return Edit(entry.count, SYMBOLS.get(name, name), was, now)
+        if entry.name == "restore":
+            return Edit(entry.count, "all", "", "as at first")
+        if entry.name == "remap":
+            return Edit(entry.count, "map", "", str(entry.rest[1]) if len(entry.rest) > 1 else "painted")
+        return None
+
+    def _play(self, playing: bool) -> None:
+        self.playing = bool(playing)
+        self._owed = 0
 
     def set_speed(self, speed: float) -> None:
         """Units a second; infinity for as fast as possible."""
-        self.speed = speed
+        self.speed = float(speed)
         self._credit = 0.0
+
+    def step(self, units: int = 1) -> None:
+        """Run so many units; more than a chunk of them bit by bit, so that commands are heard."""
+        units = int(units)
+        if units < 1:
+            raise ValueError(f"a step is of at least one unit, not {units}")
+        first = min(units, self._chunk())
+        self.advance(first)
+        self._owed = units - first
 
     def episode(self) -> None:
         """Run to the end of an episode, at most 10,000 steps; for a planner, ten sweeps."""
@@ -314,68 +474,145 @@ class Engine:
             self.advance(10)
             return
         before = len(self.agent.episode_returns)
-        for _ in range(10_000):
+        for _ in range(LONGEST_EPISODE):
             self.advance(1)
             if len(self.agent.episode_returns) > before:
                 return
 
     def reset(self) -> None:
-        """Forget what was learnt; changed parameters stay."""
-        changes, settings = dict(self.world_changes), dict(self.agent_changes)
+        """Forget what was learnt; changed parameters and a painted map stay. Before this the run cannot be walked."""
+        changes, settings = self.setup.world_changes, self.setup.agent_changes
         self._build()
-        self.world_changes, self.agent_changes = {}, {}
-        for name, value in changes.items():
-            self.change(name, value)
-        for name, value in settings.items():
-            self.change(name, value)
-        if self.scenario.pickled is None:
-            self.agent.begin(self._run_length())
+        if changes or settings:
+            self._remodel(self.base, changes, settings)
+            if self.scenario.pickled is None:
+                self.agent.begin(self._run_length())
+            self.history.begin(self)
 
     def restore(self) -> None:
         """The world's and the agent's own numbers again; what was learnt is kept as a start."""
-        self.world_changes, self.agent_changes = {}, {}
-        self._remodel({}, SETTINGS.get(self.scenario.agent, {}) | self.scenario.settings)
+        self._check_changeable()
+        self._remodel(self.base, {}, {})
 
-    def change(self, name: str, value: Any) -> None:
+    def change(self, name: str, value: Any, held: bool = False) -> None:
         """Change a number of the world or of the agent; learning goes on from what is known.
+
+        ``held``: a slider is still being dragged, and another change follows, which is listed as one with this.
 
         Raises:
             ValueError: if the world or the agent refuses it.
         """
+        self._check_changeable()
         if name in ("gamma", "slip", "step_reward"):
-            world, settings = self.world_changes | {name: float(value)}, self.agent_changes
+            self._remodel(self.base, self.setup.world_changes | {name: float(value)}, self.setup.agent_changes)
         else:
-            world, settings = self.world_changes, self.agent_changes | {name: value}
-        base = SETTINGS.get(self.scenario.agent, {}) | self.scenario.settings
-        self._remodel(world, base | _as_settings(settings))
-        self.world_changes, self.agent_changes = world, settings
+            self._remodel(self.base, self.setup.world_changes, self.setup.agent_changes | {name: value})
 
-    def _remodel(self, world: dict[str, float], settings: dict[str, Any]) -> None:
-        model = self._base
+    def remap(self, map_text: str, words: str = "") -> None:
+        """The world is another map from now on; what was learnt is kept, cell by cell (`rlgrid.window.remaking`).
+
+        Where that is not possible the agent begins again, which is told as a notice.
+
+        Raises:
+            ValueError: if the text is no map, or the agent cannot be in it.
+        """
+        self._check_changeable()
+        scenario = replace(self.scenario, map_text=str(map_text))
+        base = _model_of_map(scenario)
+        self._remodel(base, self.setup.world_changes, self.setup.agent_changes, scenario)
+
+    def drive(self, action: int) -> None:
+        """The learner takes this action now, and learns from it; beside a planner, the walker takes it.
+
+        Raises:
+            ValueError: if there is no such action, or the agent could not learn from it, with the reason.
+        """
+        if self.unit == "sweep":
+            if self.walker is None:
+                raise ValueError("There is nobody to drive: the world is not known.")
+            self.walker.drive(action)
+            self.history.watch_walker(self)
+            return
+        if not hasattr(self.agent, "take"):
+            raise ValueError("An object of a script acts by itself and cannot be driven.")
+        if not self.warmed:
+            self._say(f"compiling the kernels of {self._agent_words()}")
+        episodes = len(self.agent.episode_returns)
+        self.agent.take(action)
+        self.warmed = True
+        self._say("")
+        self._leave_trail(episodes)
+
+    def _place(self, where: int | str) -> int:
+        """The count that "seek" means: a number, or "unit" or "episode" for one of these back."""
+        self._owed = 0
+        return self.history.back(self, where) if isinstance(where, str) else int(where)
+
+    def seek(self, count: int) -> None:
+        """Stand at a count of the past, or forward again, with the tables that were there.
+
+        Raises:
+            ValueError: if this run cannot be walked back, with the reason.
+        """
+        self.history.seek(self, count)
+
+    def _check_changeable(self) -> None:
+        if self.scenario.pickled is not None:
+            raise ValueError("The environment and the agent of a script stay as the script made them.")
+
+    def _remodel(
+        self, base: Any, world: dict[str, float], settings: dict[str, Any], scenario: Scenario | None = None
+    ) -> None:
+        scenario = self.scenario if scenario is None else scenario
+        model = base
         if "slip" in world:
             model = model.with_slip_each_side(world["slip"])
         rest = {name: value for name, value in world.items() if name != "slip"}
         if rest:
             model = model.with_changes(**rest)
+        same_world = base is self.base
+        rows = remaking.same_rows(model) if same_world else remaking.rows_between(self.base, base)
         old = self.agent
-        env = self._new_env(model)
-        new = type(old)(env=env, seed=self.scenario.seed, **settings)
+        new = self._new_agent(model, settings, scenario)
         if self.unit == "sweep" and new.gamma == 1.0:  # whether the world has a value is found by its first sweep
-            type(old)(env=env, seed=0, **settings).advance(1)
+            self._new_agent(model, settings, scenario).advance(1)
         new.begin(old.total_timesteps)
-        new._set_arrays(old._arrays())
-        new._set_scalars(old._scalars())
-        new.num_timesteps = old.num_timesteps
-        new.episode_returns, new.episode_lengths = old.episode_returns, old.episode_lengths
-        if self.referee is not None:
-            self.referee.stop()
-        self.model, self.env, self.agent = model, env, new
-        warmed, shown, walker = self._warmed, self._shown, self.walker
-        self._after_build()
-        self._warmed = warmed
-        self._shown = {k: v for k, v in shown.items() if k not in ("lower", "upper")}
+        goes_on = rows is not None and remaking.carry(old, new, rows)
+        if not goes_on:
+            new = self._new_agent(model, settings, scenario)
+            new.begin(old.total_timesteps)
+        walker, shown, warmed = self.walker, self.tables, self.warmed
+        self.scenario, self.env, self.agent = scenario, new.env, new
+        setup = Setup(scenario, base, model, world, settings, self._gamma(model))
+        if not goes_on:
+            self.notices.append("The agent begins again: what it has learnt does not fit the new world.")
+            self._use(setup)
+            self.tables, self.warmed = {}, False
+            self.history.begin(self)
+            return
+        self._use(setup)
+        same_states = rows is not None and np.array_equal(rows, remaking.same_rows(old.model))
+        self.tables = {k: v for k, v in shown.items() if k not in ("lower", "upper")} if same_states else {}
+        self.warmed = warmed
         if walker is not None and self.walker is not None:
             self.walker.returns = walker.returns
+
+    def _new_agent(self, model: Any, changes: dict[str, Any], scenario: Scenario) -> Any:
+        settings = settings_of(scenario.agent, scenario.settings) | parameters.as_settings(changes)
+        return type(self.agent)(env=self._new_env(model), seed=scenario.seed, **settings)
+
+    def put_back(self, kept: Kept) -> None:
+        """Stand where a state was kept."""
+        setup: Setup = kept.setup
+        if setup is not self.setup:
+            self.scenario = setup.scenario
+            self.agent = self._new_agent(setup.model, setup.agent_changes, setup.scenario)
+            self.agent.begin(None)
+            self.env = self.agent.env
+        put_into(self.agent, kept, self.history)
+        self._use(setup)
+        self.trail.extend(kept.trail)
+        self.tables, self.warmed = {}, True
 
     # --- what is shown ----------------------------------------------------------------------------------------------
 
@@ -392,169 +629,18 @@ class Engine:
 
     def parameters(self) -> list[Parameter]:
         """The numbers of the world and of the agent, for sliders and lines of text."""
-        found = []
-        base, model = self._base, self.model
-        adjustable = self.scenario.pickled is None
-        if model is not None and hasattr(model, "kinds"):
-            gamma, slip, reward = float(model.gamma), slip_of(model), float(model.step_reward)
-            low, high = min(-1.0, base.step_reward), max(1.0, base.step_reward)
-            top = 1.0 if adjustable else 0.0
-            found = [
-                Parameter(
-                    "gamma",
-                    "Discount γ",
-                    "world",
-                    gamma,
-                    low=0.5 * top,
-                    high=top,
-                    digits=4,
-                    grain=3,
-                    initial=base.gamma,
-                ),
-                Parameter("slip", "Slip, each side", "world", slip, high=0.45 * top, digits=3, initial=slip_of(base)),
-                Parameter(
-                    "step_reward",
-                    "Step reward",
-                    "world",
-                    reward,
-                    low=low * top,
-                    high=high * top,
-                    initial=base.step_reward,
-                ),
-            ]
-        elif model is not None:
-            found = [
-                Parameter("gamma", "Discount γ", "world", float(model.gamma), digits=3, initial=float(model.gamma))
-            ]
-        return found + self._agent_parameters(adjustable)
-
-    def _agent_parameters(self, adjustable: bool) -> list[Parameter]:
-        agent = self.agent
-        found: list[Parameter] = []
-        top = 1.0 if adjustable else 0.0
-        first = _settings_of(type(agent)) | SETTINGS.get(self.scenario.agent, {}) | self.scenario.settings
-        if hasattr(agent, "method"):
-            words = METHOD_WORDS.get(agent.method, agent.method)
-            found.append(Parameter("method", "Sweep order", "agent", 0.0, text=words))
-        if hasattr(agent, "tolerance"):
-            found.append(
-                Parameter(
-                    "tolerance",
-                    "Tolerance",
-                    "agent",
-                    float(agent.tolerance),
-                    low=1e-9 * top,
-                    high=1e-1 * top,
-                    log=True,
-                    initial=float(first.get("tolerance", 1e-6)),
-                )
-            )
-        measures = agent.metrics() if self._warmed else {}
-        found += self._rate_parameters(measures, first, top)
-        epsilon = measures.get("epsilon")
-        if epsilon is not None:
-            held = "epsilon" in self.agent_changes
-            label = "Exploration ε" if held else "Exploration ε ↓"
-            value = float(self.agent_changes["epsilon"]) if held else float(epsilon)
-            start = math.nan if held else value
-            found.append(Parameter("epsilon", label, "agent", value, high=top, initial=start))
-        layers = hidden_layers(agent)
-        if layers is not None:
-            dense = all(isinstance(layer, int) for layer in layers)
-            words = " × ".join(map(str, layers)) if dense else f"{len(layers)} layers"
-            found.append(Parameter("net", "Hidden units" if dense else "Network", "agent", 0.0, text=words or "none"))
-        return found
-
-    def _rate_parameters(self, measures: dict[str, float], first: dict[str, Any], top: float) -> list[Parameter]:
-        """The learning rate, if there is one; one that follows a schedule is shown as it is now."""
-        rate = getattr(self.agent, "learning_rate", None)
-        if rate is None or "learning_rate" in type(self.agent).not_taken:
-            return []
-        falling = not isinstance(rate, float)
-        now = measures.get("learning_rate") if falling else rate
-        if now is None:
-            start = str(rate).rpartition("_")[2]  # of a schedule such as "lin_1e-3"
-            return [Parameter("learning_rate", "Learning rate α ↓", "agent", 0.0, text=start)]
-        low, high = (1e-5, 1e-2) if hidden_layers(self.agent) is not None else (1e-3, 1.0)
-        start = first.get("learning_rate", rate)
-        changed = "learning_rate" in self.agent_changes
-        initial = float(start) if isinstance(start, int | float) else (math.nan if changed else float(now))
-        label = "Learning rate α ↓" if falling else "Learning rate α"
-        value = float(f"{now:.3g}")
-        initial = initial if not falling else value
-        return [
-            Parameter("learning_rate", label, "agent", value, low=low * top, high=high * top, log=True, initial=initial)
-        ]
+        return parameters.parameters(self)
 
     def snapshot(self) -> Snapshot:
         """The present tables and numbers."""
-        agent, shown = self.agent, self._shown
-        tables: dict[str, Any] = {
-            name: shown.get(name) for name in ("values", "q_values", "greedy", "previous", "lower", "upper", "change")
-        }
-        policy = shown.get("policy")
-        if self.unit != "sweep" and self.model is not None and self._warmed:
-            policy = self._learnt(tables)
-        visits, td_error = getattr(agent, "visits", None), getattr(agent, "td_error", None)
-        if self.unit == "sweep":
-            td_error = None
-        if policy is not None:
-            q_values = tables["q_values"]
-            alone = tables["values"] if q_values is None else None
-            self._last = Shown(int(agent.num_timesteps), np.asarray(policy), q_values, visits, alone)
-        self.judge()
-        follows = self.follows_learner
-        state = agent.state if follows else (self.walker.state if self.walker is not None else None)
-        trail = self._trail if follows else (self.walker.trail if self.walker is not None else ())
-        returns = agent.episode_returns if self.unit == "step" else (self.walker.returns if self.walker else [])
-        frame = None
-        if self.model is None and getattr(self.env, "render_mode", None) == "rgb_array":
-            frame = np.ascontiguousarray(self.env.render(), np.uint8) if agent.num_timesteps else None
-        recent = 100 if self.unit == "step" else 1
-        values = tables["values"]
-        return Snapshot(
-            count=int(agent.num_timesteps),
-            **tables,
-            optimal=None if self.referee is None else self.referee.optimal,
-            distance=None if self.referee is None or values is None else self.referee.distance(values),
-            visits=visits,
-            td_error=td_error,
-            walker=state,
-            trail=tuple(int(s) for s in trail),
-            follows_learner=follows,
-            error_bound=float(agent.error_bound) if hasattr(agent, "error_bound") and self._warmed else None,
-            regret=None if self.referee is None else self.referee.regret,
-            truth={} if self.referee is None else self.referee.numbers,
-            trouble="" if self.referee is None else self.referee.trouble or self.referee.unshared,
-            judged_at=0 if self.referee is None else self.referee.judged_at,
-            mean_return=float(np.mean(returns[-recent:])) if returns else None,
-            episodes=len(returns),
-            converged=self.converged,
-            finished=self.finished,
-            metrics=agent.metrics() if self._warmed else {},
-            frame=frame,
-        )
-
-    def _learnt(self, tables: dict[str, Any]) -> NDArray[Any] | None:
-        """Put a learner's tables, those that it has, among ``tables``; its policy."""
-        agent = self.agent
-        for name in ("values", "q_values"):
-            tables[name] = getattr(agent, name, None)  # a network has none over vectors
-        if tables["values"] is None:
-            return None
-        greedy: NDArray[np.bool_] = agent.greedy()
-        if tables["q_values"] is not None:
-            greedy = known(greedy, tables["q_values"], self._first_q)
-        tables["greedy"] = self._shown["greedy"] = greedy
-        policy: NDArray[Any] = agent.policy
-        return policy
+        return snapshot_of(self)
 
     def judge(self) -> None:
         """Have the referee judge what was shown last, if it has not yet."""
         referee = self.referee
-        if referee is None or self._last is None:
+        if referee is None or self.to_judge is None:
             return
-        referee.judge(self._last)
+        referee.judge(self.to_judge)
         # Kernels are compiled one at a time, and those of the judge come first.
         if (
             self.scenario.warm
@@ -571,32 +657,17 @@ class Engine:
             self.referee.stop()
 
 
-def known(greedy: NDArray[np.bool_], q_values: Floats, first: float) -> NDArray[np.bool_]:
-    """bool [S, A] without the rows in which every action is still worth what it was at first: nothing has reached
-    such a state, and an arrow there would mean nothing."""
-    untouched = ((q_values == first) | np.isneginf(q_values)).all(axis=1)
-    shown: NDArray[np.bool_] = greedy & ~untouched[:, None]
-    return shown
+def _model_of_map(scenario: Scenario) -> Any:
+    """The model of a scenario's map.
 
+    Raises:
+        ValueError: if it is none.
+    """
+    from rlgrid.envs import WORLDS
+    from rlgrid.gridmap import GridSpec
 
-def hidden_layers(agent: Any) -> list[Any] | None:
-    """The hidden layers of an agent's network, as they were asked for; None where it has no network."""
-    settings = getattr(agent, "settings", None)
-    network = settings.get("policy_kwargs") if isinstance(settings, dict) else None
-    return None if network is None else list(network["net_arch"])
-
-
-def _as_settings(changes: dict[str, Any]) -> dict[str, Any]:
-    """Constructor arguments of changed parameters; a chosen epsilon holds from now on."""
-    settings = dict(changes)
-    if "epsilon" in settings:
-        epsilon = float(settings.pop("epsilon"))
-        settings |= {"exploration_initial_eps": epsilon, "exploration_final_eps": epsilon}
-    return settings
-
-
-def _settings_of(kind: type) -> dict[str, Any]:
-    import inspect
-
-    parameters = inspect.signature(kind).parameters.values()
-    return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
+    if scenario.map_text is not None:
+        spec = GridSpec.parse(scenario.map_text, source=scenario.world)
+    else:
+        spec = GridSpec.builtin(WORLDS[scenario.world][0] if scenario.world in WORLDS else scenario.world)
+    return spec.compile()

@@ -167,7 +167,7 @@ class Input:
         now = app.clock()
         if now - self._drag_sent >= DRAG:
             self._drag_sent = now
-            app.change(name, value)
+            app.change(name, value, held=True)
 
     def _release(self) -> None:
         name, before, value = self.dragging, self._drag_before, self._drag_value
@@ -175,4 +175,3 @@ class Input:
         if name is None or before is None or value is None:
             return
         self._app.change(before.name, value)
-        self._app.inbox.edited = (before, value)

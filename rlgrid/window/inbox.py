@@ -9,20 +9,11 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from rlgrid.window.motion import Motion
-from rlgrid.window.state import Edit, Parameter, Snapshot
+from rlgrid.window.state import Snapshot, Timeline
 
 if TYPE_CHECKING:
     from rlgrid.window.app import App
 
-SYMBOLS = {
-    "gamma": "γ",
-    "slip": "slip",
-    "step_reward": "r",
-    "learning_rate": "α",
-    "epsilon": "ε",
-    "tolerance": "tol",
-    "method": "order",
-}
 FLASH = 0.24  # seconds
 QUIET = 0.15  # seconds that the worker may be busy before it is said
 
@@ -37,7 +28,6 @@ class Inbox:
         self._doing, self._doing_at = "", 0.0
         self._asked: tuple[int, int] | None = None
         self._version = self._shown_version = 0
-        self.edited: tuple[Parameter, float] | None = None  # a change that the worker has not confirmed yet
         self.first_tables: float | None = None  # when something learnt was first shown
 
     @property
@@ -61,6 +51,8 @@ class Inbox:
             "doing": self._busy_with,
             "snapshot": self._snapshot,
             "outcomes": self._outcomes,
+            "history": self._history,
+            "notice": self._notice,
             "refused": self._refused,
             "failed": self._failed,
         }
@@ -100,7 +92,6 @@ class Inbox:
         dragged = dragging.partition(":")[2] if dragging else ""
         held = state.parameter(dragged)
         state.parameters = [held if held is not None and p.name == dragged else p for p in message[2]]
-        self._note_edit()
 
     def _busy_with(self, message: tuple[Any, ...], now: float) -> None:
         if message[1] != self._doing:
@@ -110,8 +101,14 @@ class Inbox:
         state = self._app.state
         state.outcomes = state.outcomes | {message[2]: message[3]}
 
+    def _history(self, message: tuple[Any, ...], _: float) -> None:
+        facts = message[2]
+        self._app.state.timeline, self._app.state.edits = Timeline(**facts), facts["edits"]
+
+    def _notice(self, message: tuple[Any, ...], _: float) -> None:
+        self._app.say(message[1], 8.0)
+
     def _refused(self, message: tuple[Any, ...], _: float) -> None:
-        self.edited = None
         self._app.say(message[1], 8.0)
 
     def _failed(self, message: tuple[Any, ...], _: float) -> None:
@@ -141,17 +138,6 @@ class Inbox:
         self._motion.follow(state, old, shot, now)
 
     # --- what follows from them -------------------------------------------------------------------------------------
-
-    def _note_edit(self) -> None:
-        """Note a change that the worker has made."""
-        state = self._app.state
-        if self.edited is None:
-            return
-        before, value = self.edited
-        now = state.parameter(before.name)
-        if now is not None and math.isclose(now.value, value, rel_tol=1e-6):
-            state.edits.append(Edit(state.snapshot.count, SYMBOLS[before.name], before.shown, now.shown))
-            self.edited = None
 
     def _facts(self, facts: dict[str, Any]) -> None:
         state = self._app.state

@@ -6,6 +6,7 @@ from typing import Any
 
 from rlgrid.window.actors import outcomes_of
 from rlgrid.window.engine import Engine, Scenario
+from rlgrid.window.worker import told
 
 
 class LocalLink:
@@ -16,6 +17,7 @@ class LocalLink:
         self.time = 0.0
         self.engine: Engine | None = None
         self._messages: list[tuple[Any, ...]] = []
+        self._said: dict[str, Any] = {}
 
     def clock(self) -> float:
         """Simulated seconds."""
@@ -24,7 +26,7 @@ class LocalLink:
     def load(self, scenario: Scenario, playing: bool, speed: float) -> None:
         """Run a scenario."""
         self.run += 1
-        self._messages = []
+        self._messages, self._said = [], {}
         try:
             self.engine = Engine(scenario, patient=True)
         except Exception as error:
@@ -46,8 +48,15 @@ class LocalLink:
         except (ValueError, TypeError) as error:
             self._messages.append(("refused", str(error)))
         self._messages.append(("parameters", self.run, engine.parameters(), engine.facts()))
-        if name in ("step", "episode", "reset"):
+        self._tell()
+        if name not in ("play", "speed"):
             self._messages.append(("snapshot", self.run, engine.snapshot()))
+
+    def _tell(self) -> None:
+        """Say of the commands, the map and the history what the worker would say."""
+        if self.engine is not None:
+            for message in told(self.engine, self.run, self._said):
+                self._messages.append(("notice", message[2]) if message[0] == "notice" else message)
 
     def inspect(self, state: int) -> None:
         """Answer with the outcomes of a state."""
@@ -69,6 +78,7 @@ class LocalLink:
             engine.tick(seconds)
             self._messages.append(("parameters", self.run, engine.parameters(), engine.facts()))
             self._messages.append(("snapshot", self.run, engine.snapshot()))
+            self._tell()
         except Exception as error:
             engine.close()
             self.engine = None

@@ -83,6 +83,10 @@ class Referee:
         self._asked = shown.count
         self._submit(lambda: self._judge(shown))
 
+    def judge_again(self) -> None:
+        """The run stands elsewhere: what has the same count is not what was judged."""
+        self._asked = -1
+
     def _submit(self, job: Callable[[], None]) -> None:
         """Have something done, in turn."""
         if self._patient:

@@ -38,6 +38,7 @@ class Tables:
     """The tables of a world with S states and A actions, one after the other in shared memory."""
 
     def __init__(self, num_states: int, num_actions: int, name: str | None = None) -> None:
+        self.sizes = num_states, num_actions
         self._shapes = {
             key: (num_states, num_actions) if per_action else (num_states,) for key, (_, per_action) in TABLES.items()
         }

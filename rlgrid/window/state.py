@@ -172,14 +172,38 @@ class ValueHistory:
         ]
 
 
+SYMBOLS = {
+    "gamma": "γ",
+    "slip": "slip",
+    "step_reward": "r",
+    "learning_rate": "α",
+    "epsilon": "ε",
+    "tolerance": "tol",
+    "method": "order",
+}
+"""How parameters are called where there is little room."""
+
+
 @dataclass(frozen=True)
 class Edit:
-    """A change of a parameter, at the count of units at which it took effect."""
+    """A change of a parameter or of the map, at the count of units at which it took effect."""
 
     count: int
     symbol: str
     before: str
     after: str
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """How far back a run can be walked, and what was changed on the way (`rlgrid.window.history`)."""
+
+    earliest: int = 0  # the first count that can be had again
+    head: int = 0  # the furthest that was reached
+    kept: int = 0  # states that are kept
+    bytes: int = 0  # that these take
+    edits: list[Edit] = field(default_factory=list)  # those ahead of the present count included
+    why: str = ""  # why it cannot be walked back; empty where it can
 
 
 @dataclass
@@ -235,6 +259,7 @@ class State:
     menu: Menu | None = None
     help: bool = False
     watched: bool = False  # the environment and the agent came from a script
+    timeline: Timeline = field(default_factory=Timeline)
 
     @property
     def focus(self) -> int | None:
@@ -281,7 +306,7 @@ class State:
         self.stamp += 1
         self.error_curve, self.regret_curve, self.return_curve = Curve(), Curve(), Curve()
         self.history = ValueHistory()
-        self.edits = []
+        self.edits, self.timeline = [], Timeline()
         self.outcomes = {}
         self.walker_at, self.behind = None, 0
         self.inspected = None

@@ -12,10 +12,14 @@ Messages of the worker, each a tuple that begins with its name:
     ("snapshot", run, names, the rest)   these tables are in the memory; to be answered with ("read",)
     ("outcomes", run, state, outcomes of each action)
     ("parameters", run, list)
+    ("map", run, text)            the world is another map from now on; None is the one that it was built with
+    ("stamped", run, count, name, rest)  a command was obeyed when so many units were done
+    ("history", run, facts)       the timeline: `rlgrid.window.history.History.facts`
+    ("notice", run, words)        what is to be told of a command
     ("refused", run, words)       a command that could not be done
     ("failed", run, words)        the run has stopped; the worker waits for another
 ``run`` counts the worlds that were loaded, so that what is late can be told apart; ``Link.receive`` drops what is
-late, and takes the number out of "doing", "refused" and "failed".
+late, and takes the number out of "doing", "notice", "refused" and "failed".
 """
 
 from __future__ import annotations
@@ -40,6 +44,8 @@ from rlgrid.window.actors import outcomes_of
 from rlgrid.window.engine import Engine, Scenario
 from rlgrid.window.snapshot import Tables
 
+REFUSABLE = ("change", "restore", "remap", "drive", "seek", "until")  # by the world or the agent, and nothing stops
+REPLACED = ("speed", "change", "inspect", "remap", "seek")  # what waits of these is needless once another one comes
 PUBLISH = 1 / 40  # seconds between two snapshots at least
 WAITING = 1000  # commands that may wait for a busy worker
 Message = tuple[Any, ...]
@@ -59,6 +65,7 @@ class Worker:
         self._unread = False
         self._sent: tuple[Any, ...] | None = None
         self._sent_at = 0.0
+        self._said: dict[str, Any] = {}  # what was told last of the map and of the history
 
     def serve(self) -> None:
         """Until the pipe closes."""
@@ -103,9 +110,11 @@ class Worker:
                 self._load(*rest)
             elif name == "memory":
                 run, memory, states, actions = rest
-                if run == self._run:
+                if run == self._run and self._engine is not None and _sizes(self._engine) == (states, actions):
+                    if self._tables is not None:
+                        self._tables.close()
                     self._tables = Tables(states, actions, memory)
-                    self._unread = False
+                    self._sent, self._unread = None, False
             elif name == "read":
                 self._unread = False
             elif self._engine is not None:
@@ -122,12 +131,17 @@ class Worker:
         try:
             engine.obey(name, *rest)
         except (ValueError, TypeError) as error:
-            if name not in ("change", "restore"):
+            if name not in REFUSABLE:
                 raise
             self._pipe.send(("refused", self._run, str(error)))
-        if name in ("change", "restore", "reset"):
+        if name in (*REFUSABLE, "reset"):
             self._sent = None
+            if self._tables is not None and self._tables.sizes != _sizes(engine):
+                self._tables.close()
+                self._tables = None  # the window makes another memory as soon as it hears how large the world is
             self._pipe.send(("parameters", self._run, engine.parameters(), engine.facts()))
+        for message in told(engine, self._run, self._said):
+            self._pipe.send(message)
 
     def _load(self, run: int, scenario: Scenario, playing: bool, speed: float) -> None:
         self._run = run  # first of all: what fails from here on is of this run
@@ -135,7 +149,7 @@ class Worker:
             self._engine.close()
         if self._tables is not None:
             self._tables.close()
-        self._engine, self._tables, self._sent, self._unread = None, None, None, False
+        self._engine, self._tables, self._sent, self._unread, self._said = None, None, None, False, {}
         # an engine keeps the number it was built with, whatever is loaded while it speaks
         engine = Engine(scenario, lambda words: self._pipe.send(("doing", run, words)))
         engine.playing = playing
@@ -161,6 +175,8 @@ class Worker:
         if engine.unit == "step" and any(p.name == "epsilon" for p in engine.parameters()):
             self._pipe.send(("parameters", self._run, engine.parameters(), engine.facts()))
         self._pipe.send(("snapshot", self._run, *tables.write(engine.snapshot())))
+        for message in told(engine, self._run, self._said):
+            self._pipe.send(message)
         self._unread, self._sent, self._sent_at = True, mark, now
 
     def _fail(self, error: Exception) -> None:
@@ -174,6 +190,27 @@ class Worker:
         if not isinstance(error, ValueError | FloatingPointError):
             words = f"{type(error).__name__}: {words}"
         self._pipe.send(("failed", self._run, words))
+
+
+def _sizes(engine: Engine) -> tuple[int, int]:
+    """(states, actions) of the tables in shared memory."""
+    facts = engine.facts()
+    return max(1, facts["num_states"]), max(1, facts["num_actions"])
+
+
+def told(engine: Engine, run: int, said: dict[str, Any]) -> list[Message]:
+    """The messages about commands that were obeyed, and about the map and the history where they have changed since
+    they were ``said`` last."""
+    found: list[Message] = [("stamped", run, entry.count, entry.name, entry.rest) for entry in engine.stamps]
+    found += [("notice", run, words) for words in engine.notices]
+    engine.stamps.clear()
+    engine.notices.clear()
+    for name, now in (("map", engine.scenario.map_text), ("history", engine.history.facts())):
+        if name not in said or said[name] != now:
+            if name in said or name == "history":  # the map that a run begins with is known
+                found.append((name, run, now))
+            said[name] = now
+    return found
 
 
 def main(pipe: Connection) -> None:
@@ -239,7 +276,7 @@ class Sender:
         with self._changed:
             if about[0] == "load":
                 self._waiting.clear()  # all of it is for the run that ends here
-            elif about[0] in ("speed", "change", "inspect"):
+            elif about[0] in REPLACED and not (about[0] == "seek" and isinstance(message[1], str)):  # steps back add up
                 # the new one goes to the end: it may follow a "restore" that it must not be undone by
                 for index, (other, _) in enumerate(self._waiting):
                     if other == about:
@@ -338,10 +375,12 @@ class Link:
                 message = self._pipe.recv()
                 if message[1] != self.run:
                     continue
-                if message[0] in ("doing", "refused", "failed"):
+                if message[0] in ("doing", "notice", "refused", "failed"):
                     message = (message[0], *message[2:])
                 elif message[0] == "world":
                     self._make_memory(message[2])
+                elif message[0] == "parameters":
+                    self._fit_memory(message[3])
                 elif message[0] == "snapshot":
                     assert self._tables is not None
                     message = ("snapshot", message[1], self._tables.read(*message[2:]))
@@ -353,6 +392,12 @@ class Link:
             self._drop()
             found.append(("failed", f"The process that runs the agent ended by itself (exit code {code})."))
         return found
+
+    def _fit_memory(self, facts: dict[str, Any]) -> None:
+        """A world that was painted may have another number of states."""
+        sizes = max(1, facts["num_states"]), max(1, facts["num_actions"])
+        if self._tables is not None and self._tables.sizes != sizes:
+            self._make_memory(facts)
 
     def _make_memory(self, facts: dict[str, Any]) -> None:
         if self._tables is not None:
