@@ -535,6 +535,7 @@ class Performer:
 
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
+        self.recurrent = getattr(agent, "recurrent", False)
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
@@ -619,8 +620,9 @@ def run_frames(folder: Path, options: argparse.Namespace, still: bool) -> Iterat
     """What a trained agent has learnt as one picture, or its episodes."""
     agent, _ = loaded(options, folder, render_mode="rgb_array")
     if still:
-        if agent.model is None:
-            raise ValueError(f"the model behind {folder} is not known: record a .gif of its episodes")
+        if agent.model is None or not hasattr(agent, "values"):
+            what = "the model" if agent.model is None else "a table of values"
+            raise ValueError(f"{what} behind {folder} is not known: record a .gif of its episodes")
         look = appearance(agent.model, options)
         yield rlgrid.draw(agent.model, values=agent.values, policy=agent.greedy(), **look)
         return
@@ -630,17 +632,18 @@ def run_frames(folder: Path, options: argparse.Namespace, still: bool) -> Iterat
 
 def episode_frames(agent: Agent, steps: int | None, seed: int | None) -> Iterator[NDArray[np.uint8]]:
     """So many frames of the policy's episodes; None is one episode, or its first 500 frames."""
-    env = agent.env
+    env, state = agent.env, None
     observation, _ = env.reset(seed=seed)
     for step in range(steps or 500):
         yield np.asarray(env.render())
-        action, _ = Performer(agent).predict(observation)
+        action, state = Performer(agent).predict(observation, state)
         observation, _, terminated, truncated, _ = env.step(action)
         if terminated or truncated:
             yield np.asarray(env.render())
             if steps is None or step + 1 >= steps:
                 break
             observation, _ = env.reset()
+            state = None
     env.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import deque
 from typing import Any
 
@@ -31,6 +32,8 @@ class Acting:
         self.num_timesteps = 0
         self.episode_returns: list[float] = []
         self._observation: Any = None
+        self._carries = "state" in inspect.signature(actor.predict).parameters
+        self._memory: Any = None  # what it remembers of its episode, if it does
         self._return = 0.0
         self._values: Floats | None = None
         self._policy: NDArray[np.int64] | None = None
@@ -40,8 +43,9 @@ class Acting:
         for _ in range(steps):
             if self._observation is None:
                 self._observation, _ = self.env.reset(seed=0 if self.num_timesteps == 0 else None)
-                self._return = 0.0
-            action, _ = self.actor.predict(self._observation)
+                self._return, self._memory = 0.0, None
+            remembered = {"state": self._memory} if self._carries else {}
+            action, self._memory = self.actor.predict(self._observation, **remembered)
             action = action.item() if isinstance(action, np.ndarray) and action.size == 1 else action
             self._observation, reward, terminated, truncated, _ = self.env.step(action)
             self._return += float(reward)
@@ -61,7 +65,8 @@ class Acting:
     @property
     def policy(self) -> NDArray[np.int64]:
         """int64 [S], read off once."""
-        if self.model is None or self.model.num_states > self.most:
+        recurrent = getattr(self.actor, "recurrent", False)  # what it does is no function of the state
+        if self.model is None or self.model.num_states > self.most or recurrent:
             raise AttributeError("the policy of this object cannot be read")
         if self._policy is None:
             actions = [int(np.asarray(self.actor.predict(s)[0]).item()) for s in range(self.model.num_states)]

@@ -27,7 +27,9 @@ import numpy as np
 
 from rlgrid.window import parameters, remaking
 from rlgrid.window.actors import TRAIL, Acting, Walker, model_of
+from rlgrid.window.breakpoints import Watch, parse
 from rlgrid.window.history import Entry, History, Kept, put_into
+from rlgrid.window.looking import Looker
 from rlgrid.window.parameters import settings_of
 from rlgrid.window.referee import Referee, Shown
 from rlgrid.window.shown import known, snapshot_of
@@ -97,6 +99,9 @@ class Engine:
         self.stamps: list[Entry] = []  # commands that were obeyed, until somebody takes them
         self.notices: list[str] = []  # what is to be told of them
         self.history = History()
+        self.looker = Looker()
+        self.watch: Watch | None = None  # the breakpoint that is awaited
+        self.stopped = ""  # at which one the run has stopped, until somebody takes it
         self._commands: dict[str, Callable[..., Any]] = {
             "play": self._play,
             "speed": self.set_speed,
@@ -108,6 +113,7 @@ class Engine:
             "remap": self.remap,
             "drive": self.drive,
             "seek": self.seek,
+            "until": self.until,
         }
         self._build()
 
@@ -167,7 +173,8 @@ class Engine:
         self.setup = setup
         if before is None or before.model is not setup.model:
             self.version += 1
-        self.walker = None if self.model is None else Walker(self.model, self.gamma, self.scenario.seed)
+        shown = self.model is not None and not getattr(self.agent, "recurrent", False)  # a policy to walk by
+        self.walker = Walker(self.model, self.gamma, self.scenario.seed) if shown else None
         if not known_world or self.referee is None:
             if before is not None and self.referee is not None:
                 self.referee.stop()
@@ -178,8 +185,16 @@ class Engine:
         self.to_judge: Shown | None = None  # what was shown last
         self.trail.clear()
         self._stalled = False
+        self.looker.forget()
+        if self.watch is not None:
+            self._await(self.watch.condition)
 
     # --- the present ------------------------------------------------------------------------------------------------
+
+    @property
+    def patient(self) -> bool:
+        """Whether time is simulated: everything then waits until it is done."""
+        return self._patient
 
     @property
     def unit(self) -> str:
@@ -233,7 +248,8 @@ class Engine:
     def tick(self, seconds: float) -> None:
         """Let time pass: run what is due. In real time at most one chunk is run, so that commands are heard."""
         if self._owed:
-            self._owed -= self.advance(min(self._owed, self._chunk())) or self._owed
+            done = self.advance(min(self._owed, self._chunk()))
+            self._owed = max(0, self._owed - done) if done else 0  # a breakpoint may have stopped it
         if not self.playing:
             return
         if math.isinf(self.speed):
@@ -278,7 +294,7 @@ class Engine:
 
         In its past the run comes to the commands that it obeyed there, and obeys them again.
         """
-        done = 0
+        done, began = 0, time.perf_counter()
         while done < units:
             entry = self.history.pending
             if entry is not None and entry.count <= self.count:
@@ -289,13 +305,27 @@ class Engine:
             most = units - done
             if entry is not None:
                 most = min(most, entry.count - self.count)
+            if self.watch is not None:
+                most = min(most, self.watch.stride(self))
             ran = self._run(most)
             if not ran:
                 break
             done += ran
             self._catch_up()
             self.history.offer(self)
+            if self.watch is not None and (self._stops() or (not self._patient and time.perf_counter() - began > BUDGET)):
+                break
         return done
+
+    def _stops(self) -> bool:
+        """Whether what is awaited holds now: the run then stops, and it is said."""
+        words = None if self.watch is None else self.watch.reached(self)
+        if words is None:
+            return False
+        self.watch, self.stopped = None, words
+        self._play(False)
+        self._credit = 0.0
+        return True
 
     def _catch_up(self) -> None:
         """Obey again what was obeyed at this count, but for steps that were taken by hand: they begin here."""
@@ -466,7 +496,7 @@ class Engine:
             raise ValueError(f"a step is of at least one unit, not {units}")
         first = min(units, self._chunk())
         self.advance(first)
-        self._owed = units - first
+        self._owed = 0 if self.stopped else units - first
 
     def episode(self) -> None:
         """Run to the end of an episode, at most 10,000 steps; for a planner, ten sweeps."""
@@ -476,7 +506,7 @@ class Engine:
         before = len(self.agent.episode_returns)
         for _ in range(LONGEST_EPISODE):
             self.advance(1)
-            if len(self.agent.episode_returns) > before:
+            if len(self.agent.episode_returns) > before or self.stopped:
                 return
 
     def reset(self) -> None:
@@ -545,7 +575,7 @@ class Engine:
 
     def _place(self, where: int | str) -> int:
         """The count that "seek" means: a number, or "unit" or "episode" for one of these back."""
-        self._owed = 0
+        self._owed, self.watch = 0, None
         return self.history.back(self, where) if isinstance(where, str) else int(where)
 
     def seek(self, count: int) -> None:
@@ -555,6 +585,25 @@ class Engine:
             ValueError: if this run cannot be walked back, with the reason.
         """
         self.history.seek(self, count)
+
+    def until(self, condition: Any = None) -> None:
+        """Run until a condition holds, and stop at that unit (`rlgrid.window.breakpoints`); None awaits nothing.
+
+        Raises:
+            ValueError: if it is no condition, or this run cannot tell it.
+        """
+        self.watch = None
+        if condition is not None:
+            self.watch = Watch(parse(condition, self.model), self)
+            self._play(True)
+
+    def _await(self, condition: Any) -> None:
+        """Go on awaiting a condition where the world or the agent has changed; what cannot be told is let go."""
+        try:
+            self.watch = Watch(condition, self)
+        except ValueError as error:
+            self.watch = None
+            self.notices.append(f"The breakpoint is let go. {error}")
 
     def _check_changeable(self) -> None:
         if self.scenario.pickled is not None:
