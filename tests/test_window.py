@@ -148,16 +148,14 @@ def test_help_lists_every_binding_and_fits(size):
     app.draw()
     shown = [words for words, _ in app.scene.texts]
     for binding in bindings.BINDINGS:
-        assert binding.shown in shown
-        assert any(
-            words in (binding.does, text.fit(binding.does, 200)) or binding.does.startswith(words.rstrip("…"))
-            for words in shown
-        )
+        if binding.shown:
+            assert binding.shown in shown
+            assert binding.does in shown
     check_apart(app.scene, size)
 
 
 def test_every_binding_has_its_own_key_and_a_command_that_the_app_knows():
-    keys = [key for binding in bindings.BINDINGS for key in binding.keys]
+    keys = [(binding.mode, *key) for binding in bindings.BINDINGS for key in binding.keys]
     assert len(keys) == len(set(keys))
     app = an_app(seconds=0.5)
     before = repr(app.state)
@@ -330,11 +328,11 @@ def test_the_menu_of_worlds_stays_within_the_window(size):
     assert all(not one.colliderect(other) for i, one in enumerate(entries) for other in entries[:i])
 
 
-def test_tab_goes_through_the_agents():
+def test_shift_a_goes_through_the_agents():
     app = an_app(seconds=0.2)
     seen = []
     for _ in range(3):
-        press(app, pygame.K_TAB)
+        press(app, pygame.K_a, pygame.KMOD_SHIFT)
         run(app, 0.2)
         seen.append(app.state.agent)
         assert not app.state.error

@@ -18,6 +18,7 @@ from rlgrid.window import commands
 from rlgrid.window.engine import Scenario
 from rlgrid.window.events import Input
 from rlgrid.window.inbox import Inbox
+from rlgrid.window.painting import Painter
 from rlgrid.window.places import Place, find_place
 from rlgrid.window.scene import Scene
 from rlgrid.window.state import State
@@ -72,7 +73,9 @@ class App:
         self.scene = Scene()
         self.input = Input(self)
         self.inbox = Inbox(self)
+        self.painter = Painter(self)
         self.running = True
+        self.warned = False  # that a painted map is not saved
         self.tour: Tour | None = Tour() if tour else None
         self.wants_screenshot = False
         self.wants_recording = False
@@ -92,8 +95,8 @@ class App:
         from rlgrid.agents import AGENTS
 
         place = find_place(world) if isinstance(world, str) else world
-        if place.map_text is not None and place.name not in [p.name for p in self.custom]:
-            self.custom.append(place)
+        if place.map_text is not None:
+            self.keep(place)
         state = self.state
         if self.place is None or place.name != self.place.name:
             state.pinned = state.hover = None
@@ -104,8 +107,24 @@ class App:
         state.parameters = []
         state.watched = False
         state.speed = default_speed(agent) if speed is None else speed
+        self.painter.opened()
         warm = ("q_learning", "dqn") if self.tour is not None and agent == "value_iteration" else ()
         self.start(Scenario(place.name, place.map_text, agent, self._seed, settings or {}, warm=warm))
+
+    def keep(self, place: Place) -> None:
+        """Have a world that is not built in among those that can be chosen."""
+        names = [known.name for known in self.custom]
+        if place.name in names:
+            self.custom[names.index(place.name)] = place
+        else:
+            self.custom.append(place)
+
+    @property
+    def ways(self) -> dict[str, int]:
+        """The actions that are directions, by the names of the keys that take them."""
+        names = [str(name).lower() for name in getattr(self.state.model, "actions", ()) or ()]
+        found = {way: names.index(name) for way, name in commands.WAYS.items() if name in names}
+        return found | {name: number for number, name in enumerate(names) if name in commands.DIRECTIONS}
 
     def watch(self, pickled: bytes, model: Any, titles: tuple[str, str], unit: str, speed: float | None) -> None:
         """Run an environment and an agent of a script."""

@@ -9,70 +9,135 @@ import pygame
 
 @dataclass(frozen=True)
 class Binding:
-    """A key, what it is called on the page, the command it stands for, and what that does."""
+    """A key, what it is called on the page, the command it stands for, and what that does.
 
-    keys: tuple[tuple[int, int], ...]  # (key, modifier: 0 or pygame.KMOD_SHIFT)
+    One without a name on the page (``shown``) belongs to the line before it.
+    """
+
+    keys: tuple[tuple[int, int], ...]  # (key, modifiers: a sum of pygame.KMOD_SHIFT and pygame.KMOD_CTRL)
     shown: str
     command: str
     does: str
     group: str
+    mode: str = ""  # the mode in which it comes before the keys of all modes
+    repeats: bool = False  # a key held down gives it again and again
 
 
-_SHIFT = pygame.KMOD_SHIFT
+_SHIFT, _CTRL = pygame.KMOD_SHIFT, pygame.KMOD_CTRL
+
+
+def _keys(*keys: int, with_: int = 0) -> tuple[tuple[int, int], ...]:
+    return tuple((key, with_) for key in keys)
+
+
+_ARROWS = ((pygame.K_UP, "-1,0"), (pygame.K_RIGHT, "0,1"), (pygame.K_DOWN, "1,0"), (pygame.K_LEFT, "0,-1"))
+_WAYS = (
+    (_keys(pygame.K_UP, pygame.K_w), "up"),
+    (_keys(pygame.K_RIGHT, pygame.K_d), "right"),
+    (_keys(pygame.K_DOWN, pygame.K_s), "down"),
+    (_keys(pygame.K_LEFT, pygame.K_a), "left"),
+)
+_OTHER_WAYS = (
+    (_keys(pygame.K_q), "up-left"),
+    (_keys(pygame.K_e), "up-right"),
+    (_keys(pygame.K_z), "down-left"),
+    (_keys(pygame.K_c), "down-right"),
+)
+_ENTER = _keys(pygame.K_RETURN, pygame.K_KP_ENTER)
+_PLUS = _keys(pygame.K_EQUALS, pygame.K_PLUS, pygame.K_KP_PLUS)
 
 BINDINGS: tuple[Binding, ...] = (
-    Binding(((pygame.K_SPACE, 0),), "Space", "play", "play or pause", "Run"),
-    Binding(((pygame.K_PERIOD, 0), (pygame.K_RIGHT, 0)), ".  or  →", "step", "one sweep, or one step", "Run"),
-    Binding(((pygame.K_PERIOD, _SHIFT),), "Shift .", "episode", "one episode (for a planner ten sweeps)", "Run"),
+    Binding(_keys(pygame.K_SPACE), "Space", "play", "play or pause", "Run"),
+    Binding(_keys(pygame.K_PERIOD, pygame.K_RIGHT), ".  or  →", "step", "one sweep, or one step", "Run", repeats=True),
+    Binding(_keys(pygame.K_PERIOD, with_=_SHIFT), "Shift .", "episode", "one episode, or ten sweeps", "Run"),
+    Binding((*_PLUS, (pygame.K_EQUALS, _SHIFT)), "+", "faster", "faster", "Run", repeats=True),
+    Binding(_keys(pygame.K_MINUS, pygame.K_KP_MINUS), "−", "slower", "slower", "Run", repeats=True),
+    Binding(_keys(pygame.K_END), "End", "end", "as fast as possible", "Run"),
+    Binding(_keys(pygame.K_r, pygame.K_HOME), "R", "start", "forget what was learnt", "Run"),
+    Binding(_keys(pygame.K_r, with_=_SHIFT), "Shift R", "restore", "the world's own numbers", "Run"),
+    Binding(_keys(pygame.K_w), "W", "worlds", "the worlds; type to search", "Choose"),
+    Binding(_keys(pygame.K_a), "A", "agents", "the agents", "Choose"),
+    Binding(_keys(pygame.K_a, with_=_SHIFT), "Shift A", "next agent", "the next agent", "Choose"),
+    Binding(_keys(pygame.K_TAB), "Tab", "focus:1", "the next control, then arrows", "Choose", repeats=True),
+    Binding(_keys(pygame.K_TAB, with_=_SHIFT), "Shift Tab", "focus:-1", "the control before", "Choose", repeats=True),
+    Binding(_ENTER, "Enter", "act", "press it (or Space)", "Choose"),
+    Binding(_keys(pygame.K_1), "1", "layer:values", "values", "Layers"),
+    Binding(_keys(pygame.K_2), "2", "layer:q", "a value for each action", "Layers"),
+    Binding(_keys(pygame.K_3), "3", "layer:policy", "the greedy policy, every tie", "Layers"),
+    Binding(_keys(pygame.K_4), "4", "layer:visits", "how often each was visited", "Layers"),
+    Binding(_keys(pygame.K_5), "5", "layer:error", "distance to the optimum", "Layers"),
+    Binding(_keys(pygame.K_l), "L", "scale", "lock the scale of the colours", "Layers"),
+    Binding(_keys(pygame.K_LEFTBRACKET), "[", "drawer:left", "parameters, if hidden", "Look"),
+    Binding(_keys(pygame.K_RIGHTBRACKET), "]", "drawer:right", "inspector, if hidden", "Look"),
+    Binding(_keys(pygame.K_t), "T", "theme", "dark or light", "Look"),
+    Binding(_keys(*(key for key, _ in _PLUS), with_=_CTRL), "Ctrl +", "larger", "larger text", "Look", repeats=True),
+    Binding(((pygame.K_EQUALS, _CTRL | _SHIFT),), "", "larger", "", "Look", repeats=True),
     Binding(
-        ((pygame.K_EQUALS, 0), (pygame.K_PLUS, 0), (pygame.K_EQUALS, _SHIFT), (pygame.K_KP_PLUS, 0)),
-        "+",
-        "faster",
-        "faster",
-        "Run",
+        _keys(pygame.K_MINUS, pygame.K_KP_MINUS, with_=_CTRL), "Ctrl −", "smaller", "smaller text", "Look", repeats=True
     ),
-    Binding(((pygame.K_MINUS, 0), (pygame.K_KP_MINUS, 0)), "−", "slower", "slower", "Run"),
-    Binding(((pygame.K_END, 0),), "End", "end", "as fast as possible, until converged", "Run"),
-    Binding(((pygame.K_r, 0), (pygame.K_HOME, 0)), "R", "start", "forget what was learnt and begin again", "Run"),
-    Binding(((pygame.K_r, _SHIFT),), "Shift R", "restore", "the world's and the agent's own numbers", "Run"),
-    Binding(((pygame.K_TAB, 0),), "Tab", "next agent", "the next agent", "Choose"),
-    Binding(((pygame.K_w, 0),), "W", "worlds", "the menu of worlds (arrows, Enter)", "Choose"),
-    Binding(((pygame.K_a, 0),), "A", "agents", "the menu of agents", "Choose"),
-    Binding(((pygame.K_1, 0),), "1", "layer:values", "values", "Layers"),
-    Binding(((pygame.K_2, 0),), "2", "layer:q", "a value for each action", "Layers"),
-    Binding(((pygame.K_3, 0),), "3", "layer:policy", "the greedy policy, every tie", "Layers"),
-    Binding(((pygame.K_4, 0),), "4", "layer:visits", "how often each state was visited", "Layers"),
-    Binding(((pygame.K_5, 0),), "5", "layer:error", "distance to the optimum", "Layers"),
-    Binding(((pygame.K_l, 0),), "L", "scale", "lock the scale of the colours", "Layers"),
-    Binding(((pygame.K_LEFTBRACKET, 0),), "[", "drawer:left", "parameters, in a small window", "Look"),
-    Binding(((pygame.K_RIGHTBRACKET, 0),), "]", "drawer:right", "inspector, in a small window", "Look"),
-    Binding(((pygame.K_t, 0),), "T", "theme", "dark or light", "Look"),
-    Binding(((pygame.K_g, 0),), "G", "record", "begin or end recording a GIF", "Look"),
-    Binding(((pygame.K_p, 0),), "P", "screenshot", "save a PNG", "Look"),
+    Binding(_keys(pygame.K_0, pygame.K_KP0, with_=_CTRL), "Ctrl 0", "usual size", "text as at first", "Look"),
+    Binding(_keys(pygame.K_g), "G", "record", "begin or end a GIF", "Look"),
+    Binding(_keys(pygame.K_p), "P", "screenshot", "save a PNG", "Look"),
     Binding(
-        ((pygame.K_F1, 0), (pygame.K_QUESTION, 0), (pygame.K_SLASH, _SHIFT), (pygame.K_QUESTION, _SHIFT)),
+        (*_keys(pygame.K_F1, pygame.K_QUESTION), *_keys(pygame.K_SLASH, pygame.K_QUESTION, with_=_SHIFT)),
         "F1  or  ?",
         "help",
         "this page",
         "Look",
     ),
-    Binding(((pygame.K_ESCAPE, 0),), "Esc", "escape", "close what is open, then the window", "Look"),
+    Binding(_keys(pygame.K_ESCAPE), "Esc", "escape", "close what is open", "Look"),
+    Binding(_keys(pygame.K_e), "E", "paint", "begin or end", "Paint"),
+    *(
+        Binding(_keys(key), "arrows" * first, f"cursor:{by}", "move the cursor", "Paint", "paint", repeats=True)
+        for first, (key, by) in zip((True, False, False, False), _ARROWS, strict=True)
+    ),
+    Binding(_ENTER, "Enter", "dab", "paint there", "Paint", "paint"),
+    *(
+        Binding(
+            _keys(key, with_=_SHIFT), "⇧ arrows" * first, f"draw:{by}", "paint along", "Paint", "paint", repeats=True
+        )
+        for first, (key, by) in zip((True, False, False, False), _ARROWS, strict=True)
+    ),
+    Binding(_keys(pygame.K_DELETE, pygame.K_BACKSPACE), "Delete", "rub", "floor there", "Paint", "paint"),
+    Binding(_keys(pygame.K_PAGEDOWN), "Page ↓ ↑", "next brush:1", "the next brush", "Paint", "paint", repeats=True),
+    Binding(_keys(pygame.K_PAGEUP), "", "next brush:-1", "", "Paint", "paint", repeats=True),
+    Binding(_keys(pygame.K_z, with_=_CTRL), "Ctrl Z", "undo", "undo", "Paint", repeats=True),
+    Binding(((pygame.K_y, _CTRL), (pygame.K_z, _CTRL | _SHIFT)), "Ctrl Y", "redo", "redo", "Paint", repeats=True),
+    Binding(_keys(pygame.K_s, with_=_CTRL), "Ctrl S", "save", "save the map", "Paint"),
+    Binding(_keys(pygame.K_n, with_=_CTRL), "Ctrl N", "new", "a new map", "Paint"),
+    Binding(_keys(pygame.K_m), "M", "drive", "begin or end", "Drive"),
+    *(
+        Binding(keys, "arrows, WASD" * (way == "up"), f"go:{way}", "take an action", "Drive", "drive", repeats=True)
+        for keys, way in _WAYS
+    ),
+    *(
+        Binding(keys, "Q E Z C" * (way == "up-left"), f"go:{way}", "go diagonally", "Drive", "drive", repeats=True)
+        for keys, way in _OTHER_WAYS
+    ),
+    Binding(_keys(pygame.K_x), "X", "go:stay", "stay, where one can", "Drive", "drive", repeats=True),
 )
 
 POINTER: tuple[tuple[str, str], ...] = (
     ("Point at a cell", "look into it"),
-    ("Click a cell", "pin it; click again to let go"),
+    ("Click a cell", "pin it, let it go"),
     ("Click an action", "write out its backup"),
+    ("Drag, painting", "paint; right: floor"),
+    ("Shift-click, painting", "pin"),
 )
 """What the pointer does, for the help overlay."""
 
+_BY_KEY = {(binding.mode, *key): binding for binding in reversed(BINDINGS) for key in binding.keys}
 
-def command_of(key: int, modifiers: int) -> str | None:
-    """The command of a key with its modifiers, or None."""
-    shift = _SHIFT if modifiers & _SHIFT else 0
-    if modifiers & (pygame.KMOD_CTRL | pygame.KMOD_ALT | pygame.KMOD_META):
+
+def binding_of(key: int, modifiers: int, mode: str = "") -> Binding | None:
+    """The binding of a key with its modifiers in a mode, or None."""
+    if modifiers & (pygame.KMOD_ALT | pygame.KMOD_META):
         return None
-    for binding in BINDINGS:
-        if (key, shift) in binding.keys:
-            return binding.command
-    return None
+    held = (_SHIFT if modifiers & _SHIFT else 0) | (_CTRL if modifiers & _CTRL else 0)
+    return _BY_KEY.get((mode, key, held)) or _BY_KEY.get(("", key, held))
+
+
+def command_of(key: int, modifiers: int, mode: str = "") -> str | None:
+    """The command of a key with its modifiers in a mode, or None."""
+    binding = binding_of(key, modifiers, mode)
+    return None if binding is None else binding.command

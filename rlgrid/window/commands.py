@@ -25,7 +25,7 @@ Command = Callable[["App", str], None]
 COMMANDS: dict[str, Command] = {}
 
 # Commands by which the user takes over: nothing happens by itself from then on.
-CHOOSING = {"step", "episode", "faster", "slower", "end", "start", "restore", "next agent", "toggle"}
+CHOOSING = {"step", "episode", "faster", "slower", "end", "start", "restore", "next agent", "toggle", "go", "new"}
 
 
 def command(*names: str) -> Callable[[Command], Command]:
@@ -166,14 +166,16 @@ def _toggle_menu(app: App, name: str, entries: list[tuple[str, str]], present: s
         app.say("This window shows the environment and the agent of a script.")
         return
     keys = [key for key, _ in entries]
-    state.menu = Menu(name, entries, keys.index(present) if present in keys else 0)
+    menu = Menu(name, entries)
+    menu.lit = menu.shown.index(keys.index(present)) if present in keys else 0
+    state.menu = menu
 
 
 @command("entry")
 def _choose(app: App, number: str) -> None:
     state, menu = app.state, app.state.menu
     state.menu = None
-    if menu is None or not 0 <= int(number) < len(menu.entries):
+    if menu is None or int(number) not in menu.shown:
         return
     app.end_tour()
     key = menu.entries[int(number)][0]
@@ -236,7 +238,9 @@ def _help(app: App, _: str) -> None:
 def _escape(app: App, _: str) -> None:
     """Close what lies on top; with nothing open, the window."""
     state = app.state
-    if state.help:
+    if app.painter.stroking:
+        app.painter.cancel()
+    elif state.help:
         state.help = False
     elif state.menu is not None:
         state.menu = None
@@ -244,8 +248,129 @@ def _escape(app: App, _: str) -> None:
         _unpin(app, "")
     elif state.drawer:
         state.drawer = ""
+    elif state.ring:
+        state.ring = ""
+    elif state.mode != "look":
+        state.mode = "look"
+        app.painter.cancel()
+    elif (unsaved := app.painter.unsaved) and not app.warned:
+        app.warned = True
+        app.say(f"{unsaved[0]} is not saved: Ctrl+S saves it, Esc again closes the window.", 8.0)
     else:
         app.running = False
+
+
+# --- painting ---------------------------------------------------------------------------------------------------------
+
+
+@command("paint")
+def _paint(app: App, _: str) -> None:
+    if app.state.mode == "paint":
+        app.state.mode = "look"
+        app.painter.cancel()
+    else:
+        app.painter.begin()
+
+
+@command("brush")
+def _brush(app: App, key: str) -> None:
+    app.painter.choose(key)
+
+
+@command("next brush")
+def _next_brush(app: App, by: str) -> None:
+    app.painter.next_brush(int(by))
+
+
+def _way(argument: str) -> tuple[int, int]:
+    rows, _, columns = argument.partition(",")
+    return int(rows), int(columns)
+
+
+@command("cursor")
+def _cursor(app: App, by: str) -> None:
+    app.painter.point(_way(by))
+
+
+@command("draw")
+def _draw(app: App, by: str) -> None:
+    before = app.state.cursor
+    app.painter.point(_way(by))
+    cells = [cell for cell in (before, app.state.cursor) if cell is not None]
+    if cells:
+        app.painter.paint(cells)
+
+
+@command("dab")
+def _dab(app: App, _: str) -> None:
+    if app.state.cursor is not None:
+        app.painter.paint([app.state.cursor])
+
+
+@command("rub")
+def _rub(app: App, _: str) -> None:
+    if app.state.cursor is not None:
+        app.painter.paint([app.state.cursor], "floor")
+
+
+@command("undo")
+def _undo(app: App, _: str) -> None:
+    app.painter.undo()
+
+
+@command("redo")
+def _redo(app: App, _: str) -> None:
+    app.painter.redo()
+
+
+@command("save")
+def _save(app: App, _: str) -> None:
+    app.painter.save()
+
+
+@command("new")
+def _new(app: App, _: str) -> None:
+    rows, columns = app.state.map_size or (8, 8)
+    app.painter.new(min(rows, 40), min(columns, 40))
+
+
+# --- driving ----------------------------------------------------------------------------------------------------------
+
+WAYS = {"up": "north", "right": "east", "down": "south", "left": "west"}  # what actions are called elsewhere
+DIRECTIONS = {*WAYS, "up-left", "up-right", "down-left", "down-right", "stay"}
+
+
+@command("drive")
+def _drive(app: App, _: str) -> None:
+    state = app.state
+    if state.mode == "drive":
+        state.mode = "look"
+        return
+    if not app.ways:
+        app.say("This world's actions are no directions, so the agent cannot be driven by the arrows.", 6.0)
+        return
+    app.end_tour()
+    app.painter.cancel()
+    _paused(app)
+    state.mode, state.menu, state.ring = "drive", None, ""
+
+
+@command("go")
+def _go(app: App, way: str) -> None:
+    action = app.ways.get(way)
+    if action is None:
+        app.say(f"There is no action {way!r} in this world: it has {', '.join(app.ways)}.")
+        return
+    _paused(app)
+    app.link.send("drive", action)
+
+
+# --- the keyboard's ring ----------------------------------------------------------------------------------------------
+
+
+@command("focus")
+def _focus(app: App, by: str) -> None:
+    app.input.move_ring(int(by))
 
 
 # --- the inspector ----------------------------------------------------------------------------------------------------

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 import pygame
 
-from rlgrid.window import bar, bindings
+from rlgrid.window import bar, bindings, palette
 from rlgrid.window.scene import SMALLEST
-from rlgrid.window.state import Parameter
+from rlgrid.window.state import Menu, Parameter
 
 if TYPE_CHECKING:
     from rlgrid.window.app import App
 
 DRAG = 0.07  # seconds between two changes sent while a slider is dragged
 TIP = 0.7  # seconds that the pointer rests on a control before it is said what it does
-REPEATED = {"step", "faster", "slower"}  # commands that a key held down gives again and again
+SLIDE = 0.05  # of a slider's way, for a key
 
 
 class Input:
@@ -36,6 +36,7 @@ class Input:
         self._drag_before: Parameter | None = None
         self._drag_value: float | None = None
         self._drag_sent = 0.0
+        self._size: tuple[int, int] | None = None  # that the map is to have when the slider is let go
 
     @property
     def hovered(self) -> str | None:
@@ -57,7 +58,7 @@ class Input:
         elif event.type == pygame.KEYDOWN:
             repeated = event.key in self._held
             self._held.add(event.key)
-            self._key(event.key, event.mod, repeated)
+            self._key(event.key, event.mod, repeated, getattr(event, "unicode", ""))
         elif event.type == pygame.KEYUP:
             self._held.discard(event.key)
         elif event.type == pygame.WINDOWFOCUSLOST:
@@ -66,7 +67,9 @@ class Input:
             self._move(event.pos)
         elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 1:
             self._press(event.pos)
-        elif event.type == pygame.MOUSEBUTTONUP and event.button == 1:
+        elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 3:
+            self._press_right(event.pos)
+        elif event.type == pygame.MOUSEBUTTONUP and event.button in (1, 3):
             self._release()
         elif event.type == pygame.WINDOWLEAVE:
             self.pointer, app.state.hover, app.state.tip = None, None, None
@@ -83,18 +86,157 @@ class Input:
 
     # --- keys -------------------------------------------------------------------------------------------------------
 
-    def _key(self, key: int, modifiers: int, repeated: bool) -> None:
-        menu = self._app.state.menu
-        if menu is not None:
-            if key in (pygame.K_UP, pygame.K_DOWN):
-                menu.lit = (menu.lit + (1 if key == pygame.K_DOWN else -1)) % len(menu.entries)
-                return
-            if key in (pygame.K_RETURN, pygame.K_KP_ENTER, pygame.K_SPACE) and not repeated:
-                self._app.do(f"entry:{menu.lit}")
-                return
-        command = bindings.command_of(key, modifiers)
-        if command is not None and not (repeated and command not in REPEATED):
-            self._app.do(command)
+    def _key(self, key: int, modifiers: int, repeated: bool, typed: str) -> None:
+        app = self._app
+        state = app.state
+        if state.menu is not None and self._menu_key(state.menu, key, modifiers, repeated, typed):
+            return
+        if state.ring and self._ring_key(key, modifiers, repeated):
+            return
+        binding = bindings.binding_of(key, modifiers, state.mode)
+        if binding is not None and (binding.repeats or not repeated):
+            app.do(binding.command)
+
+    def _menu_key(self, menu: Menu, key: int, modifiers: int, repeated: bool, typed: str) -> bool:
+        """A key while a menu is open: arrows, Enter, and letters that narrow the list; whether it was for the menu."""
+        steps = {pygame.K_UP: -1, pygame.K_DOWN: 1, pygame.K_PAGEUP: -8, pygame.K_PAGEDOWN: 8}
+        if key in steps and menu.shown:
+            lit = menu.lit + steps[key]
+            last = len(menu.shown) - 1
+            menu.lit = lit % len(menu.shown) if abs(steps[key]) == 1 else min(max(0, lit), last)
+        elif key in (pygame.K_HOME, pygame.K_END):
+            menu.lit = 0 if key == pygame.K_HOME else max(0, len(menu.shown) - 1)
+        elif key in (pygame.K_RETURN, pygame.K_KP_ENTER):
+            if not repeated and menu.shown:
+                self._app.do(f"entry:{menu.shown[menu.lit]}")
+        elif key == pygame.K_BACKSPACE:
+            menu.narrow(menu.typed[:-1])
+        elif key == pygame.K_SPACE and not menu.typed:
+            if not repeated and menu.shown:
+                self._app.do(f"entry:{menu.shown[menu.lit]}")
+        elif typed and typed.isprintable() and not modifiers & (pygame.KMOD_CTRL | pygame.KMOD_ALT | pygame.KMOD_META):
+            menu.narrow(menu.typed + typed)
+        else:
+            return False
+        return True
+
+    def _ring_key(self, key: int, modifiers: int, repeated: bool) -> bool:
+        """A key while a control has the ring: Space and Enter press it, arrows move its knob or the ring."""
+        app = self._app
+        control = next((c for c in app.scene.controls if c.name == app.state.ring), None)
+        if control is None or modifiers & (pygame.KMOD_CTRL | pygame.KMOD_ALT | pygame.KMOD_META):
+            return False
+        ways = {pygame.K_RIGHT: 1, pygame.K_LEFT: -1, pygame.K_UP: 1, pygame.K_DOWN: -1}
+        if key in (pygame.K_SPACE, pygame.K_RETURN, pygame.K_KP_ENTER):
+            if not repeated and control.kind != "slider":
+                self._press_control(control.name)
+        elif key in ways and control.kind == "slider" and key in (pygame.K_RIGHT, pygame.K_LEFT):
+            self.nudge(control.name, ways[key] * (SLIDE / 5 if modifiers & pygame.KMOD_SHIFT else SLIDE))
+        elif key in ways:
+            self.move_ring(1 if key in (pygame.K_RIGHT, pygame.K_DOWN) else -1)
+        else:
+            return False
+        return True
+
+    def move_ring(self, by: int) -> None:
+        """Give the ring to the control after, or before, the one that has it."""
+        app = self._app
+        names = list(dict.fromkeys(control.name for control in app.scene.controls))
+        if not names:
+            return
+        state = app.state
+        if state.ring in names:
+            state.ring = names[(names.index(state.ring) + by) % len(names)]
+        else:
+            state.ring = names[0 if by > 0 else -1]
+
+    def nudge(self, name: str, by: float) -> None:
+        """Move the knob of a slider by a part of its way, and let it go."""
+        app = self._app
+        state = app.state
+        kind, _, which = name.partition(":")
+        parameter = state.parameter(which) if kind == "parameter" else None
+        if kind == "parameter" and parameter is None:
+            return
+        app.end_tour()
+        self._grasp(name)
+        now = self._part(name)
+        for further in range(1, 21):  # as far as it takes to change anything
+            if self._slide(name, now + further * by):
+                break
+        self._let_go()
+
+    # --- sliders ----------------------------------------------------------------------------------------------------
+
+    def _grasp(self, name: str) -> None:
+        self.dragging = name
+        self._drag_before = self._app.state.parameter(name.partition(":")[2])
+        self._drag_value, self._size = None, None
+
+    def _part(self, name: str) -> float:
+        """Where the knob of a slider stands, in [0, 1]."""
+        state = self._app.state
+        kind, _, which = name.partition(":")
+        if kind == "parameter":
+            parameter = state.parameter(which)
+            return 0.0 if parameter is None else parameter.part
+        if kind == "amount":
+            brush = next((b for b in state.palette if b.key == state.brush), None)
+            return 0.0 if brush is None or brush.amount is None else brush.amount.part(state.amount)
+        if kind == "size":
+            size = (state.map_size or (1, 1))[int(which)]
+            return (size - 1) / (palette.SIDE_LIMIT - 1)
+        return bar.speed_part(state.speed, state.unit)
+
+    def _slide(self, name: str, part: float) -> bool:
+        """Put the knob of a slider there; whether that changed anything."""
+        app = self._app
+        state = app.state
+        kind, _, which = name.partition(":")
+        if kind == "speed":
+            speed = bar.speed_at(part, state.unit)
+            changed = speed != state.speed
+            app.set_speed(speed)
+            return changed
+        if kind == "amount":
+            brush = next((b for b in state.palette if b.key == state.brush), None)
+            if brush is None or brush.amount is None:
+                return False
+            amount = brush.amount.at(part)
+            changed, state.amount = amount != state.amount, amount
+            return bool(changed)
+        if kind == "size":
+            rows, columns = state.map_size or (1, 1)
+            size = 1 + round(min(1.0, max(0.0, part)) * (palette.SIDE_LIMIT - 1))
+            wanted = (size, columns) if which == "0" else (rows, size)
+            changed = wanted != state.map_size
+            state.map_size = self._size = wanted
+            return changed
+        return self._slide_parameter(which, part)
+
+    def _slide_parameter(self, name: str, part: float) -> bool:
+        app = self._app
+        state = app.state
+        old = state.parameter(name)
+        value = None if old is None else old.at(part)
+        if old is None or value is None or value == old.value:
+            return False
+        state.parameters = [replace(p, value=value) if p.name == name else p for p in state.parameters]
+        self._drag_value = value
+        now = app.clock()
+        if now - self._drag_sent >= DRAG:
+            self._drag_sent = now
+            app.change(name, value, held=True)
+        return True
+
+    def _let_go(self) -> None:
+        """What a slider was put to takes effect."""
+        name, before, value, size = self.dragging, self._drag_before, self._drag_value, self._size
+        self.dragging = self._drag_before = self._drag_value = self._size = None
+        if size is not None:
+            self._app.painter.resize(*size)
+        if name is not None and before is not None and value is not None:
+            self._app.change(before.name, value)
 
     # --- the pointer ------------------------------------------------------------------------------------------------
 
@@ -105,73 +247,68 @@ class Input:
         if self.dragging is not None:
             self._drag(at[0])
             return
+        if app.painter.stroking:
+            app.painter.move(app.scene.spot_at(*at))
+            return
         over = app.scene.control_at(*at)
         free = over is None and not state.help and state.menu is None
         state.hover = app.scene.cell_at(*at, state) if free else None
         if state.menu is not None and over is not None and over.name.startswith("entry:"):
-            state.menu.lit = int(over.name.partition(":")[2])
+            number = int(over.name.partition(":")[2])
+            if number in state.menu.shown:
+                state.menu.lit = state.menu.shown.index(number)
 
     def _press(self, at: tuple[int, int]) -> None:
         app = self._app
         state = app.state
         self.pointer = at
-        state.tip, self._moved_at = None, math.inf
+        state.tip, state.ring, self._moved_at = None, "", math.inf
         control = app.scene.control_at(*at)
         if control is None:
             self._press_outside(at)
-            return
-        if control.kind == "slider":
+        elif control.kind == "slider":
             app.end_tour()
-            self.dragging = control.name
-            self._drag_before = state.parameter(control.name.partition(":")[2])
-            self._drag_value = None
+            self._grasp(control.name)
             self._drag(at[0])
-            return
-        if state.menu is not None and not control.name.startswith("entry:") and control.name != state.menu.name:
-            state.menu = None
-        app.do(control.name)
+        else:
+            self._press_control(control.name)
+
+    def _press_control(self, name: str) -> None:
+        menu = self._app.state.menu
+        if menu is not None and not name.startswith("entry:") and name != menu.name:
+            self._app.state.menu = None
+        self._app.do(name)
 
     def _press_outside(self, at: tuple[int, int]) -> None:
         """A press on no control: it closes what lies on top, or else is for the map."""
-        state = self._app.state
+        app = self._app
+        state = app.state
         if state.menu is not None:
             state.menu = None
         elif state.help:
             state.help = False
+        elif state.mode == "paint" and not pygame.key.get_mods() & pygame.KMOD_SHIFT:
+            app.painter.press(app.scene.spot_at(*at))
         else:
-            cell = self._app.scene.cell_at(*at, state)
+            cell = app.scene.cell_at(*at, state)
             if cell is not None:
                 state.pinned = None if state.pinned == cell else cell
                 state.inspected = None
 
-    def _drag(self, x: int) -> None:
+    def _press_right(self, at: tuple[int, int]) -> None:
+        """The right button paints floor."""
         app = self._app
-        state = app.state
-        control = next((c for c in app.scene.controls if c.name == self.dragging), None)
-        if control is None:
-            return
-        left, right = control.track
-        part = (x - left) / max(1, right - left)
-        if control.name == "speed":
-            app.set_speed(bar.speed_at(part, state.unit))
-            return
-        name = control.name.partition(":")[2]
-        old = state.parameter(name)
-        if old is None:
-            return
-        value = old.at(part)
-        if value == old.value:
-            return
-        state.parameters = [replace(p, value=value) if p.name == name else p for p in state.parameters]
-        self._drag_value = value
-        now = app.clock()
-        if now - self._drag_sent >= DRAG:
-            self._drag_sent = now
-            app.change(name, value, held=True)
+        free = app.state.menu is None and not app.state.help and app.scene.control_at(*at) is None
+        if free and app.state.mode == "paint":
+            app.painter.press(app.scene.spot_at(*at), "floor")
+
+    def _drag(self, x: int) -> None:
+        control = next((c for c in self._app.scene.controls if c.name == self.dragging), None)
+        if control is not None:
+            left, right = control.track
+            self._slide(control.name, (x - left) / max(1, right - left))
 
     def _release(self) -> None:
-        name, before, value = self.dragging, self._drag_before, self._drag_value
-        self.dragging = self._drag_before = self._drag_value = None
-        if name is None or before is None or value is None:
-            return
-        self._app.change(before.name, value)
+        if self._app.painter.stroking:
+            self._app.painter.release()
+        self._let_go()

@@ -53,6 +53,8 @@ class Inbox:
             "outcomes": self._outcomes,
             "history": self._history,
             "notice": self._notice,
+            "map": self._map,
+            "stamped": self._stamped,
             "refused": self._refused,
             "failed": self._failed,
         }
@@ -105,10 +107,18 @@ class Inbox:
         facts = message[2]
         self._app.state.timeline, self._app.state.edits = Timeline(**facts), facts["edits"]
 
+    def _map(self, message: tuple[Any, ...], _: float) -> None:
+        self._app.painter.shown(message[2])
+
+    def _stamped(self, message: tuple[Any, ...], _: float) -> None:
+        if message[3] == "remap":
+            self._app.painter.confirmed(message[4][0])
+
     def _notice(self, message: tuple[Any, ...], _: float) -> None:
         self._app.say(message[1], 8.0)
 
     def _refused(self, message: tuple[Any, ...], _: float) -> None:
+        self._app.painter.refused()
         self._app.say(message[1], 8.0)
 
     def _failed(self, message: tuple[Any, ...], _: float) -> None:
@@ -117,6 +127,8 @@ class Inbox:
     def _snapshot(self, message: tuple[Any, ...], now: float) -> None:
         shot: Snapshot = message[2]
         state, old = self._app.state, self._app.state.snapshot
+        if state.model is not None and shot.values is not None and shot.values.size != state.model.num_states:
+            return  # of the map as it was before it was painted
         state.snapshot = shot
         walked = (old.count, old.optimal is None, old.values is None, self._version) == (
             shot.count,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations, pairwise
+
 import pygame
 
 from rlgrid.window import shapes, text
@@ -10,24 +12,45 @@ from rlgrid.window.state import Menu
 from rlgrid.window.text import BODY, SMALL, TITLE
 from rlgrid.window.widgets import Canvas
 
+SEARCHED = 12  # entries of a menu from which on it is said that it can be searched
+
 
 def paint_menu(canvas: Canvas, menu: Menu, anchor: pygame.Rect) -> None:
     """An open menu below its closed form, in as many columns as it needs to stay within the window."""
     theme, area = canvas.theme, canvas.rect
     pitch, top = 28, anchor.bottom + 4
-    entries = len(menu.entries)
-    columns = -(-entries // max(1, (area.bottom - 4 - top - 12) // pitch))
-    rows = -(-entries // columns)
-    words = max(text.width(title, bold=True) for _, title in menu.entries)
-    each = min(max(anchor.width - 10, words + 30), (area.width - 8) // columns - 10)
+    lines: list[int] = menu.shown if menu.typed else list(range(len(menu.entries)))
+    head = 30 if menu.typed or len(menu.entries) > SEARCHED else 0
+    room = area.bottom - 8 - top - 12 - head
+    if len(lines) > 2 * (room // pitch):
+        pitch = 22
+    columns = max(1, -(-len(lines) // max(1, room // pitch)))
+    rows = max(1, -(-len(lines) // columns))
+    widest = max(text.width(title, bold=True) for _, title in menu.entries)
+    each = min(max(anchor.width - 10, widest + 30), (area.width - 8) // columns - 10)
     left = max(4, min(anchor.left, area.width - columns * each - 10 - 4))
-    box = pygame.Rect(left, top, columns * each + 10, pitch * rows + 12)
+    box = pygame.Rect(left, top, columns * each + 10, pitch * rows + 12 + head)
     shapes.box(canvas.surface, box.move(0, 3).inflate(4, 4), shapes.mix(theme.background, (0, 0, 0), 0.25), 8)
     shapes.box(canvas.surface, box, theme.raised, 6, theme.hairline)
-    for number, (_, title) in enumerate(menu.entries):
-        column, place = divmod(number, rows)
-        row = pygame.Rect(box.left + 5 + column * each, box.top + 6 + place * pitch, each, pitch)
-        lit = number == menu.lit
+    if head:
+        words = menu.typed or "type to search"
+        ink = theme.text if menu.typed else theme.muted
+        typed = canvas.text(words, box.left + 15, box.top + 18, ink, most=box.width - 40)
+        if menu.typed:
+            pygame.draw.line(
+                canvas.surface, theme.accent, (typed.right + 2, typed.top), (typed.right + 2, typed.bottom)
+            )
+        canvas.hairline(box.left + 8, box.top + head, box.right - 8, box.top + head)
+    if not lines:
+        canvas.text("nothing of that name", box.left + 15, box.top + head + 6 + pitch // 2, theme.muted)
+    for place, number in enumerate(lines):
+        column, line = divmod(place, rows)
+        key, title = menu.entries[number]
+        row = pygame.Rect(box.left + 5 + column * each, box.top + head + 6 + line * pitch, each, pitch)
+        if not key:
+            canvas.heading(title, row.left + 10, row.centery + 2)
+            continue
+        lit = bool(menu.shown) and number == menu.shown[menu.lit]
         if lit:
             shapes.box(canvas.surface, row, theme.hairline, 4)
         canvas.text(title, row.left + 10, row.centery, bold=lit, most=row.width - 16)
@@ -40,40 +63,48 @@ def paint_help(canvas: Canvas) -> None:
     _veil(canvas)
     groups: dict[str, list[tuple[str, str]]] = {}
     for binding in BINDINGS:
-        groups.setdefault(binding.group, []).append((binding.shown, binding.does))
+        if binding.shown:
+            groups.setdefault(binding.group, []).append((binding.shown, binding.does))
     groups["Pointer"] = list(POINTER)
-    columns = 2 if area.width >= 760 else 1
-    rows = {name: len(lines) + 2 for name, lines in groups.items()}
-    total = sum(rows.values())
-    parts: list[list[str]] = [[] for _ in range(columns)]
-    filled = 0
-    for name in groups:
-        parts[min(columns - 1, filled * columns // total)].append(name)
-        filled += rows[name]
-    tallest = max(sum(rows[name] for name in part) for part in parts)
-    pitch = max(15, min(22, (area.height - 40 - 96) // tallest))
-    width = min(area.width - 32, 780 if columns == 2 else 420)
-    tall = min(area.height - 24, 96 + tallest * pitch)
+    columns = 3 if area.width >= 760 else 2
+    parts = _columns({name: len(lines) + 2 for name, lines in groups.items()}, columns)
+    tallest = max(sum(len(groups[name]) + 2 for name in part) for part in parts)
+    pitch = max(12, min(22, (area.height - 24 - 76) // tallest))
+    small = pitch < 17
+    size = SMALL if small or area.width < 900 else BODY
+    width = min(area.width - 24, 980)
+    tall = min(area.height - 16, 76 + tallest * pitch)
     box = pygame.Rect(0, 0, width, tall)
     box.center = area.center
+    edge = 28 if area.width >= 900 else 16
     shapes.box(canvas.surface, box, theme.panel, 10, theme.hairline)
-    canvas.text("Keys", box.left + 28, box.top + 32, size=TITLE, bold=True)
-    shapes.icon(canvas.surface, "close", (box.right - 32, box.top + 32), 14, theme.muted)
-    canvas.control("help", pygame.Rect(box.right - 48, box.top + 16, 32, 32), tip="close")
-    each = (width - 56 - 28 * (columns - 1)) // columns
+    canvas.text("Keys", box.left + edge, box.top + 28, size=TITLE, bold=True)
+    shapes.icon(canvas.surface, "close", (box.right - 32, box.top + 28), 14, theme.muted)
+    canvas.control("help", pygame.Rect(box.right - 48, box.top + 12, 32, 32), tip="close")
+    each = (width - 2 * edge - 20 * (columns - 1)) // columns
     for column, part in enumerate(parts):
-        left = box.left + 28 + column * (each + 28)
-        y = box.top + 70
+        left = box.left + edge + column * (each + 20)
+        y = box.top + 60
         for name in part:
             canvas.heading(name, left, y)
-            y += pitch + 2
+            y += pitch + 1
+            named = name != "Pointer"
+            least = max(text.width(shown, size, mono=named) for shown, _ in groups[name]) + 12
             for shown, does in groups[name]:
-                face = name != "Pointer"
-                key = canvas.text(shown, left, y, theme.text, BODY if face else BODY - 0.5, mono=face)
-                begin = max(left + (92 if face else 120), key.right + 10)
-                canvas.text(does, begin, y, theme.muted, most=left + each - begin)
+                canvas.text(shown, left, y, theme.text, size, mono=named)
+                canvas.text(does, left + least, y, theme.muted, size, most=each - least)
                 y += pitch
-            y += pitch - 2
+            y += pitch - 1
+
+
+def _columns(heights: dict[str, int], columns: int) -> list[list[str]]:
+    """The groups in their order, in so many columns that are as even as they can be."""
+    names = list(heights)
+    best: tuple[int, list[list[str]]] = (10**9, [names])
+    for cuts in combinations(range(1, len(names)), columns - 1):
+        parts = [names[a:b] for a, b in pairwise((0, *cuts, len(names)))]
+        best = min(best, (max(sum(heights[name] for name in part) for part in parts), parts))
+    return best[1]
 
 
 def _veil(canvas: Canvas) -> None:

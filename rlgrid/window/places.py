@@ -16,6 +16,8 @@ class Place:
     map_text: str | None
     model: Any
     note: str
+    spec: Any = None  # the GridSpec that it is made of; None for a world that is no map
+    painted: bool = False  # in the window, so that it is in no file
 
 
 def find_place(world: str) -> Place:
@@ -26,7 +28,6 @@ def find_place(world: str) -> Place:
     """
     from rlgrid.envs import WORLDS
     from rlgrid.gridmap import GridSpec
-    from rlgrid.itemworld import ItemWorld
 
     known = {name: map_name for name, (map_name, _) in WORLDS.items()}
     short = {name.partition("/")[2]: name for name in known}
@@ -49,6 +50,14 @@ def find_place(world: str) -> Place:
         text = path.read_text(encoding="utf-8")
     model = spec.compile()
     title = WORLDS[name][1] if name in WORLDS else (spec.title or spec.name or Path(world).stem)
+    return Place(name, title, text, model, described(spec), spec=spec)
+
+
+def described(spec: Any) -> str:
+    """What there is to say of a map: its size, its step cap, its source."""
+    from rlgrid.itemworld import ItemWorld
+
+    model = spec.compile()
     if isinstance(model, ItemWorld):
         rows, columns = model.map_shape
         note = f"{rows} × {columns} cells, {model.num_states:,} states: a panel for each set of items."
@@ -60,4 +69,4 @@ def find_place(world: str) -> Place:
         note += f" Episodes end after {model.max_episode_steps:,} steps."
     if spec.citation:
         note += f"\n{spec.citation[0].upper()}{spec.citation[1:]}"
-    return Place(name, title, text, model, note)
+    return note

@@ -15,7 +15,7 @@ import pygame
 from rlgrid.layout import state_at
 from rlgrid.picture import Layout
 from rlgrid.theme import THEMES
-from rlgrid.window import bar, inspector, mapview, overlays, plots, side
+from rlgrid.window import bar, inspector, mapview, overlays, palette, plots, shapes, side
 from rlgrid.window.state import State
 from rlgrid.window.widgets import Canvas, Control
 
@@ -98,11 +98,14 @@ class Scene:
             state.drawer,
             state.help,
             state.error,
-            menu and (menu.name, menu.lit, tuple(menu.entries)),
+            menu and (menu.name, menu.lit, menu.typed, len(menu.entries)),
+            state.ring,
             hovered if state.help or state.error or menu else None,
             state.tip,
         )
-        everything = self._surface is None or over != self._last[0] or bool(menu) or state.help or bool(state.tip)
+        everything = (
+            self._surface is None or over != self._last[0] or bool(menu) or state.help or bool(state.tip or state.ring)
+        )
         if self._surface is None or self._surface.get_size() != size:
             self._surface = pygame.Surface(size)
         surface = self._surface
@@ -167,6 +170,9 @@ class Scene:
             state.notice,
             state.error,
             ready,
+            state.mode,
+            state.cursor,
+            state.stroke,
         )
         theme = THEMES[state.theme]
         again = again or on_map != self._last[1]
@@ -190,6 +196,7 @@ class Scene:
                 surface.set_clip(region)
                 surface.blit(self._cells[1], place)
                 mapview.overlay(surface, state, place, view, theme)
+                palette.paint_marks(surface, state, place, view, theme)
                 surface.set_clip(None)
             if legend:
                 spot = pygame.Rect(place.right + 14, place.top - 6, region.right - place.right - 14, place.height + 10)
@@ -232,6 +239,9 @@ class Scene:
         elif state.tip is not None:
             tips = Canvas(surface, canvas.theme)  # words that lie over others for a moment
             overlays.paint_tip(tips, *state.tip)
+        ring = next((c for c in (*canvas.controls, *self.controls) if c.name == state.ring), None)
+        if ring is not None:
+            shapes.frame(surface, ring.rect.inflate(4, 4), THEMES[state.theme].second, 8, 2.0)
         # What lies on top answers first.
         self.controls = canvas.controls + self.controls
         self.texts += canvas.texts
@@ -240,9 +250,13 @@ class Scene:
         """The control under a point."""
         return next((control for control in self.controls if control.rect.collidepoint(x, y)), None)
 
+    def spot_at(self, x: int, y: int) -> tuple[int, int] | None:
+        """The (row, column) of the picture of the world under a point, or None."""
+        if self._layout is None or not self.regions.map.collidepoint(x, y):
+            return None
+        return self._layout.cell_at(x - self.map_place.left, y - self.map_place.top)
+
     def cell_at(self, x: int, y: int, state: State) -> int | None:
         """The state under a point of the map, or None."""
-        if self._layout is None or state.model is None or not self.regions.map.collidepoint(x, y):
-            return None
-        cell = self._layout.cell_at(x - self.map_place.left, y - self.map_place.top)
-        return None if cell is None else state_at(state.model, *cell)
+        cell = self.spot_at(x, y)
+        return None if cell is None or state.model is None else state_at(state.model, *cell)

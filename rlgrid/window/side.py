@@ -1,8 +1,8 @@
-"""The panel at the left: the world's and the agent's numbers, the changes made to them, and what the world is."""
+"""The panel at the left: the world's and the agent's numbers, the palette, the changes made, and what the world is."""
 
 from __future__ import annotations
 
-from rlgrid.window import numbers, plots, text
+from rlgrid.window import numbers, palette, plots, text
 from rlgrid.window.state import Parameter, State
 from rlgrid.window.text import BODY, SMALL
 from rlgrid.window.widgets import MARGIN, Canvas
@@ -30,7 +30,14 @@ def paint(canvas: Canvas, state: State) -> None:
     low = area.height < LOW
     y = 20 if low else 26
     limit = area.bottom - 8 if low else _keys(canvas, area.bottom) - 16
+    painting = state.mode == "paint" and bool(state.palette)
+    # While a map is painted, the palette comes first in a low window, and the agent's numbers wait.
+    if painting and area.height < 640:
+        palette.paint(canvas, state, y, area.bottom - 6)
+        return
     for group, title in (("world", "World"), ("agent", "Agent")):
+        if painting and group == "agent":
+            continue
         members = [p for p in state.parameters if p.group == group]
         if not members:
             continue
@@ -41,13 +48,17 @@ def paint(canvas: Canvas, state: State) -> None:
                 break
             y = _row(canvas, parameter, y, 34 if low else 44)
         y += 8 if low else 20
-    y = _truth(canvas, state, y, limit, 17 if low else 20)
+    if state.palette and (painting or area.height >= 640):
+        y = palette.paint(canvas, state, y, limit - (0 if painting else 60))
+    if not painting:
+        y = _truth(canvas, state, y, limit, 17 if low else 20)
     if state.edits and y + 40 < limit:
         canvas.heading("Changes", MARGIN, y)
         y += 22
         shown = state.edits[-max(1, min(5, (limit - y) // 20 - 1)) :]
         for edit in shown:
-            words = f"{edit.count:,} {edit.symbol} {edit.before} → {edit.after}"
+            change = f" {edit.before} → {edit.after}" if edit.before or edit.after else ""
+            words = f"{edit.count:,} {edit.symbol}{change}"
             canvas.text(words, MARGIN, y, size=BODY - 0.5, mono=True, most=area.width - 2 * MARGIN)
             y += 20
         canvas.text(f"{state.snapshot.count:,} now", MARGIN, y, theme.accent, BODY - 0.5, mono=True)
@@ -110,4 +121,5 @@ def _keys(canvas: Canvas, bottom: int) -> int:
 def key(state: State) -> tuple[object, ...]:
     """What the panel depends on."""
     truth = tuple(state.snapshot.truth.items())
-    return (tuple(state.parameters), tuple(state.edits), state.edits and state.snapshot.count, truth, state.world_note)
+    now = state.edits and state.snapshot.count
+    return (tuple(state.parameters), tuple(state.edits), now, truth, state.world_note, palette.key(state))

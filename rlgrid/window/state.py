@@ -208,11 +208,29 @@ class Timeline:
 
 @dataclass
 class Menu:
-    """An open menu: its name, (key, words) of each entry, and the entry that is lit."""
+    """An open menu: its name, (key, words) of each entry, and what was typed to narrow them.
+
+    ``shown`` are the numbers of the entries that hold all words typed, ``lit`` the place of one among them. An entry
+    without a key is the heading of those after it.
+    """
 
     name: str
     entries: list[tuple[str, str]]
     lit: int = 0
+    typed: str = ""
+    shown: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.shown:
+            self.shown = [number for number, (key, _) in enumerate(self.entries) if key]
+
+    def narrow(self, typed: str) -> None:
+        """Show the entries whose words, or keys, hold all words of ``typed``."""
+        self.typed = typed
+        words = typed.lower().split()
+        found = [(n, f"{title} {key}".lower()) for n, (key, title) in enumerate(self.entries) if key]
+        self.shown = [number for number, title in found if all(word in title for word in words)]
+        self.lit = 0
 
 
 @dataclass
@@ -260,6 +278,18 @@ class State:
     help: bool = False
     watched: bool = False  # the environment and the agent came from a script
     timeline: Timeline = field(default_factory=Timeline)
+    mode: str = "look"  # or "drive" or "paint": what the pointer and the arrows do
+    ring: str = ""  # the control that the keyboard acts on; "" for none
+    palette: tuple[Any, ...] = ()  # brushes (`rlgrid.window.editing.Brush`); none where the world is no map
+    brush: str = "wall"  # the key of the present one
+    amount: float = 0.0  # that it paints
+    cursor: tuple[int, int] | None = None  # the (row, column) of the map where the keyboard paints
+    stroke: tuple[str, tuple[tuple[int, int], ...]] = ("", ())  # the brush and the cells of the stroke under way
+    map_size: tuple[int, int] | None = None  # rows and columns of the map, as its sliders show them
+    undoable: bool = False
+    redoable: bool = False
+    unsaved: bool = False  # the map was painted and not saved
+    missing: str = ""  # what keeps the painted map from being a task
 
     @property
     def focus(self) -> int | None:

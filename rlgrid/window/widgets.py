@@ -73,6 +73,10 @@ class Canvas:
         """The one-pixel line between regions and groups."""
         pygame.draw.line(self.surface, self.theme.hairline, (x0, y0), (x1, y1))
 
+    def picture(self, picture: pygame.Surface, centre: tuple[int, int]) -> None:
+        """A small picture around a point."""
+        self.surface.blit(picture, picture.get_rect(center=centre))
+
     def control(
         self, name: str, rect: pygame.Rect, kind: str = "button", tip: str = "", track: tuple[int, int] = (0, 0)
     ) -> None:
@@ -132,7 +136,7 @@ class Canvas:
             lit = self.hovered == name or on
             shapes.box(self.surface, rect, theme.raised, 6, theme.muted if lit else theme.hairline)
             ink = theme.text
-        self.text(words, rect.centerx, rect.centery, ink, SMALL + 0.5, bold=True, align="center", most=rect.width - 12)
+        self.text(words, rect.centerx, rect.centery, ink, SMALL + 0.5, bold=True, align="center", most=rect.width - 6)
         self.control(name, rect, tip=tip)
 
 

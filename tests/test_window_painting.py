@@ -1,0 +1,299 @@
+"""Painting, driving and the keyboard's ring in the window, without a screen."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+
+from itertools import pairwise
+
+import numpy as np
+import pygame
+import pytest
+from test_window import check_apart, press, run
+
+import rlgrid
+from rlgrid.window.app import App
+from rlgrid.window.local import LocalLink
+from rlgrid.window.painting import between, free_name
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _display():
+    pygame.display.init()
+    yield
+    pygame.display.quit()
+
+
+class Recorder(LocalLink):
+    """A link that remembers what was sent."""
+
+    def __init__(self):
+        super().__init__()
+        self.sent = []
+
+    def send(self, name, *rest):
+        self.sent.append((name, *rest))
+        super().send(name, *rest)
+
+
+def an_app(world="FourRooms-v0", agent="value_iteration", size=(1280, 800), seconds=0.5):
+    link = Recorder()
+    app = App(link, size, clock=link.clock)
+    app.open(world, agent)
+    run(app, seconds)
+    return app
+
+
+def at(app, row, column):
+    x, y = app.scene._layout.centre(row, column)
+    return round(app.scene.map_place.left + x), round(app.scene.map_place.top + y)
+
+
+def drag(app, *cells, button=1):
+    spots = [at(app, *cell) for cell in cells]
+    app.handle(pygame.event.Event(pygame.MOUSEBUTTONDOWN, button=button, pos=spots[0]))
+    for spot in spots[1:]:
+        app.handle(pygame.event.Event(pygame.MOUSEMOTION, pos=spot, rel=(0, 0), buttons=(1, 0, 0)))
+    app.draw()
+    app.handle(pygame.event.Event(pygame.MOUSEBUTTONUP, button=button, pos=spots[-1]))
+
+
+def rows(app):
+    return app.painter.editor.spec.rows
+
+
+CTRL, SHIFT = pygame.KMOD_CTRL, pygame.KMOD_SHIFT
+
+
+def test_a_drag_is_one_stroke_with_no_gaps_and_one_undo():
+    app = an_app()
+    press(app, pygame.K_e)
+    before = rows(app)
+    drag(app, (2, 2), (2, 5), (4, 5))
+    assert [rows(app)[r][c] for r, c in ((2, 2), (2, 3), (2, 4), (2, 5), (3, 5), (4, 5))] == ["#"] * 6
+    assert [name for name, *_ in app.link.sent].count("remap") == 1
+    name, text, words = app.link.sent[-1]
+    assert (name, words) == ("remap", "wall, 6 cells")
+    assert rlgrid.GridSpec.parse(text).rows == rows(app)
+    run(app, 0.2)
+    assert app.state.edits[-1].symbol == "wall, 6 cells"
+    press(app, pygame.K_z, CTRL)
+    assert rows(app) == before
+    press(app, pygame.K_y, CTRL)
+    assert rows(app)[2][3] == "#"
+    press(app, pygame.K_z, CTRL | SHIFT)
+    assert "nothing to do again" in app.state.notice
+
+
+def test_the_right_button_paints_floor():
+    app = an_app()
+    press(app, pygame.K_e)
+    drag(app, (0, 3), (0, 4), button=3)
+    assert rows(app)[0][3:5] == ".."
+
+
+def test_the_keyboard_paints_with_a_cursor_and_chooses_brushes():
+    app = an_app()
+    press(app, pygame.K_e)
+    assert app.state.cursor == (1, 1)  # the start
+    for key in (pygame.K_RIGHT, pygame.K_DOWN):
+        press(app, key)
+    press(app, pygame.K_RETURN)
+    assert rows(app)[2][2] == "#"
+    press(app, pygame.K_RIGHT, SHIFT)
+    press(app, pygame.K_RIGHT, SHIFT)
+    assert rows(app)[2][2:5] == "###"
+    press(app, pygame.K_DELETE)
+    assert rows(app)[2][2:5] == "##."
+    press(app, pygame.K_PAGEDOWN)
+    assert app.state.brush == "floor"
+    press(app, pygame.K_PAGEUP)
+    press(app, pygame.K_PAGEUP)
+    assert app.state.brush == "thin wall"
+    for _ in range(40):
+        press(app, pygame.K_UP)
+    assert app.state.cursor[0] == 0
+    press(app, pygame.K_ESCAPE)
+    assert (app.state.mode, app.running) == ("look", True)
+
+
+def test_what_the_language_refuses_is_said_and_changes_nothing():
+    app = an_app()
+    press(app, pygame.K_e)
+    before = rows(app)
+    drag(app, (1, 1))
+    assert "needs a start" in app.state.notice
+    assert rows(app) == before
+    assert "remap" not in [name for name, *_ in app.link.sent]
+
+
+def test_a_goal_out_of_reach_is_said_and_is_not_saved(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    app = an_app("RussellNorvig4x3-v0")
+    press(app, pygame.K_e)
+    drag(app, (0, 2))
+    drag(app, (1, 2))
+    drag(app, (2, 2))
+    assert "open a way" in app.state.missing
+    press(app, pygame.K_s, CTRL)
+    assert "cannot be saved yet" in app.state.notice
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_saved_map_is_the_world_that_was_painted_and_no_file_is_written_over(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    app = an_app()
+    app.state.parameters = [p if p.name != "gamma" else pygame_free(p, 0.9) for p in app.state.parameters]
+    press(app, pygame.K_e)
+    app.do("brush:ice")
+    drag(app, (2, 2), (2, 4))
+    press(app, pygame.K_s, CTRL)
+    press(app, pygame.K_s, CTRL)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["four_rooms_painted-2.toml", "four_rooms_painted.toml"]
+    again = rlgrid.GridSpec.load(tmp_path / names[1]).compile()
+    np.testing.assert_array_equal(again.tiles, app.state.model.tiles)
+    assert [kind.slip for kind in again.kinds] == [kind.slip for kind in app.state.model.kinds]
+    assert again.gamma == 0.9
+    other = an_app(str(tmp_path / names[1]))
+    np.testing.assert_array_equal(other.state.model.tiles, app.state.model.tiles)
+    assert free_name("Four rooms, painted", tmp_path).name == "four_rooms_painted-3.toml"
+
+
+def pygame_free(parameter, value):
+    from dataclasses import replace
+
+    return replace(parameter, value=value)
+
+
+def test_the_original_world_stays_in_the_menu_and_undo_outlives_another_world():
+    app = an_app()
+    press(app, pygame.K_e)
+    drag(app, (2, 2))
+    painted = app.place.name
+    app.open("RussellNorvig4x3-v0", "value_iteration")
+    app.open("FourRooms-v0", "value_iteration")
+    assert rows(app)[2][2] == "."
+    app.open(next(p for p in app.custom if p.name == painted), "value_iteration")
+    assert rows(app)[2][2] == "#"
+    press(app, pygame.K_z, CTRL)
+    assert rows(app)[2][2] == "."
+
+
+def test_sizes_and_new_maps():
+    app = an_app()
+    press(app, pygame.K_e)
+    app.draw()
+    app.input.nudge("size:0", 0.02)
+    assert len(rows(app)) == 14
+    press(app, pygame.K_z, CTRL)
+    assert len(rows(app)) == 13
+    app.do("new")
+    assert (len(rows(app)), app.state.world_title, app.state.mode) == (13, "New map", "paint")
+    app.do("new")
+    assert app.state.world_title == "New map 2"
+
+
+def test_escape_speaks_of_a_map_that_is_not_saved_once():
+    app = an_app()
+    press(app, pygame.K_e)
+    drag(app, (2, 2))
+    press(app, pygame.K_ESCAPE)
+    press(app, pygame.K_ESCAPE)
+    assert app.running
+    assert "not saved" in app.state.notice
+    press(app, pygame.K_ESCAPE)
+    assert not app.running
+
+
+@pytest.mark.parametrize("size", [(800, 600), (1280, 800), (640, 480), (1920, 1200)])
+@pytest.mark.parametrize("world", ["FourRooms-v0", "KeyDoor-v0", "PuddleWorld-v0"])
+def test_the_palette_has_room(size, world):
+    app = an_app(world, size=size, seconds=0.2)
+    press(app, pygame.K_e)
+    for brush in ("wall", "goal"):
+        app.do(f"brush:{brush}")
+        app.state.drawer = "left" if size[0] < 1000 else ""
+        app.draw()
+        check_apart(app.scene, size)
+        names = {control.name for control in app.scene.controls}
+        assert {f"brush:{b.key}" for b in app.state.palette} <= names or size[1] < 600
+        assert {"brush:wall", "brush:thin wall", "undo", "save"} <= names or size[1] < 600
+
+
+def test_the_ring_reaches_every_control_and_acts():
+    app = an_app()
+    app.draw()
+    names = list(dict.fromkeys(control.name for control in app.scene.controls))
+    reached = []
+    for _ in names:
+        press(app, pygame.K_TAB)
+        app.draw()
+        reached.append(app.state.ring)
+    assert reached == names
+    press(app, pygame.K_TAB, SHIFT)
+    assert app.state.ring == names[-2]
+    app.state.ring = "theme"
+    press(app, pygame.K_SPACE)
+    assert app.state.theme == "light"
+    assert app.state.playing
+    app.state.ring = "parameter:gamma"
+    before = app.state.parameter("gamma").value
+    press(app, pygame.K_LEFT)
+    assert app.state.parameter("gamma").value < before
+    assert app.link.sent[-1][:2] == ("change", "gamma")
+    press(app, pygame.K_DOWN)
+    assert app.state.ring != "parameter:gamma"
+    press(app, pygame.K_ESCAPE)
+    press(app, pygame.K_SPACE)
+    assert not app.state.playing
+
+
+def test_the_ring_is_drawn():
+    app = an_app()
+    plain = pygame.image.tobytes(app.draw(), "RGB")
+    app.state.ring = "play"
+    assert pygame.image.tobytes(app.draw(), "RGB") != plain
+    app.state.ring = ""
+    assert pygame.image.tobytes(app.draw(), "RGB") == plain
+
+
+def test_typing_filters_a_menu():
+    app = an_app()
+    press(app, pygame.K_w)
+    for letter in "cliff s":
+        app.handle(pygame.event.Event(pygame.KEYDOWN, key=ord(letter), mod=0, unicode=letter))
+        app.handle(pygame.event.Event(pygame.KEYUP, key=ord(letter), mod=0))
+    menu = app.state.menu
+    assert [menu.entries[n][1] for n in menu.shown] == ["Cliff walking, slippery"]
+    app.draw()
+    press(app, pygame.K_RETURN)
+    assert app.state.world == "rlgrid/CliffWalkingSlippery-v1"
+    press(app, pygame.K_w)
+    app.handle(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_z, mod=0, unicode="zzz"))
+    app.draw()
+    press(app, pygame.K_RETURN)
+    assert not app.state.menu.shown
+    press(app, pygame.K_BACKSPACE)
+
+
+def test_driving_sends_actions_and_says_what_cannot_be_driven():
+    app = an_app(agent="q_learning")
+    press(app, pygame.K_m)
+    assert (app.state.mode, app.state.playing) == ("drive", False)
+    press(app, pygame.K_d)
+    press(app, pygame.K_UP)
+    assert [rest for rest in app.link.sent if rest[0] == "drive"] == [("drive", 1), ("drive", 0)]
+    press(app, pygame.K_q)
+    assert "no action" in app.state.notice
+    press(app, pygame.K_ESCAPE)
+    assert app.state.mode == "look"
+
+
+def test_lines_between_cells():
+    assert between((0, 0), (0, 3)) == [(0, 1), (0, 2), (0, 3)]
+    cells = [(5, 2), *between((5, 2), (0, 9))]
+    assert all(max(abs(a - c), abs(b - d)) == 1 for (a, b), (c, d) in pairwise(cells))
