@@ -162,7 +162,7 @@ def test_every_binding_has_its_own_key_and_a_command_that_the_app_knows():
     for binding in bindings.BINDINGS:
         if binding.command != "escape":
             key, modifiers = binding.keys[0]
-            assert bindings.command_of(key, modifiers) == binding.command
+            assert bindings.command_of(key, modifiers, binding.mode) == binding.command
             app.do(binding.command)
     assert repr(app.state) != before
 

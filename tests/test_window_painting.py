@@ -79,7 +79,7 @@ def test_a_drag_is_one_stroke_with_no_gaps_and_one_undo():
     assert (name, words) == ("remap", "wall, 6 cells")
     assert rlgrid.GridSpec.parse(text).rows == rows(app)
     run(app, 0.2)
-    assert app.state.edits[-1].symbol == "wall, 6 cells"
+    assert app.state.edits[-1].after == "wall, 6 cells"
     press(app, pygame.K_z, CTRL)
     assert rows(app) == before
     press(app, pygame.K_y, CTRL)

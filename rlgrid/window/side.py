@@ -57,8 +57,9 @@ def paint(canvas: Canvas, state: State) -> None:
         y += 22
         shown = state.edits[-max(1, min(5, (limit - y) // 20 - 1)) :]
         for edit in shown:
-            change = f" {edit.before} → {edit.after}" if edit.before or edit.after else ""
-            words = f"{edit.count:,} {edit.symbol}{change}"
+            what = edit.after if edit.symbol == "map" else f"{edit.symbol} {edit.after}"
+            change = f"{edit.symbol} {edit.before} → {edit.after}" if edit.before else what
+            words = f"{edit.count:,} {change}"
             canvas.text(words, MARGIN, y, size=BODY - 0.5, mono=True, most=area.width - 2 * MARGIN)
             y += 20
         canvas.text(f"{state.snapshot.count:,} now", MARGIN, y, theme.accent, BODY - 0.5, mono=True)
