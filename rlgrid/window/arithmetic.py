@@ -21,6 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rlgrid.itemworld import ItemWorld
+from rlgrid.layout import cell_of
+
 Floats = NDArray[np.float64]
 Outcomes = Sequence[tuple[float, int, float, bool]]  # (probability, next state, reward, terminated)
 
@@ -87,7 +90,10 @@ def contrast(first: Sequence[Term], second: Sequence[Term], gamma: float) -> lis
 
 @dataclass(frozen=True)
 class Factor:
-    """One number of a formula: what it is called, and the state (and action) that it was read from, if any."""
+    """One number of a formula: what it is called, and the state (and action) that it was read from, if any.
+
+    ``{a}`` in a symbol stands for the name of the action.
+    """
 
     symbol: str
     value: float
@@ -185,3 +191,16 @@ def read_values(state: Any) -> Floats | None:
         return previous
     values: Floats | None = shot.values
     return values
+
+
+def place_of(model: Any, state: int) -> tuple[int, int, str]:
+    """(row, column, the items that are on) of a state, in the map itself and not in the sheet of its panels."""
+    if isinstance(model, ItemWorld):
+        return *model.cell_of(state), ", ".join(model.items_of(state))
+    return *cell_of(model, state), ""
+
+
+def names_of(model: Any) -> list[str]:
+    """The names of a model's actions."""
+    names = getattr(model, "actions", None)
+    return [str(name) for name in names] if names is not None else [f"action {a}" for a in range(model.num_actions)]

@@ -131,7 +131,7 @@ class History:
         self._cost = self._kept_at - now
 
     def _keep(self, engine: Engine) -> None:
-        self._take_episodes(engine)
+        self.take_episodes(engine)
         arrays, run = captured(engine.agent)
         size = sum(array.nbytes for array in arrays.values()) + 4096
         self.kept.append(Kept(engine.count, self.at, engine.setup, arrays, run, tuple(engine.trail), size))
@@ -144,7 +144,8 @@ class History:
         gaps, ages = counts[2:] - counts[:-2], counts[-1] - counts[1:-1]
         return 1 + int(np.argmin(gaps / (ages + 1.0)))
 
-    def _take_episodes(self, engine: Engine) -> None:
+    def take_episodes(self, engine: Engine) -> None:
+        """Write down the episodes that have ended since the last time: `put_into` gives them back."""
         agent = engine.agent
         self.returns.extend(agent.episode_returns[len(self.returns) :])
         self.lengths.extend(agent.episode_lengths[len(self.lengths) :])
@@ -180,7 +181,7 @@ class History:
         """
         if self.why:
             raise ValueError(f"This run cannot be walked back: {self.why}.")
-        self._take_episodes(engine)
+        self.take_episodes(engine)
         count = min(max(count, self.kept[0].count), self.head)
         if count == engine.count:
             return

@@ -58,10 +58,12 @@ class LocalLink:
             for message in told(self.engine, self.run, self._said):
                 self._messages.append(("notice", message[2]) if message[0] == "notice" else message)
 
-    def inspect(self, state: int) -> None:
-        """Answer with the outcomes of a state."""
+    def inspect(self, state: int, deeply: bool = False) -> None:
+        """Answer with the outcomes of a state, and from now on with what is seen of it."""
         if self.engine is not None and self.engine.model is not None:
             self._messages.append(("outcomes", self.run, state, outcomes_of(self.engine.model, state)))
+            self.engine.looker.ask(state, deeply)
+            self._tell()
 
     def receive(self) -> list[tuple[Any, ...]]:
         """What came in since the last time."""

@@ -44,7 +44,7 @@ class Inside:
         state, count: of what, and after how many steps.
         layers: the hidden ones, from the observations on.
         similarity: float64 [S], cosine of the gradients of max_a Q there and here, in [-1, 1]; NaN where it was not
-            computed (time, walls, ends of episodes). None where observations are no states.
+            computed (time, walls, ends of episodes). None where it was not asked for.
     """
 
     state: int
@@ -165,15 +165,15 @@ def _bootstrap(agent: Any, to: int, theta: NDArray[Any], target: NDArray[Any]) -
 # --- inside the network -----------------------------------------------------------------------------------------------
 
 
-def inside(agent: Any, state: int, patience: float = PATIENCE) -> Inside:
-    """The activations at a state, and the similarity of every other state to it; within ``patience`` seconds."""
+def inside(agent: Any, state: int, deeply: bool = True, patience: float = PATIENCE) -> Inside:
+    """The activations at a state; and ``deeply`` the similarity of every other state to it, in ``patience`` seconds."""
     rows = np.array([state], np.int32)
     _, outputs = agent._outputs(rows)
     names = agent._architecture.names
     layers = tuple(
         Layer(names[op], outputs[op][0][:MOST_SHOWN].copy(), outputs[op].shape[1]) for op in range(len(outputs) - 1)
     )
-    return Inside(state, agent.num_timesteps, layers, similarity(agent, state, patience))
+    return Inside(state, agent.num_timesteps, layers, similarity(agent, state, patience) if deeply else None)
 
 
 def similarity(agent: Any, state: int, patience: float = math.inf) -> Floats:

@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.window.actors import outcomes_of
-from rlgrid.window.arithmetic import Factor, Floats, Product, Update, discounted
+from rlgrid.window.arithmetic import Factor, Floats, Product, Update, discounted, product
 
 PRIME = "s′"
 
@@ -56,6 +55,13 @@ def explains(agent: Any) -> bool:
     return type(agent).__name__ in RULES and agent.model is not None and agent.compiled and agent._world.can_be_saved
 
 
+def why_not_told(agent: Any) -> str:
+    """Why the updates of an agent are not told, in words."""
+    if type(agent).__name__ not in RULES:
+        return "Its rule is more than a line: it plans with what it has learnt of the world."
+    return "Its environment does not tell which outcomes it drew."
+
+
 def standing(agent: Any) -> Standing:
     """Where an agent that `explains` stands; an episode is under way afterwards."""
     agent._ready_episode()
@@ -89,20 +95,23 @@ def step_of(agent: Any, before: Standing) -> Step:
         action = int((policy[s] <= before.choices[0]).sum())
     else:
         action = int(grown.argmax())
-    to, reward, terminated = drawn(outcomes_of(agent.model, s)[action], before.uniform)
+    to, reward, terminated = _drawn(agent.model, s, action, before.uniform)
     ended = terminated or before.elapsed + 1 >= agent._world.max_episode_steps
     return Step(s, action, reward, to, terminated, ended)
 
 
-def drawn(outcomes: list[tuple[float, int, float, bool]], uniform: float) -> tuple[int, float, bool]:
+def _drawn(model: Any, state: int, action: int, uniform: float) -> tuple[int, float, bool]:
     """The outcome that a uniform selects: the first whose cumulative stored probability exceeds it, else the first."""
+    from rlgrid.kernels.model import count, outcome
+
     total = 0.0
-    for p, to, reward, terminated in outcomes:
+    for k in range(count(model.arrays, state, action)):
+        p, to, reward, terminated = outcome(model.arrays, state, action, k)
         total += p
         if total > uniform:
-            return to, reward, terminated
-    _, to, reward, terminated = outcomes[0]
-    return to, reward, terminated
+            return int(to), float(reward), bool(terminated)
+    _, to, reward, terminated = outcome(model.arrays, state, action, 0)
+    return int(to), float(reward), bool(terminated)
 
 
 def _next_uniforms(generator: np.random.Generator) -> tuple[float, float]:
@@ -214,8 +223,8 @@ def _expected_sarsa(agent: Any, before: Standing, step: Step, state: int) -> Ite
         parts = [
             (
                 *discounted(agent.gamma, 1),
-                Factor(f"π({b}|{PRIME})", chance, to, b),
-                Factor(f"Q({PRIME},{b})", float(before.table[to, b]), to, b),
+                Factor("π({a}|" + PRIME + ")", chance, to, b),
+                Factor(f"Q({PRIME},{{a}})", float(before.table[to, b]), to, b),
             )
             for b, chance in enumerate(_behaviour(agent, before, to))
             if chance > 0.0
@@ -452,7 +461,7 @@ def _monte_carlo(agent: Any, before: Standing, step: Step, state: int) -> Iterat
         first.setdefault(place, i)
     weight = memory["returns" if learns_values else "log_weight" if off_policy else "weight"].copy()
     last = _last_parts(agent, before, step)
-    total, ratio = sum(_times(part) for part in last), 0.0
+    total, ratio = sum(product(part) for part in last), 0.0
     every = off_policy or agent._rule().every
     for i in range(len(states) - 1, -1, -1):
         place = places[i]
@@ -489,12 +498,6 @@ def _monte_carlo(agent: Any, before: Standing, step: Step, state: int) -> Iterat
             ratio -= float(np.log(_chance(agent, before, step, i)))
 
 
-def _times(part: Product) -> float:
-    from rlgrid.window.arithmetic import product
-
-    return product(part)
-
-
 def _chance(agent: Any, before: Standing, step: Step, i: int) -> float:
     """The chance with which the i-th action of the episode was chosen."""
     from rlgrid.kernels.exploration import chance
@@ -521,7 +524,7 @@ def _last_parts(agent: Any, before: Standing, step: Step) -> list[Product]:
         b = int(before.table[to].argmax())
         return [(Factor("max Q(end)", float(before.table[to, b]), to, b),)]
     return [
-        (Factor(f"π({b}|end)", chance, to, b), Factor(f"Q(end,{b})", float(before.table[to, b]), to, b))
+        (Factor("π({a}|end)", chance, to, b), Factor("Q(end,{a})", float(before.table[to, b]), to, b))
         for b, chance in enumerate(_behaviour(agent, before, to))
         if chance > 0.0
     ]

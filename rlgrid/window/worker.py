@@ -15,6 +15,8 @@ Messages of the worker, each a tuple that begins with its name:
     ("map", run, text)            the world is another map from now on; None is the one that it was built with
     ("stamped", run, count, name, rest)  a command was obeyed when so many units were done
     ("history", run, facts)       the timeline: `rlgrid.window.history.History.facts`
+    ("stopped", run, words)       a breakpoint was reached; the run is paused
+    ("look", run, look)           what is seen of the inspected state: `rlgrid.window.looking.Look`
     ("notice", run, words)        what is to be told of a command
     ("refused", run, words)       a command that could not be done
     ("failed", run, words)        the run has stopped; the worker waits for another
@@ -124,9 +126,12 @@ class Worker:
 
     def _command(self, engine: Engine, name: str, rest: list[Any]) -> None:
         if name == "inspect":
-            run, state = rest
+            run, state, deeply = rest
             if run == self._run and engine.model is not None and 0 <= state < engine.model.num_states:
                 self._pipe.send(("outcomes", run, state, outcomes_of(engine.model, state)))
+                engine.looker.ask(state, deeply)
+                for message in told(engine, self._run, self._said):
+                    self._pipe.send(message)
             return
         try:
             engine.obey(name, *rest)
@@ -203,8 +208,15 @@ def told(engine: Engine, run: int, said: dict[str, Any]) -> list[Message]:
     they were ``said`` last."""
     found: list[Message] = [("stamped", run, entry.count, entry.name, entry.rest) for entry in engine.stamps]
     found += [("notice", run, words) for words in engine.notices]
+    if engine.stopped:
+        found.append(("stopped", run, engine.stopped))
     engine.stamps.clear()
     engine.notices.clear()
+    engine.stopped = ""
+    look = engine.looker.look(engine)
+    if look is not said.get("look"):
+        said["look"] = look
+        found.append(("look", run, look))
     for name, now in (("map", engine.scenario.map_text), ("history", engine.history.facts())):
         if name not in said or said[name] != now:
             if name in said or name == "history":  # the map that a run begins with is known
@@ -357,9 +369,9 @@ class Link:
         """A command of the run."""
         self._send((name, *rest))
 
-    def inspect(self, state: int) -> None:
-        """Ask for the outcomes of a state."""
-        self._send(("inspect", self.run, state))
+    def inspect(self, state: int, deeply: bool = False) -> None:
+        """Ask for the outcomes of a state, and from now on for what is seen of it (`rlgrid.window.looking`)."""
+        self._send(("inspect", self.run, state, deeply))
 
     def _send(self, message: Message) -> None:
         if self._sender is not None:

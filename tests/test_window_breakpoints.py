@@ -1,0 +1,291 @@
+"""Breakpoints stop at the very unit at which a run that steps by one first sees them hold; looks change nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rlgrid import GridSpec
+from rlgrid.truth import Truth
+from rlgrid.window.actors import outcomes_of
+from rlgrid.window.arithmetic import backup, backup_terms, names_of, place_of
+from rlgrid.window.breakpoints import EXAMPLES, Condition, Watch, arrow_of, parse
+from rlgrid.window.engine import Engine, Scenario
+from rlgrid.window.looking import find_update
+from rlgrid.window.shown import known
+
+LAKE, ROOMS = "rlgrid/FrozenLake-v1", "rlgrid/FourRooms-v0"
+
+
+def an_engine(agent: str = "q_learning", world: str = LAKE, seed: int = 3, **settings: Any) -> Engine:
+    engine = Engine(Scenario(world, agent=agent, seed=seed, settings=settings), patient=True)
+    engine.set_speed(math.inf)
+    return engine
+
+
+def run_until(engine: Engine, words: str, pinned: int | None = None, seconds: float = 60.0) -> str:
+    """What the engine says where it stops, as the worker would drive it."""
+    engine.obey("until", parse(words, engine.model, pinned).as_dict())
+    while seconds > 0 and not engine.stopped:
+        engine.tick(0.1)
+        seconds -= 0.1
+    said, engine.stopped = engine.stopped, ""
+    assert not (said and engine.playing)
+    return said
+
+
+def first_unit(engine: Engine, holds: Callable[[Engine], bool], most: int = 20_000) -> int:
+    """The slow and obvious way: one unit, a look at all tables, and so on."""
+    for _ in range(most):
+        engine.advance(1)
+        if holds(engine):
+            return engine.count
+    raise AssertionError("it never holds")
+
+
+def arrows(engine: Engine) -> np.ndarray:
+    """bool [S, A], as the window draws them."""
+    if engine.unit == "step":
+        return known(engine.agent.greedy(), engine.agent.q_values, 0.0)
+    greedy = engine.snapshot().greedy
+    return np.zeros((16, 4), np.bool_) if greedy is None else greedy  # the first sweep is shown without
+
+
+@pytest.mark.parametrize("agent", ["q_learning", "expected_sarsa", "value_iteration", "double_q_learning"])
+def test_an_arrow_that_flips(agent: str) -> None:
+    state = 8
+    twin, seen = an_engine(agent), []
+
+    def flipped(engine: Engine) -> bool:
+        row = tuple(arrows(engine)[state])
+        if any(row):
+            seen.append(row)
+        return len(seen) > 1 and seen[-1] != seen[-2]
+
+    expected = first_unit(twin, flipped)
+    engine = an_engine(agent)
+    said = run_until(engine, "this arrow flips", pinned=state)
+    assert engine.count == expected
+    was, now = (" or ".join(np.array(names_of(engine.model))[list(row)]) for row in seen[-2:])
+    unit = "sweep" if agent == "value_iteration" else "step"
+    assert said == f"stopped at {unit} {expected:,}: the arrow of row 2, column 0 flipped from {was} to {now}"
+    np.testing.assert_array_equal(engine.snapshot().q_values, twin.snapshot().q_values)
+
+
+@pytest.mark.parametrize(("agent", "limit"), [("q_learning", 0.3), ("n_step_sarsa", 0.5), ("sarsa_lambda", 0.6)])
+def test_a_large_td_error(agent: str, limit: float) -> None:
+    twin, old = an_engine(agent), [np.zeros(16)]
+
+    def large(engine: Engine) -> bool:
+        now = engine.agent.td_error.copy()
+        new = now[now != old[0]]
+        old[0] = now
+        return bool((np.abs(new) > limit).any())
+
+    expected = first_unit(twin, large)
+    engine = an_engine(agent)
+    assert run_until(engine, f"|TD| above {limit}").startswith(f"stopped at step {expected:,}: the TD error at row")
+
+
+def test_a_small_change_of_a_sweep() -> None:
+    expected = first_unit(an_engine("value_iteration"), lambda e: float(e.tables["change"].max()) < 1e-3)
+    engine = an_engine("value_iteration")
+    assert f"stopped at sweep {expected}: the largest change" in run_until(engine, "change below 1e-3")
+
+
+def test_the_end_of_an_episode_and_a_count() -> None:
+    expected = first_unit(an_engine(), lambda e: bool(e.agent.episode_returns))
+    engine = an_engine()
+    said = run_until(engine, "the episode ends")
+    assert said == f"stopped at step {expected}: episode 1 ended after {expected} steps, its return is 0"
+    assert engine.count == expected
+    assert run_until(engine, "count reaches 1,234") == "stopped at step 1,234: the count is reached"
+    with pytest.raises(ValueError, match="1,234 already"):
+        run_until(engine, "step 400")
+
+
+def test_a_count_is_run_to_in_one_piece() -> None:
+    engine = an_engine()
+    engine.advance(10)
+    assert Watch(parse("count reaches 400"), engine).stride(engine) == 390
+    assert Watch(parse("the episode ends"), engine).stride(engine) == 1
+
+
+@pytest.mark.parametrize("agent", ["q_learning", "value_iteration"])
+def test_the_regret(agent: str) -> None:
+    twin = an_engine(agent)
+    truth = Truth(twin.model, twin.gamma)
+
+    def low(engine: Engine) -> bool:
+        policy = engine.tables.get("policy") if agent == "value_iteration" else engine.agent.policy
+        return policy is not None and truth.judge(policy).share_of_regret < 0.05
+
+    expected = first_unit(twin, low)
+    engine = an_engine(agent)
+    said = run_until(engine, "regret below 5 %")
+    assert engine.count == expected
+    assert said.endswith("%")
+
+
+def test_a_path_that_loops() -> None:
+    """By a path that is followed through all tables anew after every step."""
+
+    def loops(engine: Engine) -> bool:
+        greedy, s, seen = arrows(engine), int(engine.model.start_states[0]), []
+        while not engine.model.absorbing[s] and greedy[s].any():
+            if s in seen:
+                return True
+            seen.append(s)
+            outcomes = outcomes_of(engine.model, s)[int(greedy[s].argmax())]
+            _, s, _, ended = max(outcomes, key=lambda one: one[0])
+            if ended:
+                return False
+        return False
+
+    expected = first_unit(an_engine(world="rlgrid/CliffWalking-v1"), loops)
+    engine = an_engine(world="rlgrid/CliffWalking-v1")
+    said = run_until(engine, "the greedy path loops")
+    assert said.startswith(f"stopped at step {expected:,}: the greedy path from row 3, column 0 comes back to row")
+
+
+def test_a_breakpoint_follows_the_run_through_a_change_and_is_let_go_in_the_past() -> None:
+    engine = an_engine()
+    engine.obey("until", "the episode ends")
+    engine.obey("change", "gamma", 0.9)
+    assert engine.watch is not None
+    engine.obey("play", False)
+    engine.advance(3)
+    engine.obey("seek", 1)
+    assert engine.watch is None
+    engine.obey("until", None)
+    assert engine.watch is None
+
+
+@pytest.mark.parametrize("words", EXAMPLES)
+def test_conditions_read_back_what_they_say(words: str) -> None:
+    model = GridSpec.builtin("four_rooms").compile()
+    state = int(np.flatnonzero(~model.absorbing)[30])
+    if words.startswith("the arrow of"):
+        row, column, _ = place_of(model, state)
+        words = f"the arrow of row {row}, column {column} flips"
+    found = parse("until " + words, model, state)
+    assert parse(found.words(model), model, state) == found
+    assert parse(found.as_dict()) == found
+
+
+@pytest.mark.parametrize(
+    ("words", "wrong"),
+    [
+        ("this arrow flips", "needs a pinned cell"),
+        ("the arow of row 3 flips", "is no condition: did you mean"),
+        ("the arrow of row 99, column 1 flips", "no cell: the world has rows 0 to"),
+        ("the arrow of row 0, column 0 flips", "a cell without actions"),
+        ("|TD| above lots", "“lots” in .* is no number"),
+        ("|TD| near 3", "say “.TD. above 0.5”"),
+        ("regret below", "say “regret below 5 %”"),
+        ("count reaches 4.5", "is no count"),
+        ("the episod ends", "did you mean “the episode ends”"),
+        ("", "there are: this arrow flips"),
+        ({"kind": "arow"}, "must be one of arrow, td"),
+        ({"kind": "arrow"}, "needs the state"),
+        ({"kind": "td", "numbr": 1}, "did you mean 'number'"),
+        ({"kind": "td", "number": math.inf}, "finite"),
+    ],
+)
+def test_what_is_no_condition_is_named_with_the_remedy(words: Any, wrong: str) -> None:
+    with pytest.raises(ValueError, match=wrong):
+        parse(words, GridSpec.builtin("four_rooms").compile())
+
+
+def test_what_a_run_cannot_tell_is_refused() -> None:
+    planner = an_engine("value_iteration")
+    with pytest.raises(ValueError, match="no episodes"):
+        Watch(Condition("episode"), planner)
+    with pytest.raises(ValueError, match="small at any time"):
+        Watch(Condition("td", 0.1, below=True), an_engine())
+    with pytest.raises(ValueError, match="There is no state 400"):
+        Watch(Condition("arrow", state=400), planner)
+
+
+@pytest.mark.parametrize("agent", ["q_learning", "dyna_q", "monte_carlo", "dqn", "psrl"])
+def test_an_arrow_is_that_of_the_table_of_all(agent: str) -> None:
+    settings = {"learning_starts": 50, "policy_kwargs": {"net_arch": [8]}} if agent == "dqn" else {}
+    engine = an_engine(agent, **settings)
+    engine.advance(300)
+    greedy = arrows(engine)
+    for s in range(16):
+        if agent == "dqn" or not engine.model.absorbing[s]:
+            assert arrow_of(engine.agent, s) == tuple(np.flatnonzero(greedy[s])), s
+
+
+# --- looks --------------------------------------------------------------------------------------------------------
+
+
+def test_the_last_update_is_found_in_the_past_and_nothing_changes() -> None:
+    """In a run that was made in one piece: against a twin that steps by one and writes down when each state changed."""
+    engine, twin = an_engine(learning_rate=0.3), an_engine(learning_rate=0.3)
+    for _ in range(10):
+        engine.advance(137)
+    last: dict[int, tuple[int, int, float, float]] = {}
+    for _ in range(1_370):
+        s, old, counts = twin.agent.state, twin.agent.q_table.copy(), twin.agent.counts.copy()
+        s = s if s is not None else int(twin.model.start_states[0])
+        twin.advance(1)
+        a = int((twin.agent.counts - counts)[s].argmax())
+        last[s] = (twin.count, a, float(old[s, a]), float(twin.agent.q_table[s, a]))
+    before = engine.agent.q_table.tobytes(), engine.agent.counts.tobytes(), list(engine.agent.episode_returns)
+    found = 0
+    for s in range(16):
+        update, words = find_update(engine, s)
+        if s not in last:
+            assert update is None
+            assert words == "Nothing was learnt here yet."
+            continue
+        found += 1
+        assert update is not None
+        assert (update.count, update.action, update.old, update.new) == last[s]
+    assert found >= 10
+    after = engine.agent.q_table.tobytes(), engine.agent.counts.tobytes(), list(engine.agent.episode_returns)
+    assert before == after
+    engine.advance(50)
+    twin.advance(50)
+    np.testing.assert_array_equal(engine.agent.q_table, twin.agent.q_table)
+    assert engine.agent.episode_returns == twin.agent.episode_returns
+
+
+def test_the_looker_follows_the_run_and_tells_why_there_is_nothing() -> None:
+    engine = an_engine("td0")
+    engine.advance(200)
+    assert engine.looker.look(engine) is None  # nobody has asked
+    engine.looker.ask(0)
+    look = engine.looker.look(engine)
+    assert look is not None
+    assert look.update is not None
+    assert look is engine.looker.look(engine)  # nothing has changed
+    engine.advance(1)
+    assert engine.looker.look(engine) is not look
+    planning = an_engine("psrl")
+    planning.advance(50)
+    planning.looker.ask(0)
+    look = planning.looker.look(planning)
+    assert look is not None
+    assert look.update is None
+    assert "more than a line" in look.words
+
+
+def test_a_look_into_a_network() -> None:
+    engine = an_engine("dqn", learning_starts=50, policy_kwargs={"net_arch": [8]})
+    engine.advance(120)
+    engine.looker.ask(4)
+    look = engine.looker.look(engine)
+    assert look is not None
+    assert look.inside is not None
+    assert look.inside.similarity is None  # of the cell that is pinned alone
+    assert look.update is not None
+    assert look.update.rate is None
+    terms = backup_terms(outcomes_of(engine.model, 4)[0], engine.agent.values)
+    assert math.isfinite(backup(terms, engine.gamma))
