@@ -174,8 +174,10 @@ class Architecture:
         own = {"eps": epsilon} if name == "adam" and epsilon is not None else {}
         return optimiser_of(name, own | settings, max_norm)
 
-    def network(self, theta: NDArray[np.float64], batch: int, dtype: type = np.float32) -> Any:
+    def network(self, theta: NDArray[np.float64], batch: int, dtype: type = np.float32, rows: int = 1) -> Any:
         """The network of `rlgrid.kernels.program` with ``theta`` [P + R], for batches of up to ``batch`` observations.
+
+        Actions are asked for ``rows`` observations at a time.
 
         Raises:
             ValueError: for batch normalisation of single observations.
@@ -195,8 +197,8 @@ class Architecture:
             square=np.zeros(self.parameters, dtype),
             work=np.zeros(batch * self.kept, dtype),
             deltas=np.zeros(batch * self.kept, dtype),
-            row=np.zeros(self.kept, dtype),
-            scratch=np.zeros(self._scratch(batch), dtype),
+            row=np.zeros(rows * self.kept, dtype),
+            scratch=np.zeros(self._scratch(max(batch, rows)), dtype),
         )
 
     def _scratch(self, batch: int) -> int:

@@ -172,7 +172,7 @@ class Agent(ABC):
         if not isinstance(env.action_space, Discrete):
             raise ValueError(f"{type(self).__name__} needs a Discrete action space, not {env.action_space}")
         self.env = env
-        self._world = World(env, self.sees_parts)
+        self._world = self._world_of(env)
         self.model: MDP | GridModel | None = self._world.model if self._world.same_names else None
         if self.unit == "step" and self._world.hands_actions_on() and self._world.hides_actions():
             raise ValueError(f"{type(self).__name__} cannot act here: {self._world.hides_actions()}")
@@ -205,6 +205,9 @@ class Agent(ABC):
         self.logger: Any = None  # where callbacks record scalars: `rlgrid.scalars.Logger`
         self._reseed: int | None = None  # of the first reset of a loaded run in a foreign environment
         self._chosen: int | None = None  # the next action, where somebody else has chosen it (`take`)
+
+    def _world_of(self, env: gym.Env[Any, Any]) -> World:
+        return World(env, self.sees_parts)
 
     @property
     def truth(self) -> MDP | GridModel | None:
@@ -614,7 +617,7 @@ class Agent(ABC):
         try:
             world, run, settings = metadata["world"], metadata["run"], dict(metadata["settings"])
             for name in ("observation_space", "action_space"):
-                here = str(getattr(env, name))
+                here = str(getattr(env, f"single_{name}", getattr(env, name)))  # of one environment of a vector
                 if world[name] != here:
                     raise CheckpointError(f"{path} was made for the {name} {world[name]}; this one is {here}")
             cls._check_asked(env, {name: settings[name] for name in settings if name not in changes}, arrays)

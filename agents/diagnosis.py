@@ -105,13 +105,13 @@ def diagnose(agent: QNetworkAgent, truth: Truth | None = None) -> Diagnosis:
     Args:
         truth: the judge of its tables, `Truth.of(agent)`; None where no model is known.
     """
-    from rlgrid.agents.memory import next_observations
+    from rlgrid.agents.memory import next_observations, places_of
     from rlgrid.kernels.dqn import UPDATES
-    from rlgrid.kernels.replay import FILLED, TERMINATED
+    from rlgrid.kernels.replay import TERMINATED
 
     learner, replay = agent._learner, agent._learner.replay
-    filled = int(replay.counters[FILLED])
-    places = np.unique(np.linspace(0, max(filled - 1, 0), PROBES).astype(np.int64))[:filled]
+    stored = places_of(replay)
+    places = stored[np.unique(np.linspace(0, max(stored.size - 1, 0), PROBES).astype(np.int64))[: stored.size]]
     td_errors = np.zeros(0)
     outputs: list[NDArray[np.float64]] = []
     if places.size:
@@ -127,7 +127,7 @@ def diagnose(agent: QNetworkAgent, truth: Truth | None = None) -> Diagnosis:
         histogram, edges = np.histogram(td_errors, BINS)
     counts = None
     if agent._discrete:
-        counts = np.bincount(replay.observations[:filled], minlength=agent._width).astype(np.int64)
+        counts = np.bincount(replay.observations[stored], minlength=agent._width).astype(np.int64)
     q_error, greatest, mean = _q_error(agent, truth)
     return Diagnosis(
         timesteps=agent.num_timesteps,

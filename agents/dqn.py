@@ -22,17 +22,19 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Discrete
+from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
 from rlgrid.agents import memory
 from rlgrid.agents.architecture import architecture_of
 from rlgrid.agents.base import check_count, check_name, check_number
 from rlgrid.agents.checkpoint import MOST_ASKED, CheckpointError
+from rlgrid.agents.copies import VectorWorld, single_of, told_masks, vector_of
 from rlgrid.agents.dqn_arguments import check_others, check_policy, check_schedule, check_train_freq
 from rlgrid.agents.q_network import QNetworkAgent
 from rlgrid.agents.schedules import KINDS, Schedule
 from rlgrid.agents.tabular import LARGEST
-from rlgrid.agents.world import has_stream, put_back, sampling_arrays, stream_of
+from rlgrid.agents.world import World, has_stream, put_back, sampling_arrays, stream_of
 
 LOSSES = ("huber", "mse")
 EXPLORATIONS = {"epsilon_greedy": "epsilon", "softmax": "temperature"}  # as numbered by the kernels; how much of it
@@ -41,6 +43,8 @@ SOFT = 0.01  # tau where the target network follows at every step
 
 MOST_WORK = 10**10  # multiplications of a round of gradient steps that a file may ask for: some seconds
 MOST_EPISODES = 4_096  # that one call of the kernel may end: so long is the list that takes them
+
+MOST_COPIES = 1_024  # of an environment, that a file may ask for
 
 MOST_ROUND = 10**6  # gradient steps that may be due in a file, where a round has as many as steps since the last one
 
@@ -59,8 +63,11 @@ class DQN(QNetworkAgent):
     Args:
         policy: "MlpPolicy", a network of dense layers where ``policy_kwargs`` say nothing else; or "CnnPolicy", for
             images: convolutions (`rlgrid.agents.dqn_arguments`) in front of the layers of ``net_arch``.
-        env: a Gymnasium environment, or the id of one, with Discrete actions and Discrete or one-dimensional Box
-            observations.
+        env: a Gymnasium environment, or the id of one, with Discrete actions and Discrete or Box observations; or a
+            Gymnasium vector of such environments, ours (``gym.make_vec("rlgrid/...", num_envs=8)``) or any other.
+        n_envs: so many environments are stepped at once: ``env`` and others made by its spec. As Stable-Baselines3
+            counts, a step of all is ``n_envs`` timesteps, ``train_freq`` counts steps of all, ``gradient_steps=-1``
+            and ``target_update_interval`` the steps of each; a run may end up to ``n_envs - 1`` steps late.
         learning_rate: of the optimiser, a number or a schedule by name (`rlgrid.agents.schedules`). "lin_1e-3" falls
             linearly over the run, here to a hundredth, so that learning never quite stops. The default falls: with a
             constant rate the policy that was good at one moment is spoilt at the next.
@@ -70,7 +77,8 @@ class DQN(QNetworkAgent):
         tau: share of the network that the target network takes over at an update; 1 copies it. None takes 0.01 where
             there is an update after every step, and else 1, which is what settings for other libraries mean.
         gamma: the discount factor; None takes the model's, 0.99 where there is none.
-        train_freq: steps between two rounds of gradient steps, or (number, "step"), or (number, "episode").
+        train_freq: steps between two rounds of gradient steps, or (number, "step"), or, in one environment alone,
+            (number, "episode").
         gradient_steps: gradient steps of a round; -1 for as many as there were steps since the last one.
         target_update_interval: steps between two updates of the target network.
         exploration_fraction: share of the run over which epsilon falls from its initial to its final value.
@@ -117,11 +125,12 @@ class DQN(QNetworkAgent):
     """
 
     chunk_size = 2_000
+    vector: VectorEnv[Any, Any, Any] | None  # the environments that it learns in at once; None where it is one
 
     def __init__(
         self,
         policy: str = "MlpPolicy",
-        env: gym.Env[Any, Any] | str | None = None,
+        env: gym.Env[Any, Any] | VectorEnv[Any, Any, Any] | str | None = None,
         learning_rate: float | str = "lin_1e-3",
         buffer_size: int = 100_000,
         learning_starts: int = 1_000,
@@ -148,6 +157,7 @@ class DQN(QNetworkAgent):
         directed: bool | None = None,
         exploration_bonus: float = 0.0,
         use_masking: bool = False,
+        n_envs: int = 1,
         prioritized_replay: bool = False,
         prioritized_replay_alpha: float = 0.6,
         prioritized_replay_beta0: float = 0.4,
@@ -158,14 +168,16 @@ class DQN(QNetworkAgent):
     ) -> None:
         if others:
             check_others(others, inspect.signature(DQN.__init__).parameters)
-        if isinstance(policy, gym.Env):
+        if isinstance(policy, gym.Env | VectorEnv):
             raise TypeError('DQN takes its policy first, as Stable-Baselines3 does: DQN("MlpPolicy", env)')
         if env is None:
             raise TypeError("DQN needs an environment: DQN('MlpPolicy', env)")
         if isinstance(env, str):
             env = gym.make(env)
-        if not isinstance(env, gym.Env):
-            raise TypeError(f"env must be a Gymnasium environment or its id, not {env!r}")
+        if not isinstance(env, gym.Env | VectorEnv):
+            raise TypeError(f"env must be a Gymnasium environment, a vector of them, or an id, not {env!r}")
+        env, self.vector = _several(env, check_count("n_envs", n_envs))
+        self.n_envs = 1 if self.vector is None else int(self.vector.num_envs)
         policy_kwargs = check_policy(policy, policy_kwargs, env.observation_space)
         self._policy = policy
         super().__init__(env, gamma=gamma, seed=seed, compiled=compiled)
@@ -176,6 +188,8 @@ class DQN(QNetworkAgent):
         self.batch_size = check_count("batch_size", batch_size)
         self._train_freq, self._by_episodes = check_train_freq(train_freq)
         self.train_freq = (self._train_freq, "episode") if self._by_episodes else self._train_freq
+        if self._by_episodes and self.n_envs > 1:
+            raise ValueError(f"train_freq counts episodes, which is for one environment; here are n_envs={self.n_envs}")
         if gradient_steps != -1:
             gradient_steps = check_count("gradient_steps (-1 for as many as steps)", gradient_steps)
         self.gradient_steps = int(gradient_steps)
@@ -248,13 +262,18 @@ class DQN(QNetworkAgent):
             return check_schedule("epsilon", self.epsilon_schedule, 1.0, self._discrete)
         return Schedule("linear", self.exploration_initial_eps, self.exploration_final_eps)
 
+    def _world_of(self, env: gym.Env[Any, Any]) -> World:
+        return World(env) if self.vector is None else VectorWorld(env, self.vector)
+
     # --- the network ------------------------------------------------------------------------------------------------
 
     def _new_learner(self) -> Any:
-        from rlgrid.kernels.dqn import BAD_OP, NOVELTY_GAMMA, Learner
+        from rlgrid.kernels.dqn import BAD_OP, NOVELTY_GAMMA, Learner, Step
         from rlgrid.kernels.replay import new_batch, new_replay
 
-        network = self._architecture.network(self._architecture.first_weights(self._generator), self.batch_size)
+        copies, weights = self.n_envs, self._architecture.first_weights(self._generator)
+        network = self._architecture.network(weights, self.batch_size, rows=copies)
+        idle = self._world.idle if isinstance(self._world, VectorWorld) else np.zeros(1, np.bool_)
         states = self._width if self._discrete else 1
         counted = self.directed or self.exploration_bonus
         available, told = self._available, self._num_actions if self._told else 0
@@ -264,15 +283,24 @@ class DQN(QNetworkAgent):
         return Learner(
             network=network,
             target=network.theta.copy(),
-            replay=new_replay(self.buffer_size, *kind, self.prioritized_replay, told),
+            replay=new_replay(
+                max(self.buffer_size // copies, 1) * copies, *kind, self.prioritized_replay, told, copies
+            ),
             batch=new_batch(self.batch_size, *kind, told),
             targets=np.zeros(self.batch_size),
             errors=np.zeros(self.batch_size),
-            observation=self._blank(1),
-            arrival=self._blank(1),
+            observation=self._blank(copies),
+            arrival=self._blank(copies),
+            step=Step(
+                actions=np.zeros(copies, np.int64),
+                rewards=np.zeros(copies),
+                terminated=np.zeros(copies, np.bool_),
+                truncated=np.zeros(copies, np.bool_),
+                idle=idle,
+            ),
             available=np.zeros((0, 0), np.bool_) if available is None else available,
-            mask=np.ones((min(told, 1), told), np.bool_),
-            arrival_mask=np.ones((min(told, 1), told), np.bool_),
+            mask=np.ones((copies if told else 0, told), np.bool_),
+            arrival_mask=np.ones((copies if told else 0, told), np.bool_),
             visits=np.zeros(states, np.int64),
             counts=np.zeros((states, self._num_actions) if counted else (0, 0), np.int64),
             novelty=np.full((states, self._num_actions) if self.directed else (0, 0), 1.0 / (1.0 - NOVELTY_GAMMA)),
@@ -293,7 +321,7 @@ class DQN(QNetworkAgent):
             horizon = strength.every
         steps = self.gradient_steps
         if steps == -1:
-            steps = 0 if self._by_episodes else self._train_freq
+            steps = 0 if self._by_episodes else self._train_freq * self.n_envs
         return Rule(
             gamma=self.gamma,
             learning_rate=self._rate.initial,
@@ -326,61 +354,104 @@ class DQN(QNetworkAgent):
 
     # --- learning ---------------------------------------------------------------------------------------------------
 
+    def _update(self) -> Any:
+        """The address of the compiled gradient step."""
+        from rlgrid.kernels import address_of
+        from rlgrid.kernels.dqn import gradient_step
+
+        return address_of(gradient_step, self._learner, self._rule(), 0, stream_of(self._generator))
+
     def _advance_compiled(self, max_steps: int) -> int:
-        if not has_stream(self._world.generator):
+        world: Any = self._world
+        several = isinstance(world, VectorWorld)
+        if not (world.has_streams() if several else has_stream(world.generator)):
             return self._advance_python(max_steps)  # the same bits, from a generator that kernels do not know
         from rlgrid.kernels.dqn import run_dqn
 
+        learner, rule, update, copies = self._learner, self._rule(), self._update(), self.n_envs
         if self._sampling is None:
-            self._sampling = self._world.inner.dynamics if self.model is None else sampling_arrays(self.model)
-        learner, rule = self._learner, self._rule()
-        returns, lengths = np.empty(min(max_steps, MOST_EPISODES)), np.empty(min(max_steps, MOST_EPISODES), np.int64)
-        done = 0
-        while done < max_steps and not self._interrupted:
-            generator, stream = self._world.generator, stream_of(self._generator)
-            draws = stream_of(generator)
-            learner.observation[0] = self._observation
-            steps, elapsed, total, ended = run_dqn(
+            self._sampling = world.sampling() if several else self._single_sampling()
+        size = max(min(max_steps, MOST_EPISODES), copies)
+        returns, lengths, ids = np.empty(size), np.empty(size, np.int64), np.empty(size, np.int64)
+        steps, done = max(max_steps // copies, 1), 0
+        while done < steps and not self._interrupted:
+            stream = stream_of(self._generator)
+            draws = world.draws() if several else stream_of(world.generator)[None]
+            elapsed = world.lengths if several else np.array([self._episode_length])
+            totals = world.returns if several else np.array([self._episode_return])
+            learner.observation[...] = self._observation
+            ran, ended = run_dqn(
                 self._sampling,
                 draws,
                 stream,
                 learner,
                 rule,
+                update,
                 self.num_timesteps,
-                max_steps - done,
-                self._episode_length,
-                self._world.max_episode_steps,
-                self._episode_return,
+                steps - done,
+                elapsed,
+                world.max_episode_steps,
+                several and world.mode is AutoresetMode.NEXT_STEP,
+                totals,
                 returns,
                 lengths,
+                ids,
             )
-            put_back(generator, draws)
             put_back(self._generator, stream)
-            seen = int(learner.observation[0]) if self._discrete else learner.observation[0].copy()
-            self._commit_chunk(steps, seen, elapsed, total, returns[:ended], lengths[:ended])
+            ends = returns[:ended], lengths[:ended], ids[:ended]
+            if several:
+                self._commit_copies(ran, draws, ends)
+            else:
+                put_back(world.generator, draws[0])
+                seen = int(learner.observation[0]) if self._discrete else learner.observation[0].copy()
+                self._commit_chunk(ran, seen, int(elapsed[0]), float(totals[0]), *ends[:2])
             self._check_health()
-            done += steps
-        return done
+            done += ran
+        return done * copies
+
+    def _single_sampling(self) -> Any:
+        if self.model is not None:
+            return sampling_arrays(self.model)
+        dynamics = self._world.inner.dynamics
+        return dynamics._replace(state=dynamics.state[None])
+
+    def _commit_copies(self, ran: int, draws: NDArray[np.uint64], ends: Any) -> None:
+        world: Any = self._world
+        self.num_timesteps += ran * self.n_envs
+        self._observation = self._learner.observation.astype(np.int64 if self._discrete else np.float32)
+        self.episode_returns.extend(ends[0].tolist())
+        self.episode_lengths.extend(ends[1].tolist())
+        world.commit_all(draws, self._observation, ends)
 
     def _advance_python(self, max_steps: int) -> int:
         from rlgrid.kernels import entry
         from rlgrid.kernels.dqn import act_once, observe_once
 
-        learner, rule, stream = self._learner, self._rule(), stream_of(self._generator)
+        learner, rule, stream, update = self._learner, self._rule(), stream_of(self._generator), self._update()
         act = entry(act_once, learner, rule, 0, stream)
-        observe = entry(observe_once, learner, rule, 0, 0, 0.0, True, True, stream)
+        observe = entry(observe_once, learner, rule, 0, stream, update)
         done = 0
         try:
+            if self.vector is not None:
+                everyone = np.ones(self.n_envs, np.bool_)
+                self._put_all(learner.observation, self._observation, everyone)
+                self._put_masks(learner.mask, self._info, everyone)
+                while done < max(max_steps // self.n_envs, 1) and not self._interrupted:
+                    self._step_copies(act, observe, rule, stream, update)
+                    done += 1
+                return done * self.n_envs
+            step = learner.step
             self._put(learner.observation, self._observation)
             self._put_mask(learner.mask)
             while done < max_steps and not self._interrupted:
                 action = act(learner, rule, self.num_timesteps, stream)
                 if self._chosen is not None:
-                    action = self._chosen
+                    action = step.actions[0] = self._chosen
                 arrival, reward, terminated, truncated = self._step_env(action + self._first_action)
                 self._put(learner.arrival, arrival)
                 self._put_mask(learner.arrival_mask)
-                healthy = observe(learner, rule, self.num_timesteps, action, reward, terminated, truncated, stream)
+                step.rewards[0], step.terminated[0], step.truncated[0] = reward, terminated, truncated
+                healthy = observe(learner, rule, self.num_timesteps, stream, update)
                 self._end_step(arrival, terminated or truncated)
                 if terminated or truncated:
                     self._put(learner.observation, self._observation)
@@ -395,24 +466,82 @@ class DQN(QNetworkAgent):
         return done
 
     def why_not_driven(self) -> str:
-        """Empty: what is replayed may have been done by anybody."""
-        return ""
+        """Empty where one environment alone is stepped: what is replayed may have been done by anybody."""
+        return "" if self.vector is None else "it learns in several environments at once"
+
+    # --- several environments at once -------------------------------------------------------------------------------
+
+    def _step_copies(self, act: Any, observe: Any, rule: Any, stream: NDArray[np.uint64], update: Any) -> None:
+        """One step of every environment of a foreign vector, and what is learnt from it."""
+        learner, world = self._learner, self._world
+        assert isinstance(world, VectorWorld)
+        step, now = learner.step, self.num_timesteps
+        act(learner, rule, now, stream)
+        arrivals, rewards, terminated, truncated, seen, finals, infos = world.step(step.actions + self._first_action)
+        wrong = ~np.isfinite(rewards)
+        if wrong.any():
+            e = int(np.flatnonzero(wrong)[0])
+            raise ValueError(f"environment {e} gave the reward {rewards[e]} after {now} steps: not finite")
+        begun, moved = world.idle.copy(), ~world.idle
+        self._put_all(learner.arrival, arrivals, moved)
+        self._put_masks(learner.arrival_mask, finals, moved)
+        step.rewards[:], step.terminated[:], step.truncated[:] = rewards, terminated, truncated
+        healthy = observe(learner, rule, now, stream, update)
+        world.returns[moved] += rewards[moved]
+        world.lengths[moved] += 1
+        ended = (terminated | truncated) & moved
+        self.episode_returns.extend(world.returns[ended].tolist())
+        self.episode_lengths.extend(world.lengths[ended].tolist())
+        world.idle[:] = ended & (world.mode is AutoresetMode.NEXT_STEP)
+        anew = begun | (ended & ~world.idle)
+        world.returns[anew], world.lengths[anew] = 0.0, 0
+        self.num_timesteps += self.n_envs
+        self._observation, self._info = seen, infos
+        everyone = np.ones(self.n_envs, np.bool_)
+        self._put_all(learner.observation, seen, everyone)
+        self._put_masks(learner.mask, infos, everyone)
+        if not healthy:
+            self._check_health()
+
+    def _put_all(self, place: NDArray[Any], observations: Any, chosen: NDArray[np.bool_]) -> None:
+        """Write the observations of the chosen environments of a vector; kernels do not check what they are given."""
+        for e in np.flatnonzero(chosen).tolist():
+            self._put(place[e : e + 1], observations[e])
+
+    def _put_masks(self, place: NDArray[np.bool_], infos: dict[str, Any], chosen: NDArray[np.bool_]) -> None:
+        """Write which actions there are in the chosen environments, where each step must tell."""
+        if self._told:
+            masks = told_masks(infos)
+            for e in np.flatnonzero(chosen).tolist():
+                place[e] = self._checked_mask(masks[e])
+
+    @property
+    def state(self) -> int | None:
+        """The index of the environment's present state in training, of several the first one's; None without one."""
+        if self.vector is None or self._observation is None or not self._discrete:
+            return super().state
+        return int(self._observation[0]) - self._first_state
 
     def _reset_env(self) -> None:
-        super()._reset_env()
+        world = self._world
+        if isinstance(world, VectorWorld):
+            first = self.seed if self._reseed is None else self._reseed
+            self._observation, self._info = world.reset(None if self._has_reset else first)
+            self._has_reset = True
+        else:
+            super()._reset_env()
         memory.abandon(self._learner.replay, self._learner.arrival)
 
     def metrics(self) -> dict[str, float]:
         """Present numbers worth showing; the means are over the last hundred gradient steps or so."""
         from rlgrid.kernels.dqn import GRADIENT_NORM, LOSS, TD_ERROR, UPDATES, learning_rate_at
-        from rlgrid.kernels.replay import FILLED
 
         rule, counters, measures = self._rule(), self._learner.counters, self._learner.measures
         shown = super().metrics() | {
             EXPLORATIONS[self.exploration]: self._present_strength(self.state or 0),
             "learning_rate": float(learning_rate_at(rule, self.num_timesteps)),
             "updates": float(counters[UPDATES]),
-            "replay": float(self._learner.replay.counters[FILLED]),
+            "replay": float(memory.rings(self._learner.replay)[:, 1].sum()),
         }
         if counters[UPDATES]:
             shown |= {
@@ -452,6 +581,7 @@ class DQN(QNetworkAgent):
             "directed": self.directed,
             "exploration_bonus": self.exploration_bonus,
             "use_masking": self.use_masking,
+            "n_envs": self.n_envs,
             "prioritized_replay": self.prioritized_replay,
             "prioritized_replay_alpha": self.prioritized_replay_alpha,
             "prioritized_replay_beta0": self.prioritized_replay_beta0,
@@ -461,8 +591,11 @@ class DQN(QNetworkAgent):
     @classmethod
     def _check_asked(cls, env: gym.Env[Any, Any], settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         """The network must be in the file; the memory and a round of gradient steps must be within bounds."""
-        num_actions = int(env.action_space.n)  # type: ignore[attr-defined]
-        architecture = architecture_of(settings.get("policy_kwargs"), env.observation_space, num_actions)
+        space: Any = getattr(env, "single_observation_space", env.observation_space)
+        actions: Any = getattr(env, "single_action_space", env.action_space)
+        num_actions = int(actions.n)
+        architecture = architecture_of(settings.get("policy_kwargs"), space, num_actions)
+        check_count("n_envs", settings.get("n_envs", 1), most=MOST_COPIES)
         weights = architecture.parameters
         if "policy_kwargs" in settings and weights > arrays["agent.theta"].size:
             raise CheckpointError(f"the file asks for {weights} weights, and holds {arrays['agent.theta'].size}")
@@ -471,7 +604,7 @@ class DQN(QNetworkAgent):
         if rounds == -1:
             rounds = check_train_freq(settings.get("train_freq", 1))[0]
         rounds = check_count("gradient_steps", rounds)
-        width = 1 if isinstance(env.observation_space, Discrete) else int(np.prod(env.observation_space.shape or 1))
+        width = 1 if isinstance(space, Discrete) else int(np.prod(space.shape or 1))
         asked = 8 * rows * (width + 2) + 8 * batch * (width + architecture.kept + 8)
         if asked > MOST_ASKED + sum(array.nbytes for array in arrays.values()):
             raise CheckpointError(
@@ -496,11 +629,12 @@ class DQN(QNetworkAgent):
         from rlgrid.kernels.dqn import BAD_OP, STEPS_SINCE
 
         learner = self._learner
+        memory.check_copies(arrays, self.n_envs)
         own = self._own_arrays()
         given = {name: memory.fitting(arrays, name, array.shape, array.dtype) for name, array in own.items()}
         if self._discrete:
             memory.check_states(arrays, self._width)
-            if not 0 <= given["arrival"][0] < self._width:
+            if not ((given["arrival"] >= 0) & (given["arrival"] < self._width)).all():
                 raise CheckpointError(f"arrival must lie in 0 to {self._width - 1}")
         counters, ops = given["counters"], len(self._architecture.names)
         if (counters < -1).any() or counters[STEPS_SINCE] > MOST_ROUND or counters[BAD_OP] >= ops:
@@ -508,3 +642,18 @@ class DQN(QNetworkAgent):
         memory.take(learner.replay, arrays, self._num_actions)
         for name, array in own.items():
             array[...] = given[name]
+
+
+def _several(
+    env: gym.Env[Any, Any] | VectorEnv[Any, Any, Any], n_envs: int
+) -> tuple[gym.Env[Any, Any], VectorEnv[Any, Any, Any] | None]:
+    """(an environment, the vector of those like it that are learnt in at once, None where it is alone).
+
+    Raises:
+        ValueError
+    """
+    if isinstance(env, gym.Env):
+        return env, vector_of(env, n_envs) if n_envs > 1 else None
+    if n_envs not in (1, env.num_envs):
+        raise ValueError(f"n_envs={n_envs} of a vector of {env.num_envs} environments: leave n_envs out")
+    return single_of(env), env

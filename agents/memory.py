@@ -24,30 +24,59 @@ def _columns(replay: Any) -> tuple[str, ...]:
 
 
 def abandon(replay: Any, arrival: NDArray[Any]) -> None:
-    """The episode under way will not go on: it ends at ``arrival`` [1], as if truncated after the newest transition."""
-    from rlgrid.kernels.replay import FILLED, FINALS, GOES_ON, POSITION, TRUNCATED, UNUSED
+    """The episodes under way will not go on: each ends at its ``arrival`` [C], as if truncated there."""
+    from rlgrid.kernels.replay import FINALS, GOES_ON, TRUNCATED, UNUSED
 
-    counters, last = replay.counters, int(replay.counters[POSITION]) - 1  # -1 is the last place
-    if counters[FILLED] == 0 or replay.endings[last] != GOES_ON:
-        return
-    if counters[UNUSED]:
-        counters[UNUSED] -= 1
-        place = replay.unused[counters[UNUSED]]
-    else:
-        place = counters[FINALS]
-        counters[FINALS] += 1
-    replay.endings[last] = TRUNCATED
-    replay.final_of[last] = place
-    replay.finals[place] = arrival[0]
+    counters = replay.counters
+    for env, (last, filled) in enumerate(zip(_newest(replay), rings(replay)[:, 1], strict=True)):
+        if filled == 0 or replay.endings[last] != GOES_ON:
+            continue
+        if counters[UNUSED]:
+            counters[UNUSED] -= 1
+            place = replay.unused[counters[UNUSED]]
+        else:
+            place = counters[FINALS]
+            counters[FINALS] += 1
+        replay.endings[last] = TRUNCATED
+        replay.final_of[last] = place
+        replay.finals[place] = arrival[env]
+
+
+def rings(replay: Any) -> NDArray[np.int64]:
+    """int64 [C, 2]: the position in each environment's ring, and how much of it is filled."""
+    from rlgrid.kernels.replay import FINALS, OTHERS
+
+    return np.concatenate((replay.counters[:FINALS], replay.counters[OTHERS:])).reshape(-1, 2)
+
+
+def places_of(replay: Any) -> NDArray[np.int64]:
+    """int64 [n], the places of all transitions in the memory, rising."""
+    return _filled_places(rings(replay)[:, 1])
+
+
+def _filled_places(filled: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The places of the first ``filled`` [C] transitions of each ring, rising."""
+    rows = np.arange(int(filled.max()))
+    found: NDArray[np.int64] = np.flatnonzero(rows[:, None] < filled)
+    return found
+
+
+def _newest(replay: Any) -> NDArray[np.int64]:
+    """int64 [C], the place of each environment's newest transition."""
+    positions = rings(replay)[:, 0]
+    envs = len(positions)
+    found: NDArray[np.int64] = (positions - 1) % (replay.actions.size // envs) * envs + np.arange(envs)
+    return found
 
 
 def next_observations(replay: Any, arrival: NDArray[Any], places: NDArray[np.int64]) -> NDArray[Any]:
-    """What the transitions at ``places`` [n] led to, [n] or [n, D]; ``arrival`` [1] is the newest one's."""
-    from rlgrid.kernels.replay import GOES_ON, POSITION
+    """What the transitions at ``places`` [n] led to, [n] or [n, D]; ``arrival`` [C] is the newest ones'."""
+    from rlgrid.kernels.replay import GOES_ON
 
-    size = replay.actions.size
-    found: NDArray[Any] = replay.observations[(places + 1) % size].copy()
-    found[places == (replay.counters[POSITION] - 1) % size] = arrival[0]
+    envs = places % len(arrival)
+    found: NDArray[Any] = replay.observations[(places + len(arrival)) % replay.actions.size].copy()
+    last = places == _newest(replay)[envs]
+    found[last] = arrival[envs[last]]
     ended = replay.endings[places] != GOES_ON
     found[ended] = replay.finals[replay.final_of[places[ended]]]
     return found
@@ -55,16 +84,15 @@ def next_observations(replay: Any, arrival: NDArray[Any], places: NDArray[np.int
 
 def contents(replay: Any) -> dict[str, NDArray[Any]]:
     """The tensors of a checkpoint, as long as the memory is full."""
-    from rlgrid.kernels.replay import FILLED, GOES_ON, POSITION
+    from rlgrid.kernels.replay import GOES_ON
 
-    filled = int(replay.counters[FILLED])
-    arrays = {name: getattr(replay, name)[:filled] for name in _columns(replay)}
+    places = places_of(replay)
+    arrays = {name: getattr(replay, name)[places] for name in _columns(replay)}
     ended = np.flatnonzero(arrays["endings"] != GOES_ON)
-    arrays["final_observations"] = replay.finals[replay.final_of[ended]]
-    arrays["replay_counters"] = replay.counters[[POSITION, FILLED]]
+    arrays["final_observations"] = replay.finals[replay.final_of[places[ended]]]
+    arrays["replay_counters"] = rings(replay).ravel()
     if replay.tree.size:
-        leaves = replay.tree.size // 2
-        arrays["priorities"] = replay.tree[leaves : leaves + filled]
+        arrays["priorities"] = replay.tree[replay.tree.size // 2 + places]
         arrays["greatest_priority"] = replay.greatest
     return arrays
 
@@ -79,37 +107,53 @@ def take(replay: Any, arrays: dict[str, NDArray[Any]], num_actions: int) -> None
         KeyError: if an array is missing.
         CheckpointError: naming what does not fit.
     """
-    from rlgrid.kernels.replay import FILLED, FINALS, GOES_ON, POSITION, TERMINATED, UNUSED
+    from rlgrid.kernels.replay import FINALS, GOES_ON, OTHERS, TERMINATED, UNUSED
 
-    size = replay.actions.size
-    counts = fitting(arrays, "replay_counters", (2,), np.int64)
-    position, filled = int(counts[0]), int(counts[1])
-    if not 0 <= filled <= size or not 0 <= position < size or (filled < size and position != filled):
+    size, envs = replay.actions.size, len(rings(replay))
+    counts = fitting(arrays, "replay_counters", (2 * envs,), np.int64).reshape(envs, 2)
+    position, filled = counts.T
+    rows = size // envs
+    fits = (filled >= 0) & (filled <= rows) & (position >= 0) & (position < rows)
+    if not (fits & ((filled == rows) | (position == filled))).all():
         raise CheckpointError(f"the checkpoint's replay memory does not fit a buffer_size of {size}")
+    places = _filled_places(filled)
     columns = {}
     for name in _columns(replay):
         own = getattr(replay, name)
-        columns[name] = fitting(arrays, name, (filled, *own.shape[1:]), own.dtype)
+        columns[name] = fitting(arrays, name, (places.size, *own.shape[1:]), own.dtype)
     for name, limit in (("actions", num_actions), ("endings", TERMINATED + 1)):
         _check_range(name, columns[name], limit)
     ended = np.flatnonzero(columns["endings"] != GOES_ON)
     finals = fitting(arrays, "final_observations", (ended.size, *replay.finals.shape[1:]), replay.finals.dtype)
     priorities = None
     if replay.tree.size:
-        priorities = fitting(arrays, "priorities", (filled,), np.float64)
+        priorities = fitting(arrays, "priorities", (places.size,), np.float64)
         greatest = fitting(arrays, "greatest_priority", (1,), np.float64)
         most = float(greatest[0])
         if not (priorities > 0.0).all() or priorities.max(initial=0.0) > most or not math.isfinite(most * size):
             raise CheckpointError("priorities of the replay memory must be > 0 and at most the greatest of them")
     for name, saved in columns.items():
-        getattr(replay, name)[:filled] = saved
+        getattr(replay, name)[places] = saved
     replay.finals[: ended.size] = finals
-    replay.final_of[ended] = np.arange(ended.size)
-    for place, count in ((POSITION, position), (FILLED, filled), (FINALS, ended.size), (UNUSED, 0)):
-        replay.counters[place] = count
+    replay.final_of[places[ended]] = np.arange(ended.size)
+    replay.counters[:FINALS], replay.counters[OTHERS:] = counts[0], counts[1:].ravel()
+    replay.counters[FINALS], replay.counters[UNUSED] = ended.size, 0
     if priorities is not None:
         replay.greatest[...] = greatest
-        _plant(replay.tree, priorities)
+        _plant(replay.tree, places, priorities)
+
+
+def check_copies(arrays: dict[str, NDArray[Any]], num_envs: int) -> None:
+    """Refuse a memory that is of another number of environments at once.
+
+    Raises:
+        CheckpointError
+    """
+    given = arrays["replay_counters"].size
+    if given > 0 and given % 2 == 0 and given != 2 * num_envs:
+        raise CheckpointError(
+            f"the checkpoint's replay memory is of n_envs={given // 2} environments at once, and here are {num_envs}"
+        )
 
 
 def check_states(arrays: dict[str, NDArray[Any]], num_states: int) -> None:
@@ -141,11 +185,11 @@ def _check_range(name: str, saved: NDArray[Any], limit: int) -> None:
         raise CheckpointError(f"{name} of the replay memory must lie in 0 to {limit - 1}")
 
 
-def _plant(tree: NDArray[np.float64], priorities: NDArray[np.float64]) -> None:
-    """The tree of sums over these leaves; the kernels add in the same pairs, so it has the same bits."""
+def _plant(tree: NDArray[np.float64], places: NDArray[np.int64], priorities: NDArray[np.float64]) -> None:
+    """The tree of sums over leaves at these places; the kernels add in the same pairs, so it has the same bits."""
     first = tree.size // 2
     tree[...] = 0.0
-    tree[first : first + priorities.size] = priorities
+    tree[first + places] = priorities
     while first > 1:
         level = tree[first : 2 * first]
         tree[first // 2 : first] = level[0::2] + level[1::2]

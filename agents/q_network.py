@@ -199,10 +199,10 @@ class QNetworkAgent(Agent):
         from rlgrid.kernels.program import OUTPUTS, UNITS
 
         network = self._learner.network
-        kept = np.empty((len(rows), network.row.size))
+        kept = np.empty((len(rows), self._architecture.kept))
         for i in range(len(rows)):
             self._evaluate(rows[i : i + 1])
-            kept[i] = network.row
+            kept[i] = network.row[: self._architecture.kept]
         outputs = [kept[:, row[OUTPUTS] : row[OUTPUTS] + row[UNITS]] for row in network.program]
         return outputs[-1], outputs
 

@@ -13,8 +13,9 @@ rl-zoo3 evaluates, only ``"dict(net_arch=[64, 64], activation_fn=nn.Tanh)"``, na
 its syntax; ``nn.Tanh`` and ``th.optim.RMSprop`` are the names "tanh" and "rmsprop". Numbers that YAML 1.1 takes for
 text (``1e-4``) are numbers. "lin_0.5" is left to the agent, which knows it.
 
-Keys that name code (``env_wrapper``, ``callback``) or what there is none of here (``n_envs``, ``normalize``,
-``frame_stack``) are refused, unless their value asks for nothing.
+Keys that name code (``env_wrapper``, ``callback``) or what there is none of here (``normalize``, ``frame_stack``) are
+refused, unless their value asks for nothing. ``n_envs`` is an argument of the DQN; to agents that learn in one
+environment alone 1 asks for nothing.
 """
 
 from __future__ import annotations
@@ -42,7 +43,6 @@ _MODULES = {f"{torch}{part}" for torch in ("", "th.", "torch.") for part in ("nn
 
 # Keys of rl-zoo3 that have no counterpart, with the values that ask for nothing and the reason against others.
 WITHOUT: dict[str, tuple[tuple[Any, ...], str]] = {
-    "n_envs": ((1,), "an agent learns in one environment"),
     "normalize": ((False, None), "observations and rewards are taken as they are"),
     "frame_stack": ((1, None), "observations are not stacked"),
     "env_wrapper": ((None, []), "it names code, and none is run from a file"),
@@ -130,6 +130,8 @@ def _conf(name: str, where: str, settings: dict[str, Any]) -> Conf:
     for key, (harmless, reason) in WITHOUT.items():
         if key in settings and settings.pop(key) not in harmless:
             raise ConfError(f"{key} of {where} cannot be followed: {reason}. Take it out")
+    if settings.get("n_envs") == 1:
+        settings.pop("n_envs")
     if settings.get("policy") in ("MlpPolicy", None):  # what an agent with a network takes by itself
         settings.pop("policy", None)
     total = settings.pop("n_timesteps", None)

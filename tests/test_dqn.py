@@ -66,17 +66,21 @@ class Cycle(gym.Env):
 
 
 class Naive:
-    """DQN as one would write it in numpy, from an agent's first weights and its generator's seed."""
+    """DQN as one would write it in numpy, from an agent's first weights and its generator's seed.
+
+    Transitions are kept by place: copy e of C environments has the places e, e + C, e + 2 C ...
+    """
 
     def __init__(self, agent):
         learner = agent._learner
         self.agent = agent
+        self.stored = [0] * agent.n_envs
         self.theta = learner.network.theta.astype(np.float64)
         self.target = self.theta.copy()
         self.layout = learner.network.program
         self.m, self.v, self.n = np.zeros_like(self.theta), np.zeros_like(self.theta), 0
-        self.memory = []
-        self.priorities = []
+        self.memory = {}
+        self.priorities = {}
         self.greatest = 1.0
         self.seen = {0.0}
         self.counts = np.zeros((agent._width, self.layout[-1, UNITS]))
@@ -121,23 +125,40 @@ class Naive:
     def draw(self, t):
         """Places of a batch, and the weights of their losses (Schaul et al. 2016, algorithm 1)."""
         agent, u = self.agent, self.draws.random(self.agent.batch_size)
-        if not agent.prioritized_replay:
-            return (u * len(self.memory)).astype(int), 1.0
-        chance = np.array(self.priorities) / sum(self.priorities)
+        filled = np.array(sorted(self.memory))
+        if not agent.prioritized_replay:  # first the places that every copy has filled, then copy by copy
+            copies = len(self.stored)
+            least = min(np.count_nonzero(filled % copies == e) for e in range(copies))
+            ordered = sorted(filled, key=lambda place: (place >= least * copies) * (1 + place % copies))
+            return np.array(ordered)[(u * len(filled)).astype(int)], 1.0
+        chance = np.array([self.priorities[place] for place in filled])
+        chance /= chance.sum()
         places = np.searchsorted(chance.cumsum(), (np.arange(len(u)) + u) / len(u), side="right")
         beta = agent.prioritized_replay_beta0
         beta += (1 - beta) * t / agent.total_timesteps
         weights = (len(chance) * chance[places]) ** -beta
-        return places, weights / weights.max()
+        return filled[places], weights / weights.max()
 
-    def store(self, transition):
+    def rows(self):
+        """Transitions of each copy that there is room for."""
+        return self.agent.buffer_size // len(self.stored)
+
+    def follower(self, place):
+        """Where the next transition of the same copy is; None behind the newest."""
+        copies = len(self.stored)
+        newest = (self.stored[place % copies] - 1) % self.rows() * copies + place % copies
+        return None if place == newest else (place + copies) % (self.rows() * copies)
+
+    def store(self, transition, copy=0):
         x, action, _, following, terminated, _ = transition
         if self.agent.directed or self.agent.exploration_bonus:
             self.counts[x.argmax(), action] += 1
         if self.agent.directed:
             self.renew(x.argmax(), action, following.argmax(), terminated)
-        self.memory[self.newest : self.newest + 1] = [transition]  # over the oldest once it is full
-        self.priorities[self.newest : self.newest + 1] = [self.greatest]
+        place = self.stored[copy] % self.rows() * len(self.stored) + copy
+        self.memory[place] = transition  # over the oldest once it is full
+        self.priorities[place] = self.greatest
+        self.stored[copy] += 1
 
     def renew(self, s, action, following, terminated):
         """Q-learning with 1 / sqrt(N) as the reward, gamma 0.99 and step size 1/4."""
@@ -151,8 +172,8 @@ class Naive:
         for j in places:
             x, action, *_ = self.memory[j]
             ahead = [j]
-            while len(ahead) < agent.n_steps and not self.memory[j][5] and j != self.newest:
-                j = (j + 1) % len(self.memory)
+            while len(ahead) < agent.n_steps and not self.memory[j][5] and self.follower(j) is not None:
+                j = self.follower(j)
                 ahead.append(j)
             reward = sum(agent.gamma**k * self.memory[j][2] for k, j in enumerate(ahead))
             if agent.exploration_bonus:
@@ -256,7 +277,6 @@ def test_a_run_is_the_rule_written_out(discrete, settings):
         observation, reward, terminated, truncated, _ = env.step(action + (0 if discrete else 5))
         following = encode(observation)
         naive.seen.add(float(reward))
-        naive.newest = t % agent.buffer_size
         transition = (x, action, reward, following, terminated, terminated or truncated)
         naive.store(transition)
         steps_since, episodes_since = steps_since + 1, episodes_since + (terminated or truncated)
@@ -275,7 +295,8 @@ def test_a_run_is_the_rule_written_out(discrete, settings):
         assert naive.novelty.min() < 99
     if agent.prioritized_replay:
         leaves = agent._arrays()["priorities"]
-        np.testing.assert_allclose(leaves, naive.priorities, rtol=1e-3, atol=1e-4)
+        expected = [naive.priorities[place] for place in sorted(naive.priorities)]
+        np.testing.assert_allclose(leaves, expected, rtol=1e-3, atol=1e-4)
         assert len(np.unique(leaves)) > 20
     np.testing.assert_allclose(agent._learner.network.theta, naive.theta, rtol=2e-3, atol=2e-4)
     np.testing.assert_allclose(agent._learner.target, naive.target, rtol=2e-3, atol=2e-4)

@@ -176,7 +176,7 @@ def test_an_unknown_key_gets_the_nearest(conf: Path, tmp_path: Path, capsys: pyt
         ("", "is empty"),
         ("CartPole-v1: [1\n", "is not a YAML file of plain values"),
         ("\0", "is not a YAML file of plain values"),
-        ("CartPole-v1:\n  n_envs: 8\n", "n_envs of CartPole-v1 .* cannot be followed: an agent learns in one"),
+        ("CartPole-v1:\n  frame_stack: 4\n", "frame_stack of CartPole-v1 .* cannot be followed: observations are not"),
         ("CartPole-v1:\n  env_wrapper: gym.Wrapper\n", "env_wrapper .* it names code"),
         ("CartPole-v1:\n  n_timesteps: !!float 1.5\n", "n_timesteps .* whole number of at least 1, not 1.5"),
         ("CartPole-v1:\n  n_timesteps: .inf\n", "n_timesteps .* whole number"),

@@ -80,6 +80,16 @@ def entry(kernel: Any, *arguments: Any) -> Any:
     return kernel.compile(tuple(numba.typeof(argument) for argument in arguments))
 
 
+def address_of(kernel: Any, *arguments: Any) -> Any:
+    """Where a compiled function for arguments of these types lies, for `rlgrid.kernels.calling`."""
+    if not hasattr(kernel, "compile"):
+        return kernel
+    kinds = tuple(numba.typeof(argument) for argument in arguments)
+    kernel.compile(kinds)
+    compiled = kernel.overloads[kinds]
+    return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+
+
 class _KernelCacheLocator(caching._CacheLocator):
     def __init__(self, py_func: Any, py_file: str) -> None:
         self._module = Path(py_file).stem

@@ -5,6 +5,9 @@ the double target. Each rule function is written once; the compiled loop calls i
 foreign environment. Uniforms are drawn by ``uniform(stream)`` alone: for a step one to explore or not and, if so,
 one for the action (softmax: one for the action); for a gradient step one a sample of the batch.
 
+Several copies of an environment may be stepped at once, C of them. All act before any of them moves, one after the
+other as far as they explore, and then from one pass of the network. A step of all is C steps of the run.
+
 Observations are int32 [N], the states of a Discrete space, or float32 [N, D]. The memory and its batches are those of
 `rlgrid.kernels.replay`. Nothing is allocated in the loop.
 
@@ -22,6 +25,7 @@ from numba import njit
 
 from rlgrid.kernels.activations import INSIDE, KERNEL
 from rlgrid.kernels.borrow import borrow
+from rlgrid.kernels.calling import call_update
 from rlgrid.kernels.elementary import exp
 from rlgrid.kernels.exploration import FALLING, SOFTMAX, schedule_at
 from rlgrid.kernels.losses import error_loss
@@ -37,11 +41,11 @@ from rlgrid.kernels.replay import (
     draw_prioritized,
     draw_uniform,
     state_of,
-    store,
+    store_of,
     unroll,
     update_priorities,
 )
-from rlgrid.kernels.stepping import enter, take
+from rlgrid.kernels.stepping import copy_of, enter, take
 
 DECAYED_TO = 0.01  # a learning rate that falls stays at this share, so that learning never quite stops
 
@@ -71,7 +75,7 @@ class Rule(NamedTuple):
     rate_final: float
     rate_horizon: float
     learning_starts: int
-    train_freq: int  # between two rounds of gradient steps
+    train_freq: int  # steps of all copies between two rounds of gradient steps
     by_episodes: bool  # train_freq counts episodes, not steps
     gradient_steps: int  # of a round; 0: as many as steps since the last one
     n_steps: int
@@ -94,8 +98,18 @@ class Rule(NamedTuple):
     optimiser: Any  # of rlgrid.kernels.optimisers
 
 
+class Step(NamedTuple):
+    """One step of all C copies of the environment."""
+
+    actions: Any  # int64 [C]
+    rewards: Any  # float64 [C]
+    terminated: Any  # bool [C]
+    truncated: Any  # bool [C]
+    idle: Any  # bool [C], the copies whose step only begins an episode: their actions are not used
+
+
 class Learner(NamedTuple):
-    """Networks, replay memory and buffers. P parameters, batches of B, observations of D."""
+    """Networks, replay memory and buffers. P parameters, batches of B, observations of D, C copies of the world."""
 
     network: Any  # of rlgrid.kernels.network, with its optimiser's memory
     target: Any  # float32 [P], the weights of the target network
@@ -103,10 +117,11 @@ class Learner(NamedTuple):
     batch: Any  # of rlgrid.kernels.replay
     targets: Any  # float64 [B], what the values of the batch are moved to
     errors: Any  # float64 [B], targets less values
-    observation: Any  # int32 [1] or float32 [1, D], the present one
+    observation: Any  # int32 [C] or float32 [C, D], the present ones
     arrival: Any  # the same, where the present step led, before any reset
+    step: Step
     available: Any  # bool [S, A], or [0, 0] where every action always is, or where the environment tells each time:
-    mask: Any  # bool [1, A], the actions that there are now, or [0, 0]
+    mask: Any  # bool [C, A], the actions that there are now, or [0, 0]
     arrival_mask: Any  # the same where the present step led
     visits: Any  # int64 [S], or [1] over vectors
     counts: Any  # int64 [S, A], how often each action was taken, or [0, 0] where nobody asks
@@ -223,27 +238,41 @@ def softmax_action(q, i, available, s, temperature, u):
 
 @njit(**INSIDE)
 def act(learner, rule, t, stream):
-    """The action at the present observation, step t; before learning starts a random one.
+    """The actions at the present observations, step t, into learner.step; before learning starts random ones.
 
     Epsilon-greedy (Sutton & Barto, 2nd ed., section 2.2), or softmax over the values (section 2.8, with values in place
     of preferences).
     """
-    network, available, s = learner.network, learner.available, state_of(learner.observation, 0)
-    num_actions = network.program[-1, UNITS]
-    strength = strength_at(rule, t, learner.visits[s] + 1)
-    state = s
-    if learner.mask.size > 0:
-        s, available = 0, learner.mask
-    if rule.exploration == SOFTMAX:
-        if t < rule.learning_starts:
-            return random_action(num_actions, available, s, uniform(stream))
-    elif uniform(stream) < strength:
-        return exploring_action(learner, num_actions, state, available, s, uniform(stream))
-    q = forward(network, network.theta, learner.observation, network.row, False, stream)
-    add_optimism(learner.counts, rule.optimism, learner.observation, q)
-    if rule.exploration == SOFTMAX:
-        return softmax_action(q, 0, available, s, strength, uniform(stream))
-    return greedy_action(q, 0, available, s)
+    network, observation, actions, idle = learner.network, learner.observation, learner.step.actions, learner.step.idle
+    available, told, num_actions = learner.available, learner.mask.size > 0, network.program[-1, UNITS]
+    if told:
+        available = learner.mask
+    softmax, asked = rule.exploration == SOFTMAX, False
+    for e in range(actions.size):
+        state = state_of(observation, e)
+        s = e if told else state
+        actions[e] = -1
+        if idle[e]:
+            actions[e] = 0
+        elif softmax:
+            if t < rule.learning_starts:
+                actions[e] = random_action(num_actions, available, s, uniform(stream))
+        elif uniform(stream) < strength_at(rule, t, learner.visits[state] + 1):
+            actions[e] = exploring_action(learner, num_actions, state, available, s, uniform(stream))
+        asked |= actions[e] < 0
+    if not asked:
+        return
+    q = forward(network, network.theta, observation, network.row, False, stream)
+    add_optimism(learner.counts, rule.optimism, observation, q)
+    for e in range(actions.size):
+        if actions[e] < 0:
+            state = state_of(observation, e)
+            s = e if told else state
+            if softmax:
+                temperature = strength_at(rule, t, learner.visits[state] + 1)
+                actions[e] = softmax_action(q, e, available, s, temperature, uniform(stream))
+            else:
+                actions[e] = greedy_action(q, e, available, s)
 
 
 @njit(**KERNEL)
@@ -263,12 +292,12 @@ def evaluate(network, observations, probe, q, stream):
 
 
 @njit(**INSIDE)
-def remember(learner, action, reward, terminated, truncated):
-    """The transition (observation, action, reward, arrival, terminated) goes into the memory."""
+def remember(learner, e, action, reward, terminated, truncated):
+    """The transition (observation, action, reward, arrival, terminated) of copy e goes into the memory."""
     learner.reward_range[0] = min(learner.reward_range[0], reward)
     learner.reward_range[1] = max(learner.reward_range[1], reward)
     ending = TERMINATED if terminated else TRUNCATED if truncated else GOES_ON
-    store(learner.replay, learner.observation, action, reward, ending, learner.arrival, learner.arrival_mask)
+    store_of(learner.replay, e, learner.observation, action, reward, ending, learner.arrival, learner.arrival_mask)
 
 
 @njit(**INSIDE)
@@ -366,62 +395,117 @@ def gradient_step(learner, rule, t, stream):
 
 
 @njit(**INSIDE)
-def observe(learner, rule, t, action, reward, terminated, truncated, stream):
-    """What is done with the transition of step t, which led to learner.arrival; False where a value is not finite."""
-    learner.visits[state_of(learner.observation, 0)] += 1
-    if learner.counts.size > 0:
-        learner.counts[state_of(learner.observation, 0), action] += 1
-    if learner.novelty.size > 0:
-        s, to = state_of(learner.observation, 0), state_of(learner.arrival, 0)
-        renew(learner.novelty, learner.counts, s, action, to, not terminated)
-    remember(learner, action, reward, terminated, truncated)
-    done, counters = t + 1, learner.counters
-    counters[STEPS_SINCE] += 1
-    counters[EPISODES_SINCE] += terminated or truncated
-    if (counters[EPISODES_SINCE] >= rule.train_freq) if rule.by_episodes else (done % rule.train_freq == 0):
+def observe(learner, rule, t, stream, update):
+    """What is done with the transitions of step t, which led to learner.arrival; False where a value is not finite.
+
+    ``update`` is the address of `gradient_step`. As in Stable-Baselines3, ``train_freq`` counts steps of all copies at
+    once, and ``target_update_interval`` the steps of each.
+    """
+    step, counters = learner.step, learner.counters
+    copies = step.actions.size
+    for e in range(copies):
+        if step.idle[e]:
+            continue
+        action, terminated, truncated = step.actions[e], step.terminated[e], step.truncated[e]
+        s, to = state_of(learner.observation, e), state_of(learner.arrival, e)
+        learner.visits[s] += 1
+        if learner.counts.size > 0:
+            learner.counts[s, action] += 1
+        if learner.novelty.size > 0:
+            renew(learner.novelty, learner.counts, s, action, to, not terminated)
+        remember(learner, e, action, step.rewards[e], terminated, truncated)
+        counters[EPISODES_SINCE] += terminated or truncated
+    done, rounds_of_all = t + copies, (t + copies) // copies
+    counters[STEPS_SINCE] += copies
+    if (counters[EPISODES_SINCE] >= rule.train_freq) if rule.by_episodes else (rounds_of_all % rule.train_freq == 0):
         rounds = rule.gradient_steps if rule.gradient_steps > 0 else counters[STEPS_SINCE]
         counters[STEPS_SINCE] = 0
         counters[EPISODES_SINCE] = 0
         if done > rule.learning_starts:
             for _ in range(rounds):
-                if not gradient_step(learner, rule, t, stream):
+                if not call_update(update, learner, rule, t, stream):
                     return False
-    if done % rule.target_update_interval == 0:
+    if rounds_of_all % max(rule.target_update_interval // copies, 1) == 0:
         mix(learner.network, learner.target, rule.tau)
     return True
 
 
 @njit(**KERNEL)
-def run_dqn(world, draws, stream, learner, rule, t, steps, elapsed, limit, total, returns, lengths):
-    """Run at most ``steps`` steps from learner.observation, ``elapsed`` steps and return ``total`` into an episode.
+def run_dqn(
+    world,
+    draws,
+    stream,
+    learner,
+    rule,
+    update,
+    t,
+    steps,
+    elapsed,
+    limit,
+    at_next_step,
+    totals,
+    returns,
+    lengths,
+    copy_ids,
+):
+    """Run at most ``steps`` steps of all C copies from learner.observation.
 
-    ``world`` is any that `rlgrid.kernels.stepping` knows, and ``draws`` the stream of the environment's generator. An
-    episode is truncated after ``limit`` steps. ``returns`` and ``lengths`` take the episodes that end; the loop stops
-    early when they are full, and after a step in which values stopped being finite.
+    Args:
+        world: any that `rlgrid.kernels.stepping` knows, with the states of all copies.
+        draws: uint64 [C, n], the streams of the copies' generators. ``stream`` is the agent's.
+        update: the address of `gradient_step`.
+        t: steps that the run has done; a step of all copies adds C.
+        elapsed, totals: int64 [C] and float64 [C], steps and return of the episodes under way.
+        limit: an episode is truncated after so many steps.
+        at_next_step: an episode that has ended begins anew at the next step, which is no other, and not at once.
+        returns, lengths, copy_ids: float64 [E], int64 [E], int64 [E] with E >= C. They take the episodes that end. The
+            loop stops early when they may become full, and after a step in which values stopped being finite.
 
     Returns:
-        (steps done, elapsed, total, number of episodes that ended); what is seen now is learner.observation.
+        (steps of all copies that were done, number of episodes that ended); what is seen now is learner.observation.
     """
-    learner, world = borrow(learner), borrow(world)
-    ended = 0
+    learner, world, draws = borrow(learner), borrow(world), borrow(draws)
+    observation, arrival, step = learner.observation, learner.arrival, learner.step
+    rewards, terminated, truncated, idle = step.rewards, step.terminated, step.truncated, step.idle
+    copies, ended = idle.size, 0
     for i in range(steps):
-        a = act(learner, rule, t + i, stream)
-        reward, terminated = take(world, draws, learner.observation, a, learner.arrival)
-        elapsed += 1
-        healthy = observe(learner, rule, t + i, a, reward, terminated, elapsed >= limit, stream)
-        total += reward
-        if terminated or elapsed >= limit:
-            returns[ended] = total
-            lengths[ended] = elapsed
+        now = t + i * copies
+        act(learner, rule, now, stream)
+        for e in range(copies):
+            if idle[e]:
+                enter(copy_of(world, e), draws[e], observation[e : e + 1])
+                elapsed[e] = 0
+                totals[e] = 0.0
+                continue
+            reward, ends = take(
+                copy_of(world, e), draws[e], observation[e : e + 1], step.actions[e], arrival[e : e + 1]
+            )
+            elapsed[e] += 1
+            totals[e] += reward
+            rewards[e] = reward
+            terminated[e] = ends
+            truncated[e] = elapsed[e] >= limit
+        healthy = observe(learner, rule, now, stream, update)
+        for e in range(copies):
+            if idle[e]:
+                idle[e] = False
+                continue
+            copy(arrival, e, observation, e)
+            if not (terminated[e] or truncated[e]):
+                continue
+            returns[ended] = totals[e]
+            lengths[ended] = elapsed[e]
+            copy_ids[ended] = e
             ended += 1
-            enter(world, draws, learner.observation)
-            elapsed = 0
-            total = 0.0
-        else:
-            copy(learner.arrival, 0, learner.observation, 0)
-        if ended == returns.size or not healthy:
-            return i + 1, elapsed, total, ended
-    return steps, elapsed, total, ended
+            if at_next_step:
+                idle[e] = True
+            else:
+                enter(copy_of(world, e), draws[e], observation[e : e + 1])
+                elapsed[e] = 0
+                totals[e] = 0.0
+        if ended + copies > returns.size or not healthy:
+            return i + 1, ended
+    return steps, ended
 
 
 # --- the rule for Python to call step by step; apart, so that the loop above does not wait for their wrappers ---------
@@ -429,11 +513,13 @@ def run_dqn(world, draws, stream, learner, rule, t, steps, elapsed, limit, total
 
 @njit(**KERNEL)
 def act_once(learner, rule, t, stream):
-    """`act`."""
-    return act(borrow(learner), rule, t, stream)
+    """`act`: the action of the first copy; learner.step has those of all."""
+    learner = borrow(learner)
+    act(learner, rule, t, stream)
+    return learner.step.actions[0]
 
 
 @njit(**KERNEL)
-def observe_once(learner, rule, t, action, reward, terminated, truncated, stream):
+def observe_once(learner, rule, t, stream, update):
     """`observe`."""
-    return observe(borrow(learner), rule, t, action, reward, terminated, truncated, stream)
+    return observe(borrow(learner), rule, t, stream, update)

@@ -62,8 +62,8 @@ EPSILON = 1  # added to a variance
 class Network(NamedTuple):
     """A network of DENSE operations, each of which reads the one before, its optimiser's memory and its buffers.
 
-    P weights, R running statistics, K numbers kept of each observation, batches of B. The arrays of floats are all
-    float32 or all float64.
+    P weights, R running statistics, K numbers kept of each observation, batches of B, N observations at a time that
+    actions are asked for. The arrays of floats are all float32 or all float64.
     """
 
     program: Any  # int64 [L, COLUMNS]
@@ -74,7 +74,7 @@ class Network(NamedTuple):
     square: Any  # float [P], its second moment
     work: Any  # float [B * K]
     deltas: Any  # float [B * K], d loss / d what work holds
-    row: Any  # float [K], work for one observation
+    row: Any  # float [N * K], work for observations that actions are asked for
     scratch: Any  # float, what an operation needs while it works
 
 

@@ -4,6 +4,10 @@ A transition is (observation, action, reward, what it led to). What it led to is
 is not kept a second time; it is kept apart only where an episode ended, since there the next observation belongs to
 another. Of the newest transition it is the present observation, ``arrival``, which the caller holds.
 
+Of C environments at once each has every C-th place, environment e those from e on, which are a ring of its own: what
+followed a transition in its environment lies C places on. An environment may have stored fewer than another, where
+some of its steps were no transitions.
+
 The arrays have their full length from the beginning and are zero: an operating system hands out the pages of such
 memory as they are first written, so the memory takes what is in it. Places in `Replay.finals` are used again for the
 same reason.
@@ -28,10 +32,11 @@ from rlgrid.kernels.pcg64 import uniform
 GOES_ON, TRUNCATED, TERMINATED = range(3)
 
 # Places in Replay.counters.
-POSITION = 0  # where the next transition goes
-FILLED = 1  # transitions in the memory
+POSITION = 0  # where in its ring the next transition of the first environment goes
+FILLED = 1  # transitions of the first environment in the memory
 FINALS = 2  # places of `finals` that were ever used
 UNUSED = 3  # of these, those that are free again
+OTHERS = 4  # from here on POSITION and FILLED of the second environment, of the third ...
 
 
 class Replay(NamedTuple):
@@ -47,7 +52,7 @@ class Replay(NamedTuple):
     next_masks: Any  # bool [N, A], the actions that there were where it led; [0, 0] where nobody tells
     tree: Any  # float64 [2 * 2^k] with 2^k >= N: root 1, children 2i and 2i + 1, leaves from 2^k; [0]: no priorities
     greatest: Any  # float64 [1], the greatest priority so far, 1 to begin with
-    counters: Any  # int64 [4]
+    counters: Any  # int64 [2 + 2 C] of C environments
 
 
 class Batch(NamedTuple):
@@ -62,8 +67,11 @@ class Batch(NamedTuple):
     weights: Any  # float64 [B], of importance sampling; 1 where draws are uniform
 
 
-def new_replay(size, shape, dtype, prioritized=False, num_actions=0):
-    """An empty memory for observations [*shape] of ``dtype``, and masks of so many actions if any."""
+def new_replay(size, shape, dtype, prioritized=False, num_actions=0, num_envs=1):
+    """An empty memory for observations [*shape] of ``dtype``, and masks of so many actions if any.
+
+    Of several environments ``size`` is a multiple of their number.
+    """
     leaves = 1
     while leaves < size:
         leaves *= 2
@@ -78,7 +86,7 @@ def new_replay(size, shape, dtype, prioritized=False, num_actions=0):
         next_masks=np.zeros((size if num_actions else 0, num_actions), np.bool_),
         tree=np.zeros(2 * leaves if prioritized else 0),
         greatest=np.ones(1),
-        counters=np.zeros(4, np.int64),
+        counters=np.zeros(2 + 2 * num_envs, np.int64),
     )
 
 
@@ -117,30 +125,56 @@ def state_of(observations, i):
 
 
 @njit(**INSIDE)
+def num_envs_of(replay):
+    """C, the number of environments."""
+    return replay.counters.size // 2 - 1
+
+
+@njit(**INSIDE)
+def ring_of(env):
+    """Where in Replay.counters POSITION and FILLED of an environment begin."""
+    return OTHERS + 2 * (env - 1) if env > 0 else 0
+
+
+@njit(**INSIDE)
+def newest_of(replay, env):
+    """The place of the transition that an environment stored last."""
+    envs = num_envs_of(replay)
+    rows = replay.actions.size // envs
+    return (replay.counters[ring_of(env) + POSITION] - 1 + rows) % rows * envs + env
+
+
+@njit(**INSIDE)
 def newest(replay):
-    """The place of the transition that was stored last."""
-    size = replay.actions.size
-    return (replay.counters[POSITION] - 1 + size) % size
+    """The place of the transition that was stored last, of one environment."""
+    return newest_of(replay, 0)
 
 
 @njit(**INSIDE)
 def store(replay, observation, action, reward, ending, arrival, arrival_mask):
-    """The transition goes in, over the oldest one when the memory is full.
+    """The transition of the only environment goes in; ``observation``, ``arrival`` and ``arrival_mask`` are [1]."""
+    store_of(replay, 0, observation, action, reward, ending, arrival, arrival_mask)
 
-    ``observation``, ``arrival`` and ``arrival_mask`` are [1]. Truncation only ends the episode: what follows it still
-    has value, and ``arrival`` is the true last observation.
+
+@njit(**INSIDE)
+def store_of(replay, env, observation, action, reward, ending, arrival, arrival_mask):
+    """The transition of an environment goes in, over its oldest one when its ring is full.
+
+    ``observation``, ``arrival`` and ``arrival_mask`` are [C]; row ``env`` of each is read. Truncation only ends the
+    episode: what follows it still has value, and ``arrival`` is the true last observation.
     """
-    counters, size = replay.counters, replay.actions.size
-    i = counters[POSITION]
-    if counters[FILLED] == size and replay.endings[i] != GOES_ON:
+    counters, envs, ring = replay.counters, num_envs_of(replay), ring_of(env)
+    rows = replay.actions.size // envs
+    i = counters[ring + POSITION] * envs + env
+    if counters[ring + FILLED] == rows and replay.endings[i] != GOES_ON:
         replay.unused[counters[UNUSED]] = replay.final_of[i]
         counters[UNUSED] += 1
-    copy(observation, 0, replay.observations, i)
+    copy(observation, env, replay.observations, i)
     replay.actions[i] = action
     replay.rewards[i] = reward
     replay.endings[i] = ending
     for a in range(replay.next_masks.shape[1]):
-        replay.next_masks[i, a] = arrival_mask[0, a]
+        replay.next_masks[i, a] = arrival_mask[env, a]
     if ending != GOES_ON:
         if counters[UNUSED] > 0:
             counters[UNUSED] -= 1
@@ -149,11 +183,11 @@ def store(replay, observation, action, reward, ending, arrival, arrival_mask):
             place = counters[FINALS]
             counters[FINALS] += 1
         replay.final_of[i] = place
-        copy(arrival, 0, replay.finals, place)
+        copy(arrival, env, replay.finals, place)
     if replay.tree.size > 0:
         set_priority(replay.tree, i, replay.greatest[0])
-    counters[POSITION] = (i + 1) % size
-    counters[FILLED] = min(counters[FILLED] + 1, size)
+    counters[ring + POSITION] = (counters[ring + POSITION] + 1) % rows
+    counters[ring + FILLED] = min(counters[ring + FILLED] + 1, rows)
 
 
 # --- priorities -----------------------------------------------------------------------------------------------------
@@ -184,11 +218,27 @@ def find(tree, mass):
 
 @njit(**INSIDE)
 def draw_uniform(replay, stream, index, weights):
-    """Places of transitions into index [B], all equally likely, one uniform each."""
-    filled = replay.counters[FILLED]
+    """Places of transitions into index [B], all equally likely, one uniform each.
+
+    They are counted through row by row as far as all environments have filled theirs, and then environment by
+    environment.
+    """
+    counters, envs = replay.counters, num_envs_of(replay)
+    filled = least = counters[FILLED]
+    for env in range(1, envs):
+        filled += counters[ring_of(env) + FILLED]
+        least = min(least, counters[ring_of(env) + FILLED])
     for i in range(index.size):
-        index[i] = int(uniform(stream) * filled)
+        k = int(uniform(stream) * filled)
         weights[i] = 1.0
+        index[i] = k
+        if k >= least * envs:  # beyond the rows that all environments have filled
+            k -= least * envs
+            for env in range(envs):
+                more = counters[ring_of(env) + FILLED] - least
+                if 0 <= k < more:
+                    index[i] = (least + k) * envs + env
+                k -= more
 
 
 @njit(**INSIDE)
@@ -225,6 +275,8 @@ def update_priorities(replay, index, errors, alpha, eps):
 def unroll(replay, arrival, gamma, n_steps, counts, bonus, batch):
     """What the transitions at batch.index were followed by in up to n steps, into the other fields of the batch.
 
+    ``arrival`` [C] holds what the newest transitions of the environments led to.
+
     Rewards r_1 + gamma r_2 + ..., and gamma^n, or 0 after termination, as discount. The steps stop at the end of the
     episode and at the newest transition. Sutton & Barto, 2nd ed., equation 7.1, without importance weights: with n > 1
     the actions in between are those that were taken. To a reward is added bonus / sqrt(N(s, a)), N being
@@ -236,16 +288,20 @@ def unroll(replay, arrival, gamma, n_steps, counts, bonus, batch):
     finals, final_of, next_masks, index = replay.finals, replay.final_of, replay.next_masks, batch.index
     first, following, masks = batch.observations, batch.next_observations, batch.next_masks
     totals, discounts = batch.rewards, batch.discount
-    size, last, counted = actions.size, newest(replay), bonus > 0.0
+    size, envs, counted = actions.size, num_envs_of(replay), bonus > 0.0
+    env, last = 0, newest_of(replay, 0)
     for i in range(index.size):
         j = index[i]
+        if envs > 1:
+            env = j % envs
+            last = newest_of(replay, env)
         copy(observations, j, first, i)
         total, discount = 0.0, 1.0
         for k in range(n_steps):
             if k > 0:
                 if endings[j] != GOES_ON or j == last:
                     break
-                j = (j + 1) % size
+                j = (j + envs) % size
             reward = np.float64(rewards[j])
             if counted:
                 reward += bonus / math.sqrt(counts[state_of(observations, j), actions[j]])
@@ -254,9 +310,9 @@ def unroll(replay, arrival, gamma, n_steps, counts, bonus, batch):
         if endings[j] != GOES_ON:
             copy(finals, final_of[j], following, i)
         elif j == last:
-            copy(arrival, 0, following, i)
+            copy(arrival, env, following, i)
         else:
-            copy(observations, (j + 1) % size, following, i)
+            copy(observations, (j + envs) % size, following, i)
         for a in range(next_masks.shape[1]):
             masks[i, a] = next_masks[j, a]
         totals[i] = total

@@ -1,15 +1,32 @@
 """One step of any world that a kernel can run: a model that is sampled from, or one of classic control.
 
-A learner sees its observations alone: int32 [1], the state of a model, or float32 [1, D].
+A learner sees its observations alone: int32 [1], the state of a model, or float32 [1, D]. Of several copies of a world
+each has a row of the state of classic control; the tables of a model are those of all.
 """
 
 import numpy as np
 from numba.extending import overload
 
-from rlgrid.kernels.classic_control import CLASSIC, move, observe, start
+from rlgrid.kernels.classic_control import CLASSIC, Acrobot, CartPole, MountainCar, move, observe, start
 from rlgrid.kernels.model import sample_start
 from rlgrid.kernels.padded import draw
 from rlgrid.kernels.pcg64 import uniform
+
+
+def copy_of(world, e):
+    """Copy e of a world whose ``state``, where it has one, is float64 [C, n]."""
+    return world._replace(state=world.state[e]) if isinstance(world, CLASSIC) else world
+
+
+@overload(copy_of, inline="always")
+def _copy_of(world, e):
+    if world.instance_class is CartPole:
+        return lambda world, e: CartPole(world.state[e], world.sutton_barto_reward)
+    if world.instance_class is Acrobot:
+        return lambda world, e: Acrobot(world.state[e], world.exponent)
+    if world.instance_class is MountainCar:
+        return lambda world, e: MountainCar(world.state[e], world.goal_velocity)
+    return lambda world, e: world
 
 
 def enter(world, stream, observation):
