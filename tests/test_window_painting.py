@@ -297,3 +297,67 @@ def test_lines_between_cells():
     assert between((0, 0), (0, 3)) == [(0, 1), (0, 2), (0, 3)]
     cells = [(5, 2), *between((5, 2), (0, 9))]
     assert all(max(abs(a - c), abs(b - d)) == 1 for (a, b), (c, d) in pairwise(cells))
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        "rlgrid/RiverSwim-v0",
+        "deep_sea",
+        "MaximizationBias-v0",
+        "rlgrid/RandomFrozenLake-v0",
+        "made:wilson",
+        "GamblersProblem-v0",
+    ],
+)
+@pytest.mark.parametrize("agent", ["value_iteration", "q_learning"])
+def test_worlds_that_are_no_maps_of_the_package_run(world, agent):
+    app = an_app(world, agent, seconds=0.3)
+    assert not app.state.error
+    assert app.state.snapshot.count > 0
+    assert app.state.model.num_states == app.state.snapshot.values.size
+    press(app, pygame.K_e)
+    press(app, pygame.K_m)
+    assert app.state.world_note
+
+
+def test_the_menu_has_every_world_and_fits():
+    for size in ((800, 600), (1280, 800), (640, 480)):
+        app = an_app(size=size)
+        press(app, pygame.K_w)
+        app.draw()
+        window = pygame.Rect((0, 0), size)
+        entries = [c for c in app.scene.controls if c.name.startswith("entry:")]
+        assert len(entries) == len([key for key, _ in app.state.menu.entries if key]) > 50
+        assert all(window.contains(entry.rect) for entry in entries)
+        for i, entry in enumerate(entries):
+            assert entry.rect.collidelist([other.rect for other in entries[i + 1 :]]) == -1
+
+
+def test_a_generated_map_takes_a_size_and_a_seed():
+    app = an_app("made:wilson")
+    app.draw()
+    first = app.state.model.tiles.copy()
+    app.input.nudge("made:seed", 0.05)
+    assert app.state.making.seed > 0
+    assert not np.array_equal(first, app.state.model.tiles)
+    app.draw()
+    app.input.nudge("made:rows", 0.05)
+    assert app.state.model.shape[0] > 15
+    press(app, pygame.K_e)
+    app.draw()
+    drag(app, (0, 1), (0, 2), button=3)
+    assert app.state.making is None
+    assert app.place.painted
+    app.open(app.made["made:wilson"], "value_iteration")
+    assert app.state.making is not None
+
+
+def test_a_dropped_map_file_is_opened(tmp_path):
+    (tmp_path / "tiny.toml").write_text("map = '''\nS.G\n'''\n")
+    app = an_app()
+    app.handle(pygame.event.Event(pygame.DROPFILE, file=str(tmp_path / "tiny.toml")))
+    assert app.state.model.num_states == 3
+    app.handle(pygame.event.Event(pygame.DROPFILE, file=str(tmp_path / "none.toml")))
+    assert "no map file" in app.state.notice
+    assert app.state.model.num_states == 3

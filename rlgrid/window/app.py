@@ -19,7 +19,7 @@ from rlgrid.window.engine import Scenario
 from rlgrid.window.events import Input
 from rlgrid.window.inbox import Inbox
 from rlgrid.window.painting import Painter
-from rlgrid.window.places import Place, find_place
+from rlgrid.window.places import Made, Place, find_place, made_place
 from rlgrid.window.scene import Scene
 from rlgrid.window.state import State
 from rlgrid.window.tour import Tour, default_speed, plain_line
@@ -82,6 +82,7 @@ class App:
         self.place: Place | None = None
         self.scenario: Scenario | None = None
         self.custom: list[Place] = []  # worlds that are not built in
+        self.made: dict[str, Place] = {}  # the last one of each generator
         self.before_full = 0.0  # the speed that full speed took the place of
         self._notice_until = 0.0
         self._last = clock()
@@ -95,7 +96,9 @@ class App:
         from rlgrid.agents import AGENTS
 
         place = find_place(world) if isinstance(world, str) else world
-        if place.map_text is not None:
+        if place.made is not None:
+            self.made[place.name] = place
+        elif place.map_text is not None:
             self.keep(place)
         state = self.state
         if self.place is None or place.name != self.place.name:
@@ -105,7 +108,7 @@ class App:
         state.agent, state.agent_title = agent, AGENTS[agent]
         state.unit = "sweep" if agent == "value_iteration" else "step"
         state.parameters = []
-        state.watched = False
+        state.watched, state.making = False, place.made
         state.speed = default_speed(agent) if speed is None else speed
         self.painter.opened()
         warm = ("q_learning", "dqn") if self.tour is not None and agent == "value_iteration" else ()
@@ -118,6 +121,30 @@ class App:
             self.custom[names.index(place.name)] = place
         else:
             self.custom.append(place)
+
+    def make(self, made: Made) -> None:
+        """Have a generator make another map."""
+        try:
+            place = made_place(made)
+        except ValueError as error:
+            self.say(str(error), 6.0)
+            self.state.making = None if self.place is None else self.place.made
+        else:
+            self.end_tour()
+            self.open(place, self.state.agent)
+
+    def open_file(self, path: str) -> None:
+        """Run the present agent in the world of a map file."""
+        if self.state.watched:
+            self.say("This window shows the environment and the agent of a script.")
+            return
+        try:
+            place = find_place(path)
+        except (ValueError, OSError) as error:
+            self.say(str(error), 8.0)
+        else:
+            self.end_tour()
+            self.open(place, self.state.agent or "value_iteration")
 
     @property
     def ways(self) -> dict[str, int]:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rlgrid.window import bar, inspector
+from rlgrid.window.places import catalogue
 from rlgrid.window.state import LAYERS, Menu
 from rlgrid.window.tour import default_speed
 
@@ -142,10 +143,9 @@ def _next_agent(app: App, _: str) -> None:
 
 @command("world", "worlds")
 def _worlds(app: App, _: str) -> None:
-    from rlgrid.envs import WORLDS
-
-    entries = [(key, title) for key, (_, title) in WORLDS.items()]
-    entries += [(place.name, place.title) for place in app.custom]
+    entries = catalogue()
+    if app.custom:
+        entries = [("", "Your maps"), *((place.name, place.title) for place in app.custom), *entries]
     _toggle_menu(app, "world", entries, app.state.world)
 
 
@@ -180,8 +180,8 @@ def _choose(app: App, number: str) -> None:
     app.end_tour()
     key = menu.entries[int(number)][0]
     if menu.name == "world":
-        custom = {place.name: place for place in app.custom}
-        app.open(custom.get(key, key), state.agent or "value_iteration")
+        known = app.made | {place.name: place for place in app.custom}
+        app.open(known.get(key, key), state.agent or "value_iteration")
     elif app.place is not None:
         app.open(app.place, key)
 

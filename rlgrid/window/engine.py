@@ -149,10 +149,14 @@ class Engine:
         """Of the agent, in steps; a planner goes on until its tolerance is proven."""
         return None if self.unit == "sweep" else RUN_LENGTHS.get(self.scenario.agent, RUN_LENGTH)
 
-    @staticmethod
-    def _new_env(model: Any) -> Any:
+    def _new_env(self, model: Any) -> Any:
+        from rlgrid.envs import CLASSICS
         from rlgrid.envs.gridworld import from_map
+        from rlgrid.envs.registry import make
 
+        classic = CLASSICS.get(self.scenario.world)
+        if classic is not None and classic.max_episode_steps and model.max_episode_steps is None:
+            return make("GridWorld-v0", model=model, max_episode_steps=classic.max_episode_steps)
         return from_map(model=model)  # under the model's own step cap
 
     def _begin_run(self, base: Any) -> None:
@@ -313,7 +317,9 @@ class Engine:
             done += ran
             self._catch_up()
             self.history.offer(self)
-            if self.watch is not None and (self._stops() or (not self._patient and time.perf_counter() - began > BUDGET)):
+            if self.watch is not None and (
+                self._stops() or (not self._patient and time.perf_counter() - began > BUDGET)
+            ):
                 break
         return done
 
@@ -707,17 +713,21 @@ class Engine:
 
 
 def _model_of_map(scenario: Scenario) -> Any:
-    """The model of a scenario's map.
+    """The model of a scenario's map, or of its world that is no map.
 
     Raises:
         ValueError: if it is none.
     """
-    from rlgrid.envs import WORLDS
+    from rlgrid.envs import CLASSICS, WORLDS
+    from rlgrid.envs.classics import parts_of
     from rlgrid.gridmap import GridSpec
     from rlgrid.window.editing import draft_of
 
     if scenario.map_text is not None:
         spec: GridSpec = draft_of(scenario.map_text, scenario.world)  # its goals may be out of reach for a while
+    elif scenario.world in CLASSICS:
+        classic = CLASSICS[scenario.world]
+        return parts_of(classic.world, classic.settings).model
     else:
         spec = GridSpec.builtin(WORLDS[scenario.world][0] if scenario.world in WORLDS else scenario.world)
     return spec.compile()

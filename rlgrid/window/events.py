@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pygame
 
-from rlgrid.window import bar, bindings, palette
+from rlgrid.window import bar, bindings, palette, side
+from rlgrid.window.places import Made
 from rlgrid.window.scene import SMALLEST
 from rlgrid.window.state import Menu, Parameter
 
@@ -36,6 +37,7 @@ class Input:
         self._drag_before: Parameter | None = None
         self._drag_value: float | None = None
         self._drag_sent = 0.0
+        self._made: Made | None = None  # that the map is to be made from then
         self._size: tuple[int, int] | None = None  # that the map is to have when the slider is let go
 
     @property
@@ -71,6 +73,8 @@ class Input:
             self._press_right(event.pos)
         elif event.type == pygame.MOUSEBUTTONUP and event.button in (1, 3):
             self._release()
+        elif event.type == pygame.DROPFILE:
+            app.open_file(event.file)
         elif event.type == pygame.WINDOWLEAVE:
             self.pointer, app.state.hover, app.state.tip = None, None, None
 
@@ -171,7 +175,7 @@ class Input:
     def _grasp(self, name: str) -> None:
         self.dragging = name
         self._drag_before = self._app.state.parameter(name.partition(":")[2])
-        self._drag_value, self._size = None, None
+        self._drag_value = self._size = self._made = None
 
     def _part(self, name: str) -> float:
         """Where the knob of a slider stands, in [0, 1]."""
@@ -186,6 +190,9 @@ class Input:
         if kind == "size":
             size = (state.map_size or (1, 1))[int(which)]
             return (size - 1) / (palette.SIDE_LIMIT - 1)
+        if kind == "made":
+            low, high = side.MADE[which]
+            return float(getattr(state.making, which, low) - low) / (high - low)
         return bar.speed_part(state.speed, state.unit)
 
     def _slide(self, name: str, part: float) -> bool:
@@ -212,6 +219,13 @@ class Input:
             changed = wanted != state.map_size
             state.map_size = self._size = wanted
             return changed
+        if kind == "made":
+            low, high = side.MADE[which]
+            value = low + round(min(1.0, max(0.0, part)) * (high - low))
+            if state.making is None or getattr(state.making, which) == value:
+                return False
+            state.making = self._made = replace(state.making, **{which: value})
+            return True
         return self._slide_parameter(which, part)
 
     def _slide_parameter(self, name: str, part: float) -> bool:
@@ -231,8 +245,11 @@ class Input:
 
     def _let_go(self) -> None:
         """What a slider was put to takes effect."""
-        name, before, value, size = self.dragging, self._drag_before, self._drag_value, self._size
-        self.dragging = self._drag_before = self._drag_value = self._size = None
+        name, before, value = self.dragging, self._drag_before, self._drag_value
+        size, made = self._size, self._made
+        self.dragging = self._drag_before = self._drag_value = self._size = self._made = None
+        if made is not None:
+            self._app.make(made)
         if size is not None:
             self._app.painter.resize(*size)
         if name is not None and before is not None and value is not None:

@@ -26,6 +26,10 @@ def paint_menu(canvas: Canvas, menu: Menu, anchor: pygame.Rect) -> None:
         pitch = 22
     columns = max(1, -(-len(lines) // max(1, room // pitch)))
     rows = max(1, -(-len(lines) // columns))
+    for number in range(rows - 1, len(lines), rows):  # no heading at the foot of a column
+        if not menu.entries[lines[number]][0] and rows < room // pitch:
+            rows += 1
+            break
     widest = max(text.width(title, bold=True) for _, title in menu.entries)
     each = min(max(anchor.width - 10, widest + 30), (area.width - 8) // columns - 10)
     left = max(4, min(anchor.left, area.width - columns * each - 10 - 4))

@@ -270,10 +270,10 @@ class Painter:
             self._editors[name] = self._editors.pop(place.name)
             place = replace(place, name=name, title=f"{place.title}, painted", painted=True)
         spec = editor.spec
-        place = replace(place, spec=spec, map_text=editor.text, model=spec.compile(), note=described(spec))
+        place = replace(place, made=None, spec=spec, map_text=editor.text, model=spec.compile(), note=described(spec))
         app.keep(place)
         app.place = place
-        old = state.model
+        old, state.making = state.model, None
         state.model, state.world, state.world_title, state.world_note = place.model, place.name, place.title, place.note
         if old is None or old.num_states != place.model.num_states:
             state.snapshot = Snapshot()

@@ -1,10 +1,23 @@
-"""The worlds that can be chosen: registered ones, built-in maps and map files."""
+"""The worlds that can be chosen: registered ones, built-in maps, generated ones and map files."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+SIDES = {"frozen_lake": 8, "caves": 24, "rooms": 24}
+"""Rows and columns of generated maps at first, where they are not 15."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a map was made from: a generator of `rlgrid.generators`, its size, its seed."""
+
+    generator: str
+    rows: int
+    columns: int
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -18,39 +31,88 @@ class Place:
     note: str
     spec: Any = None  # the GridSpec that it is made of; None for a world that is no map
     painted: bool = False  # in the window, so that it is in no file
+    made: Made | None = None  # what it was made from, where a generator made it
 
 
 def find_place(world: str) -> Place:
-    """A world by its id, the name of a built-in map or the path of a map file.
+    """A world by its id, the name of a built-in map, of another world or of a generator, or the path of a map file.
 
     Raises:
         ValueError, FileNotFoundError: naming the nearest that there is.
     """
-    from rlgrid.envs import WORLDS
+    from rlgrid.envs import CLASSICS, GENERATED, MAPS
+    from rlgrid.generators import GENERATORS
     from rlgrid.gridmap import GridSpec
 
-    known = {name: map_name for name, (map_name, _) in WORLDS.items()}
-    short = {name.partition("/")[2]: name for name in known}
-    by_map = {map_name: name for name, map_name in known.items()}
+    by_map = {entry.map: name for name, entry in MAPS.items()} | {entry.name: n for n, entry in GENERATED.items()}
+    by_map |= {entry.world: name for name, entry in reversed(CLASSICS.items())}  # the first is the plain form
+    short = {name.partition("/")[2]: name for name in (*MAPS, *GENERATED, *CLASSICS)}
     name = short.get(world, by_map.get(world, world))
-    if name in known or world in GridSpec.builtin_names():
-        spec = GridSpec.builtin(known.get(name, world))
-        text = None
-    else:
-        path = Path(world)
-        if path.suffix != ".toml" and not path.is_file():
-            import difflib
+    if name in GENERATED:
+        settings = GENERATED[name].settings
+        return made_place(Made(settings["generator"], settings["rows"], settings["columns"]))
+    if name.removeprefix("made:") in GENERATORS:
+        generator = name.removeprefix("made:")
+        side = SIDES.get(generator, 15)
+        return made_place(Made(generator, side, side))
+    if name in CLASSICS:
+        return _classic(name)
+    if name in MAPS or world in GridSpec.builtin_names():
+        spec = GridSpec.builtin(MAPS[name].map if name in MAPS else world)
+        title = MAPS[name].title if name in MAPS else (spec.title or spec.name)
+        return Place(name, title, None, spec.compile(), described(spec), spec=spec)
+    path = Path(world)
+    if path.suffix != ".toml" and not path.is_file():
+        import difflib
 
-            near = difflib.get_close_matches(world, [*known, *short, *GridSpec.builtin_names()], 1, 0.4)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(short)}"
-            raise ValueError(f"there is no world {world!r}: {hint} (a map file's path ends in .toml)")
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no map file {world}")
-        spec = GridSpec.load(path)
-        text = path.read_text(encoding="utf-8")
-    model = spec.compile()
-    title = WORLDS[name][1] if name in WORLDS else (spec.title or spec.name or Path(world).stem)
-    return Place(name, title, text, model, described(spec), spec=spec)
+        known = [*short, *short.values(), *GENERATORS, *GridSpec.builtin_names()]
+        near = difflib.get_close_matches(world, known, 1, 0.4)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(short)}"
+        raise ValueError(f"there is no world {world!r}: {hint} (a map file's path ends in .toml)")
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no map file {world}")
+    spec = GridSpec.load(path)
+    text = path.read_text(encoding="utf-8")
+    return Place(world, spec.title or spec.name or path.stem, text, spec.compile(), described(spec), spec=spec)
+
+
+def catalogue() -> list[tuple[str, str]]:
+    """(name for `find_place`, title) of every world that comes with the package, under headings without a name."""
+    from rlgrid.envs import CLASSICS, MAPS
+    from rlgrid.generators import GENERATORS
+
+    maps = [(name, entry.title) for name, entry in MAPS.items()]
+    classics = [(name, entry.title) for name, entry in CLASSICS.items()]
+    made = [(f"made:{name}", generator.title) for name, generator in GENERATORS.items()]
+    return [("", "Maps"), *maps, ("", "Other worlds"), *classics, ("", "Made from a seed"), *made]
+
+
+def made_place(made: Made) -> Place:
+    """The map that a generator makes from a seed.
+
+    Raises:
+        ValueError: if the generator has no map of this size.
+    """
+    from rlgrid.generators import GENERATORS, generate
+
+    spec = generate(made.generator, made.rows, made.columns, seed=made.seed)
+    generator = GENERATORS[made.generator]
+    note = f"{described(spec)}\n{generator.citation}"
+    name, title = f"made:{made.generator}", generator.title
+    return Place(name, title, spec.dump(), spec.compile(), note, spec=spec, made=made)
+
+
+def _classic(name: str) -> Place:
+    """A world that is no map."""
+    from rlgrid.envs import CLASSICS
+    from rlgrid.envs.classics import parts_of
+
+    classic = CLASSICS[name]
+    model = parts_of(classic.world, classic.settings).model
+    note = f"{model.num_states:,} states and {model.num_actions} actions, which the agent sees whole."
+    if classic.max_episode_steps:
+        note += f" Episodes end after {classic.max_episode_steps:,} steps."
+    return Place(name, classic.title, None, model, f"{note}\n{classic.citation}")
 
 
 def described(spec: Any) -> str:

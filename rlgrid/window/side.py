@@ -10,6 +10,8 @@ from rlgrid.window.widgets import MARGIN, Canvas
 WIDTH = 204
 LOW = 480  # pixels of height below which lines stand closer and the keys are left to F1
 
+MADE = {"rows": (5, 60), "columns": (5, 60), "seed": (0, 99)}  # of generated maps, from end to end of the sliders
+
 # What is exact of the agent's policy and tables, in the order of `rlgrid.truth.MEASURES`; shares are in per cent.
 TRUTHS = {
     "regret": "Regret J* − J",
@@ -39,6 +41,8 @@ def paint(canvas: Canvas, state: State) -> None:
         if painting and group == "agent":
             continue
         members = [p for p in state.parameters if p.group == group]
+        if group == "world":
+            members += _made(state)
         if not members:
             continue
         canvas.heading(title, MARGIN, y)
@@ -74,6 +78,18 @@ def paint(canvas: Canvas, state: State) -> None:
             y += 16
 
 
+def _made(state: State) -> list[Parameter]:
+    """The size and the seed of a generated map."""
+    if state.making is None:
+        return []
+    titles = {"rows": "Rows", "columns": "Columns", "seed": "Seed"}
+    found = []
+    for name, title in titles.items():
+        (low, high), now = MADE[name], float(getattr(state.making, name))
+        found.append(Parameter(name, title, "made", now, f"{now:.0f}", low=low, high=high, initial=now))
+    return found
+
+
 def _truth(canvas: Canvas, state: State, y: int, limit: int, pitch: int) -> int:
     """What is exact of the agent, a line each; where the next part begins."""
     known = [(name, label) for name, label in TRUTHS.items() if name in state.snapshot.truth]
@@ -97,7 +113,7 @@ def _row(canvas: Canvas, parameter: Parameter, y: int, pitch: int) -> int:
     """A parameter's line, and its slider where it can be changed; where the next begins, ``pitch`` below a slider."""
     theme, right = canvas.theme, canvas.rect.width - MARGIN
     ink = theme.accent if parameter.changed else theme.text
-    worded = bool(parameter.text)
+    worded = bool(parameter.text) and parameter.group != "made"
     if parameter.name == "method":  # a choice of two: a click takes the other
         ink = theme.second
     value = canvas.text(
@@ -108,7 +124,8 @@ def _row(canvas: Canvas, parameter: Parameter, y: int, pitch: int) -> int:
         if parameter.name == "method":
             canvas.control("toggle", value.inflate(8, 8), tip="the other order")
         return y + 24
-    canvas.slider(f"parameter:{parameter.name}", MARGIN, right, y + min(18, pitch // 2), parameter.part)
+    kind = "made" if parameter.group == "made" else "parameter"
+    canvas.slider(f"{kind}:{parameter.name}", MARGIN, right, y + min(18, pitch // 2), parameter.part)
     return y + pitch
 
 
@@ -123,4 +140,4 @@ def key(state: State) -> tuple[object, ...]:
     """What the panel depends on."""
     truth = tuple(state.snapshot.truth.items())
     now = state.edits and state.snapshot.count
-    return (tuple(state.parameters), tuple(state.edits), now, truth, state.world_note, palette.key(state))
+    return (tuple(state.parameters), tuple(state.edits), now, truth, state.world_note, state.making, palette.key(state))

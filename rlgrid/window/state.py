@@ -289,6 +289,7 @@ class State:
     undoable: bool = False
     redoable: bool = False
     unsaved: bool = False  # the map was painted and not saved
+    making: Any = None  # what the map was made from (`rlgrid.window.places.Made`), as its sliders show it
     missing: str = ""  # what keeps the painted map from being a task
 
     @property
