@@ -323,7 +323,7 @@ def test_the_menu_of_worlds_stays_within_the_window(size):
     press(app, pygame.K_w)
     app.draw()
     entries = [control.rect for control in app.scene.controls if control.name.startswith("entry:")]
-    assert len(entries) == len(app.state.menu.entries) > 20
+    assert len(entries) == len(app.state.menu.shown) > 20
     assert all(pygame.Rect((0, 0), size).contains(rect) for rect in entries)
     assert all(not one.colliderect(other) for i, one in enumerate(entries) for other in entries[:i])
 
