@@ -208,6 +208,8 @@ class Architecture:
         most, added = 1, 0
         for row in self.program:
             room = int(row[columns.BIASES] - row[columns.WEIGHTS])
+            if row[columns.KIND] == columns.DENSE:
+                room = max(room, batch * int(row[columns.INPUTS]))
             if row[columns.KIND] == columns.CONVOLUTION:
                 patch = int(row[columns.SIZE] ** 2 * row[columns.CHANNELS])
                 room += int(row[columns.OUT_HEIGHT] * row[columns.OUT_WIDTH]) * patch

@@ -1,27 +1,29 @@
 """A dense layer's products with one-hot rows, and the dueling head, forwards and backwards."""
 
+import numpy as np
 from numba import njit
 
 from rlgrid.kernels.activations import INSIDE
+from rlgrid.kernels.products import add_rows
 
 
 @njit(**INSIDE)
 def rows_of(states, weights, biases, out):
     """`rlgrid.kernels.products.affine` of one-hot rows, given as the places of their ones: int [n]."""
+    start = biases.reshape((1, biases.size))
     for i in range(states.size):
-        for j in range(weights.shape[1]):
-            out[i, j] = biases[j] + weights[states[i], j]
+        add_rows(start, 0, weights, np.int64(states[i]), out, i)
 
 
 @njit(**INSIDE)
 def add_to_rows(states, delta, out):
     """`rlgrid.kernels.products.transposed_times` of one-hot rows."""
-    for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            out[i, j] = 0
+    flat = out.reshape(out.size)
+    for k in range(flat.size):
+        flat[k] = 0
     for i in range(states.size):
-        for j in range(out.shape[1]):
-            out[states[i], j] += delta[i, j]
+        s = np.int64(states[i])
+        add_rows(out, s, delta, i, out, s)
 
 
 @njit(**INSIDE)

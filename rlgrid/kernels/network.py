@@ -30,7 +30,7 @@ from rlgrid.kernels.layers import (
     pool_back,
     take_in,
 )
-from rlgrid.kernels.products import affine, times_transposed, transposed_times
+from rlgrid.kernels.products import THIN, affine, thin_affine, times_transposed, transposed_times
 from rlgrid.kernels.program import (
     ACTIVATION,
     ADDS,
@@ -69,7 +69,9 @@ def _forward_dense(network, theta, observations, work, training, stream):
             theta[program[op, BIASES] : program[op, END]],
         )
         below, out = out, block(work, first, batch, units)
-        if op > 0:
+        if op > 0 and units < THIN and batch > 1:
+            thin_affine(below, weights, biases, out, network.scratch)
+        elif op > 0:
             affine(below, weights, biases, out)
         elif observations.ndim == 1:
             rows_of(observations, weights, biases, out)
