@@ -58,7 +58,8 @@ class RecurrentDQN(QNetworkAgent):
         burn_in: up to so many transitions before them only make the state that they begin with.
         start_state: the state before a sequence that begins within an episode: "stored", as it was when the agent acted
             there, for 4 bytes a number and transition; or "zero".
-        n_steps: rewards that a target adds up before it bootstraps, fewer at the end of a sequence.
+        n_steps: rewards that a target adds up before it bootstraps, fewer at the end of a sequence. More carry a reward
+            back sooner, and lean on the actions that were taken.
 
     Raises:
         ValueError, TypeError: naming the argument, and what it may be.
@@ -86,7 +87,7 @@ class RecurrentDQN(QNetworkAgent):
         exploration_initial_eps: float = 1.0,
         exploration_final_eps: float = 0.05,
         max_grad_norm: float = 10.0,
-        n_steps: int = 1,
+        n_steps: int = 3,
         policy_kwargs: Mapping[str, Any] | None = None,
         *,
         sequence_length: int = 32,
@@ -233,6 +234,13 @@ class RecurrentDQN(QNetworkAgent):
 
     # --- learning ---------------------------------------------------------------------------------------------------
 
+    def _update(self) -> Any:
+        """The address of the compiled gradient step."""
+        from rlgrid.kernels import address_of
+        from rlgrid.kernels.recurrent_dqn import gradient_step
+
+        return address_of(gradient_step, self._learner, self._rule(), 0, stream_of(self._generator))
+
     def _advance_compiled(self, max_steps: int) -> int:
         if not has_stream(self._world.generator):
             return self._advance_python(max_steps)  # the same bits, from a generator that kernels do not know
@@ -243,7 +251,7 @@ class RecurrentDQN(QNetworkAgent):
             self._sampling = inner.dynamics if model is None else sampling_arrays(model)
         hidden = None if model is None else inner.observation_of
         seen = np.zeros(0, np.int64) if hidden is None else hidden
-        learner, rule = self._learner, self._rule()
+        learner, rule, update = self._learner, self._rule(), self._update()
         returns, lengths = np.empty(min(max_steps, MOST_EPISODES)), np.empty(min(max_steps, MOST_EPISODES), np.int64)
         place, done = self._blank(2), 0
         while done < max_steps and not self._interrupted:
@@ -259,6 +267,7 @@ class RecurrentDQN(QNetworkAgent):
                 stream,
                 learner,
                 rule,
+                update,
                 self.num_timesteps,
                 max_steps - done,
                 self._episode_length,
@@ -281,17 +290,21 @@ class RecurrentDQN(QNetworkAgent):
         from rlgrid.kernels import entry
         from rlgrid.kernels.recurrent_dqn import act_alone, observe_alone
 
-        learner, rule, stream = self._learner, self._rule(), stream_of(self._generator)
+        learner, rule, stream, update = self._learner, self._rule(), stream_of(self._generator), self._update()
         act = entry(act_alone, learner, rule, 0, stream)
-        observe = entry(observe_alone, learner, rule, 0, 0, 0.0, True, True, stream)
+        observe = entry(observe_alone, learner, rule, 0, 0, 0.0, True, True, stream, update)
         done = 0
         try:
             self._put(learner.observation, self._observation)
             while done < max_steps and not self._interrupted:
                 action = act(learner, rule, self.num_timesteps, stream)
+                if self._chosen is not None:
+                    action = self._chosen
                 arrival, reward, terminated, truncated = self._step_env(action + self._first_action)
                 self._put(learner.arrival, arrival)
-                healthy = observe(learner, rule, self.num_timesteps, action, reward, terminated, truncated, stream)
+                healthy = observe(
+                    learner, rule, self.num_timesteps, action, reward, terminated, truncated, stream, update
+                )
                 self._end_step(arrival, terminated or truncated)
                 if terminated or truncated:
                     self._put(learner.observation, self._observation)

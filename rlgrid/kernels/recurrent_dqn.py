@@ -20,6 +20,7 @@ from numba import njit
 
 from rlgrid.kernels.activations import INSIDE, KERNEL
 from rlgrid.kernels.borrow import borrow
+from rlgrid.kernels.calling import call_update
 from rlgrid.kernels.dqn import (
     BAD_OP,
     EPISODES_SINCE,
@@ -111,8 +112,8 @@ class SequenceLearner(NamedTuple):
 @njit(**INSIDE)
 def act(learner, rule, t, stream):
     """The action at the present observation, step t; the state moves on to learner.after whatever is done."""
-    network = learner.network
-    q = forward(network, network.theta, learner.observation, 1, learner.state, learner.after, network.row)
+    network, one = learner.network, learner.observation.shape[0]  # written as 1, it would be compiled as a constant
+    q = forward(network, network.theta, learner.observation, one, learner.state, learner.after, network.row)
     s = state_of(learner.observation, 0)
     if uniform(stream) < strength_at(rule, t, learner.visits[s] + 1):
         return random_action(q.shape[1], learner.available, s, uniform(stream))
@@ -127,7 +128,8 @@ def respond(network, observations, probe, states, after, q):
     """
     for i in range(observations.shape[0]):
         copy(observations, i, probe, 0)
-        values = forward(network, network.theta, probe, 1, states[i : i + 1], after[i : i + 1], network.row)
+        now, then = states[i : i + 1], after[i : i + 1]
+        values = forward(network, network.theta, probe, probe.shape[0], now, then, network.row)
         for a in range(q.shape[1]):
             q[i, a] = values[0, a]
 
@@ -210,6 +212,7 @@ def set_targets(learner, rule, q, q_target):
 @njit(**INSIDE)
 def gradient_step(learner, rule, t, stream):
     """One step of the optimiser on the mean loss of all transitions of the sequences; False where it is not finite."""
+    learner = borrow(learner)
     network, replay, counters, measures = learner.network, learner.replay, learner.counters, learner.measures
     batch, size = learner.index.size, learner.replay.actions.size
     rows = draw_sequences(learner, rule, stream) * batch
@@ -267,8 +270,11 @@ def remember(learner, action, reward, terminated, truncated):
 
 
 @njit(**INSIDE)
-def observe(learner, rule, t, action, reward, terminated, truncated, stream):
-    """What is done with the transition of step t, which led to learner.arrival; False where a value is not finite."""
+def observe(learner, rule, t, action, reward, terminated, truncated, stream, update):
+    """What is done with the transition of step t, which led to learner.arrival; False where a value is not finite.
+
+    ``update`` is the address of `gradient_step`.
+    """
     learner.visits[state_of(learner.observation, 0)] += 1
     remember(learner, action, reward, terminated, truncated)
     done, counters = t + 1, learner.counters
@@ -280,7 +286,7 @@ def observe(learner, rule, t, action, reward, terminated, truncated, stream):
         counters[EPISODES_SINCE] = 0
         if done > rule.learning_starts:
             for _ in range(rounds):
-                if not gradient_step(learner, rule, t, stream):
+                if not call_update(update, learner, rule, t, stream):
                     return False
     if done % rule.target_update_interval == 0:
         mix(learner.network, learner.target, rule.tau)
@@ -297,12 +303,16 @@ def show(seen, place, observation):
 
 
 @njit(**KERNEL)
-def run_sequences(world, seen, place, draws, stream, learner, rule, t, steps, elapsed, limit, total, returns, lengths):
+def run_sequences(
+    world, seen, place, draws, stream, learner, rule, update, t, steps, elapsed, limit, total, returns, lengths
+):
     """Run at most ``steps`` steps from where the world is, ``elapsed`` steps and return ``total`` into an episode.
 
-    As `rlgrid.kernels.dqn.run_dqn`, in a world of which an agent may see a part alone: ``place`` [2], of the type of
-    observations, holds the world's state as `rlgrid.kernels.stepping` has it, the second row where a step led; and
-    ``seen`` int64 [S] is what is seen of each state, or [0] where that is all.
+    The world is one that `rlgrid.kernels.stepping` knows, and ``draws`` the stream of its generator. Of it an agent may
+    see a part alone: ``place`` [2], of the type of observations, holds its state, in the second row where a step led;
+    ``seen`` int64 [S] is what is seen of each state, or [0] where that is all. ``update`` is the address of
+    `gradient_step`. An episode is truncated after ``limit`` steps. ``returns`` and ``lengths`` take the episodes that
+    end; the loop stops early when they are full, and after a step in which values stopped being finite.
 
     Returns:
         (steps done, elapsed, total, number of episodes that ended); the present state is place[0].
@@ -316,7 +326,7 @@ def run_sequences(world, seen, place, draws, stream, learner, rule, t, steps, el
         show(seen, there, learner.arrival)
         elapsed += 1
         truncated = elapsed >= limit
-        healthy = observe(learner, rule, t + i, a, reward, terminated, truncated, stream)
+        healthy = observe(learner, rule, t + i, a, reward, terminated, truncated, stream, update)
         total += reward
         if terminated or truncated:
             returns[ended] = total
@@ -343,6 +353,6 @@ def act_alone(learner, rule, t, stream):
 
 
 @njit(**KERNEL)
-def observe_alone(learner, rule, t, action, reward, terminated, truncated, stream):
+def observe_alone(learner, rule, t, action, reward, terminated, truncated, stream, update):
     """`observe`."""
-    return observe(borrow(learner), rule, t, action, reward, terminated, truncated, stream)
+    return observe(borrow(learner), rule, t, action, reward, terminated, truncated, stream, update)
