@@ -41,9 +41,7 @@ def paint_menu(canvas: Canvas, menu: Menu, anchor: pygame.Rect) -> None:
         ink = theme.text if menu.typed else theme.muted
         typed = canvas.text(words, box.left + 15, box.top + 18, ink, most=box.width - 40)
         if menu.typed:
-            pygame.draw.line(
-                canvas.surface, theme.accent, (typed.right + 2, typed.top), (typed.right + 2, typed.bottom)
-            )
+            canvas.line((typed.right + 2, typed.top), (typed.right + 2, typed.bottom), theme.accent)
         canvas.hairline(box.left + 8, box.top + head, box.right - 8, box.top + head)
     if not lines:
         canvas.text("nothing of that name", box.left + 15, box.top + head + 6 + pitch // 2, theme.muted)

@@ -12,7 +12,7 @@ from rlgrid import glyphs
 from rlgrid.glyphs import MARKS
 from rlgrid.layout import Layout
 from rlgrid.theme import RGB, Theme
-from rlgrid.window import shapes
+from rlgrid.window import scaling, shapes
 from rlgrid.window.editing import SIDES
 from rlgrid.window.state import State
 from rlgrid.window.text import SMALL
@@ -121,7 +121,7 @@ def swatch(canvas: Canvas, brush: Any, rect: pygame.Rect, chosen: bool, amount: 
     ink = _ink(theme, fill)
     x, y = rect.center
     if glyph in MARKS:
-        size = 2 * (min(rect.height, 36) // 2)
+        size = 2 * round(min(rect.height, 36) * scaling.scale() / 2)
         canvas.picture(mark(glyph, size, ink), (x, y))
     elif glyph in ("oneway", "wind up", "wind right"):
         turned = {"oneway": SIDES[int(amount)][2], "wind up": (-1, 0), "wind right": (0, 1)}[glyph]

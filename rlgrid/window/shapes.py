@@ -14,6 +14,7 @@ from itertools import pairwise
 import pygame
 
 from rlgrid.theme import RGB
+from rlgrid.window import scaling
 
 FINE = 4  # pixels drawn for each pixel shown, in each direction
 Point = tuple[float, float]
@@ -58,6 +59,7 @@ def box(
 ) -> None:
     """A box with round corners, with a border of ``thick`` pixels inside its edge where one is given."""
     if rect.width > 0 and rect.height > 0:
+        rect, radius, thick = scaling.rect(rect), round(radius * scaling.scale()), thick * scaling.scale()
         radius = min(radius, rect.width // 2, rect.height // 2)
         surface.blit(_box(rect.width, rect.height, radius, fill, border, thick), rect)
 
@@ -74,6 +76,7 @@ def _frame(width: int, height: int, radius: int, colour: RGB, thick: float) -> p
 def frame(surface: pygame.Surface, rect: pygame.Rect, colour: RGB, radius: int = 4, thick: float = 2.0) -> None:
     """The outline of a box, inside its edge."""
     if rect.width > 0 and rect.height > 0:
+        rect, radius, thick = scaling.rect(rect), round(radius * scaling.scale()), thick * scaling.scale()
         surface.blit(_frame(rect.width, rect.height, radius, colour, thick), rect)
 
 
@@ -96,12 +99,19 @@ def disc(
     surface: pygame.Surface, centre: Point, radius: float, fill: RGB, border: RGB | None = None, thick: float = 2.0
 ) -> None:
     """A disc, with a rim of ``thick`` pixels where a border is given."""
-    picture = _disc(round(radius * 4) / 4, fill, border, thick)
-    surface.blit(picture, picture.get_rect(center=(round(centre[0]), round(centre[1]))))
+    k = scaling.scale()
+    picture = _disc(round(radius * k * 4) / 4, fill, border, thick * k)
+    surface.blit(picture, picture.get_rect(center=(round(centre[0] * k), round(centre[1] * k))))
+
+
+def _scaled(points: Sequence[Point]) -> Sequence[Point]:
+    k = scaling.scale()
+    return points if k == 1.0 else [(x * k, y * k) for x, y in points]
 
 
 def polygon(surface: pygame.Surface, points: Sequence[Point], colour: RGB) -> None:
     """A filled polygon."""
+    points = _scaled(points)
     left, top = math.floor(min(x for x, _ in points)) - 1, math.floor(min(y for _, y in points)) - 1
     right, bottom = math.ceil(max(x for x, _ in points)) + 1, math.ceil(max(y for _, y in points)) + 1
 
@@ -115,6 +125,7 @@ def line(surface: pygame.Surface, points: Sequence[Point], colour: RGB, thick: f
     """A line through ``points`` with round joints and ends."""
     if len(points) < 2:
         return
+    points, thick = _scaled(points), thick * scaling.scale()
     margin = math.ceil(thick) + 1
     left, top = math.floor(min(x for x, _ in points)) - margin, math.floor(min(y for _, y in points)) - margin
     right, bottom = math.ceil(max(x for x, _ in points)) + margin, math.ceil(max(y for _, y in points)) + margin
@@ -140,7 +151,8 @@ def line(surface: pygame.Surface, points: Sequence[Point], colour: RGB, thick: f
 def dashes(surface: pygame.Surface, left: int, right: int, y: int, colour: RGB) -> None:
     """A dashed level line of one pixel."""
     for x in range(left, right, 7):
-        pygame.draw.line(surface, colour, (x, y), (min(x + 3, right - 1), y))
+        dash = scaling.rect(pygame.Rect(x, y, min(4, right - x), 1))
+        surface.fill(colour, dash if dash.height else dash.inflate(0, 1))
 
 
 # --- icons, in a square of side 1 around (0, 0) -----------------------------------------------------------------------
@@ -187,8 +199,9 @@ def _half_disc(radius: float, colour: RGB) -> pygame.Surface:
 
 def half_disc(surface: pygame.Surface, centre: Point, radius: float, colour: RGB) -> None:
     """A ring whose left half is filled: the sign for switching between dark and light."""
-    picture = _half_disc(radius, colour)
-    surface.blit(picture, picture.get_rect(center=(round(centre[0]), round(centre[1]))))
+    k = scaling.scale()
+    picture = _half_disc(round(radius * k * 4) / 4, colour)
+    surface.blit(picture, picture.get_rect(center=(round(centre[0] * k), round(centre[1] * k))))
 
 
 def diamond(surface: pygame.Surface, centre: Point, radius: float, colour: RGB) -> None:

@@ -7,14 +7,16 @@ cache, since most of a frame repeats the one before.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import pygame
 import pygame.freetype
 
 from rlgrid.theme import RGB
+from rlgrid.window import scaling
 
 SMALL, BODY, TITLE = 10.5, 12.0, 15.0
 ELLIPSIS = "…"
@@ -43,9 +45,15 @@ def _font(face: str, bold: bool) -> pygame.freetype.Font:
     return font
 
 
-@cache
 def width(text: str, size: float = BODY, *, mono: bool = False, bold: bool = False) -> int:
-    """Pixels that ``text`` takes."""
+    """Pixels of the layout that ``text`` takes."""
+    drawn = _width(text, size * scaling.letters(), mono, bold)
+    return drawn if scaling.scale() == 1.0 else math.ceil(drawn / scaling.scale())
+
+
+@lru_cache(20_000)
+def _width(text: str, size: float, mono: bool, bold: bool) -> int:
+    """Pixels of a run as it is drawn."""
     if not text:
         return 0
     metrics = _font("mono" if mono else "sans", bold).get_metrics(text, size)
@@ -118,9 +126,10 @@ def draw(
     taken = width(text, size, mono=mono, bold=bold)
     left = round(x - {"left": 0.0, "center": taken / 2, "right": taken}[align])
     face = "mono" if mono else "sans"
-    baseline = round(middle + _CAP_HEIGHT[face] * size / 2)
+    size, k = size * scaling.letters(), scaling.scale()
+    baseline = round(middle * k + _CAP_HEIGHT[face] * size / 2)
     if text:
         bitmap, dx, dy = _run(text, size, face, bold, colour)
-        surface.blit(bitmap, (left + dx, baseline - dy))
-    height = round(size * 1.2)
+        surface.blit(bitmap, (round(left * k) + dx, baseline - dy))
+    height = round(size / k * 1.2)
     return pygame.Rect(left, round(middle - height / 2), taken, height)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pygame
 
 from rlgrid.theme import RGB, Theme
-from rlgrid.window import shapes, text
+from rlgrid.window import scaling, shapes, text
 from rlgrid.window.text import BODY, SMALL
 
 MARGIN = 16
@@ -42,8 +42,10 @@ class Canvas:
 
     @property
     def rect(self) -> pygame.Rect:
-        """The canvas's own rectangle, in its own pixels."""
-        return self.surface.get_rect()
+        """The canvas's own rectangle, in pixels of the layout."""
+        k = scaling.scale()
+        width, height = self.surface.get_size()
+        return pygame.Rect(0, 0, round(width / k), round(height / k))
 
     def text(
         self,
@@ -71,11 +73,26 @@ class Canvas:
 
     def hairline(self, x0: int, y0: int, x1: int, y1: int) -> None:
         """The one-pixel line between regions and groups."""
-        pygame.draw.line(self.surface, self.theme.hairline, (x0, y0), (x1, y1))
+        self.line((x0, y0), (x1, y1), self.theme.hairline)
+
+    def line(self, one: tuple[int, int], other: tuple[int, int], colour: RGB, thick: int = 1) -> None:
+        """A level or upright line."""
+        k = scaling.scale()
+        ends = [(round(x * k), round(y * k)) for x, y in (one, other)]
+        pygame.draw.line(self.surface, colour, ends[0], ends[1], max(1, round(thick * k)))
+
+    def fill(self, rect: pygame.Rect, colour: RGB) -> None:
+        """A plain rectangle."""
+        self.surface.fill(colour, scaling.rect(rect))
+
+    def outline(self, rect: pygame.Rect, colour: RGB, thick: int = 1) -> None:
+        """The edge of a plain rectangle."""
+        pygame.draw.rect(self.surface, colour, scaling.rect(rect), max(1, round(thick * scaling.scale())))
 
     def picture(self, picture: pygame.Surface, centre: tuple[int, int]) -> None:
-        """A small picture around a point."""
-        self.surface.blit(picture, picture.get_rect(center=centre))
+        """A small picture, which is in pixels of the surface, around a point."""
+        k = scaling.scale()
+        self.surface.blit(picture, picture.get_rect(center=(round(centre[0] * k), round(centre[1] * k))))
 
     def control(
         self, name: str, rect: pygame.Rect, kind: str = "button", tip: str = "", track: tuple[int, int] = (0, 0)
