@@ -5,7 +5,7 @@ A GridModel's kinds of tile say how they are drawn. Of an explicit MDP the same 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -32,6 +32,7 @@ class Appearance:
     start: NDArray[np.bool_]  # [S]
     wind: NDArray[np.int8] | None  # [S, 2]: rows down and columns to the right that the wind carries a step, or no wind
     directions: tuple[tuple[int, int], ...] | None  # (rows, columns) of each action; None if they have none
+    kinds: dict[bool, NDArray[np.uint8]] = field(default_factory=dict)  # kept by `rlgrid.picture`
 
     @cached_property
     def shown(self) -> NDArray[np.bool_]:

@@ -189,8 +189,8 @@ def draw(
             extreme=extreme,
         )
 
-    frame = np.empty((height, width, 3), np.uint8)
-    frame[:] = theme.background
+    ground = bytearray(bytes(theme.background)) * (width * height)  # faster than NumPy's spreading of three bytes
+    frame = np.frombuffer(ground, np.uint8).reshape(height, width, 3)
     _cells(frame, model, look, tables, view, theme)
     thin = getattr(model, "thin_walls", None)
     if thin is not None and view.cell >= _THIN:
@@ -329,9 +329,9 @@ def _cells(frame: Frame, model: Any, look: Appearance, tables: _Tables, view: La
 
     height, width = frame.shape[:2]
     colours, shown = _colours_of(view, theme, model, tables), _shown(model, tables)
-    seen = raster.Look(look.wall, look.closed, look.mark)
+    kinds = _kinds(look, tables.layer is None)
     if view.cell < 1:
-        raster.shrink(frame, view.cell, view.left, view.top, (view.rows, view.columns), seen, colours, shown)
+        raster.shrink(frame, view.cell, view.left, view.top, (view.rows, view.columns), kinds, colours, shown)
         return
     rows = visible(view.top, view.cell, view.rows, height)
     columns = visible(view.left, view.cell, view.columns, width)
@@ -347,7 +347,7 @@ def _cells(frame: Frame, model: Any, look: Appearance, tables: _Tables, view: La
         view.columns,
         size,
         -int(np.floor(view.left)) - int(np.floor(view.top)),
-        seen,
+        kinds,
         colours,
         shown,
         ink.glyph,
@@ -391,7 +391,7 @@ def _colours_of(view: Layout, theme: Theme, model: Any, tables: _Tables) -> Any:
     """The colours, for `rlgrid.kernels.raster`; walls in cells of a few pixels have no hatch."""
     scale = (0.0, 1.0) if tables.layer is None else _scale(model, tables)
     palette, _, _ = palette_of(*scale, theme)
-    return _paints(theme, palette is diverging(theme), tables.layer is None, _period(view.cell))
+    return _paints(theme, palette is diverging(theme), _period(view.cell))
 
 
 def _period(cell: float) -> int:
@@ -401,16 +401,42 @@ def _period(cell: float) -> int:
     return 10 if cell >= 20 else 6
 
 
+_ALWAYS = ("goal", "pit", "end", "door")  # marks whose cells have a colour of their own
+_BARE = (*_ALWAYS, "ice", "reward", "key", "switch")  # where no number colours the cells
+
+
+def _kinds(look: Appearance, bare: bool) -> NDArray[np.uint8]:
+    """uint8 [S], what each cell is for `rlgrid.kernels.raster`; worked out once."""
+    from rlgrid.kernels.raster import CLOSED, MARKED, WALL
+
+    found = look.kinds.get(bare)
+    if found is None:
+        has = np.zeros(len(glyphs.MARKS) + 1, np.bool_)
+        has[[glyphs.MARKS.index(name) + 1 for name in (_BARE if bare else _ALWAYS)]] = True
+        own = has[look.mark] if bare else has[look.mark] & look.closed
+        found = np.where(look.wall, WALL, np.where(own, MARKED + look.mark, 0)).astype(np.uint8)
+        found += (CLOSED * look.closed).astype(np.uint8)
+        look.kinds[bare] = found
+    return found
+
+
 @lru_cache(32)
-def _paints(theme: Theme, signed: bool, bare: bool, period: int) -> Any:
+def _paints(theme: Theme, signed: bool, period: int) -> Any:
     from rlgrid.kernels.raster import Colours
 
-    fixed = {"goal": theme.goal, "pit": theme.harm, "end": theme.raised, "door": theme.door}
-    if bare:
-        fixed |= {"ice": theme.ice, "reward": theme.accent, "key": theme.accent, "switch": theme.accent}
-    marked = np.zeros((len(glyphs.MARKS) + 1, 4), np.uint8)
+    fixed = {
+        "goal": theme.goal,
+        "pit": theme.harm,
+        "end": theme.raised,
+        "door": theme.door,
+        "ice": theme.ice,
+        "reward": theme.accent,
+        "key": theme.accent,
+        "switch": theme.accent,
+    }
+    marked = np.zeros((len(glyphs.MARKS) + 1, 3), np.uint8)
     for name, colour in fixed.items():
-        marked[glyphs.MARKS.index(name) + 1] = (*colour, 1)
+        marked[glyphs.MARKS.index(name) + 1] = colour
     hatch = np.array([theme.wall], np.uint8)
     if period:
         # Lines at 45 degrees that run through from wall to wall.

@@ -102,6 +102,7 @@ class Truth:
         optimal_value: J* at the world's gamma; NaN where there is none.
         values: float64 [S], V* at the world's gamma; None where there is none.
         q_values: float64 [S, A], Q* at the agent's gamma (-inf: the state lacks the action); None where there is none.
+        optimal_actions: bool [S, A], those that attain V*; None where there is none.
         states: bool [S], where an agent can ever act.
         missing: why there is no optimum, or no Q*; empty where nothing is missing.
 
@@ -118,12 +119,12 @@ class Truth:
         self.values: Floats | None = None
         self.q_values: Floats | None = None
         self._solved: Solved | None = None
-        self._optimal: NDArray[np.bool_] | None = None
+        self.optimal_actions: NDArray[np.bool_] | None = None
         world = float(model.gamma)
         try:
             self._solved = solved(model, world)
             self.values = self._solved.values
-            self._optimal = self._optimal_actions(world, self._solved)
+            self.optimal_actions = self._optimal_actions(world, self._solved)
         except ValueError as error:
             self.missing = str(error)
         known = self._solved
@@ -286,12 +287,12 @@ class Truth:
         return start_value(self.model, values), gap, ""
 
     def _share_optimal(self, policy: NDArray[Any]) -> float:
-        if self._optimal is None:
+        if self.optimal_actions is None:
             return math.nan
         if policy.ndim == 1:
-            right = self._optimal[np.arange(policy.size), policy]
+            right = self.optimal_actions[np.arange(policy.size), policy]
         else:  # every action that it may take is optimal
-            right = (self._optimal | (policy <= 0.0)).all(axis=1)
+            right = (self.optimal_actions | (policy <= 0.0)).all(axis=1)
         return _mean(right[self.states])
 
     def _judge_table(self, q_values: ArrayLike | None) -> tuple[float, float]:

@@ -23,6 +23,7 @@ from rlgrid.window import bar, bindings, inspector, numbers, plots, text
 from rlgrid.window.app import App
 from rlgrid.window.engine import Engine, Scenario
 from rlgrid.window.launch import check, film, parser
+from rlgrid.window.layers import coloured
 from rlgrid.window.local import LocalLink
 from rlgrid.window.motion import appended
 from rlgrid.window.places import find_place
@@ -350,7 +351,7 @@ def test_layers():
     assert not app.state.arrows
     click(app, "layer:error")
     assert app.state.layer == "error"
-    assert app.state.coloured()[1] == "|V − V*|"
+    assert coloured(app.state).name == "|V − V*|"
     press(app, pygame.K_l)
     locked = app.state.scale_lock
     run(app, 1.0)

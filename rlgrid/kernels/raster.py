@@ -26,12 +26,9 @@ from numpy.typing import NDArray
 SAMPLES = 6
 
 
-class Look(NamedTuple):
-    """What the cells are, whatever is drawn on them."""
-
-    wall: NDArray[np.bool_]  # [S]
-    closed: NDArray[np.bool_]  # [S]: no action is taken there
-    mark: NDArray[np.uint8]  # [S]: an index into Colours.marked
+WALL, MARKED, CLOSED = 1, 2, 128
+"""What a cell is, in a byte: coloured by its number (0), a wall, or `MARKED` + its mark, whose colour it has; `CLOSED`
+is added where no action is taken."""
 
 
 class Colours(NamedTuple):
@@ -40,7 +37,7 @@ class Colours(NamedTuple):
     palette: NDArray[np.uint8]  # [N, 3], from the low to the high end of the scale
     plain: NDArray[np.uint8]  # [3, 3]: the floor, the gap between cells, a wall
     hatch: NDArray[np.uint8]  # [period, 3]: a wall along its diagonals
-    marked: NDArray[np.uint8]  # [marks, 4]: the colour of a mark, and whether its cells have it
+    marked: NDArray[np.uint8]  # [marks, 3]
     inks: NDArray[np.uint8]  # [4, 3]
     limits: NDArray[np.float64]  # [3]: luminances at which another ink is taken
     linear: NDArray[np.float64]  # [3, 256]: what a byte of each channel adds to the luminance
@@ -55,6 +52,10 @@ class Shown(NamedTuple):
     counts: bool  # coloured by log(1 + number), and none where the number is 0
     extreme: bool
     flash: NDArray[np.float64]  # [S] in [0, 1], or [0]: how much cells are lightened
+
+
+# Functions that are called for each cell or pixel get numbers and no structs: handing a struct of arrays over costs
+# more than what they do.
 
 
 @njit(cache=True, nogil=True)
@@ -86,48 +87,13 @@ def _largest(table, state):
 
 
 @njit(cache=True, nogil=True)
-def _ink(r, g, b, colours):
-    """The ink that reads on a colour."""
-    light = colours.linear[0, r] + colours.linear[1, g] + colours.linear[2, b]
-    if light <= colours.limits[0]:
-        return 0
-    if light >= colours.limits[2]:
-        return 1
-    return 2 if light <= colours.limits[1] else 3
-
-
-@njit(cache=True, nogil=True)
 def _mixed(one, other, weight):
     """``weight`` of 255 of the way from one byte to another, rounded."""
     return (one * (255 - weight) + other * weight + 127) // 255
 
 
 @njit(cache=True, nogil=True)
-def _ground(state, k, look, colours, shown, best):
-    """(red, green, blue) of a cell, or of its part k; ``best``: of its largest number."""
-    mark = look.mark[state]
-    r = g = b = 0
-    if colours.marked[mark, 3] and (look.closed[state] or shown.table.shape[1] == 0):
-        r, g, b = int(colours.marked[mark, 0]), int(colours.marked[mark, 1]), int(colours.marked[mark, 2])
-    else:
-        at = -1
-        if shown.table.shape[1] > 0:
-            value = _largest(shown.table, state) if best else shown.table[state, k]
-            at = _place(value, shown.lo, shown.hi, shown.counts, len(colours.palette))
-        if at < 0:
-            r, g, b = int(colours.plain[0, 0]), int(colours.plain[0, 1]), int(colours.plain[0, 2])
-        else:
-            r, g, b = int(colours.palette[at, 0]), int(colours.palette[at, 1]), int(colours.palette[at, 2])
-    if len(shown.flash):
-        weight = min(max(shown.flash[state], 0.0), 1.0) * 0.55
-        r = int(r + (255 - r) * weight + 0.5)
-        g = int(g + (255 - g) * weight + 0.5)
-        b = int(b + (255 - b) * weight + 0.5)
-    return r, g, b
-
-
-@njit(cache=True, nogil=True)
-def paint(frame, rows, columns, first, width, size, hatch_at, look, colours, shown, glyph, masks, ghost, faint, parts):
+def paint(frame, rows, columns, first, width, size, hatch_at, kinds, colours, shown, glyph, masks, ghost, faint, parts):
     """Draw the cells of a rectangle of a grid, a tile of ``size`` pixels each or one pixel less.
 
     Args:
@@ -135,44 +101,79 @@ def paint(frame, rows, columns, first, width, size, hatch_at, look, colours, sho
         rows, columns: int64 [n + 1], [m + 1]: the pixels at which the rows and columns begin, and where the last ends.
         first: (row, column) of the first cell. width: columns of the grid.
         hatch_at: the diagonal that the hatch begins at.
+        kinds: uint8 [S], see `CLOSED`.
         glyph: int64 [n, m]: which of ``masks`` uint8 [g, size, size] is the cell's ink; mask 0 is the cell itself.
         ghost: int64 [n, m] or [0, 0]: another one, drawn with ``faint`` of 255.
         parts: uint8 [3, size, size] or [0, 0, 0]: the part that a pixel belongs to in a cell that shows a number for
             each action, how much it covers, and the weight of the ink; then ``glyph`` says in bits which parts are
             inked, but for closed cells.
     """
+    palette, plain, hatch, marked = colours.palette, colours.plain, colours.hatch, colours.marked
+    tints, limits, linear = colours.inks, colours.limits, colours.linear
+    table, lo, hi, counts, flash = shown.table, shown.lo, shown.hi, shown.counts, shown.flash
     height, breadth = frame.shape[:2]
-    across = max(1, shown.table.shape[1])
-    grounds = np.empty((across, 3), np.int64)
-    inks = np.empty((across, 3), np.int64)
+    across = table.shape[1]
+    splits = parts.shape[0] > 0
+    inked = masks.shape[0] > 1 or splits
+    full = not inked and masks[0].min() == 255
+    haunted = ghost.shape[0] > 0
+    grounds = np.empty((max(1, across), 3), np.int64)
+    inks = np.empty((max(1, across), 3), np.int64)
     drop = max(1, size // 8)  # where a cell is a pixel smaller than its tile, this one is left out
-    period = len(colours.hatch)
+    period = len(hatch)
     for n in range(len(rows) - 1):
         top, tall = max(0, rows[n]), rows[n + 1] - rows[n]
         bottom = min(height, rows[n + 1])
         for m in range(len(columns) - 1):
             state = (first[0] + n) * width + first[1] + m
-            if state >= len(look.wall):
+            if state >= len(kinds):
                 continue
             left, wide = max(0, columns[m]), columns[m + 1] - columns[m]
             right = min(breadth, columns[m + 1])
-            if look.wall[state]:
+            kind = kinds[state] % CLOSED
+            if kind == WALL:
+                for y in range(top, bottom):
+                    at = (left + y + hatch_at) % period
+                    for x in range(left, right):
+                        for c in range(3):
+                            frame[y, x, c] = hatch[at, c]
+                        at = at + 1 if at + 1 < period else 0
+                continue
+            split = splits and kinds[state] < CLOSED
+            for k in range(across if split else 1):
+                if kind >= MARKED:
+                    r, g, b = (
+                        int(marked[kind - MARKED, 0]),
+                        int(marked[kind - MARKED, 1]),
+                        int(marked[kind - MARKED, 2]),
+                    )
+                else:
+                    at = -1
+                    if across:
+                        at = _place(table[state, k] if split else _largest(table, state), lo, hi, counts, len(palette))
+                    if at < 0:
+                        r, g, b = int(plain[0, 0]), int(plain[0, 1]), int(plain[0, 2])
+                    else:
+                        r, g, b = int(palette[at, 0]), int(palette[at, 1]), int(palette[at, 2])
+                if len(flash):
+                    weight = min(max(flash[state], 0.0), 1.0) * 0.55
+                    r = int(r + (255 - r) * weight + 0.5)
+                    g = int(g + (255 - g) * weight + 0.5)
+                    b = int(b + (255 - b) * weight + 0.5)
+                grounds[k, 0], grounds[k, 1], grounds[k, 2] = r, g, b
+                if inked:
+                    light = linear[0, r] + linear[1, g] + linear[2, b]
+                    ink = 0 if light <= limits[0] else (1 if light >= limits[2] else (2 if light <= limits[1] else 3))
+                    for c in range(3):
+                        inks[k, c] = tints[ink, c]
+            if full:
                 for y in range(top, bottom):
                     for x in range(left, right):
                         for c in range(3):
-                            frame[y, x, c] = colours.hatch[(x + y + hatch_at) % period, c]
+                            frame[y, x, c] = grounds[0, c]
                 continue
-            split = parts.shape[0] > 0 and not look.closed[state]
-            inked = masks.shape[0] > 1 or split
-            for k in range(across if split else 1):
-                r, g, b = _ground(state, k, look, colours, shown, not split)
-                grounds[k, 0], grounds[k, 1], grounds[k, 2] = r, g, b
-                if inked:
-                    ink = _ink(r, g, b, colours)
-                    for c in range(3):
-                        inks[k, c] = colours.inks[ink, c]
             number = glyph[n, m] if inked else 0
-            behind = ghost[n, m] if len(ghost) and not split else 0
+            behind = ghost[n, m] if haunted and not split else 0
             for y in range(top, bottom):
                 ty = y - rows[n]
                 if tall < size and ty >= drop:
@@ -200,70 +201,82 @@ def paint(frame, rows, columns, first, width, size, hatch_at, look, colours, sho
                         continue
                     for c in range(3):
                         colour = _mixed(grounds[k, c], inks[k, c], weight) if weight else grounds[k, c]
-                        frame[y, x, c] = _mixed(int(colours.plain[1, c]), colour, cover)
+                        frame[y, x, c] = _mixed(int(plain[1, c]), colour, cover)
 
 
 @njit(cache=True, nogil=True)
-def shrink(frame, cell, left, top, shape, look, colours, shown):
+def _spans(origin, cell, count, pixels):
+    """int64 [pixels, 3]: for each pixel of a line the first cell, the one after the last, and the step between those
+    that are looked at; no cells where the second is 0."""
+    spans = np.zeros((pixels, 3), np.int64)
+    for at in range(pixels):
+        first = max(0, math.floor((at - origin) / cell + 1e-9))
+        after = min(count, math.floor((at + 1 - origin) / cell + 1e-9))
+        if after > 0 and first < count:
+            after = max(after, first + 1)
+            step = -(-(after - first) // SAMPLES)
+            spans[at, 0], spans[at, 1], spans[at, 2] = first + (step - 1) // 2, after, step
+    return spans
+
+
+@njit(cache=True, nogil=True)
+def shrink(frame, cell, left, top, shape, kinds, colours, shown):
     """Draw a grid of ``shape`` (rows, columns) whose cells are smaller than a pixel; see the text of this file."""
-    height, breadth = frame.shape[:2]
-    across = shown.table.shape[1]
-    for y in range(height):
-        row = max(0, math.floor((y - top) / cell + 1e-9))
-        below = min(shape[0], math.floor((y + 1 - top) / cell + 1e-9))
-        if below <= 0 or row >= shape[0]:
+    palette, plain, marked = colours.palette, colours.plain, colours.marked
+    table, lo, hi, counts, extreme = shown.table, shown.lo, shown.hi, shown.counts, shown.extreme
+    across = table.shape[1]
+    down, along = _spans(top, cell, shape[0], frame.shape[0]), _spans(left, cell, shape[1], frame.shape[1])
+    nothing = 0.0 if counts else -math.inf  # what a number must exceed
+    red = green = blue = 0
+    for y in range(frame.shape[0]):
+        if down[y, 1] == 0:
             continue
-        below = max(below, row + 1)
-        down = -(-(below - row) // SAMPLES)
-        for x in range(breadth):
-            column = max(0, math.floor((x - left) / cell + 1e-9))
-            after = min(shape[1], math.floor((x + 1 - left) / cell + 1e-9))
-            if after <= 0 or column >= shape[1]:
+        for x in range(frame.shape[1]):
+            if along[x, 1] == 0:
                 continue
-            after = max(after, column + 1)
-            along = -(-(after - column) // SAMPLES)
-            cells = walls = empty = finite = marks = 0
-            total = far = 0.0
-            red = green = blue = 0
-            for r in range(row + (down - 1) // 2, below, down):
-                for c in range(column + (along - 1) // 2, after, along):
-                    state = r * shape[1] + c
-                    if state >= len(look.wall):
+            cells = walls = finite = marks = 0
+            total, lowest, highest = 0.0, 0.0, 0.0
+            for r in range(down[y, 0], down[y, 1], down[y, 2]):
+                for state in range(r * shape[1] + along[x, 0], r * shape[1] + along[x, 1], along[x, 2]):
+                    if state >= len(kinds):
                         continue
                     cells += 1
-                    mark = look.mark[state]
-                    if look.wall[state]:
-                        walls += 1
-                    elif colours.marked[mark, 3] and (look.closed[state] or across == 0):
+                    kind = kinds[state] % CLOSED
+                    if kind >= MARKED:
+                        red = red + marked[kind - MARKED, 0] if marks else int(marked[kind - MARKED, 0])
+                        green = green + marked[kind - MARKED, 1] if marks else int(marked[kind - MARKED, 1])
+                        blue = blue + marked[kind - MARKED, 2] if marks else int(marked[kind - MARKED, 2])
                         marks += 1
-                        red += colours.marked[mark, 0]
-                        green += colours.marked[mark, 1]
-                        blue += colours.marked[mark, 2]
-                    else:
-                        value = _largest(shown.table, state) if across else math.nan
-                        if not math.isfinite(value) or (shown.counts and value <= 0):
-                            empty += 1
-                        else:
-                            finite += 1
-                            total += value
-                            if abs(value) > abs(far) or finite == 1:
-                                far = value
+                    walls += kind == WALL
+                    if across:
+                        # without branches: which cells are walls cannot be foretold
+                        value = table[state, 0] if across == 1 else _largest(table, state)
+                        fine = (kind == 0) & (value > nothing) & (value < math.inf)
+                        value = value if fine else 0.0
+                        finite += fine
+                        total += value
+                        lowest = min(lowest, value)
+                        highest = max(highest, value)
             if cells == 0:
                 continue
             at = -1
             if finite:
-                value = far if shown.extreme else total / finite
-                at = _place(value, shown.lo, shown.hi, shown.counts, len(colours.palette))
-            if shown.extreme and at >= 0:
+                value = total / finite
+                if extreme:
+                    value = highest if highest >= -lowest else lowest
+                at = _place(value, lo, hi, counts, len(palette))
+            if extreme and at >= 0:
                 for c in range(3):
-                    frame[y, x, c] = colours.palette[at, c]
+                    frame[y, x, c] = palette[at, c]
                 continue
+            empty = cells - walls - marks - finite
             for c in range(3):
-                mixed = red if c == 0 else (green if c == 1 else blue)
-                mixed += walls * int(colours.plain[2, c]) + empty * int(colours.plain[0, c])
+                mixed = walls * int(plain[2, c]) + empty * int(plain[0, c])
+                if marks:
+                    mixed += red if c == 0 else (green if c == 1 else blue)
                 if at >= 0:
-                    mixed += finite * int(colours.palette[at, c])
-                frame[y, x, c] = (mixed + cells // 2) // cells
+                    mixed += finite * int(palette[at, c])
+                frame[y, x, c] = mixed if cells == 1 else (mixed + cells // 2) // cells
 
 
 @njit(cache=True, nogil=True)
@@ -274,10 +287,11 @@ def extent(table, shown):
     """
     lo, hi = math.inf, -math.inf
     for s in range(table.shape[0]):
-        if shown[s]:
-            for k in range(table.shape[1]):
-                value = table[s, k]
-                if math.isfinite(value):
-                    lo = min(lo, value)
-                    hi = max(hi, value)
+        seen = shown[s]
+        for k in range(table.shape[1]):
+            value = table[s, k]
+            fine = seen & (value > -math.inf) & (value < math.inf)
+            low, high = value if fine else math.inf, value if fine else -math.inf
+            lo = low if low < lo else lo
+            hi = high if high > hi else hi
     return lo, hi

@@ -193,6 +193,7 @@ class App:
     def change(self, name: str, value: Any, held: bool = False) -> None:
         """Change a parameter of the world or of the agent; ``held`` while a slider is dragged and more will come."""
         self.end_tour()
+        self.inbox.fade()
         self.link.send("change", name, value, held)
 
     def say(self, words: str, seconds: float = NOTICE) -> None:

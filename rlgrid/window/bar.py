@@ -7,7 +7,8 @@ import math
 import pygame
 
 from rlgrid.window import numbers, shapes, text
-from rlgrid.window.state import LAYER_TITLES, LAYERS, State
+from rlgrid.window.layers import CHIPS, LAYERS, NAMED
+from rlgrid.window.state import State
 from rlgrid.window.text import SMALL, TITLE
 from rlgrid.window.widgets import MARGIN, Canvas, chip_width, on_accent
 
@@ -15,6 +16,9 @@ HEIGHT = 48
 ROW = 40  # of the second row
 ONE_ROW = 1130  # from this width on, the layers have room beside the rest
 DRAWERS = 1000  # below this width, the side panels are drawers
+
+_MORE = "More"
+_BETWEEN = 6  # pixels between two chips
 
 _TIPS = {
     "start": "back to the start: forget what was learnt (R)",
@@ -92,8 +96,7 @@ def paint(canvas: Canvas, state: State) -> None:
         canvas.hairline(0, HEIGHT - 1, area.right, HEIGHT - 1)
         second = HEIGHT + ROW // 2
         drawers = area.width < DRAWERS
-        chips = sum(chip_width(LAYER_TITLES[layer]) for layer in LAYERS) + 6 * (len(LAYERS) - 1)
-        _chips(canvas, state, (area.width + chips) // 2, second)
+        _chips(canvas, state, (area.width + _chips_width()) // 2, second)
         if drawers:
             left = pygame.Rect(MARGIN - 4, second - 13, 104, 26)
             canvas.button("drawer:left", "Parameters", left, on=state.drawer == "left", tip="parameters ([)")
@@ -125,15 +128,22 @@ def _chips(canvas: Canvas, state: State, right: int, middle: int) -> int:
     """The layers, ending at ``right``; their left end. What has no map has no layers."""
     if state.model is None:
         return right
-    widths = [chip_width(LAYER_TITLES[layer]) for layer in LAYERS]
-    left = right - sum(widths) - 6 * (len(LAYERS) - 1)
-    x = left
-    for key, (layer, width) in enumerate(zip(LAYERS, widths, strict=True), start=1):
-        on = state.arrows if layer == "policy" else state.layer == layer
-        rect = pygame.Rect(x, middle - 13, width, 26)
-        canvas.chip(f"layer:{layer}", LAYER_TITLES[layer], rect, on, tip=f"layer ({key})")
-        x += width + 6
+    left = x = right - _chips_width()
+    keys = {layer.name: key for key, layer in enumerate(LAYERS, start=1)}
+    for name in CHIPS:
+        layer = NAMED[name]
+        on = state.arrows if name == "policy" else state.layer == name
+        rect = pygame.Rect(x, middle - 13, chip_width(layer.title), 26)
+        canvas.chip(f"layer:{name}", layer.title, rect, on, tip=f"{layer.does} ({keys[name]})")
+        x = rect.right + _BETWEEN
+    rect = pygame.Rect(x, middle - 13, chip_width(_MORE), 26)
+    tip = "all nine layers (1 to 9)" if state.layer in CHIPS else f"{NAMED[state.layer].does} ({keys[state.layer]})"
+    canvas.chip("more", _MORE, rect, state.layer not in CHIPS, tip=tip)
     return left
+
+
+def _chips_width() -> int:
+    return sum(chip_width(words) for words in (*(NAMED[name].title for name in CHIPS), _MORE)) + _BETWEEN * len(CHIPS)
 
 
 def _transport(canvas: Canvas, state: State, x: int, middle: int, gap: int) -> int:

@@ -43,6 +43,7 @@ _OTHER_WAYS = (
     (_keys(pygame.K_z), "down-left"),
     (_keys(pygame.K_c), "down-right"),
 )
+_PANS = ((pygame.K_UP, "up"), (pygame.K_RIGHT, "right"), (pygame.K_DOWN, "down"), (pygame.K_LEFT, "left"))
 _ENTER = _keys(pygame.K_RETURN, pygame.K_KP_ENTER)
 _PLUS = _keys(pygame.K_EQUALS, pygame.K_PLUS, pygame.K_KP_PLUS)
 
@@ -65,8 +66,19 @@ BINDINGS: tuple[Binding, ...] = (
     Binding(_keys(pygame.K_2), "2", "layer:q", "a value for each action", "Layers"),
     Binding(_keys(pygame.K_3), "3", "layer:policy", "the greedy policy, every tie", "Layers"),
     Binding(_keys(pygame.K_4), "4", "layer:visits", "how often each was visited", "Layers"),
-    Binding(_keys(pygame.K_5), "5", "layer:error", "distance to the optimum", "Layers"),
+    Binding(_keys(pygame.K_5), "5", "layer:td", "TD error, or Bellman residual", "Layers"),
+    Binding(_keys(pygame.K_6), "6", "layer:error", "distance to the optimum", "Layers"),
+    Binding(_keys(pygame.K_7), "7", "layer:gap", "the proven gap, upper − lower", "Layers"),
+    Binding(_keys(pygame.K_8), "8", "layer:disagreement", "actions that are not optimal", "Layers"),
+    Binding(_keys(pygame.K_9), "9", "layer:trajectories", "ways of the last episodes", "Layers"),
     Binding(_keys(pygame.K_l), "L", "scale", "lock the scale of the colours", "Layers"),
+    Binding(_keys(pygame.K_z), "Z", "zoom:in", "zoom in, at the pointer", "Look", repeats=True),
+    Binding(_keys(pygame.K_z, with_=_SHIFT), "Shift Z", "zoom:out", "zoom out", "Look", repeats=True),
+    Binding(_keys(pygame.K_f), "F", "fit", "all of the world", "Look"),
+    *(
+        Binding(_keys(key, with_=_SHIFT), "⇧ arrows" * (way == "up"), f"pan:{way}", "go there", "Look", repeats=True)
+        for key, way in _PANS
+    ),
     Binding(_keys(pygame.K_LEFTBRACKET), "[", "drawer:left", "parameters, if hidden", "Look"),
     Binding(_keys(pygame.K_RIGHTBRACKET), "]", "drawer:right", "inspector, if hidden", "Look"),
     Binding(_keys(pygame.K_t), "T", "theme", "dark or light", "Look"),
@@ -120,6 +132,8 @@ BINDINGS: tuple[Binding, ...] = (
 POINTER: tuple[tuple[str, str], ...] = (
     ("Point at a cell", "look into it"),
     ("Click a cell", "pin it, let it go"),
+    ("Wheel", "zoom in or out there"),
+    ("Drag the map", "look further"),
     ("Click an action", "write out its backup"),
     ("Drag, painting", "paint; right: floor"),
     ("Shift-click, painting", "pin"),

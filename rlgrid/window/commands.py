@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rlgrid.window import bar, inspector
+from rlgrid.layout import shape_of
+from rlgrid.window import bar, inspector, layers, mapview, view
 from rlgrid.window.places import catalogue
-from rlgrid.window.state import LAYERS, Menu
+from rlgrid.window.state import Menu
 from rlgrid.window.tour import default_speed
 
 if TYPE_CHECKING:
+    import pygame
+
     from rlgrid.window.app import App
 
 SPEED_STEP = 0.06  # of the slider, for the keys
@@ -177,8 +180,11 @@ def _choose(app: App, number: str) -> None:
     state.menu = None
     if menu is None or int(number) not in menu.shown:
         return
-    app.end_tour()
     key = menu.entries[int(number)][0]
+    if menu.name == "more":
+        _show_layer(app, key)
+        return
+    app.end_tour()
     if menu.name == "world":
         known = app.made | {place.name: place for place in app.custom}
         app.open(known.get(key, key), state.agent or "value_iteration")
@@ -190,20 +196,99 @@ def _choose(app: App, number: str) -> None:
 
 
 @command("layer")
-def _show_layer(app: App, layer: str) -> None:
+def _show_layer(app: App, name: str) -> None:
+    """Show a layer; the present one again is left for the values. One that has no table says why."""
     state = app.state
-    if layer == "policy":
+    if name == "policy":
         state.arrows = not state.arrows
-    elif layer in LAYERS and state.layer != layer:
-        state.layer, state.scale_lock = layer, None
-    elif layer != "values":
-        state.layer, state.scale_lock = "values", None
+    elif name in layers.NAMED:
+        name = "values" if state.layer == name else name
+        drawn = layers.coloured(state, name)
+        if drawn.table is None and not drawn.pending:
+            app.say(f"No layer “{layers.NAMED[name].title}”: {drawn.reason}.", 5.0)
+        elif name != state.layer:
+            state.layer, state.scale_lock = name, None
+
+
+@command("more")
+def _more(app: App, _: str) -> None:
+    state = app.state
+    state.help = False
+    if state.menu is not None and state.menu.name == "more":
+        state.menu = None
+        return
+    entries = layers.entries(state)
+    state.menu = Menu("more", entries, [key for key, _ in entries].index(state.layer))
+
+
+@command("view")
+def _look_at(app: App, words: str) -> None:
+    """``view:zoom,row,column``: every change of the view ends here."""
+    zoom, row, column = (float(word) for word in words.split(","))
+    if app.state.model is not None and math.isfinite(zoom + row + column):
+        app.state.view = view.View(zoom, row, column) if zoom > 1.0 else view.WHOLE
+
+
+def look_at(app: App, seen: view.View) -> None:
+    """See a part of the world, as a command that a session can give again."""
+    if seen != app.state.view:
+        app.do(f"view:{seen.zoom!r},{seen.row!r},{seen.column!r}")
+
+
+def _region(app: App) -> tuple[Any, pygame.Rect, bool]:
+    """The model, and the region that its map is laid out in."""
+    region = app.scene.regions.map
+    return app.state.model, region, mapview.has_legend(region)
+
+
+@command("zoom")
+def _zoom(app: App, way: str) -> None:
+    """In or out, at the pointer where it is on the map."""
+    if app.state.model is None:
+        return
+    pointer = app.input.pointer
+    at = pointer if pointer is not None and app.scene.map_place.collidepoint(pointer) else None
+    factor = view.STEP if way == "in" else 1 / view.STEP
+    look_at(app, view.zoomed(*_region(app), app.state.view, factor, at))
+
+
+@command("wheel")
+def _wheel(app: App, notches: str) -> None:
+    """So many notches in, at the pointer."""
+    pointer = app.input.pointer
+    if app.state.model is not None and pointer is not None and app.scene.regions.map.collidepoint(pointer):
+        look_at(app, view.zoomed(*_region(app), app.state.view, view.STEP ** float(notches), pointer))
+
+
+@command("fit")
+def _fit(app: App, _: str) -> None:
+    look_at(app, view.WHOLE)
+
+
+@command("pan")
+def _pan(app: App, way: str) -> None:
+    """By a third of what is seen, in a direction; or by pixels, as in ``pan:12,-3``."""
+    if app.state.model is None:
+        return
+    place = app.scene.map_place
+    ways = {"left": (1, 0), "right": (-1, 0), "up": (0, 1), "down": (0, -1)}
+    if way in ways:
+        dx, dy = ways[way][0] * place.width / 3, ways[way][1] * place.height / 3
+    else:
+        dx, dy = (float(word) for word in way.split(","))
+    look_at(app, view.moved(*_region(app), app.state.view, dx, dy))
+
+
+def go_to(app: App, x: float, y: float) -> None:
+    """See what lies at a point of the minimap."""
+    rows, columns = shape_of(app.state.model)
+    spot = mapview.minimap_place(app.state.model, app.scene.map_place)
+    row, column = (y - spot.top) / spot.height * rows, (x - spot.left) / spot.width * columns
+    look_at(app, view.centred(*_region(app), app.state.view, row, column))
 
 
 @command("scale")
 def _lock_scale(app: App, _: str) -> None:
-    from rlgrid.window import mapview
-
     state = app.state
     state.scale_lock = mapview.scale_of(state) if state.scale_lock is None else None
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pygame
 
 from rlgrid.window import bar, bindings, palette, side
+from rlgrid.window.panning import Panning
 from rlgrid.window.places import Made
 from rlgrid.window.scene import SMALLEST
 from rlgrid.window.state import Menu, Parameter
@@ -30,6 +31,7 @@ class Input:
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self.panning = Panning(app)
         self.pointer: tuple[int, int] | None = None
         self.dragging: str | None = None  # the name of the slider
         self._held: set[int] = set()  # keys that are down
@@ -69,10 +71,17 @@ class Input:
             self._move(event.pos)
         elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 1:
             self._press(event.pos)
+        elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 2:
+            self.panning.press(event.pos, (app.state.pinned, app.state.inspected))
         elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 3:
             self._press_right(event.pos)
-        elif event.type == pygame.MOUSEBUTTONUP and event.button in (1, 3):
+        elif event.type == pygame.MOUSEBUTTONUP and event.button in (1, 2, 3):
             self._release()
+        elif event.type == pygame.MOUSEWHEEL:
+            if app.state.menu is None and not app.state.help and event.y:
+                app.do(f"wheel:{float(getattr(event, 'precise_y', event.y)):g}")
+                if self.pointer is not None:
+                    self._move(self.pointer)  # another cell may lie under it now
         elif event.type == pygame.DROPFILE:
             app.open_file(event.file)
         elif event.type == pygame.WINDOWLEAVE:
@@ -267,6 +276,9 @@ class Input:
         if app.painter.stroking:
             app.painter.move(app.scene.spot_at(*at))
             return
+        if self.panning.active:
+            self.panning.move(at)
+            return
         over = app.scene.control_at(*at)
         free = over is None and not state.help and state.menu is None
         state.hover = app.scene.cell_at(*at, state) if free else None
@@ -283,6 +295,8 @@ class Input:
         control = app.scene.control_at(*at)
         if control is None:
             self._press_outside(at)
+        elif control.kind == "minimap":
+            self.panning.press_minimap(at)
         elif control.kind == "slider":
             app.end_tour()
             self._grasp(control.name)
@@ -308,6 +322,7 @@ class Input:
             app.painter.press(app.scene.spot_at(*at))
         else:
             cell = app.scene.cell_at(*at, state)
+            self.panning.press(at, (state.pinned, state.inspected))
             if cell is not None:
                 state.pinned = None if state.pinned == cell else cell
                 state.inspected = None
@@ -326,6 +341,7 @@ class Input:
             self._slide(control.name, (x - left) / max(1, right - left))
 
     def _release(self) -> None:
+        self.panning.release()
         if self._app.painter.stroking:
             self._app.painter.release()
         self._let_go()

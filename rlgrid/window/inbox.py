@@ -8,13 +8,17 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from rlgrid.window.motion import Motion
+from rlgrid.window.layers import NAMED, coloured
+from rlgrid.window.motion import Motion, appended
 from rlgrid.window.state import Snapshot, Timeline
 
 if TYPE_CHECKING:
     from rlgrid.window.app import App
 
 FLASH = 0.24  # seconds
+GHOST = 2.5  # seconds that the policy before a change is seen
+PATHS = 8  # episodes whose ways are kept
+LONGEST = 2_000  # states of one of them
 QUIET = 0.15  # seconds that the worker may be busy before it is said
 
 
@@ -25,6 +29,7 @@ class Inbox:
         self._app = app
         self._motion = Motion()
         self._flash_at = -1.0
+        self._faded_at = 0.0
         self._doing, self._doing_at = "", 0.0
         self._asked: tuple[int, int] | None = None
         self._version = self._shown_version = 0
@@ -66,6 +71,8 @@ class Inbox:
         state = self._app.state
         state.doing = self._doing if self._doing and now - self._doing_at > QUIET and not state.error else ""
         self._motion.advance(state, now)
+        if state.before is not None and now > self._faded_at:
+            state.before = None
         if self._flash_at >= 0:
             left = 1.0 - (now - self._flash_at) / FLASH
             state.flash = max(0.0, math.ceil(left * 4) / 4)
@@ -143,11 +150,34 @@ class Inbox:
             self.first_tables = now
         if shot.values is not None:
             state.history.add(shot.count, shot.values)
+        self._follow_paths(old, shot)
+        drawn = coloured(state)
+        if drawn.table is None and not drawn.pending and state.layer != "values":
+            self._app.say(f"No layer “{NAMED[state.layer].title}”: {drawn.reason}.", 5.0)
+            state.layer, state.scale_lock = "values", None
         self._curves(shot)
         new_sweep = state.plans and shot.count != old.count and shot.change is not None
         if new_sweep and state.speed <= 15 and shot.change is not None and float(shot.change.max()) > 1e-3:
             self._flash_at = now
         self._motion.follow(state, old, shot, now)
+
+    def _follow_paths(self, old: Snapshot, shot: Snapshot) -> None:
+        """Keep the ways of the last episodes that were seen."""
+        state = self._app.state
+        if not shot.trail or shot.trail == old.trail:
+            return
+        new = appended(old.trail, shot.trail) if state.paths else None
+        if new is None:
+            state.paths = (*state.paths, shot.trail)[-PATHS:]
+        else:
+            state.paths = (*state.paths[:-1], (*state.paths[-1], *new)[-LONGEST:])
+
+    def fade(self) -> None:
+        """Show the present policy faintly beside the one that follows from a change."""
+        state = self._app.state
+        if state.before is None and state.snapshot.greedy is not None:
+            state.before = state.snapshot.greedy
+        self._faded_at = self._app.clock() + GHOST
 
     # --- what follows from them -------------------------------------------------------------------------------------
 

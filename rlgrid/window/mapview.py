@@ -1,11 +1,13 @@
 """The map in the middle, with its legend. The cells come from `rlgrid.picture`; walker, trail and pin are laid on top.
 
-The cells are drawn again only when the tables, the layer or the size change; between two snapshots the walker glides
-over a picture that is kept.
+The cells are drawn again only when the tables, the layer, the view or the size change; between two snapshots the
+walker glides over a picture that is kept. How much is seen follows from the size of a cell: see `rlgrid.picture`, and
+from `NUMBERED` pixels on the numbers are written into the cells.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -13,30 +15,22 @@ import numpy as np
 import pygame
 from numpy.typing import NDArray
 
-from rlgrid import picture
-from rlgrid.layout import cell_of
-from rlgrid.theme import colormap, ink_on
+from rlgrid import glyphs, picture
+from rlgrid.appearance import appearance_of
+from rlgrid.layout import cell_of, visible
+from rlgrid.picture import Layout
+from rlgrid.theme import RGB, colormap, ink_on, palette_of, theme_of
 from rlgrid.window import numbers, shapes, text
+from rlgrid.window.layers import Coloured, coloured
 from rlgrid.window.state import State
 from rlgrid.window.text import SMALL
+from rlgrid.window.view import placed
 from rlgrid.window.widgets import Canvas
 
-LEGEND = 128  # pixels at the right of the map
 NUMBERED = 56  # pixels of a cell from which on its numbers are written into it
-
-
-def view_of(model: Any, area: pygame.Rect, legend: bool) -> tuple[pygame.Rect, picture.Layout]:
-    """Where the cells lie in a region, and their layout inside that rectangle."""
-    room = pygame.Rect(area.left + 16, area.top + 16, area.width - 32, area.height - 29)
-    if legend:
-        room.width -= LEGEND
-    rows, columns = picture.shape_of(model)
-    fitted = picture.layout(model, max(1, room.width), max(1, room.height))
-    width, height = max(1, round(columns * fitted.cell)), max(1, round(rows * fitted.cell))
-    group = width + (LEGEND if legend else 0)
-    left = area.left + max(16, (area.width - group) // 2)
-    top = area.top + 16 + max(0, (room.height - height) // 2)
-    return pygame.Rect(left, top, width, height), picture.Layout(fitted.cell, 0.0, 0.0, rows, columns)
+BEACON = 8  # pixels of a cell below which a goal is marked by a star of its own
+BEACONS = 64  # goals that are marked so at most
+MINIMAP = 132  # pixels of its longer side at most
 
 
 def has_legend(area: pygame.Rect) -> bool:
@@ -44,90 +38,142 @@ def has_legend(area: pygame.Rect) -> bool:
     return area.width >= 400
 
 
+def view_of(state: State, area: pygame.Rect) -> tuple[pygame.Rect, Layout]:
+    """Where the cells that are seen lie in a region, and their layout inside that rectangle."""
+    return placed(state.model, area, has_legend(area), state.view)
+
+
 def scale_of(state: State) -> tuple[float, float] | None:
     """(lo, hi) of the colours; None where there is nothing to colour.
 
-    Values of one sign use the whole map between the least and the largest; counts and errors begin at 0.
+    Values of one sign use the whole map between the least and the largest; counts and errors begin at 0; what may
+    have both signs is as long on both sides of 0.
     """
-    table, name = state.coloured()
-    if table is None or state.model is None:
+    layer = coloured(state)
+    if layer.table is None or state.model is None:
         return None
     if state.scale_lock is not None:
         return state.scale_lock
-    if name == "visits":
-        return 0.0, float(max(1, table.max()))
-    low, high = picture.scale_of(state.model, np.where(np.isfinite(table), table, np.nan))
-    if state.layer == "error":
+    if layer.scale is not None:
+        return layer.scale
+    kept = state.computed.get("scale")
+    if kept is None or kept[0] is not layer:
+        kept = (layer, _free_scale(state, layer))
+        state.computed["scale"] = kept
+    found: tuple[float, float] = kept[1]
+    return found
+
+
+def _free_scale(state: State, layer: Coloured) -> tuple[float, float]:
+    assert layer.table is not None
+    if layer.counts:
+        return 0.0, float(max(1, layer.table.max()))
+    low, high = picture.scale_of(state.model, layer.table)
+    if layer.from_zero:
         low = 0.0
+    if layer.signed:
+        most = max(-low, high)
+        return (-most, most) if most > 0 else (-1.0, 1.0)
     if high - low <= 1e-12 * max(abs(high), abs(low)):  # all alike: the colour of the end that is nearer to 0
         return (low, low + 1.0) if low >= 0 else (high - 1.0, high)
     return low, high
 
 
-def cells(state: State, size: tuple[int, int], view: picture.Layout) -> pygame.Surface:
+def _settings(state: State, size: tuple[int, int], view: Layout) -> dict[str, Any]:
+    """What the picture of the cells is drawn with, but for policy and flash."""
+    layer, scale = coloured(state), scale_of(state)
+    settings: dict[str, Any] = {"theme": state.theme, "size": size, "view": view, "extreme": layer.extreme}
+    if layer.table is None or scale is None:
+        return settings
+    if state.layer == "q":
+        return settings | {"q_values": layer.table, "scale": scale, "layer": "q_values"}
+    if layer.counts:
+        return settings | {"visits": layer.table, "layer": "visits", "scale": (0.0, float(np.log1p(scale[1])))}
+    return settings | {"values": layer.table, "scale": scale, "layer": "values"}
+
+
+def cells(state: State, size: tuple[int, int], view: Layout) -> pygame.Surface:
     """The map without the walker: cells, arrows or wedges, and numbers where they fit."""
-    shot, scale = state.snapshot, scale_of(state)
-    settings: dict[str, Any] = {"theme": state.theme, "size": size, "view": view}
+    shot = state.snapshot
+    settings = _settings(state, size, view)
     numbered = view.cell >= NUMBERED
-    if state.layer == "q" and shot.q_values is not None:
-        settings |= {"q_values": shot.q_values, "scale": scale, "layer": "q_values"}
-        if state.arrows and shot.greedy is not None and not numbered:
-            settings["policy"] = shot.greedy
-    elif state.layer == "visits" and shot.visits is not None:
-        assert scale is not None
-        settings |= {"visits": shot.visits, "layer": "visits", "scale": (0.0, float(np.log1p(scale[1])))}
-    else:
-        table, _ = state.coloured()
-        if table is not None:
-            settings |= {"values": table, "scale": scale, "layer": "values"}
-    if state.layer != "q" and state.arrows and shot.greedy is not None:
+    if state.arrows and shot.greedy is not None and not (numbered and settings.get("layer") == "q_values"):
         settings["policy"] = shot.greedy
+        if state.before is not None and state.before.shape == shot.greedy.shape:
+            settings["before"] = state.before
     if state.flash > 0 and shot.change is not None:
         top = float(np.nanmax(shot.change)) if shot.change.size else 0.0
         if top > 0:
             settings["flash"] = np.where(shot.change >= 0.5 * top, 0.28 * state.flash, 0.0)
     frame = picture.draw(state.model, **settings)
-    surface = pygame.image.frombuffer(frame.tobytes(), size, "RGB")
+    surface = pygame.image.frombuffer(frame.data, size, "RGB")
+    if view.cell < BEACON:
+        _beacons(surface, state, view)
     if numbered:
-        _numbers(surface, state, view, scale)
+        _numbers(surface, state, view, scale_of(state))
     return surface
 
 
-def _numbers(surface: pygame.Surface, state: State, view: picture.Layout, scale: tuple[float, float] | None) -> None:
+def _beacons(surface: pygame.Surface, state: State, view: Layout) -> None:
+    """Stars over goals whose cells are too small to carry one, where they are few."""
+    model = state.model if getattr(state.model, "sheet", None) is None else state.model.sheet[0]
+    marks = appearance_of(model).mark
+    goals = np.flatnonzero(marks == 1 + glyphs.MARKS.index("goal"))
+    if goals.size > BEACONS:
+        return
+    theme = theme_of(state.theme)
+    for goal in goals.tolist():
+        x, y = view.centre(*divmod(goal, view.columns))
+        if -8 <= x <= surface.get_width() + 8 and -8 <= y <= surface.get_height() + 8:
+            shapes.disc(surface, (x, y), 7.0, theme.goal, theme.background, 1.0)
+            shapes.star(surface, (x, y), 5.0, theme.background)
+
+
+def _numbers(surface: pygame.Surface, state: State, view: Layout, scale: tuple[float, float] | None) -> None:
     """The numbers of the present layer, written into cells that are large enough."""
-    table, name = state.coloured()
-    if table is None or scale is None:
+    layer = coloured(state)
+    if layer.table is None or scale is None:
         return
     spots = _wedge_spots(state.model) if state.layer == "q" else {}
     if state.layer == "q" and not spots:
         return
-    low, high = (0.0, float(np.log1p(scale[1]))) if name == "visits" else scale
-    shaded = np.log1p(table) if name == "visits" else table
-    inks = ink_on(colormap(shaded, low, high, state.theme))
-    for focus in np.flatnonzero(_numbered(state.model)).tolist():
-        row, column = cell_of(state.model, focus)
-        x, y = view.centre(row, column)
+    seen = _seen(state.model, surface.get_size(), view)
+    table = layer.table[seen]
+    _, low, high = palette_of(*((0.0, float(np.log1p(scale[1]))) if layer.counts else scale))
+    inks = ink_on(colormap(np.log1p(table) if layer.counts else table, low, high, state.theme))
+    for number, focus in enumerate(seen.tolist()):
+        x, y = view.centre(*cell_of(state.model, focus))
         if state.layer == "q":
             for action, (dy, dx) in spots.items():
-                value = float(table[focus, action])
+                value = float(table[number, action])
                 if np.isfinite(value):
-                    ink = tuple(int(c) for c in inks[focus, action])
                     words = _in_cell(value, view.cell * (0.46 if dx else 0.6))
                     at = (x + dx * view.cell * 0.27, y + dy * view.cell * 0.34)
-                    text.draw(surface, words, *at, (ink[0], ink[1], ink[2]), SMALL, mono=True, align="center")
-        elif np.isfinite(table[focus]):
-            ink = tuple(int(c) for c in inks[focus])
-            words = f"{int(table[focus]):,}" if name == "visits" else _in_cell(float(table[focus]), view.cell * 0.8)
+                    text.draw(surface, words, *at, _colour(inks[number, action]), SMALL, mono=True, align="center")
+        elif np.isfinite(table[number]):
+            value = float(table[number])
+            words = f"{int(value):,}" if layer.counts else _in_cell(value, view.cell * 0.8)
             place = (x, y + view.cell * 0.36)
-            text.draw(surface, words, *place, (ink[0], ink[1], ink[2]), SMALL, mono=True, align="center")
+            text.draw(surface, words, *place, _colour(inks[number]), SMALL, mono=True, align="center")
 
 
-def _numbered(model: Any) -> NDArray[np.bool_]:
-    """bool [S]: the cells in which an action is chosen; the others are drawn as what they are."""
-    chosen: NDArray[np.bool_] = ~np.asarray(model.absorbing)
-    if hasattr(model, "kinds"):
-        chosen = chosen & np.array([kind.enter_to is None for kind in model.kinds])[model.tiles.ravel()]
-    return chosen
+def _colour(ink: NDArray[np.uint8]) -> tuple[int, int, int]:
+    return int(ink[0]), int(ink[1]), int(ink[2])
+
+
+def _seen(model: Any, size: tuple[int, int], view: Layout) -> NDArray[np.int64]:
+    """The states that are seen and in which an action is chosen; the others are drawn as what they are."""
+    rows = visible(view.top, view.cell, view.rows, size[1])
+    columns = visible(view.left, view.cell, view.columns, size[0])
+    grid = (np.arange(*rows)[:, None] * view.columns + np.arange(*columns)).ravel()
+    if getattr(model, "sheet", None) is not None:  # a world of position and items: its states by their cells
+        grid = np.flatnonzero(np.isin(model.sheet[1], grid))
+        chosen: NDArray[np.bool_] = ~np.asarray(model.absorbing)
+    else:
+        grid = grid[grid < model.num_states]
+        chosen = appearance_of(model).shown
+    seen: NDArray[np.int64] = grid[chosen[grid]]
+    return seen
 
 
 def _reach(model: Any) -> tuple[int, int]:
@@ -159,7 +205,7 @@ def _wedge_spots(model: Any) -> dict[int, tuple[int, int]]:
     return spots if all(0 in move for move in spots.values()) else {}
 
 
-def overlay(surface: pygame.Surface, state: State, place: pygame.Rect, view: picture.Layout, theme: Any) -> None:
+def overlay(surface: pygame.Surface, state: State, place: pygame.Rect, view: Layout, theme: Any) -> None:
     """The trail, the pinned or pointed cell, and the walker."""
     shot = state.snapshot
 
@@ -167,20 +213,16 @@ def overlay(surface: pygame.Surface, state: State, place: pygame.Rect, view: pic
         x, y = view.centre(row, column)
         return place.left + x, place.top + y
 
+    thick = max(1.5, min(4.0, view.cell * 0.075))
+    if state.layer == "trajectories" and state.model is not None:
+        for age, path in enumerate(reversed(state.paths[:-1])):
+            _draw_path(surface, state.model, [*path], centre, theme.second, 0.6 * thick, max(40, 190 - 25 * age))
     passed = shot.trail[: len(shot.trail) - state.behind]
     if state.model is not None and passed:
-        thick = max(1.5, min(4.0, view.cell * 0.075))
-        spots: list[tuple[float, float]] = [cell_of(state.model, s) for s in passed]
+        spots: list[Any] = [*passed]
         if state.behind and state.walker_at is not None:
             spots.append(state.walker_at)
-        rows, columns = _reach(state.model)
-        run = [centre(*spots[0])]
-        for before, now in pairwise(spots):
-            if abs(before[0] - now[0]) > rows or abs(before[1] - now[1]) > columns:
-                shapes.line(surface, run, theme.accent, thick, alpha=205)
-                run = []
-            run.append(centre(*now))
-        shapes.line(surface, run, theme.accent, thick, alpha=205)
+        _draw_path(surface, state.model, spots, centre, theme.accent, thick, 205)
     marked = [(state.pinned, 3.0), (state.hover, 1.5)]
     for focus, thick in marked:
         if focus is not None and state.model is not None and focus < state.model.num_states and view.cell >= 4:
@@ -193,43 +235,111 @@ def overlay(surface: pygame.Surface, state: State, place: pygame.Rect, view: pic
         shapes.disc(surface, centre(*state.walker_at), radius, theme.accent, theme.background, rim)
 
 
+def _draw_path(
+    surface: pygame.Surface,
+    model: Any,
+    path: list[int | tuple[float, float]],
+    centre: Callable[[float, float], tuple[float, float]],
+    colour: RGB,
+    thick: float,
+    alpha: int,
+) -> None:
+    """A line through states, or through (row, column); a jump leaves a gap."""
+    spots = [at if isinstance(at, tuple) else cell_of(model, at) for at in path]
+    rows, columns = _reach(model)
+    run = [centre(*spots[0])]
+    seen = surface.get_clip().inflate(80, 80)
+    for before, now in pairwise(spots):
+        if abs(before[0] - now[0]) > rows or abs(before[1] - now[1]) > columns:
+            shapes.line(surface, run, colour, thick, alpha=alpha)
+            run = []
+        at = centre(*now)
+        if run and not (seen.collidepoint(at) or seen.collidepoint(run[-1])):  # out of sight
+            shapes.line(surface, run, colour, thick, alpha=alpha)
+            run = []
+        run.append(at)
+    shapes.line(surface, run, colour, thick, alpha=alpha)
+
+
+def minimap_place(model: Any, place: pygame.Rect) -> pygame.Rect:
+    """Where the minimap lies: in the lower right corner of the map, with the world's own proportions."""
+    rows, columns = picture.shape_of(model)
+    most = min(MINIMAP, place.width // 3, place.height // 3)
+    factor = most / max(rows, columns)
+    size = (max(12, round(columns * factor)), max(12, round(rows * factor)))
+    return pygame.Rect(place.right - size[0] - 8, place.bottom - size[1] - 8, *size)
+
+
+def minimap(state: State, size: tuple[int, int]) -> pygame.Surface:
+    """The whole world, small."""
+    rows, columns = picture.shape_of(state.model)
+    cell = min(size[0] / columns, size[1] / rows)
+    view = Layout(cell, (size[0] - columns * cell) / 2, (size[1] - rows * cell) / 2, rows, columns)
+    frame = picture.draw(state.model, **_settings(state, size, view))
+    surface = pygame.image.frombuffer(frame.data, size, "RGB")
+    _beacons(surface, state, view)
+    return surface
+
+
+def paint_minimap(
+    surface: pygame.Surface, state: State, spot: pygame.Rect, whole: pygame.Surface, place: pygame.Rect, view: Layout
+) -> None:
+    """The minimap with a frame around what is seen."""
+    theme = theme_of(state.theme)
+    pygame.draw.rect(surface, theme.background, spot.inflate(6, 6))
+    pygame.draw.rect(surface, theme.muted, spot.inflate(4, 4), 1)
+    surface.blit(whole, spot)
+    across, down = spot.width / view.width, spot.height / view.height
+    seen = pygame.Rect(
+        spot.left + round(-view.left * across),
+        spot.top + round(-view.top * down),
+        max(6, round(place.width * across)),
+        max(6, round(place.height * down)),
+    ).clip(spot)
+    pygame.draw.rect(surface, theme.background, seen.inflate(2, 2), 3)
+    pygame.draw.rect(surface, theme.accent, seen, 2)
+
+
 def paint_legend(canvas: Canvas, state: State) -> None:
-    """The scale of the colours at the left of the canvas, and what is drawn."""
+    """The scale of the colours at the left of the canvas, and what is drawn; or why nothing is."""
     theme = canvas.theme
-    scale = scale_of(state)
-    table, name = state.coloured()
+    scale, layer = scale_of(state), coloured(state)
     tall = max(60, min(240, canvas.rect.height - 70))
-    if scale is None or table is None:
+    most = canvas.rect.width
+    if scale is None or layer.table is None:
+        y = 12
+        for line in text.wrap(f"No {layer.name}: {layer.reason}", most, SMALL):
+            canvas.text(line, 0, y, theme.muted, SMALL)
+            y += 16
         return
-    low, high = scale
-    signed = low < 0 < high
-    if signed:
-        high = max(-low, high)
-        low = -high
-    steps = np.linspace(high, low, tall)
-    if name == "visits":
+    _, low, high = palette_of(*scale)
+    if layer.counts:
         column = colormap(np.linspace(1.0, 0.0, tall), 0.0, 1.0, state.theme)
         middle = float(np.expm1(np.log1p(high) / 2))
     else:
-        column = colormap(steps, low, high, state.theme)
+        column = colormap(np.linspace(high, low, tall), low, high, state.theme)
         middle = (low + high) / 2
     strip = np.repeat(column[:, None, :], 12, axis=1)
     canvas.surface.blit(pygame.image.frombuffer(strip.tobytes(), (12, tall), "RGB"), (0, 6))
     for value, part in ((high, 0.0), (middle, 0.5), (low, 1.0)):
-        words = f"{value:,.0f}" if name == "visits" else _legend_number(value, high - low)
+        words = f"{value:,.0f}" if layer.counts else _legend_number(value, high - low)
         canvas.text(words, 18, 6 + part * (tall - 1), theme.muted, SMALL, mono=True)
     y = 6 + tall + 19
-    moment = f", {state.unit} {state.snapshot.count:,}"
-    most = canvas.rect.width
-    for line in text.wrap(name + moment, most, SMALL):
+    for line in text.wrap(f"{layer.name}, {state.unit} {state.snapshot.count:,}", most, SMALL):
         canvas.text(line, 0, y, theme.muted, SMALL)
         y += 16
+    if state.before is not None and state.arrows and y + 34 < canvas.rect.height:
+        canvas.text("faint: before the change", 0, y, theme.accent, SMALL, most=most)
+        y += 17
     if state.plans and state.snapshot.converged:
         canvas.text("converged", 0, y, theme.goal, SMALL, bold=True)
         y += 17
+    if layer.scale is not None:
+        canvas.text("scale fixed", 0, y + 1, theme.muted, SMALL)
+        return
     words = "scale free" if state.scale_lock is None else "scale locked"
     rect = canvas.text(words, 0, y + 1, theme.second, SMALL, bold=True)
-    canvas.control("scale", rect.inflate(8, 8).clip(canvas.rect), tip="lock the scale (L)")
+    canvas.control("scale", rect.inflate(8, 8).clip(canvas.rect), tip="lock the scale, or let it go (L)")
 
 
 def _legend_number(value: float, span: float) -> str:
@@ -248,4 +358,6 @@ def cells_key(state: State) -> tuple[object, ...]:
         state.theme,
         state.scale_lock,
         round(state.flash * 12),
+        id(state.before),
+        len(state.paths) if state.layer == "trajectories" else 0,
     )

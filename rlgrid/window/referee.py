@@ -68,6 +68,11 @@ class Referee:
         self.trouble = ""  # why nothing more is judged
         self.unshared = ""  # why the policy judged last has no share of regret, where there is none in this world
 
+    @property
+    def best(self) -> NDArray[np.bool_] | None:
+        """bool [S, A], the optimal actions; None before they are known."""
+        return None if self._truth is None else self._truth.optimal_actions
+
     def distance(self, values: Floats) -> float | None:
         """max |V - V*| over the states in which an agent can ever act; None before V* is known."""
         if self.optimal is None or self.acted_in is None:

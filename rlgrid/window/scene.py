@@ -78,9 +78,11 @@ class Scene:
         self._surface: pygame.Surface | None = None
         self._kept: dict[str, tuple[object, Canvas]] = {}
         self._cells: tuple[object, pygame.Surface] | None = None
+        self._minimap: tuple[object, pygame.Surface] | None = None
         self._last: tuple[object, object] = (None, None)  # what the overlays and the map were drawn from
         self._alive: object = None  # the model, which keys name by its id: held so that no other gets it
         self._layout: Layout | None = None
+        self._state: State | None = None  # what was drawn last
         self.changed: list[pygame.Rect] = []  # the parts of the picture that the last call drew
         self.controls: list[Control] = []
         self.texts: list[tuple[str, pygame.Rect]] = []
@@ -122,7 +124,7 @@ class Scene:
             self.changed = [surface.get_rect()]
         elif state.error:
             self._paint_overlays(surface, state, hovered)
-        self._alive = state.model
+        self._alive, self._state = state.model, state
         self._last = (over, on_map)
         return surface
 
@@ -161,6 +163,7 @@ class Scene:
         ready = self.ready()
         on_map = (
             tuple(region),
+            state.view,
             mapview.cells_key(state),
             state.walker_at,
             state.behind,
@@ -187,21 +190,23 @@ class Scene:
         elif not ready:
             self._layout = None
         else:
-            place, view = mapview.view_of(state.model, region, legend)
+            place, view = mapview.view_of(state, region)
             key = (place.size, view, mapview.cells_key(state))
             if self._cells is None or self._cells[0] != key:
                 self._cells = (key, mapview.cells(state, place.size, view))
             self.map_place, self._layout = place, view
             if again:
-                surface.set_clip(region)
+                surface.set_clip(region if state.view.fits else place)
                 surface.blit(self._cells[1], place)
                 mapview.overlay(surface, state, place, view, theme)
                 palette.paint_marks(surface, state, place, view, theme)
                 surface.set_clip(None)
+            if not state.view.fits:
+                self._paint_minimap(surface, state, place, view, again)
             if legend:
                 spot = pygame.Rect(place.right + 14, place.top - 6, region.right - place.right - 14, place.height + 10)
                 spot.height = max(spot.height, min(180, region.bottom - spot.top))
-                depends = (key, state.snapshot.converged)
+                depends = (mapview.cells_key(state), state.snapshot.converged)
                 self._place(surface, "legend", spot, state, hovered, mapview.paint_legend, depends, again)
         if again:
             canvas = Canvas(surface, theme)
@@ -211,6 +216,18 @@ class Scene:
             if state.notice:
                 overlays.paint_notice(canvas, state.notice, region)
         return on_map
+
+    def _paint_minimap(
+        self, surface: pygame.Surface, state: State, place: pygame.Rect, view: Layout, again: bool
+    ) -> None:
+        """The whole world in a corner of the map, a control of its own."""
+        spot = mapview.minimap_place(state.model, place)
+        key = (spot.size, mapview.cells_key(state))
+        if self._minimap is None or self._minimap[0] != key:
+            self._minimap = (key, mapview.minimap(state, spot.size))
+        if again:
+            mapview.paint_minimap(surface, state, spot, self._minimap[1], place, view)
+        self.controls.append(Control("minimap", spot, "minimap", "where this is: click or drag to go there"))
 
     def _paint_frame(self, surface: pygame.Surface, state: State, region: pygame.Rect) -> None:
         """The picture that a foreign environment draws of itself."""
@@ -252,9 +269,10 @@ class Scene:
 
     def spot_at(self, x: int, y: int) -> tuple[int, int] | None:
         """The (row, column) of the picture of the world under a point, or None."""
-        if self._layout is None or not self.regions.map.collidepoint(x, y):
+        if self._layout is None or self._state is None or not self.regions.map.collidepoint(x, y):
             return None
-        return self._layout.cell_at(x - self.map_place.left, y - self.map_place.top)
+        place, view = mapview.view_of(self._state, self.regions.map)  # which may have changed since it was drawn
+        return view.cell_at(x - place.left, y - place.top) if place.collidepoint(x, y) else None
 
     def cell_at(self, x: int, y: int, state: State) -> int | None:
         """The state under a point of the map, or None."""

@@ -204,6 +204,12 @@ def half_disc(surface: pygame.Surface, centre: Point, radius: float, colour: RGB
     surface.blit(picture, picture.get_rect(center=(round(centre[0] * k), round(centre[1] * k))))
 
 
+def star(surface: pygame.Surface, centre: Point, radius: float, colour: RGB) -> None:
+    """A star of five points, the sign of a goal."""
+    turns = [(k * math.pi / 5, radius * (1.0 if k % 2 == 0 else 0.43)) for k in range(10)]
+    polygon(surface, [(centre[0] + r * math.sin(t), centre[1] - r * math.cos(t)) for t, r in turns], colour)
+
+
 def diamond(surface: pygame.Surface, centre: Point, radius: float, colour: RGB) -> None:
     """A square on its tip."""
     x, y = centre

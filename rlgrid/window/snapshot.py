@@ -31,6 +31,7 @@ TABLES: dict[str, tuple[np.dtype[Any], bool]] = {
     "visits": (_INT, False),
     "q_values": (_FLOAT, True),
     "greedy": (_BOOL, True),
+    "best": (_BOOL, True),
 }
 
 

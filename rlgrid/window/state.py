@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from rlgrid.window.view import WHOLE, View
 
-LAYERS = ("values", "q", "policy", "visits", "error")
-LAYER_TITLES = {"values": "Values", "q": "Q", "policy": "Policy", "visits": "Visits", "error": "Error"}
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -90,6 +89,7 @@ class Snapshot:
     distance: float | None = None  # max |values - optimal| over the states in which an agent can ever act
     visits: NDArray[np.int64] | None = None  # [S]
     td_error: Floats | None = None  # [S], of the last update there
+    best: NDArray[np.bool_] | None = None  # [S, A], the optimal actions
     walker: int | None = None
     trail: tuple[int, ...] = ()
     follows_learner: bool = False
@@ -277,6 +277,10 @@ class State:
     menu: Menu | None = None
     help: bool = False
     watched: bool = False  # the environment and the agent came from a script
+    view: View = WHOLE  # the part of the world that is seen
+    paths: tuple[tuple[int, ...], ...] = ()  # the states of the last episodes that were seen, the latest last
+    before: NDArray[np.bool_] | None = None  # [S, A], the greedy actions before a parameter was changed, for a moment
+    computed: dict[str, Any] = field(default_factory=dict, repr=False)  # by `rlgrid.window.layers`, for this snapshot
     timeline: Timeline = field(default_factory=Timeline)
     mode: str = "look"  # or "drive" or "paint": what the pointer and the arrows do
     scale: float = 1.0  # pixels of the window for each pixel of the layout (`rlgrid.window.scaling`)
@@ -311,27 +315,6 @@ class State:
         """Whether the agent learns the values of a policy that it was given, and no other."""
         return not self.plans and self.snapshot.values is not None and self.snapshot.q_values is None
 
-    def error_table(self) -> tuple[Floats | None, str]:
-        """What the layer of errors shows and its name: the distance to the optimum, or the proven gap."""
-        shot = self.snapshot
-        if shot.values is not None and shot.optimal is not None:
-            return np.abs(shot.values - shot.optimal), "|V − V*|"
-        if shot.lower is not None and shot.upper is not None:
-            gap = shot.upper - shot.lower
-            return np.where(np.isfinite(gap), gap, np.nan), "upper − lower"
-        return None, "|V − V*|"
-
-    def coloured(self) -> tuple[NDArray[Any] | None, str]:
-        """The table that colours the cells, and its name."""
-        shot = self.snapshot
-        if self.layer == "q":
-            return shot.q_values, "Q"
-        if self.layer == "visits":
-            return shot.visits, "visits"
-        if self.layer == "error":
-            return self.error_table()
-        return shot.values, "V"
-
     def clear_run(self) -> None:
         """Forget what was learnt: the curves, the history, the tables, the edits."""
         self.snapshot = Snapshot()
@@ -343,6 +326,8 @@ class State:
         self.walker_at, self.behind = None, 0
         self.inspected = None
         self.flash = 0.0
+        self.paths, self.before = (), None
+        self.computed = {}
 
     def parameter(self, name: str) -> Parameter | None:
         """A parameter by its name."""
