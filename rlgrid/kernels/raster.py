@@ -206,17 +206,62 @@ def paint(frame, rows, columns, first, width, size, hatch_at, kinds, colours, sh
 
 @njit(cache=True, nogil=True)
 def _spans(origin, cell, count, pixels):
-    """int64 [pixels, 3]: for each pixel of a line the first cell, the one after the last, and the step between those
-    that are looked at; no cells where the second is 0."""
-    spans = np.zeros((pixels, 3), np.int64)
+    """The cells that are looked at along a line of pixels, int64 [n], and where each pixel's begin, int64 [pixels + 1]."""
+    found = np.empty(pixels * SAMPLES, np.int64)
+    begins = np.zeros(pixels + 1, np.int64)
+    n = 0
     for at in range(pixels):
+        begins[at] = n
         first = max(0, math.floor((at - origin) / cell + 1e-9))
         after = min(count, math.floor((at + 1 - origin) / cell + 1e-9))
         if after > 0 and first < count:
             after = max(after, first + 1)
             step = -(-(after - first) // SAMPLES)
-            spans[at, 0], spans[at, 1], spans[at, 2] = first + (step - 1) // 2, after, step
-    return spans
+            for k in range(first + (step - 1) // 2, after, step):
+                found[n] = k
+                n += 1
+    begins[pixels] = n
+    return found[:n], begins
+
+
+@njit(cache=True, nogil=True)
+def _gather(base, picks, kinds, table, nothing, tally, total, low, high):
+    """Add the cells ``picks`` of the row that begins at ``base`` to the sums of their columns; how many there were.
+
+    A tally counts four things in 16 bits each: cells, numbers, walls and marks. No branches: which cells are walls
+    cannot be foretold.
+    """
+    n = len(picks)
+    while n and base + picks[n - 1] >= len(kinds):
+        n -= 1
+    if n == 0:
+        return
+    across = table.shape[1]
+    if across == 1 and picks[n - 1] - picks[0] == n - 1:  # neighbours, which the processor adds several at a time
+        first = base + picks[0]
+        values, what = table.reshape(-1)[first : first + n], kinds[first : first + n]
+        for i in range(n):
+            kind = what[i] & (CLOSED - 1)
+            fine = (kind == 0) & (values[i] > nothing) & (values[i] < math.inf)
+            value = values[i] if fine else 0.0
+            tally[i] += 1 + (int(fine) << 16) + (int(kind == WALL) << 32) + (int(kind >= MARKED) << 48)
+            total[i] += value
+            low[i] = value if value < low[i] else low[i]
+            high[i] = value if value > high[i] else high[i]
+        return
+    for i in range(n):
+        state = base + picks[i]
+        kind = kinds[state] % CLOSED
+        value = 0.0
+        fine = False
+        if across:
+            value = _largest(table, state)
+            fine = (kind == 0) & (value > nothing) & (value < math.inf)
+        value = value if fine else 0.0
+        tally[i] += 1 + (int(fine) << 16) + (int(kind == WALL) << 32) + (int(kind >= MARKED) << 48)
+        total[i] += value
+        low[i] = value if value < low[i] else low[i]
+        high[i] = value if value > high[i] else high[i]
 
 
 @njit(cache=True, nogil=True)
@@ -224,74 +269,82 @@ def shrink(frame, cell, left, top, shape, kinds, colours, shown):
     """Draw a grid of ``shape`` (rows, columns) whose cells are smaller than a pixel; see the text of this file."""
     palette, plain, marked = colours.palette, colours.plain, colours.marked
     table, lo, hi, counts, extreme = shown.table, shown.lo, shown.hi, shown.counts, shown.extreme
-    across = table.shape[1]
-    down, along = _spans(top, cell, shape[0], frame.shape[0]), _spans(left, cell, shape[1], frame.shape[1])
+    rows, down = _spans(top, cell, shape[0], frame.shape[0])
+    columns, along = _spans(left, cell, shape[1], frame.shape[1])
+    n = len(columns)
+    tally = np.empty(n, np.int64)
+    total, low, high = np.empty(n), np.empty(n), np.empty(n)
     nothing = 0.0 if counts else -math.inf  # what a number must exceed
-    red = green = blue = 0
     for y in range(frame.shape[0]):
-        if down[y, 1] == 0:
+        if down[y] == down[y + 1]:
             continue
+        tally[:], total[:], low[:], high[:] = 0, 0.0, 0.0, 0.0
+        for r in range(down[y], down[y + 1]):
+            _gather(rows[r] * shape[1], columns, kinds, table, nothing, tally, total, low, high)
         for x in range(frame.shape[1]):
-            if along[x, 1] == 0:
-                continue
-            cells = walls = finite = marks = 0
-            total, lowest, highest = 0.0, 0.0, 0.0
-            for r in range(down[y, 0], down[y, 1], down[y, 2]):
-                for state in range(r * shape[1] + along[x, 0], r * shape[1] + along[x, 1], along[x, 2]):
-                    if state >= len(kinds):
-                        continue
-                    cells += 1
-                    kind = kinds[state] % CLOSED
-                    if kind >= MARKED:
-                        red = red + marked[kind - MARKED, 0] if marks else int(marked[kind - MARKED, 0])
-                        green = green + marked[kind - MARKED, 1] if marks else int(marked[kind - MARKED, 1])
-                        blue = blue + marked[kind - MARKED, 2] if marks else int(marked[kind - MARKED, 2])
-                        marks += 1
-                    walls += kind == WALL
-                    if across:
-                        # without branches: which cells are walls cannot be foretold
-                        value = table[state, 0] if across == 1 else _largest(table, state)
-                        fine = (kind == 0) & (value > nothing) & (value < math.inf)
-                        value = value if fine else 0.0
-                        finite += fine
-                        total += value
-                        lowest = min(lowest, value)
-                        highest = max(highest, value)
+            count = 0
+            mean, lowest, highest = 0.0, 0.0, 0.0
+            for i in range(along[x], along[x + 1]):
+                count += tally[i]
+                mean += total[i]
+                lowest = min(lowest, low[i])
+                highest = max(highest, high[i])
+            cells, finite, walls, marks = count & 65535, (count >> 16) & 65535, (count >> 32) & 65535, count >> 48
             if cells == 0:
                 continue
             at = -1
             if finite:
-                value = total / finite
+                value = mean / finite
                 if extreme:
                     value = highest if highest >= -lowest else lowest
                 at = _place(value, lo, hi, counts, len(palette))
-            if extreme and at >= 0:
-                for c in range(3):
-                    frame[y, x, c] = palette[at, c]
-                continue
+                if extreme and at >= 0:
+                    frame[y, x, 0], frame[y, x, 1], frame[y, x, 2] = palette[at, 0], palette[at, 1], palette[at, 2]
+                    continue
             empty = cells - walls - marks - finite
+            share = 1.0 / cells
             for c in range(3):
                 mixed = walls * int(plain[2, c]) + empty * int(plain[0, c])
-                if marks:
-                    mixed += red if c == 0 else (green if c == 1 else blue)
                 if at >= 0:
                     mixed += finite * int(palette[at, c])
-                frame[y, x, c] = mixed if cells == 1 else (mixed + cells // 2) // cells
+                if marks:
+                    for r in range(down[y], down[y + 1]):
+                        for i in range(along[x], along[x + 1]):
+                            state = rows[r] * shape[1] + columns[i]
+                            if state < len(kinds) and kinds[state] % CLOSED >= MARKED:
+                                mixed += int(marked[kinds[state] % CLOSED - MARKED, c])
+                frame[y, x, c] = int(mixed * share + 0.5)
 
 
 @njit(cache=True, nogil=True)
 def extent(table, shown):
     """(lowest, highest) of the finite numbers of table [S, K] in the cells that ``shown`` bool [S] names.
 
-    (inf, -inf) where there is none.
+    (inf, -inf) where there is none. Blocks of rows are compared with what came before at the same place of the block,
+    which the processor does several at a time.
     """
-    lo, hi = math.inf, -math.inf
-    for s in range(table.shape[0]):
-        seen = shown[s]
-        for k in range(table.shape[1]):
-            value = table[s, k]
-            fine = seen & (value > -math.inf) & (value < math.inf)
-            low, high = value if fine else math.inf, value if fine else -math.inf
-            lo = low if low < lo else lo
-            hi = high if high > hi else hi
-    return lo, hi
+    block = 512
+    lows, highs = np.full(block, math.inf), np.full(block, -math.inf)
+    across = table.shape[1]
+    flat = table.reshape(-1)
+    if across == 1:
+        for first in range(0, len(flat), block):
+            part, seen = flat[first : first + block], shown[first : first + block]
+            for j in range(len(part)):
+                value = part[j]
+                fine = seen[j] & (value > -math.inf) & (value < math.inf)
+                low, high = value if fine else math.inf, value if fine else -math.inf
+                lows[j] = low if low < lows[j] else lows[j]
+                highs[j] = high if high > highs[j] else highs[j]
+        return lows.min(), highs.max()
+    for first in range(0, len(shown), block):
+        seen = shown[first : first + block]
+        for k in range(across):
+            part = flat[first * across + k : (first + block) * across : across]
+            for j in range(len(part)):
+                value = part[j]
+                fine = seen[j] & (value > -math.inf) & (value < math.inf)
+                low, high = value if fine else math.inf, value if fine else -math.inf
+                lows[j] = low if low < lows[j] else lows[j]
+                highs[j] = high if high > highs[j] else highs[j]
+    return lows.min(), highs.max()
