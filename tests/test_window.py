@@ -19,7 +19,7 @@ import pygame
 import pytest
 
 import rlgrid
-from rlgrid.window import bar, bindings, inspector, numbers, plots, text
+from rlgrid.window import arithmetic, bar, bindings, numbers, plots, text
 from rlgrid.window.app import App
 from rlgrid.window.engine import Engine, Scenario
 from rlgrid.window.launch import check, film, parser
@@ -428,11 +428,11 @@ def test_the_inspector_adds_up(world, agent):
         app.update()
         app.update()
         for action, outcomes in enumerate(state.outcomes[focus]):
-            terms = inspector.backup_terms(outcomes, inspector.read_values(state))
+            terms = arithmetic.backup_terms(outcomes, arithmetic.read_values(state))
             assert math.isclose(sum(term.probability for term in terms), 1.0, rel_tol=1e-12)
             if agent == "value_iteration":
                 shown = state.snapshot.q_values[focus, action]
-                assert math.isclose(inspector.backup(terms, gamma), shown, rel_tol=1e-12, abs_tol=1e-12)
+                assert math.isclose(arithmetic.backup(terms, gamma), shown, rel_tol=1e-12, abs_tol=1e-12)
         if agent == "value_iteration":
             assert math.isclose(state.snapshot.q_values[focus].max(), state.snapshot.values[focus], rel_tol=1e-12)
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import pygame
 
-from rlgrid.window import commands
+from rlgrid.window import commands, inspector, plots
 from rlgrid.window.engine import Scenario
 from rlgrid.window.events import Input
 from rlgrid.window.inbox import Inbox
@@ -38,8 +38,8 @@ class LinkLike(Protocol):
     def send(self, name: str, *rest: Any) -> None:
         """A command of the run."""
 
-    def inspect(self, state: int) -> None:
-        """Ask for the outcomes of a state."""
+    def inspect(self, state: int, deeply: bool = False) -> None:
+        """Ask for the outcomes of a state, and for what is seen of it."""
 
     def receive(self) -> list[tuple[Any, ...]]:
         """What came in."""
@@ -196,6 +196,23 @@ class App:
         self.inbox.fade()
         self.link.send("change", name, value, held)
 
+    def seek(self, where: int | str) -> bool:
+        """Go to a count of the run, or one "unit" or "episode" back; whether there was anything to go to."""
+        state = self.state
+        if state.timeline.why:
+            self.say(f"This run cannot be walked back: {state.timeline.why}.", 5.0)
+            return False
+        if isinstance(where, int):
+            where = min(max(where, state.timeline.earliest), max(state.timeline.head, state.snapshot.count))
+            if where == state.snapshot.count:
+                return False
+        self.end_tour()
+        if state.playing:
+            self.do("play")
+        state.awaited = ""
+        self.link.send("seek", where)
+        return True
+
     def say(self, words: str, seconds: float = NOTICE) -> None:
         """Show a short message for a while."""
         self.state.notice, self._notice_until = words, self.clock() + seconds
@@ -239,4 +256,7 @@ class App:
 
     def draw(self) -> pygame.Surface:
         """The present picture; ``scene.changed`` says which parts of it are new."""
-        return self.scene.render(self.state, self.size, self.input.hovered)
+        hovered = self.input.hovered
+        self.state.hairline = plots.hairline(self.scene.controls, self.input.pointer, self.state)
+        self.state.lit = inspector.lit_by(hovered or self.state.ring)
+        return self.scene.render(self.state, self.size, hovered)

@@ -22,7 +22,7 @@ _BETWEEN = 6  # pixels between two chips
 
 _TIPS = {
     "start": "back to the start: forget what was learnt (R)",
-    "back": "stepping back: no past is kept",
+    "back": "one step back (,), with Shift an episode",
     "play": "play or pause (Space)",
     "step": "one step (.), with Shift an episode",
     "end": "as fast as possible until converged (End)",
@@ -151,7 +151,7 @@ def _transport(canvas: Canvas, state: State, x: int, middle: int, gap: int) -> i
     theme = canvas.theme
     for name in ("start", "back", "play", "step", "end"):
         rect = pygame.Rect(x - gap // 2, middle - 17, gap, 34)
-        lit = canvas.hovered == name and name != "back"
+        lit = canvas.hovered == name and (name != "back" or has_past(state))
         if name == "play":
             shapes.disc(canvas.surface, (x, middle), 17 if lit else 16, theme.accent)
             shapes.icon(
@@ -162,8 +162,7 @@ def _transport(canvas: Canvas, state: State, x: int, middle: int, gap: int) -> i
                 on_accent(theme),
             )
         else:
-            # Stepping back needs a past that is not kept: its place is here, and it looks as if it were off.
-            ink = theme.hairline if name == "back" else theme.text
+            ink = theme.hairline if name == "back" and not has_past(state) else theme.text
             if name == "end" and math.isinf(state.speed):
                 ink = theme.accent
             shapes.icon(canvas.surface, name, (x, middle), 18 if lit else 16, ink)
@@ -186,4 +185,10 @@ def key(state: State) -> tuple[object, ...]:
         state.model is None,
         state.drawer,
         state.menu.name if state.menu else None,
+        has_past(state),
     )
+
+
+def has_past(state: State) -> bool:
+    """Whether the run can be walked back from where it stands."""
+    return not state.timeline.why and state.snapshot.count > state.timeline.earliest

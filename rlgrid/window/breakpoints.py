@@ -184,6 +184,35 @@ def _whole(word: str, given: str) -> float:
     return float(int(word.replace(",", "")))
 
 
+def offers(state: Any) -> list[tuple[str, str]]:
+    """(words that `parse` takes, what they say) for the menu, of what the window's present run can tell."""
+    found: list[tuple[str, str]] = []
+    if state.awaited:
+        found.append(("nothing", f"await nothing (now: {state.awaited})"))
+    known = state.model is not None and state.snapshot.q_values is not None
+    if known and state.pinned is not None and not bool(np.asarray(state.model.absorbing)[state.pinned]):
+        words = Condition("arrow", state=state.pinned).words(state.model)
+        found.append((words, words))
+    more = ["greedy path loops"] if known else []
+    if state.snapshot.regret is not None:
+        more += ["regret below 50 %", "regret below 5 %", "regret below 1 %"]
+    if state.plans:
+        more += [f"|TD| below {limit}" for limit in ("0.1", "0.01", "0.001")]
+    else:
+        more.append("episode ends")
+        if state.snapshot.td_error is not None:
+            most = float(np.abs(state.snapshot.td_error).max(initial=0.0))
+            more += [f"|TD| above {limit:.2g}" for limit in ((0.5 * most, 0.9 * most) if most > 0 else (0.1, 1.0))]
+    more.append(f"count reaches {_next_round(state.snapshot.count)}")
+    return found + [(one, f"the {one}" if one.startswith(("greedy", "episode", "count")) else one) for one in more]
+
+
+def _next_round(count: int) -> int:
+    """The next round number."""
+    scale = int(10 ** max(1, len(str(count)) - 1))
+    return (count // scale + 1) * scale
+
+
 # --- while it runs ------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rlgrid.layout import shape_of
-from rlgrid.window import bar, inspector, layers, mapview, view
+from rlgrid.window import bar, breakpoints, inspector, layers, mapview, plots, view
 from rlgrid.window.places import catalogue
 from rlgrid.window.state import Menu
 from rlgrid.window.tour import default_speed
@@ -73,6 +73,26 @@ def _episode(app: App, _: str) -> None:
     app.link.send("episode")
 
 
+@command("back")
+def _back(app: App, step: str) -> None:
+    """One unit back, or ``back:episode``."""
+    app.seek(step or "unit")
+
+
+@command("curve")
+def _curve(app: App, slot: str) -> None:
+    """The menu of the curves, for a place."""
+    state, name = app.state, f"curve:{slot}"
+    if state.menu is not None and state.menu.name == name:
+        state.menu = None
+        return
+    there, drawn = plots.curves(state), plots.shown(state)
+    menu = Menu(name, [(plot.name, plot.title) for plot in there])
+    if int(slot) < len(drawn):
+        menu.lit = [plot.name for plot in there].index(drawn[int(slot)].name)
+    state.menu = menu
+
+
 def _paused(app: App) -> None:
     if app.state.playing:
         _play(app, "")
@@ -123,6 +143,35 @@ def _start(app: App, _: str) -> None:
 @command("restore")
 def _restore(app: App, _: str) -> None:
     app.link.send("restore")
+
+
+@command("breakpoint")
+def _breakpoints(app: App, _: str) -> None:
+    """The menu of what can be awaited."""
+    state = app.state
+    state.help = False
+    if state.menu is not None and state.menu.name == "breakpoint":
+        state.menu = None
+        return
+    state.menu = Menu("breakpoint", breakpoints.offers(state))
+
+
+@command("until")
+def _until(app: App, words: str) -> None:
+    """Run until a condition holds; "nothing" awaits none."""
+    state = app.state
+    if words == "nothing":
+        state.awaited = ""
+        app.link.send("until", None)
+        return
+    try:
+        condition = breakpoints.parse(words, state.model, state.pinned)
+    except ValueError as error:
+        app.say(str(error), 8.0)
+        return
+    app.end_tour()
+    state.playing, state.awaited, state.stopped = True, condition.words(state.model), ""
+    app.link.send("until", condition.as_dict())
 
 
 @command("toggle")
@@ -183,6 +232,12 @@ def _choose(app: App, number: str) -> None:
     key = menu.entries[int(number)][0]
     if menu.name == "more":
         _show_layer(app, key)
+        return
+    if menu.name == "breakpoint":
+        _until(app, key)
+        return
+    if menu.name.startswith("curve:"):
+        plots.choose(app.state, int(menu.name.partition(":")[2]), key)
         return
     app.end_tour()
     if menu.name == "world":
@@ -459,6 +514,23 @@ def _focus(app: App, by: str) -> None:
 
 
 # --- the inspector ----------------------------------------------------------------------------------------------------
+
+
+@command("section")
+def _section(app: App, name: str) -> None:
+    """Write out another part of what there is to a cell; without a name the next one."""
+    state = app.state
+    offered = inspector.sections(state)
+    present = offered.index(state.section) if state.section in offered else 0
+    state.section = name if name in offered else offered[(present + 1) % len(offered)]
+
+
+@command("term")
+def _pin_term(app: App, words: str) -> None:
+    """``term:number:state``: pin the cell that a term was read from."""
+    state = words.partition(":")[2]
+    if state:
+        app.state.pinned, app.state.inspected = int(state), None
 
 
 @command("unpin")

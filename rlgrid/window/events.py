@@ -202,6 +202,8 @@ class Input:
         if kind == "made":
             low, high = side.MADE[which]
             return float(getattr(state.making, which, low) - low) / (high - low)
+        if kind == "timeline":
+            return state.snapshot.count / state.expected_end()
         return bar.speed_part(state.speed, state.unit)
 
     def _slide(self, name: str, part: float) -> bool:
@@ -209,6 +211,8 @@ class Input:
         app = self._app
         state = app.state
         kind, _, which = name.partition(":")
+        if kind == "timeline":
+            return self._app.seek(round(part * state.expected_end()))
         if kind == "speed":
             speed = bar.speed_at(part, state.unit)
             changed = speed != state.speed

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from rlgrid.window.layers import NAMED, coloured
 from rlgrid.window.motion import Motion, appended
-from rlgrid.window.state import Snapshot, Timeline
+from rlgrid.window.plots import SERIES
+from rlgrid.window.state import Curve, Snapshot, Timeline
 
 if TYPE_CHECKING:
     from rlgrid.window.app import App
@@ -31,7 +32,7 @@ class Inbox:
         self._flash_at = -1.0
         self._faded_at = 0.0
         self._doing, self._doing_at = "", 0.0
-        self._asked: tuple[int, int] | None = None
+        self._asked: tuple[int, int, bool] | None = None
         self._version = self._shown_version = 0
         self.first_tables: float | None = None  # when something learnt was first shown
 
@@ -57,6 +58,8 @@ class Inbox:
             "snapshot": self._snapshot,
             "outcomes": self._outcomes,
             "history": self._history,
+            "look": self._look,
+            "stopped": self._stopped,
             "notice": self._notice,
             "map": self._map,
             "stamped": self._stamped,
@@ -81,13 +84,12 @@ class Inbox:
         self._ask()
 
     def _ask(self) -> None:
-        """Ask for the outcomes of the state that is inspected."""
+        """Ask for the outcomes of the state that is inspected, and for what is seen of it; deeply if it is pinned."""
         state, link = self._app.state, self._app.link
-        focus = state.focus
-        known = focus is None or focus in state.outcomes or self._asked == (link.run, focus)
-        if focus is not None and not known and state.snapshot.count:
-            self._asked = (link.run, focus)
-            link.inspect(focus)
+        focus, deeply = state.focus, state.pinned is not None
+        if focus is not None and self._asked != (link.run, focus, deeply) and state.snapshot.count:
+            self._asked = (link.run, focus, deeply)
+            link.inspect(focus, deeply)
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
@@ -111,8 +113,10 @@ class Inbox:
         state.outcomes = state.outcomes | {message[2]: message[3]}
 
     def _history(self, message: tuple[Any, ...], _: float) -> None:
-        facts = message[2]
-        self._app.state.timeline, self._app.state.edits = Timeline(**facts), facts["edits"]
+        facts, state = message[2], self._app.state
+        if facts["head"] < state.timeline.head:  # the future was cut off
+            state.cut(facts["head"])
+        state.timeline, state.edits = Timeline(**facts), facts["edits"]
 
     def _map(self, message: tuple[Any, ...], _: float) -> None:
         self._app.painter.shown(message[2])
@@ -123,6 +127,13 @@ class Inbox:
 
     def _notice(self, message: tuple[Any, ...], _: float) -> None:
         self._app.say(message[1], 8.0)
+
+    def _look(self, message: tuple[Any, ...], _: float) -> None:
+        self._app.state.look = message[2]
+
+    def _stopped(self, message: tuple[Any, ...], _: float) -> None:
+        state = self._app.state
+        state.playing, state.stopped, state.awaited = False, message[2], ""
 
     def _refused(self, message: tuple[Any, ...], _: float) -> None:
         self._app.painter.refused()
@@ -204,3 +215,6 @@ class Inbox:
             state.regret_curve.add(shot.judged_at, shot.regret)
         if shot.mean_return is not None:
             state.return_curve.add(shot.count, shot.mean_return)
+        for numbers, count in ((shot.truth, shot.judged_at), (shot.metrics, shot.count)):
+            for name in numbers.keys() & SERIES.keys():
+                state.series.setdefault(name, Curve()).add(count, numbers[name])

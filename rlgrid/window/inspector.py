@@ -1,60 +1,36 @@
 """The panel at the right: one cell opened to the arithmetic behind its value.
 
-The backup of an action a in a state s is written out as sum p (r + gamma V(s')), one line for each outcome: for a
-planner with the values that its last sweep read, so that the sum is the number that the sweep wrote; for a learner
-with its present values, where the sum is the target that the model would give it.
+At the top stand its value with the interval that is proven, and a bar for each action. Below them one of these, chosen
+by its tab:
+
+    Backup    sum p (r + gamma V(s')) of an action, one line for each outcome: for a planner with the values that its
+              last sweep read, so that the sum is the number that the sweep wrote; for a learner with its present
+              values, where the sum is the target that the model would give it
+    Update    the last update of a learner here (of a DQN its target), written out
+    Why not   another action, place by place
+    Network   of a DQN: its hidden units here, and which cells learn with this one
+
+and at the foot V of the cell over the run, with V* dashed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pygame
 
-from rlgrid.itemworld import ItemWorld
-from rlgrid.layout import cell_of
-from rlgrid.window import numbers, plots, shapes, text
-from rlgrid.window.state import Floats, State
+from rlgrid.window import insideview, numbers, plots, shapes, sums, text
+from rlgrid.window.arithmetic import names_of, place_of
+from rlgrid.window.state import State
+from rlgrid.window.sums import MARGIN, plain
 from rlgrid.window.text import BODY, SMALL, TITLE
 from rlgrid.window.widgets import Canvas
 
 WIDTH = 376
-MARGIN = 18
-
-
-@dataclass(frozen=True)
-class Term:
-    """One outcome of an action in a backup: p * (reward + gamma * value), or p * reward where it ends the episode."""
-
-    probability: float
-    reward: float
-    value: float | None  # of the next state; None where the outcome ends the episode
-    next_state: int
-
-    def worth(self, gamma: float) -> float:
-        """The term's share of the sum."""
-        return self.probability * (self.reward + (0.0 if self.value is None else gamma * self.value))
-
-
-def backup_terms(outcomes: list[tuple[float, int, float, bool]], values: Floats) -> list[Term]:
-    """The terms of one action's backup; stored probabilities p mean p / sum(p)."""
-    total = sum(p for p, *_ in outcomes)
-    return [Term(p / total, r, None if ended else float(values[to]), to) for p, to, r, ended in outcomes if p > 0]
-
-
-def backup(terms: list[Term], gamma: float) -> float:
-    """The sum of the terms."""
-    return sum(term.worth(gamma) for term in terms)
-
-
-def read_values(state: State) -> Floats | None:
-    """The values that a backup shown now reads: those before the last sweep for sweeps of Jacobi's kind."""
-    shot = state.snapshot
-    if state.plans and not state.in_place and shot.previous is not None:
-        return shot.previous
-    return shot.values
+LOW = 430  # pixels of height below which the bars stand closer
+SECTIONS = {"update": "Update", "backup": "Backup", "why": "Why not", "network": "Network"}
+LINE = 64  # pixels of the small curve at most
 
 
 def paint(canvas: Canvas, state: State) -> None:
@@ -77,7 +53,7 @@ def paint(canvas: Canvas, state: State) -> None:
             canvas.text(line, MARGIN, 54 + 18 * number, theme.muted)
         return
     right = area.width - MARGIN
-    row, column, items = _place(state.model, focus)
+    row, column, items = place_of(state.model, focus)
     pinned = state.pinned is not None
     words = "pinned" if pinned else ("under the pointer" if state.hover is not None else "where the walker is")
     tag = canvas.text(words, right, 27, theme.second if pinned else theme.muted, SMALL, bold=pinned, align="right")
@@ -94,21 +70,79 @@ def paint(canvas: Canvas, state: State) -> None:
         return
     _value_line(canvas, state, focus, right)
     if state.predicts:
-        _sparkline(canvas, state, focus, 86, right)
+        y = sums.paint_update(canvas, state, seen(state), names_of(state.model), (80, area.bottom - 90))
+        _sparkline(canvas, state, focus, y + 6, right)
         return
-    y = _bars(canvas, state, focus, 86, right)
+    y = _bars(canvas, state, focus, 82, right)
     action = shown_action(state, focus)
-    if focus in state.outcomes and action is not None:
-        y = _backup(canvas, state, focus, action, y, right)
-        y = _why_not(canvas, state, focus, action, y, right)
-    _sparkline(canvas, state, focus, y, right)
+    if action is None:
+        return
+    offered = sections(state)
+    section = state.section if state.section in offered else offered[0]
+    y = _tabs(canvas, offered, section, y, right)
+    room = (y, area.bottom - (104 if area.bottom - y > 250 else 10))
+    names = names_of(state.model)
+    if section == "update":
+        y = sums.paint_update(canvas, state, seen(state), names, room)
+    elif section == "why":
+        y = _why_not(canvas, state, focus, action, names, room)
+    elif section == "network":
+        look = seen(state)
+        y = insideview.paint(canvas, state, None if look is None else look.inside, room)
+    else:
+        y = sums.paint_backup(canvas, state, focus, action, names[action], room)
+    _sparkline(canvas, state, focus, max(y + 14, area.bottom - 210), right)
+
+
+def sections(state: State) -> list[str]:
+    """What can be opened of a cell, the first being shown unless another is chosen."""
+    if state.plans or state.agent == "acting":
+        return ["backup", "why"]
+    network = ["network"] if seen_network(state) else []
+    return ["update", "backup", "why", *network]
+
+
+def lit_by(control: str | None) -> int | None:
+    """The state that a line of a sum was read from, by the name of its control; None of others."""
+    name, _, words = (control or "").partition(":")
+    state = words.rpartition(":")[2]
+    return int(state) if name == "term" and state else None
+
+
+def seen(state: State) -> Any:
+    """What the worker saw of the inspected state; None before it has answered."""
+    look = state.look
+    return look if look is not None and look.state == state.focus else None
+
+
+def seen_network(state: State) -> bool:
+    """Whether the agent has a network that can be looked into."""
+    return state.look is not None and state.look.inside is not None
+
+
+def _tabs(canvas: Canvas, offered: list[str], present: str, y: int, right: int) -> int:
+    """The names of what can be opened; where it may stand."""
+    theme, x = canvas.theme, MARGIN
+    canvas.hairline(MARGIN, y, right, y)
+    middle = y + 14
+    for section in offered:
+        here = section == present
+        lit = canvas.hovered == f"section:{section}"
+        ink = theme.text if here or lit else theme.muted
+        words = canvas.text(SECTIONS[section], x, middle, ink, SMALL + 0.5, bold=here)
+        if here:
+            shapes.box(canvas.surface, pygame.Rect(words.left, middle + 9, words.width, 2), theme.accent, 1)
+        box = pygame.Rect(words.left - 6, middle - 11, words.width + 12, 22)
+        canvas.control(f"section:{section}", box, tip=f"{SECTIONS[section].lower()} (U goes through them)")
+        x = words.right + 20
+    return y + 30
 
 
 def _closed_words(state: State, focus: int) -> str:
     kind = state.model.kind_of(focus) if hasattr(state.model, "kind_of") else None
     if kind is not None and kind.wall:
         return "A wall: nothing enters it."
-    reward = f", reward {_reward(kind.enter_reward)} on entering" if kind is not None and kind.enter_reward else ""
+    reward = f", reward {plain(kind.enter_reward)} on entering" if kind is not None and kind.enter_reward else ""
     return f"The episode ends here{reward}."
 
 
@@ -129,6 +163,8 @@ def _value_line(canvas: Canvas, state: State, focus: int, right: int) -> None:
             note = "nothing proven yet"
     elif shot.visits is not None:
         note = numbers.count(int(shot.visits[focus]), "visit")
+        if shot.td_error is not None and shot.visits[focus]:
+            note += f", last TD error {numbers.short(float(shot.td_error[focus]))}"
     canvas.text("V", MARGIN, 54, theme.muted)
     shown = canvas.text(numbers.fixed(value, 6), MARGIN + 16, 54, mono=True, bold=False, size=BODY + 0.5)
     canvas.text(note, right, 54, theme.muted, SMALL + 0.5, mono=True, align="right", most=right - shown.right - 12)
@@ -163,20 +199,13 @@ def shown_action(state: State, focus: int) -> int | None:
     return int(np.argmax(q)) if np.isfinite(q).any() else None
 
 
-def _action_names(state: State) -> list[str]:
-    names = getattr(state.model, "actions", None)
-    if names is not None:
-        return [str(name) for name in names]
-    return [f"action {a}" for a in range(state.model.num_actions)]
-
-
 def _bars(canvas: Canvas, state: State, focus: int, top: int, right: int) -> int:
     theme, q_table = canvas.theme, state.snapshot.q_values
     assert q_table is not None
     q = q_table[focus]
-    names = _action_names(state)
-    pitch = 26 if len(names) <= 5 else 19
-    thick = 14 if len(names) <= 5 else 10
+    names = names_of(state.model)
+    close = len(names) > 5 or canvas.rect.height < LOW
+    pitch, thick = (19, 10) if close else (26, 14)
     greedy = greedy_actions(state, focus)
     chosen = shown_action(state, focus)
     finite = q[np.isfinite(q)]
@@ -208,110 +237,36 @@ def _bars(canvas: Canvas, state: State, focus: int, top: int, right: int) -> int
     return top + len(names) * pitch + 8
 
 
-def _backup(canvas: Canvas, state: State, focus: int, action: int, y: int, right: int) -> int:
-    theme, area = canvas.theme, canvas.rect
-    values = read_values(state)
-    if values is None or state.snapshot.q_values is None:
-        return y
-    terms = backup_terms(state.outcomes[focus][action], values)
-    name = _action_names(state)[action]
-    gamma = state.parameter("gamma")
-    discount = 1.0 if gamma is None else gamma.value
-    title = f"Bellman backup of “{name}”" if state.plans else f"What the model says of “{name}”"
-    shown = sorted(range(len(terms)), key=lambda k: -terms[k].probability)[:6]
-    shown.sort()
-    if not terms or y + 24 + 22 * len(shown) + 30 > area.bottom:
-        return y
-    canvas.hairline(MARGIN, y, right, y)
-    y += 20
-    canvas.text(title, MARGIN, y, bold=True)
-    y += 26
-    top = max(term.probability for term in terms)
-    most = [k for k, term in enumerate(terms) if term.probability >= top - 1e-12]
-    likely = most[0] if len(most) == 1 else -1
-    for k in shown:
-        term = terms[k]
-        if k == likely and len(terms) > 1:
-            shapes.box(canvas.surface, pygame.Rect(MARGIN, y - 10, right - MARGIN, 20), theme.raised, 2)
-        row, column, _ = _place(state.model, term.next_state)
-        where = "ends at" if term.value is None else ("stays" if term.next_state == focus else "to")
-        note = canvas.text(
-            f"{where} ({row}, {column})" if where != "stays" else "stays here",
-            right - 8 + (8 if k != likely else 0) - (0 if k == likely else 8),
-            y,
-            theme.muted,
-            SMALL,
-            align="right",
-        )
-        x = canvas.text(f"{term.probability:.4f}", MARGIN + 8, y, mono=True).right
-        x = canvas.text("×", x + 15, y, theme.muted, mono=True).right
-        reward = _reward(term.reward)
-        inside = f"( {reward} )"
-        if term.value is not None:
-            inside = f"( {reward} + {_gamma(discount)} × {numbers.fixed(term.value, 4)} )"
-        canvas.text(inside, x + 7, y, mono=True, most=note.left - x - 12)
-        y += 22
-    rest = len(terms) - len(shown)
-    canvas.hairline(MARGIN, y - 6, right, y - 6)
-    y += 8
-    total = backup(terms, discount)
-    words = f"= {numbers.fixed(total, 6)}"
-    summed = canvas.text(words, MARGIN + 8, y, theme.accent, BODY + 0.5, mono=True, bold=True)
-    if rest:
-        canvas.text(f"with {rest} more", summed.right + 12, y, theme.muted, SMALL)
-    if state.plans and state.snapshot.previous is not None:
-        was = f"was {numbers.fixed(float(state.snapshot.previous[focus]), 6)}"
-    else:
-        was = f"Q is {numbers.fixed(float(state.snapshot.q_values[focus, action]), 6)}"
-    canvas.text(was, right, y, theme.muted, SMALL + 0.5, mono=True, align="right")
-    y += 22
-    error = state.snapshot.td_error
-    if not state.plans and error is not None and y + 10 < area.bottom:
-        canvas.text("Last TD error here", MARGIN, y + 2, theme.muted)
-        canvas.text(numbers.fixed(float(error[focus]), 6), right, y + 2, mono=True, align="right", size=SMALL + 0.5)
-        y += 22
-    return y
-
-
-def _place(model: Any, state: int) -> tuple[int, int, str]:
-    """(row, column, the items that are on) of a state, in the map itself and not in the sheet of its panels."""
-    if isinstance(model, ItemWorld):
-        return *model.cell_of(state), ", ".join(model.items_of(state))
-    return *cell_of(model, state), ""
-
-
-def _reward(reward: float) -> str:
-    return f"{reward:g}".replace("-", numbers.MINUS)
-
-
-def _gamma(gamma: float) -> str:
-    return f"{gamma:g}"
-
-
-def _why_not(canvas: Canvas, state: State, focus: int, action: int, y: int, right: int) -> int:
-    """The next best action, and what taking it would cost; a click writes it out."""
-    theme, q_table = canvas.theme, state.snapshot.q_values
+def _why_not(canvas: Canvas, state: State, focus: int, action: int, names: list[str], room: tuple[int, int]) -> int:
+    """The greedy action against another: the one that was chosen, else the next best."""
+    q_table = state.snapshot.q_values
     assert q_table is not None
-    q = q_table[focus]
+    other = other_action(state, focus)
     greedy = greedy_actions(state, focus)
+    if other is None or not greedy:
+        words = "All actions are worth the same here." if greedy else "Nothing is known of its actions yet."
+        canvas.text(words, MARGIN, room[0] + 11, canvas.theme.muted, SMALL + 0.5)
+        return room[0] + 22
+    return sums.paint_contrast(canvas, state, focus, greedy[0], other, names, room)
+
+
+def other_action(state: State, focus: int) -> int | None:
+    """The action that is compared with the greedy one: the chosen one, else the next best; None if there is none."""
+    q_table = state.snapshot.q_values
+    if q_table is None:
+        return None
+    q, greedy = q_table[focus], greedy_actions(state, focus)
     others = [a for a in range(len(q)) if a not in greedy and np.isfinite(q[a])]
-    if not others or not greedy or y + 22 > canvas.rect.bottom:
-        return y
-    other = action if action in others else max(others, key=lambda a: q[a])
-    name = _action_names(state)[other]
-    y += 8
-    asked = canvas.text(f"Why not “{name}”?", MARGIN, y, theme.second, bold=True)
-    canvas.control("why not", asked.inflate(6, 8), tip="write it out")
-    loss = float(q[other]) - float(q[greedy[0]])
-    canvas.text(numbers.fixed(loss, 4), right, y, theme.muted, mono=True, align="right")
-    return y + 24
+    if state.inspected in others:
+        return state.inspected
+    return max(others, key=lambda a: q[a]) if others else None
 
 
 def _sparkline(canvas: Canvas, state: State, focus: int, y: int, right: int) -> None:
     """V here over time, with V* dashed."""
     theme, area, shot = canvas.theme, canvas.rect, state.snapshot
     points = state.history.of(focus)
-    if len(points) < 2 or y + 70 > area.bottom:
+    if len(points) < 2 or y + 60 > area.bottom:
         return
     canvas.text(f"V here, by {state.unit}", MARGIN, y + 2, theme.muted, SMALL)
     ys = [value for _, value in points]
@@ -321,7 +276,7 @@ def _sparkline(canvas: Canvas, state: State, focus: int, y: int, right: int) -> 
         low, high = min(low, best), max(high, best)
     if high - low < 1e-12:
         low, high = low - 0.5, high + 0.5
-    plot = pygame.Rect(MARGIN, y + 22, right - MARGIN, min(64, area.bottom - y - 22 - 12))
+    plot = pygame.Rect(MARGIN, y + 22, right - MARGIN, min(LINE, area.bottom - y - 22 - 10))
     spots = plots.scale_points(points, plot, max(1.0, float(state.expected_end())), low, high, False)
     if shot.optimal is not None:
         best = float(shot.optimal[focus])
@@ -342,6 +297,9 @@ def key(state: State) -> tuple[object, ...]:
         state.inspected,
         state.stamp,
         focus in state.outcomes,
+        state.section,
+        id(state.look),
+        state.agent,
         state.unit,
         state.in_place,
         id(state.model),

@@ -9,6 +9,7 @@ looks together take at most `SHARE` of the time.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from rlgrid.window.engine import Engine
 
 PATIENCE = 0.4  # seconds of a search for the last update
+WAIT = 0.1  # seconds that a look at another state may have to wait
 SHARE = 0.05  # of the time, for looks while the run plays
 MOST_NUMBERS = 2_000_000  # of an agent that is copied for a look
 
@@ -47,7 +49,8 @@ class Looker:
     def ask(self, state: int | None, deeply: bool = False) -> None:
         """Look into this state from now on, or into none."""
         if (state, deeply) != (self.state, self.deeply):
-            self.state, self.deeply, self._last, self._next = state, deeply, None, 0.0
+            self.state, self.deeply, self._last = state, deeply, None
+            self._next = min(self._next, time.perf_counter() + WAIT)
 
     def forget(self) -> None:
         """What was seen is of another run."""
@@ -74,13 +77,14 @@ def look_into(engine: Engine, state: int, deeply: bool = False) -> Look:
     from rlgrid.window import networks, updates
 
     agent, count = engine.agent, engine.count
+    patience = math.inf if engine.patient else networks.PATIENCE
     if engine.unit == "sweep":
         return Look(state, count)
     if hasattr(agent, "_learner") and networks.has_network(agent):
         place = networks.last_transition(agent, state)
         update = None if place is None else networks.target_update(agent, place)
         words = "" if place is not None else "The memory holds no step from here."
-        return Look(state, count, update, words, networks.inside(agent, state, deeply))
+        return Look(state, count, update, words, networks.inside(agent, state, deeply, patience))
     if not updates.explains(agent):
         return Look(state, count, words=updates.why_not_told(agent))
     return Look(state, count, *find_update(engine, state))
@@ -114,7 +118,7 @@ def find_update(engine: Engine, state: int) -> tuple[Update | None, str]:
     try:
         put_into(agent, base, history)
         span = end - base.count
-        while span > 1 and time.perf_counter() - began < PATIENCE:
+        while span > 1 and (engine.patient or time.perf_counter() - began < PATIENCE):
             half = span // 2
             agent.advance(half)
             if _print(agent, state) != print_now:

@@ -223,12 +223,12 @@ def overlay(surface: pygame.Surface, state: State, place: pygame.Rect, view: Lay
         if state.behind and state.walker_at is not None:
             spots.append(state.walker_at)
         _draw_path(surface, state.model, spots, centre, theme.accent, thick, 205)
-    marked = [(state.pinned, 3.0), (state.hover, 1.5)]
+    marked = [(state.pinned, 3.0), (state.hover, 1.5), (state.lit, 3.0)]
     for focus, thick in marked:
         if focus is not None and state.model is not None and focus < state.model.num_states and view.cell >= 4:
             left, top, right, bottom = view.rect(*cell_of(state.model, focus))
             rect = pygame.Rect(place.left + left, place.top + top, right - left, bottom - top).inflate(2, 2)
-            shapes.frame(surface, rect, theme.second, 4, thick)
+            shapes.frame(surface, rect, theme.accent if focus == state.lit else theme.second, 4, thick)
     if state.walker_at is not None:
         radius = max(3.0, view.cell * 0.3)
         rim = max(1.0, min(3.0, view.cell * 0.07))

@@ -185,8 +185,8 @@ def similarity(agent: Any, state: int, patience: float = math.inf) -> Floats:
     found = np.full(model.num_states, np.nan)
     asked = np.flatnonzero(~np.asarray(model.absorbing, np.bool_) | (np.arange(model.num_states) == state))
     asked = asked[np.argsort(np.abs(asked - state), kind="stable")]
+    here = gradient(agent, state)  # which may have to be compiled
     began = time.perf_counter()
-    here = gradient(agent, state)
     norm = float(np.linalg.norm(here))
     for other in asked:
         there = gradient(agent, int(other))

@@ -19,6 +19,9 @@ def paint_menu(canvas: Canvas, menu: Menu, anchor: pygame.Rect) -> None:
     """An open menu below its closed form, in as many columns as it needs to stay within the window."""
     theme, area = canvas.theme, canvas.rect
     pitch, top = 28, anchor.bottom + 4
+    if anchor.centery > area.centery:  # a menu of the lower half opens upwards
+        wanted = pitch * len(menu.entries) + 12 + (30 if menu.typed or len(menu.entries) > SEARCHED else 0)
+        top = max(8, anchor.top - 4 - wanted)
     lines: list[int] = menu.shown if menu.typed else list(range(len(menu.entries)))
     head = 30 if menu.typed or len(menu.entries) > SEARCHED else 0
     room = area.bottom - 8 - top - 12 - head

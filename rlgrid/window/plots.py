@@ -1,10 +1,18 @@
-"""The bottom of the window: three curves, how far the run has come with the changes made to it, and the line that says
-what is seen."""
+"""The bottom of the window: three curves, the timeline of the run, and the line that says what is seen.
+
+Which curves there are depends on the agent; a click on a title offers the others. They share one axis with the
+timeline: units of the run. The pointer over any of them lays a hairline through all, and their values are read there.
+
+The timeline reaches from the earliest count that can be had again to the furthest that was reached; a diamond stands
+for each change of the run. A click or a drag on it goes to that count.
+"""
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pygame
 
@@ -12,10 +20,21 @@ from rlgrid.theme import RGB
 from rlgrid.window import numbers, shapes, text
 from rlgrid.window.state import Curve, State
 from rlgrid.window.text import BODY, SMALL
-from rlgrid.window.widgets import Canvas
+from rlgrid.window.widgets import Canvas, Control
 
 TALL, SHORT = 190, 132  # pixels; the short form is for windows of little height
 MARGIN = 24
+DECADES = 1.5  # powers of ten that a curve spans from which on its axis is logarithmic
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A curve that there is: its name, its title, and how its values are said ("share" in per cent)."""
+
+    name: str
+    title: str
+    curve: Curve
+    kind: str = ""  # "log": always logarithmic; "share"; "": logarithmic where it spans decades and is positive
 
 
 def height(window: int) -> int:
@@ -41,29 +60,94 @@ def scale_points(
     ]
 
 
-def curves(state: State) -> list[tuple[str, Curve, str, str]]:
-    """(title, curve, present value, scale) of the curves that the run can have; scale is "log", "share" or ""."""
+SERIES = {
+    "bellman_residual": ("Bellman residual, the greatest", ""),
+    "td_error": ("|TD error|, the mean", ""),
+    "q_error": ("max |Q − Q*|", ""),
+    "values_error": ("max |Vπ − V*| of the greedy policy", ""),
+    "optimal_share": ("Optimal actions", "share"),
+    "visited_share": ("States visited", "share"),
+    "mean_length": ("Mean length, 100 episodes", ""),
+    "gradient_norm": ("Norm of the gradient", ""),
+    "epsilon": ("Exploration ε", ""),
+}
+"""Further curves, by the names of `rlgrid.truth.MEASURES` and of the agents' metrics: titles and kinds."""
+
+
+def curves(state: State) -> list[Plot]:
+    """The curves that the run can have, those that are shown at first in front."""
     shot = state.snapshot
     acts = state.agent == "acting"
-    found: list[tuple[str, Curve, str, str]] = []
-    error = state.error_curve.last
-    words = "" if error is None else numbers.short(error)
+    found: list[Plot] = []
     if state.plans:
-        found.append(("Proven error, upper − lower", state.error_curve, words, "log"))
+        found.append(Plot("error", "Proven error, upper − lower", state.error_curve, "log"))
     elif "loss" in shot.metrics or state.agent == "dqn":
-        found.append(("Loss of the network", state.error_curve, words, "log"))
+        found.append(Plot("error", "Loss of the network", state.error_curve, "log"))
     elif state.predicts:
-        found.append(("Distance to Vπ, the greatest", state.error_curve, words, "log"))
+        found.append(Plot("error", "Distance to Vπ, the greatest", state.error_curve, "log"))
     elif state.model is not None and not acts:
-        found.append(("Distance to V*, the greatest", state.error_curve, words, "log"))
+        found.append(Plot("error", "Distance to V*, the greatest", state.error_curve, "log"))
     if state.model is not None:
-        regret = state.regret_curve.last if shot.regret is None else shot.regret
         title = "Regret of the policy, exact" if acts or state.predicts else "Regret of the greedy policy, exact"
-        found.append((title, state.regret_curve, "" if regret is None else percent(regret), "share"))
-    returned = state.return_curve.last
+        found.append(Plot("regret", title, state.regret_curve, "share"))
     title = "Discounted return per walk" if state.plans else "Mean return, 100 episodes"
-    found.append((title, state.return_curve, "" if returned is None else numbers.fixed(returned, 3), ""))
+    found.append(Plot("return", title, state.return_curve))
+    for name, (title, kind) in SERIES.items():
+        if name in state.series and state.series[name].points:
+            found.append(Plot(name, title, state.series[name], kind))
     return found
+
+
+def shown(state: State) -> list[Plot]:
+    """The three that are drawn: those that were chosen, and the first ones in place of those that are not there."""
+    there = curves(state)
+    by_name = {plot.name: plot for plot in there}
+    first = [plot for plot in there[:3] if plot.name not in state.curves]
+    found = []
+    for slot in range(min(3, len(there))):
+        name = state.curves[slot] if slot < len(state.curves) else ""
+        found.append(by_name[name] if name in by_name else first.pop(0) if first else None)
+    return [plot for plot in found if plot is not None]
+
+
+def choose(state: State, slot: int, name: str) -> None:
+    """Draw a curve in a place from now on; where it is drawn already, the two change places."""
+    names = [plot.name for plot in shown(state)]
+    if not 0 <= slot < len(names) or name not in {plot.name for plot in curves(state)}:
+        return
+    if name in names:
+        names[names.index(name)] = names[slot]
+    names[slot] = name
+    state.curves = tuple(names)
+
+
+def value_at(curve: Curve, count: float) -> float | None:
+    """The last value of a curve up to a count; None before its first."""
+    place = bisect.bisect_right(curve.points, (count, math.inf))
+    return curve.points[place - 1][1] if place else None
+
+
+def said(value: float | None, kind: str) -> str:
+    """A value of a curve in words."""
+    if value is None:
+        return ""
+    return percent(value) if kind == "share" else numbers.short(value) if kind == "log" else numbers.fixed(value, 3)
+
+
+def hairline(controls: Sequence[Control], pointer: tuple[int, int] | None, state: State) -> float | None:
+    """The count under the pointer, where it is over a curve or the timeline."""
+    if pointer is None:
+        return None
+    over = next((c for c in controls if c.rect.collidepoint(pointer)), None)
+    if over is None or not (over.name.startswith("plot:") or over.name == "timeline"):
+        return None
+    return count_at(over.track, pointer[0], state)
+
+
+def count_at(track: tuple[int, int], x: float, state: State) -> float:
+    """The count at a pixel of an axis."""
+    part = min(1.0, max(0.0, (x - track[0]) / max(1, track[1] - track[0])))
+    return part * state.expected_end()
 
 
 def percent(part: float) -> str:
@@ -80,6 +164,14 @@ def percent(part: float) -> str:
     return f"{100 * part:.{2 if size < 1 else 1}f} %".replace("-", numbers.MINUS)
 
 
+def logarithmic(plot: Plot) -> bool:
+    """Whether a curve is drawn on a logarithmic axis: it says so, or spans decades above 0."""
+    if plot.kind:
+        return plot.kind == "log"
+    ys = [y for _, y in plot.curve.points]
+    return bool(ys) and min(ys) > 0.0 and math.log10(max(ys) / min(ys)) >= DECADES
+
+
 def _range(curve: Curve, log: bool, share: bool) -> tuple[float, float]:
     ys = [y for _, y in curve.points]
     if log:
@@ -94,7 +186,7 @@ def _range(curve: Curve, log: bool, share: bool) -> tuple[float, float]:
     low, high = min(ys), max(ys)
     if share:
         return 0.0, max(1.0, math.ceil(10 * high) / 10)
-    if low >= 0 and high <= 1:
+    if low >= 0 and 0.2 <= high <= 1:
         return 0.0, 1.0
     if high == low:
         return low - 0.5, high + 0.5
@@ -108,52 +200,95 @@ def paint(canvas: Canvas, state: State) -> None:
     canvas.hairline(0, 0, area.right, 0)
     tall = area.height >= TALL
     end = state.expected_end()
-    shown = curves(state)
+    drawn = shown(state)
     if area.width < 560:
-        shown = shown[:2]
+        drawn = drawn[:2]
     gap = 30
-    each = (area.width - 2 * MARGIN - gap * (len(shown) - 1)) // len(shown)
-    for number, (title, curve, value, scale) in enumerate(shown):
+    each = (area.width - 2 * MARGIN - gap * (len(drawn) - 1)) // len(drawn)
+    colours = (theme.accent, theme.second, theme.goal)
+    for number, plot in enumerate(drawn):
         left = MARGIN + number * (each + gap)
-        top = 18 if tall else 14
-        right = left + each
-        value_rect = canvas.text(value, right, top, mono=True, align="right")
-        room = value_rect.left - 8 - left
-        if text.width(title, SMALL + 0.5, bold=True) > room:
-            title = title.partition(",")[0]
-        canvas.text(title, left, top, theme.muted, SMALL + 0.5, bold=True, most=room)
-        plot = pygame.Rect(left, 36 if tall else 28, each, 77 if tall else 45)
-        colour = {state.error_curve: theme.accent, state.regret_curve: theme.second}.get(curve, theme.goal)
-        _plot(canvas, curve, plot, end, scale, colour)
-        if scale == "share" and not curve.points and (state.snapshot.trouble or state.snapshot.regret is not None):
+        box = pygame.Rect(left, 36 if tall else 28, each, 77 if tall else 45)
+        _title(canvas, state, number, plot, box, 18 if tall else 14)
+        _plot(canvas, state, plot, box, end, colours[number])
+        canvas.control(f"plot:{number}", box, "plot", track=(box.left, box.right - 1))
+        if (
+            plot.kind == "share"
+            and not plot.curve.points
+            and (state.snapshot.trouble or state.snapshot.regret is not None)
+        ):
             words = state.snapshot.trouble or "the policy does not end its episodes"
-            canvas.text(words, plot.left, plot.centery - 9, theme.muted, SMALL, most=plot.width)
-    _progress(canvas, state, end, 148 if tall else 91)
-    line = state.line
-    middle = 172 if tall else 114
-    if line:
+            canvas.text(words, box.left, box.centery - 9, theme.muted, SMALL, most=box.width)
+    _timeline(canvas, state, end, 148 if tall else 91)
+    _line(canvas, state, 172 if tall else 114)
+
+
+def _title(canvas: Canvas, state: State, number: int, plot: Plot, box: pygame.Rect, middle: int) -> None:
+    """A curve's title, which opens the menu of all of them, and its value at present or under the hairline."""
+    theme = canvas.theme
+    at = state.hairline
+    value = _present(state, plot) if at is None else value_at(plot.curve, at)
+    ink = theme.text if at is None else theme.second
+    shown_value = canvas.text(said(value, plot.kind), box.right, middle, ink, mono=True, align="right")
+    room = shown_value.left - 22 - box.left
+    title = plot.title
+    if text.width(title, SMALL + 0.5, bold=True) > room:
+        title = title.partition(",")[0]
+    name = f"curve:{number}"
+    lit = canvas.hovered == name
+    words = canvas.text(
+        title, box.left, middle, theme.text if lit else theme.muted, SMALL + 0.5, bold=True, most=max(20, room)
+    )
+    shapes.icon(canvas.surface, "down", (words.right + 9, middle), 8, theme.text if lit else theme.hairline)
+    canvas.control(name, pygame.Rect(words.left - 4, middle - 9, words.width + 20, 18), tip="choose another curve")
+
+
+def _present(state: State, plot: Plot) -> float | None:
+    if plot.name == "regret" and state.snapshot.regret is not None and state.snapshot.count >= state.timeline.head:
+        return state.snapshot.regret
+    return value_at(plot.curve, state.snapshot.count)
+
+
+def _line(canvas: Canvas, state: State, middle: int) -> None:
+    """What is seen, in words; and what opens the menu of breakpoints."""
+    theme, area = canvas.theme, canvas.rect
+    lit = canvas.hovered == "breakpoint"
+    ink = theme.accent if state.awaited else theme.text if lit else theme.muted
+    words = canvas.text("run until …", area.right - MARGIN, middle, ink, SMALL + 0.5, bold=True, align="right")
+    canvas.control("breakpoint", words.inflate(12, 8), tip="run until something holds (B)")
+    if state.line:
         shapes.disc(canvas.surface, (MARGIN + 4, middle), 3.5, theme.accent if state.touring else theme.second)
-        canvas.text(line, MARGIN + 16, middle, theme.text, BODY - 0.5, most=area.width - 2 * MARGIN - 16)
+        canvas.text(state.line, MARGIN + 16, middle, theme.text, BODY - 0.5, most=words.left - 12 - MARGIN - 16)
 
 
-def _plot(canvas: Canvas, curve: Curve, plot: pygame.Rect, end: float, scale: str, colour: RGB) -> None:
-    theme, log, share = canvas.theme, scale == "log", scale == "share"
+def _plot(canvas: Canvas, state: State, plot: Plot, box: pygame.Rect, end: float, colour: RGB) -> None:
+    theme, log, share = canvas.theme, logarithmic(plot), plot.kind == "share"
     for part in (0.0, 0.5, 1.0):
-        y = plot.top + round(part * (plot.height - 1))
-        canvas.hairline(plot.left, y, plot.right - 1, y)
-    if not curve.points:
-        return
-    low, high = _range(curve, log, share)
-    inner = plot.inflate(0, -2)
-    spots = scale_points(curve.points, inner, end, low, high, log)
-    # The ends of the scale stand where the curve is not: beyond the present.
-    if plot.right - spots[-1][0] > 70:
-        top, bottom = (percent(high), percent(low)) if share else (_end(high), _end(low))
-        canvas.text(top, plot.right, plot.top + 9, theme.muted, SMALL, mono=True, align="right")
-        canvas.text(bottom, plot.right, plot.bottom - 9, theme.muted, SMALL, mono=True, align="right")
-    if len(spots) > 1:
-        shapes.line(canvas.surface, _thin(spots), colour, 2.0)
-    shapes.disc(canvas.surface, spots[-1], 4, colour)
+        y = box.top + round(part * (box.height - 1))
+        canvas.hairline(box.left, y, box.right - 1, y)
+    points = plot.curve.points
+    if points:
+        low, high = _range(plot.curve, log, share)
+        inner = box.inflate(0, -2)
+        spots = scale_points(points, inner, end, low, high, log)
+        # The ends of the scale stand where the curve is not: beyond the present.
+        if box.right - spots[-1][0] > 70:
+            top, bottom = (percent(high), percent(low)) if share else (_end(high), _end(low))
+            canvas.text(top, box.right, box.top + 9, theme.muted, SMALL, mono=True, align="right")
+            canvas.text(bottom, box.right, box.bottom - 9, theme.muted, SMALL, mono=True, align="right")
+        behind = bisect.bisect_right(points, (float(state.snapshot.count), math.inf))
+        if len(spots) > behind > 0:  # the run stands in its past: what is ahead is pale
+            shapes.line(canvas.surface, _thin(spots[behind - 1 :]), shapes.mix(theme.panel, colour, 0.45), 1.5)
+        if behind > 1:
+            shapes.line(canvas.surface, _thin(spots[:behind]), colour, 2.0)
+        if behind:
+            shapes.disc(canvas.surface, spots[behind - 1], 4, colour)
+        if state.hairline is not None and (there := value_at(plot.curve, state.hairline)) is not None:
+            spot = scale_points([(state.hairline, there)], inner, end, low, high, log)[0]
+            shapes.disc(canvas.surface, spot, 3, theme.text)
+    if state.hairline is not None:
+        x = box.left + round(min(1.0, state.hairline / end) * (box.width - 1))
+        pygame.draw.line(canvas.surface, theme.muted, (x, box.top), (x, box.bottom - 1))
 
 
 def _end(value: float) -> str:
@@ -173,49 +308,74 @@ def _thin(spots: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return [*kept, spots[-1]]
 
 
-def _progress(canvas: Canvas, state: State, end: int, y: int) -> None:
-    """How far the run has come, on the axis of the curves, with a diamond for each change that was made."""
-    theme, area = canvas.theme, canvas.rect
+def _timeline(canvas: Canvas, state: State, end: int, y: int) -> None:
+    """How far the run has come, on the axis of the curves; what of it can be had again, and the changes made to it."""
+    theme, area, line = canvas.theme, canvas.rect, state.timeline
     count = state.snapshot.count
     zero = canvas.text("0", MARGIN, y, theme.muted, SMALL, mono=True)
     last = canvas.text(f"{end:,}", area.right - MARGIN, y, theme.muted, SMALL, mono=True, align="right")
     left, right = zero.right + 12, last.left - 12
-    x = left + round(min(1.0, count / end) * (right - left))
+
+    def at(number: float) -> int:
+        return left + round(min(1.0, number / end) * (right - left))
+
+    x, head = at(count), at(max(count, line.head))
     shapes.box(canvas.surface, pygame.Rect(left, y - 2, right - left, 4), theme.hairline, 2)
-    shapes.box(canvas.surface, pygame.Rect(left, y - 2, max(4, x - left), 4), theme.accent, 2)
-    shapes.disc(canvas.surface, (x, y), 7, theme.text)
+    if head > x:  # what lies ahead of the present and can be gone to again
+        shapes.box(canvas.surface, pygame.Rect(x, y - 2, head - x, 4), theme.second, 2)
+        pygame.draw.line(canvas.surface, theme.second, (head, y - 6), (head, y + 5), 2)
+    early = at(line.earliest) if not line.why else x
+    fill = theme.accent
+    shapes.box(canvas.surface, pygame.Rect(left, y - 2, max(4, x - left), 4), shapes.mix(theme.panel, fill, 0.4), 2)
+    shapes.box(canvas.surface, pygame.Rect(early, y - 2, max(4, x - early), 4), fill, 2)
+    if state.hairline is not None:
+        there = at(state.hairline)
+        pygame.draw.line(canvas.surface, theme.muted, (there, y - 8), (there, y + 8))
+    shapes.disc(canvas.surface, (x, y), 7 if canvas.hovered != "timeline" else 8, theme.text)
+    tip = f"the past is not kept: {line.why}" if line.why else "go to a count: click or drag (comma steps back)"
+    canvas.control("timeline", pygame.Rect(left - 6, y - 9, right - left + 12, 18), "slider", tip, (left, right))
+    for edit in state.edits:
+        shapes.diamond(canvas.surface, (at(edit.count), y), 6, theme.second)
     if area.height < TALL:
         return
-    words = numbers.count(count, state.unit).split(" ")
-    label = f"{state.unit} {words[0]}"
-    half = 40
-    at = min(max(x, left + 20), right - half)
-    now = canvas.text(label, at, y - 16, theme.text, SMALL, bold=True, align="center")
+    _names(canvas, state, {edit.count: at(edit.count) for edit in state.edits}, (left, x, right), y - 16)
+
+
+def _names(canvas: Canvas, state: State, spots: dict[int, int], ends: tuple[int, int, int], middle: int) -> None:
+    """Above the line: the count, at the hairline or at present, and the names of the changes that have room."""
+    theme, (left, x, right) = canvas.theme, ends
+    number = state.snapshot.count if state.hairline is None else round(state.hairline)
+    if state.hairline is not None:
+        x = left + round(min(1.0, state.hairline / state.expected_end()) * (right - left))
+    label = f"{state.unit} {number:,}"
+    half = text.width(label, SMALL, bold=True) // 2
+    middle_x = min(max(x, left + half - 12), right - half + 12)
+    ink = theme.text if state.hairline is None else theme.second
+    now = canvas.text(label, middle_x, middle, ink, SMALL, bold=True, align="center")
     taken = [now.inflate(8, 0)]
     for edit in state.edits:
-        spot = left + round(min(1.0, edit.count / end) * (right - left))
-        shapes.diamond(canvas.surface, (spot, y), 6, theme.second)
-        mark = pygame.Rect(spot - 8, now.top, 16, now.height)
+        spot, width = spots[edit.count], text.width(edit.symbol, SMALL, bold=True)
+        mark = pygame.Rect(0, now.top, width + 8, now.height)
+        mark.centerx = min(max(spot, left + width // 2), right - width // 2)
         if mark.collidelist(taken) < 0:
-            taken.append(canvas.text(edit.symbol, spot, y - 16, theme.second, SMALL, bold=True, align="center"))
+            taken.append(mark)
+            canvas.text(edit.symbol, mark.centerx, middle, theme.second, SMALL, bold=True, align="center")
 
 
 def key(state: State) -> tuple[object, ...]:
     """What the bottom depends on."""
-    ends = tuple(
-        (len(curve.points), curve.points[-1] if curve.points else None)
-        for curve in (state.error_curve, state.regret_curve, state.return_curve)
-    )
+    drawn = shown(state)
+    ends = tuple((plot.name, plot.title, len(plot.curve.points), plot.curve.points[-1:]) for plot in drawn)
     return (
-        ends,
+        tuple((name, title, many, tuple(last)) for name, title, many, last in ends),
         state.snapshot.count,
-        len(state.edits),
+        tuple(state.edits),
+        (state.timeline.earliest, state.timeline.head, state.timeline.why),
+        state.hairline,
+        state.awaited,
         state.line,
         state.touring,
         state.unit,
-        "loss" in state.snapshot.metrics,
-        state.agent,
-        state.predicts,
         state.model is None,
         state.snapshot.regret,
         state.snapshot.trouble,

@@ -169,6 +169,7 @@ class Scene:
             state.behind,
             state.pinned,
             state.hover,
+            state.lit,
             state.doing,
             state.notice,
             state.error,

@@ -121,8 +121,9 @@ class Curve:
         if not math.isfinite(y):
             return
         if self.points and self.points[-1][0] >= x:
-            self.points[-1] = (self.points[-1][0], y)
-            return
+            if self.points[-1][0] == x:
+                self.points[-1] = (x, y)
+            return  # what is behind the last point is known
         self._skipped += 1
         if self._skipped < self._every and len(self.points) > 1:
             self.points[-1] = (x, y)  # the present value is always there
@@ -132,6 +133,11 @@ class Curve:
         if len(self.points) > self._most:
             self.points = [*self.points[:-1:2], self.points[-1]]
             self._every *= 2
+
+    def cut(self, x: float) -> None:
+        """Forget what comes after ``x``: the run has taken another way there."""
+        while self.points and self.points[-1][0] > x:
+            self.points.pop()
 
     @property
     def last(self) -> float | None:
@@ -164,6 +170,12 @@ class ValueHistory:
             self._times = [*self._times[:-1:2], self._times[-1]]
             self._tables = [*self._tables[:-1:2], self._tables[-1]]
             self._every *= 2
+
+    def cut(self, time: float) -> None:
+        """Forget what comes after a time."""
+        while self._times and self._times[-1] > time:
+            self._times.pop()
+            self._tables.pop()
 
     def of(self, state: int) -> list[tuple[float, float]]:
         """The points of one state."""
@@ -296,6 +308,14 @@ class State:
     unsaved: bool = False  # the map was painted and not saved
     making: Any = None  # what the map was made from (`rlgrid.window.places.Made`), as its sliders show it
     missing: str = ""  # what keeps the painted map from being a task
+    look: Any = None  # what the worker saw of the inspected state: `rlgrid.window.looking.Look`
+    section: str = ""  # what of it is written out, of `rlgrid.window.inspector.SECTIONS`; "" for the first
+    lit: int | None = None  # the state that the term under the pointer was read from
+    awaited: str = ""  # the breakpoint that is awaited, in words
+    stopped: str = ""  # where the run has stopped, in words
+    series: dict[str, Curve] = field(default_factory=dict)  # further ones, by their names in `rlgrid.window.plots`
+    curves: tuple[str, ...] = ()  # the curves that were chosen, by their names in `rlgrid.window.plots`
+    hairline: float | None = None  # the count that the pointer over the curves stands at
 
     @property
     def focus(self) -> int | None:
@@ -320,14 +340,22 @@ class State:
         self.snapshot = Snapshot()
         self.stamp += 1
         self.error_curve, self.regret_curve, self.return_curve = Curve(), Curve(), Curve()
+        self.series = {}
         self.history = ValueHistory()
         self.edits, self.timeline = [], Timeline()
         self.outcomes = {}
         self.walker_at, self.behind = None, 0
-        self.inspected = None
+        self.inspected = self.look = self.lit = self.hairline = None
+        self.awaited = self.stopped = ""
         self.flash = 0.0
         self.paths, self.before = (), None
         self.computed = {}
+
+    def cut(self, count: float) -> None:
+        """The run has taken another way after a count: what the curves know of what came after is forgotten."""
+        for curve in (self.error_curve, self.regret_curve, self.return_curve, *self.series.values()):
+            curve.cut(count)
+        self.history.cut(count)
 
     def parameter(self, name: str) -> Parameter | None:
         """A parameter by its name."""
@@ -336,7 +364,7 @@ class State:
     def expected_end(self) -> int:
         """Where the axes of the curves end: a round count beyond the present one."""
         least = 60 if self.plans else 5_000
-        now = self.snapshot.count
+        now = max(self.snapshot.count, self.timeline.head)
         end = least
         for factor in _round_numbers(least):
             end = factor

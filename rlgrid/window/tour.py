@@ -83,6 +83,10 @@ class Tour:
 
 def plain_line(state: State) -> str:
     """The line once the tour is over."""
+    if not state.playing and f" {state.snapshot.count:,}: " in state.stopped:
+        return f"{state.stopped[0].upper()}{state.stopped[1:]}. Space goes on, B awaits something else."
+    if state.playing and state.awaited:
+        return f"Running until {state.awaited}. It stops there by itself; B awaits something else."
     if not state.playing:
         return (
             f"Paused. Space plays, “.” runs one {state.unit}, Shift “.” runs {'ten' if state.plans else 'an episode'}."

@@ -1,0 +1,330 @@
+"""The inspector and the bottom of the window: sums that light up cells, curves that are read, a timeline to drag."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+
+from typing import Any
+
+import numpy as np
+import pygame
+import pytest
+
+from rlgrid.window import inspector, plots
+from rlgrid.window.app import App
+from rlgrid.window.local import LocalLink
+from rlgrid.window.state import Curve
+
+ROOMS, LAKE, CLIFF = "rlgrid/FourRooms-v0", "rlgrid/FrozenLake-v1", "rlgrid/CliffWalking-v1"
+SMALL_NET = {"policy_kwargs": {"net_arch": [16, 16]}, "learning_starts": 50}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _display() -> Any:
+    pygame.display.init()
+    yield
+    pygame.display.quit()
+
+
+def an_app(
+    world: str = LAKE,
+    agent: str = "value_iteration",
+    size: tuple[int, int] = (1280, 800),
+    seconds: float = 1.0,
+    speed: float | None = None,
+    **settings: Any,
+) -> Any:
+    link = LocalLink()
+    app: Any = App(link, size, clock=link.clock)
+    app.open(world, agent, speed, settings)
+    app.state.drawer = "right"
+    run(app, seconds)
+    return app
+
+
+def run(app: Any, seconds: float) -> None:
+    for _ in range(round(seconds / 0.1)):
+        app.link.pass_time(0.1)
+        app.update()
+    settle(app)
+
+
+def settle(app: Any) -> None:
+    """What was asked is answered, and drawn."""
+    for _ in range(3):
+        app.update()
+        app.draw()
+
+
+def pin(app: Any, state: int, section: str = "") -> None:
+    app.state.pinned, app.state.section = state, section
+    settle(app)
+
+
+def control(app: Any, name: str) -> Any:
+    return next(c for c in app.scene.controls if c.name == name)
+
+
+def point(app: Any, at: tuple[int, int]) -> None:
+    app.handle(pygame.event.Event(pygame.MOUSEMOTION, pos=at, rel=(0, 0), buttons=(0, 0, 0)))
+    settle(app)
+
+
+def click(app: Any, at: tuple[int, int]) -> None:
+    app.handle(pygame.event.Event(pygame.MOUSEBUTTONDOWN, button=1, pos=at))
+    app.handle(pygame.event.Event(pygame.MOUSEBUTTONUP, button=1, pos=at))
+    settle(app)
+
+
+def words(app: Any) -> list[str]:
+    return [text for text, _ in app.scene.texts]
+
+
+def check_apart(app: Any, size: tuple[int, int]) -> None:
+    window = pygame.Rect((0, 0), size)
+    inside = app.scene.regions.right
+    for i, (text, rect) in enumerate(app.scene.texts):
+        assert window.contains(rect), text
+        if inside.collidepoint(rect.center):
+            assert inside.contains(rect), f"{text!r} leaves the inspector"
+        for other, there in app.scene.texts[i + 1 :]:
+            assert min(rect.clip(there).size) <= 2, f"{text!r} overlaps {other!r}"
+    for one in app.scene.controls:
+        assert window.contains(one.rect), one.name
+
+
+# --- the inspector ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("agent", "settings", "size"),
+    [
+        ("value_iteration", {}, (800, 600)),
+        ("value_iteration", {}, (1280, 800)),
+        ("q_learning", {}, (800, 600)),
+        ("expected_sarsa", {}, (800, 600)),
+        ("td0", {}, (1280, 800)),
+        ("dqn", SMALL_NET, (800, 600)),
+        ("dqn", SMALL_NET, (1280, 800)),
+    ],
+)
+def test_every_section_stays_inside_and_nothing_overlaps(
+    agent: str, settings: dict[str, Any], size: tuple[int, int]
+) -> None:
+    app = an_app(agent=agent, size=size, seconds=3.0, speed=8.0 if agent == "value_iteration" else 300.0, **settings)
+    for section in ("", *inspector.SECTIONS):
+        pin(app, 4, section)
+        check_apart(app, size)
+
+
+def test_a_term_that_is_pointed_at_lights_its_cell_and_a_click_pins_it() -> None:
+    app = an_app()
+    pin(app, 8)
+    terms = [c for c in app.scene.controls if c.name.startswith("term:")]
+    outcomes = app.state.outcomes[8][inspector.shown_action(app.state, 8)]
+    assert sorted(int(c.name.rpartition(":")[2]) for c in terms) == sorted(to for _, to, _, _ in outcomes)
+    before = pygame.surfarray.array3d(app.draw()).copy()
+    there = next(c for c in terms if not c.name.endswith(":8"))
+    point(app, there.rect.center)
+    state = int(there.name.rpartition(":")[2])
+    assert app.state.lit == state
+    changed = (pygame.surfarray.array3d(app.draw()) != before).any(axis=2)
+    region = app.scene.regions.map
+    assert changed[region.left : region.right, region.top : region.bottom].any()
+    click(app, there.rect.center)
+    assert app.state.pinned == state
+    assert inspector.lit_by("layer:values") is None
+    assert inspector.lit_by("term:3:") is None
+
+
+def test_a_cell_that_is_pointed_at_lights_its_term() -> None:
+    app = an_app()
+    pin(app, 8)
+    panel = app.scene.regions.right
+    before = pygame.surfarray.array3d(app.draw()).copy()
+    app.state.hover = 9
+    lit = pygame.surfarray.array3d(app.draw())
+    assert (lit != before)[panel.left : panel.right, panel.top : panel.bottom].any()
+
+
+def test_sections_are_gone_through_and_chosen() -> None:
+    app = an_app(agent="dqn", seconds=3.0, speed=100.0, **SMALL_NET)
+    pin(app, 4)
+    assert inspector.sections(app.state) == ["update", "backup", "why", "network"]
+    seen = []
+    for _ in range(4):
+        app.do("section")
+        settle(app)
+        seen.append(app.state.section)
+    assert seen == ["backup", "why", "network", "update"]
+    click(app, control(app, "section:network").rect.center)
+    assert app.state.section == "network"
+    assert any("off" in text for text in words(app))
+    look = app.state.look
+    assert look.inside.similarity[4] == pytest.approx(1.0)
+    assert "Gradient similarity to this cell" in words(app)
+
+
+def test_the_last_update_is_written_out_with_its_numbers() -> None:
+    app = an_app(world=CLIFF, agent="q_learning", seconds=3.0, speed=200.0, exploration_initial_eps=1.0)
+    s = int(np.argmax(app.state.snapshot.visits))
+    pin(app, s)
+    update = app.state.look.update
+    assert update.state == s
+    table = app.link.engine.agent.q_table
+    assert update.result == pytest.approx(table[s, update.action], abs=1e-12)
+    said = words(app)
+    assert "target =" in said
+    assert "new =" in said
+    assert inspector.numbers.fixed(update.target, 6) in said
+
+
+def test_why_not_adds_up_to_the_difference() -> None:
+    app = an_app(seconds=2.0)
+    pin(app, 8, "why")
+    best, other = inspector.greedy_actions(app.state, 8)[0], inspector.other_action(app.state, 8)
+    q = app.state.snapshot.q_values[8]
+    said = " ".join(words(app))
+    assert "Why not" in said
+    assert inspector.numbers.fixed(float(q[best] - q[other]), 6) in said
+
+
+# --- curves -------------------------------------------------------------------------------------------------------
+
+
+def test_the_hairline_reads_the_curves_at_a_count() -> None:
+    app = an_app(seconds=4.0)
+    box = control(app, "plot:0")
+    count = app.state.snapshot.count // 2
+    x = box.track[0] + round(count / app.state.expected_end() * (box.track[1] - box.track[0]))
+    point(app, (x, box.rect.centery))
+    at = app.state.hairline
+    assert at == pytest.approx(count, abs=1.0)
+    for plot in plots.shown(app.state):
+        value = plots.value_at(plot.curve, at)
+        assert value is None or plots.said(value, plot.kind) in words(app)
+    point(app, app.scene.regions.map.center)
+    assert app.state.hairline is None
+
+
+def test_values_of_curves_between_their_points() -> None:
+    curve = Curve()
+    for x, y in ((2.0, 5.0), (4.0, 7.0)):
+        curve.add(x, y)
+    assert [plots.value_at(curve, x) for x in (1.0, 2.0, 3.9, 4.0, 9.0)] == [None, 5.0, 5.0, 7.0, 7.0]
+    curve.add(3.0, 100.0)  # the run stands in its past
+    assert curve.points == [(2.0, 5.0), (4.0, 7.0)]
+    curve.cut(3.0)
+    assert curve.points == [(2.0, 5.0)]
+
+
+def test_axes_are_logarithmic_where_values_span_decades() -> None:
+    def plot(*ys: float, kind: str = "") -> plots.Plot:
+        curve = Curve()
+        for x, y in enumerate(ys):
+            curve.add(x, y)
+        return plots.Plot("a", "A", curve, kind)
+
+    assert plots.logarithmic(plot(1e-4, 1.0))
+    assert plots.logarithmic(plot(1.0, 2.0, kind="log"))
+    assert not plots.logarithmic(plot(1.0, 2.0))
+    assert not plots.logarithmic(plot(-1.0, 1000.0))
+    assert not plots.logarithmic(plot(1e-4, 1.0, kind="share"))
+    assert not plots.logarithmic(plot())
+
+
+def test_another_curve_is_chosen_from_the_menu_of_a_title() -> None:
+    app = an_app(agent="q_learning", seconds=3.0, speed=300.0)
+    first = [plot.name for plot in plots.shown(app.state)]
+    assert first == ["error", "regret", "return"]
+    click(app, control(app, "curve:1").rect.center)
+    assert app.state.menu.name == "curve:1"
+    entries = [key for key, _ in app.state.menu.entries]
+    assert {"bellman_residual", "td_error", "epsilon"} <= set(entries)
+    row = control(app, f"entry:{entries.index('td_error')}")
+    assert pygame.Rect((0, 0), app.size).contains(row.rect)
+    click(app, row.rect.center)
+    assert [plot.name for plot in plots.shown(app.state)] == ["error", "td_error", "return"]
+    plots.choose(app.state, 0, "return")
+    assert [plot.name for plot in plots.shown(app.state)] == ["return", "td_error", "error"]
+    plots.choose(app.state, 0, "no such curve")
+    assert [plot.name for plot in plots.shown(app.state)] == ["return", "td_error", "error"]
+
+
+# --- the timeline -------------------------------------------------------------------------------------------------
+
+
+def test_the_timeline_is_dragged_and_keys_step_back() -> None:
+    app = an_app(seconds=4.0)
+    head = app.state.snapshot.count
+    tables = {head: app.state.snapshot.values.copy()}
+    line = control(app, "timeline")
+    x = line.track[0] + round(10 / app.state.expected_end() * (line.track[1] - line.track[0]))
+    click(app, (x, line.rect.centery))
+    assert not app.state.playing
+    assert app.state.snapshot.count == 10
+    assert app.state.timeline.head == head
+    app.do("back")
+    settle(app)
+    assert app.state.snapshot.count == 9
+    app.do("step")
+    app.do("step")
+    settle(app)
+    assert app.state.snapshot.count == 11
+    app.seek(head)
+    settle(app)
+    assert app.state.snapshot.count == head
+    np.testing.assert_array_equal(app.state.snapshot.values, tables[head])
+    assert not app.seek(10**9)  # beyond the head there is nothing
+
+
+def test_what_was_cut_off_leaves_the_curves() -> None:
+    app = an_app(seconds=4.0)
+    app.seek(5)
+    settle(app)
+    assert app.state.error_curve.points[-1][0] > 5
+    app.change("gamma", 0.9)
+    settle(app)
+    assert app.state.timeline.head == 5
+    assert app.state.error_curve.points[-1][0] <= 5
+    assert [edit.symbol for edit in app.state.edits] == ["γ"]
+    app.do("play")
+    run(app, 3.0)
+    assert "γ" in words(app)
+
+
+# --- breakpoints --------------------------------------------------------------------------------------------------
+
+
+def test_a_breakpoint_is_chosen_from_its_menu_and_the_stop_is_said() -> None:
+    app = an_app(agent="q_learning", seconds=1.0, speed=300.0)
+    app.do("breakpoint")
+    settle(app)
+    entries = [key for key, _ in app.state.menu.entries]
+    for i in range(len(entries)):
+        assert pygame.Rect((0, 0), app.size).contains(control(app, f"entry:{i}").rect)
+    app.do(f"entry:{entries.index('episode ends')}")
+    settle(app)
+    assert app.state.awaited == "the episode ends"
+    run(app, 5.0)
+    assert not app.state.playing
+    assert app.state.line.startswith(f"Stopped at step {app.state.snapshot.count:,}: episode")
+    app.do("step")
+    settle(app)
+    assert app.state.line.startswith("Paused")
+
+
+def test_a_breakpoint_is_let_go_and_what_is_none_is_said() -> None:
+    app = an_app(agent="q_learning", seconds=1.0, speed=300.0)
+    app.do("until:count reaches 100000")
+    run(app, 0.2)
+    assert app.link.engine.watch is not None
+    assert app.state.line.startswith("Running until count reaches 100000")
+    app.do("until:nothing")
+    settle(app)
+    assert app.link.engine.watch is None
+    app.do("until:this arrow flips")
+    assert "needs a pinned cell" in app.state.notice
