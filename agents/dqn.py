@@ -14,9 +14,10 @@ In float32 they give the same bits on every processor, and so does a run, where 
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -39,6 +40,7 @@ from rlgrid.agents.world import World, has_stream, put_back, sampling_arrays, st
 LOSSES = ("huber", "mse")
 EXPLORATIONS = {"epsilon_greedy": "epsilon", "softmax": "temperature"}  # as numbered by the kernels; how much of it
 
+SINGLE = np.dtype(np.float32)
 SOFT = 0.01  # tau where the target network follows at every step
 
 MOST_WORK = 10**10  # multiplications of a round of gradient steps that a file may ask for: some seconds
@@ -424,12 +426,12 @@ class DQN(QNetworkAgent):
         world.commit_all(draws, self._observation, ends)
 
     def _advance_python(self, max_steps: int) -> int:
-        from rlgrid.kernels import entry
-        from rlgrid.kernels.dqn import act_once, observe_once
+        from rlgrid.kernels import Kept, entry
+        from rlgrid.kernels.dqn import BAD_OBSERVATION, step_once
 
-        learner, rule, stream, update = self._learner, self._rule(), stream_of(self._generator), self._update()
-        act = entry(act_once, learner, rule, 0, stream)
-        observe = entry(observe_once, learner, rule, 0, stream, update)
+        learner, stream = self._learner, stream_of(self._generator)
+        kept = Kept((learner, self._rule(), stream, self._update()))
+        run = functools.partial(entry(step_once, kept, 0, True, True), kept.handle)
         done = 0
         try:
             if self.vector is not None:
@@ -437,30 +439,40 @@ class DQN(QNetworkAgent):
                 self._put_all(learner.observation, self._observation, everyone)
                 self._put_masks(learner.mask, self._info, everyone)
                 while done < max(max_steps // self.n_envs, 1) and not self._interrupted:
-                    self._step_copies(act, observe, rule, stream, update)
+                    self._step_copies(run)
                     done += 1
                 return done * self.n_envs
-            step = learner.step
+            step, place = learner.step, learner.arrival
+            shape = None if self._discrete or place.dtype != SINGLE else self._observation_space.shape
+            shape = shape if shape == place[0].shape else None
             self._put(learner.observation, self._observation)
             self._put_mask(learner.mask)
-            while done < max_steps and not self._interrupted:
-                action = act(learner, rule, self.num_timesteps, stream)
+            going_on, action = not self._interrupted, -1
+            while going_on:
+                if action < 0:
+                    action = run(self.num_timesteps, False, True)
                 if self._chosen is not None:
                     action = step.actions[0] = self._chosen
                 arrival, reward, terminated, truncated = self._step_env(action + self._first_action)
-                self._put(learner.arrival, arrival)
-                self._put_mask(learner.arrival_mask)
-                step.rewards[0], step.terminated[0], step.truncated[0] = reward, terminated, truncated
-                healthy = observe(learner, rule, self.num_timesteps, stream, update)
-                self._end_step(arrival, terminated or truncated)
-                if terminated or truncated:
-                    self._put(learner.observation, self._observation)
+                if type(arrival) is np.ndarray and arrival.dtype is SINGLE and arrival.shape == shape:
+                    place[...] = arrival  # the kernel looks whether it is finite
                 else:
-                    learner.observation[0] = learner.arrival[0]
-                self._put_mask(learner.mask)
-                if not healthy:
-                    self._check_health()
+                    self._put(place, arrival)
+                step.rewards[0], step.terminated[0], step.truncated[0] = reward, terminated, truncated
                 done += 1
+                going_on, ended = done < max_steps and not self._interrupted, terminated or truncated
+                if self._told:
+                    self._put_mask(learner.arrival_mask)
+                action = run(self.num_timesteps, True, going_on and not ended and not self._told)
+                if action == BAD_OBSERVATION:
+                    self._put(place, arrival)  # says so
+                self._end_step(arrival, ended)
+                if ended:
+                    self._put(learner.observation, self._observation)
+                if self._told:
+                    self._put_mask(learner.mask)
+                if action < 0:
+                    self._check_health()
         finally:
             put_back(self._generator, stream)
         return done
@@ -471,12 +483,12 @@ class DQN(QNetworkAgent):
 
     # --- several environments at once -------------------------------------------------------------------------------
 
-    def _step_copies(self, act: Any, observe: Any, rule: Any, stream: NDArray[np.uint64], update: Any) -> None:
+    def _step_copies(self, run: Callable[[int, bool, bool], int]) -> None:
         """One step of every environment of a foreign vector, and what is learnt from it."""
         learner, world = self._learner, self._world
         assert isinstance(world, VectorWorld)
         step, now = learner.step, self.num_timesteps
-        act(learner, rule, now, stream)
+        run(now, False, True)
         arrivals, rewards, terminated, truncated, seen, finals, infos = world.step(step.actions + self._first_action)
         wrong = ~np.isfinite(rewards)
         if wrong.any():
@@ -486,7 +498,7 @@ class DQN(QNetworkAgent):
         self._put_all(learner.arrival, arrivals, moved)
         self._put_masks(learner.arrival_mask, finals, moved)
         step.rewards[:], step.terminated[:], step.truncated[:] = rewards, terminated, truncated
-        healthy = observe(learner, rule, now, stream, update)
+        run(now, True, False)
         world.returns[moved] += rewards[moved]
         world.lengths[moved] += 1
         ended = (terminated | truncated) & moved
@@ -500,8 +512,7 @@ class DQN(QNetworkAgent):
         everyone = np.ones(self.n_envs, np.bool_)
         self._put_all(learner.observation, seen, everyone)
         self._put_masks(learner.mask, infos, everyone)
-        if not healthy:
-            self._check_health()
+        self._check_health()
 
     def _put_all(self, place: NDArray[Any], observations: Any, chosen: NDArray[np.bool_]) -> None:
         """Write the observations of the chosen environments of a vector; kernels do not check what they are given."""

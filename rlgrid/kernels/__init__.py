@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 import platformdirs
 from numba.core import caching
 
@@ -77,7 +78,34 @@ def entry(kernel: Any, *arguments: Any) -> Any:
     """
     if not hasattr(kernel, "compile"):  # plain Python, with NUMBA_DISABLE_JIT
         return kernel
-    return kernel.compile(tuple(numba.typeof(argument) for argument in arguments))
+    return kernel.compile(tuple(_type_of(argument) for argument in arguments))
+
+
+def _type_of(argument: Any) -> Any:
+    return argument.kind if isinstance(argument, Kept) else numba.typeof(argument)
+
+
+class Kept:
+    """A struct, ready to be given to `entry`'s kernels by its address alone, which `rlgrid.kernels.borrow` reads.
+
+    Attributes:
+        kind: the type of the address.
+        handle: what the kernel takes: the address, an int; without a compiler the struct itself.
+
+    The address is good as long as this object lives.
+    """
+
+    def __init__(self, struct: Any) -> None:
+        from rlgrid.kernels import borrow
+
+        self.kind, self.handle, self._struct = None, struct, struct
+        if not hasattr(borrow.write, "compile"):
+            return
+        self.kind = borrow.Kept(numba.typeof(struct))
+        self._room = np.empty(8_192, np.uint8)
+        while (size := borrow.write(struct, self._room)) > self._room.size:
+            self._room = np.empty(size, np.uint8)
+        self.handle = self._room.ctypes.data
 
 
 def address_of(kernel: Any, *arguments: Any) -> Any:
