@@ -206,7 +206,7 @@ def paint(frame, rows, columns, first, width, size, hatch_at, kinds, colours, sh
 
 @njit(cache=True, nogil=True)
 def _spans(origin, cell, count, pixels):
-    """The cells that are looked at along a line of pixels, int64 [n], and where each pixel's begin, int64 [pixels + 1]."""
+    """The cells looked at along a line of pixels, int64 [n], and where those of a pixel begin, int64 [pixels + 1]."""
     found = np.empty(pixels * SAMPLES, np.int64)
     begins = np.zeros(pixels + 1, np.int64)
     n = 0

@@ -1,0 +1,378 @@
+"""The window at work: what a frame costs, what it costs the solver, how soon an input is seen, idling, closing.
+
+    python benchmarks/window.py
+    python benchmarks/window.py --seconds 10 --parts frames slowdown
+
+A world of 1000 x 1000 cells is solved by value iteration at full speed in the worker process, as play.py runs it, and
+the window (1280 x 800) shows it at rest, while it is panned, and while it is zoomed. The display is SDL's dummy, and
+besides it an X server: the one that there is, or one of its own (Xvfb) where that is installed.
+
+The work of a frame is the time from looking for messages to the picture being on the display, waiting excluded. Times
+are of the wall clock; the processor time of the window's thread stands beside them, since on a busy machine the wall
+clock also counts what others do. The slowdown of the solver is in sweeps a second of processor time, in alternating
+turns: the same sweeps in a process without a window, and in the worker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+SIZE, SIDE = (1280, 800), 1000
+FRAME, SLOWDOWN, LATENCY, IDLE, CLOSING = 12.0, 10.0, 50.0, 5.0, 200.0  # ms, %, ms, % of a core, ms
+PARTS = ("frames", "slowdown", "idle", "closing")
+
+
+def a_map(side: int) -> str:
+    """A world with walls in a fifth of its cells and its goal in the middle."""
+    import numpy as np
+
+    walls = np.random.default_rng(0).random((side, side)) < 0.2
+    rows = [["#" if wall else "." for wall in row] for row in walls.tolist()]
+    rows[0][0], rows[side // 2][side // 2] = "S", "G"
+    lines = "\n".join("".join(row) for row in rows)
+    return f'name = "benchmark"\ngamma = 0.999\nmap = """\n{lines}\n"""\n'
+
+
+def processor_seconds(process: int) -> float:
+    """Of all threads of a process; Linux."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+# --- in a process of its own: the window ------------------------------------------------------------------------------
+
+
+class Driver:
+    """Posts events to a window from a thread, each with the time at which it was posted."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.phase = seconds, "start"
+        self.ready = threading.Event()
+        self.done = threading.Event()
+
+    def post(self, kind: int, **rest: Any) -> None:
+        """One event."""
+        import pygame
+
+        pygame.event.post(pygame.event.Event(kind, posted=time.perf_counter(), **rest))
+
+    def run(self, app: Any) -> None:
+        """The phases of the measurement, and the end of the window."""
+        import pygame
+
+        self.ready.wait()
+        time.sleep(1.0)
+        middle = (520, 330)
+        self.post(pygame.MOUSEMOTION, pos=middle, rel=(0, 0), buttons=(0, 0, 0))
+        self._during("rest", lambda n: None)
+        for _ in range(4):
+            self.post(pygame.MOUSEWHEEL, x=0, y=1, flipped=False)
+        for way in ("far", "near"):  # cells smaller than a pixel, and cells with arrows
+            self.post(pygame.MOUSEBUTTONDOWN, button=1, pos=middle)
+            moves = [(middle[0] + 4 * (n % 60) - 120, middle[1] + 3 * (n % 40) - 60) for n in range(600)]
+            self._during(
+                f"pan {way}",
+                lambda n, moves=moves: self.post(pygame.MOUSEMOTION, pos=moves[n % 600], rel=(0, 0), buttons=(1, 0, 0)),
+            )
+            self.post(pygame.MOUSEBUTTONUP, button=1, pos=middle)
+            for _ in range(10 if way == "far" else 0):
+                self.post(pygame.MOUSEWHEEL, x=0, y=1, flipped=False)
+        self.post(pygame.KEYDOWN, key=pygame.K_f, mod=0, unicode="f")
+        self.post(pygame.KEYUP, key=pygame.K_f, mod=0)
+        self._during("zoom", lambda n: self.post(pygame.MOUSEWHEEL, x=0, y=1 if n % 48 < 24 else -1, flipped=False))
+        self.phase = "end"
+        self.done.set()
+        app.running = False
+        self.post(pygame.USEREVENT)
+
+    def _during(self, phase: str, act: Any) -> None:
+        time.sleep(0.4)
+        self.phase = phase
+        end, n = time.perf_counter() + self.seconds, 0
+        while time.perf_counter() < end:
+            act(n)
+            n += 1
+            time.sleep(1 / 60)
+        self.phase = "between"
+
+
+def window(path: str, seconds: float) -> dict[str, Any]:
+    """The measurements of one window, by phase."""
+    import pygame
+
+    from rlgrid.window import launch
+    from rlgrid.window.app import App
+    from rlgrid.window.preparing import Preparation
+    from rlgrid.window.worker import Link
+
+    driver = Driver(seconds)
+    frames: dict[str, list[tuple[float, float]]] = {}
+    latencies: list[float] = []
+
+    class Measured(App):
+        """An app that notes when its frames begin and which inputs it has taken."""
+
+        began = (0.0, 0.0)
+        taken: list[float]
+
+        def update(self) -> None:
+            self.began = (time.perf_counter(), time.thread_time())
+            super().update()
+
+        def handle(self, event: Any) -> None:
+            if hasattr(event, "posted") and driver.phase in ("pan far", "pan near", "zoom"):
+                self.taken.append(event.posted)
+            super().handle(event)
+
+    link = Link()
+    link.start()
+    app = Measured(link, SIZE)
+    app.taken = []
+    preparation = Preparation()
+    app.scene.ready = preparation.ready
+    app.open(path, "value_iteration")
+    app.set_speed(float("inf"))
+    pygame.display.init()
+    screen = pygame.display.set_mode(SIZE)
+
+    def shown(real: Any) -> Any:
+        def show(*arguments: Any) -> None:
+            real(*arguments)
+            now, used = time.perf_counter(), time.thread_time()
+            frames.setdefault(driver.phase, []).append((now - app.began[0], used - app.began[1]))
+            latencies.extend(now - posted for posted in app.taken)
+            app.taken = []
+            if app.state.snapshot.count > 3 and preparation.ready():
+                driver.ready.set()
+
+        return show
+
+    pygame.display.flip, pygame.display.update = shown(pygame.display.flip), shown(pygame.display.update)
+    threading.Thread(target=driver.run, args=(app,), daemon=True).start()
+    launch._loop(app, screen, time.perf_counter(), False)
+    sweeps = app.state.snapshot.count
+    link.close()
+    preparation.close()
+    return {"frames": frames, "latencies": latencies, "sweeps": sweeps, "driver": pygame.display.get_driver()}
+
+
+def alone(path: str, seconds: float) -> dict[str, Any]:
+    """Sweeps a second of processor time without any window."""
+    from rlgrid.agents import agent_class
+    from rlgrid.envs.gridworld import from_map
+    from rlgrid.window.places import find_place
+
+    kind: Any = agent_class("value_iteration")
+    agent = kind(env=from_map(model=find_place(path).model), seed=0)
+    agent.advance(2)
+    before, used, end = agent.num_timesteps, time.process_time(), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        agent.advance(1)
+    return {"rate": (agent.num_timesteps - before) / (time.process_time() - used)}
+
+
+def watched(path: str, seconds: float) -> dict[str, Any]:
+    """Sweeps a second of the worker's processor time while a window shows them."""
+    import pygame
+
+    from rlgrid.window.app import App
+    from rlgrid.window.worker import Link
+
+    link = Link()
+    app = App(link, SIZE)
+    app.open(path, "value_iteration")
+    app.set_speed(float("inf"))
+    pygame.display.init()
+    screen = pygame.display.set_mode(SIZE)
+
+    def look(until: float) -> None:
+        while time.perf_counter() < until:
+            app.update()
+            screen.blit(app.draw(), (0, 0))
+            pygame.display.flip()
+            time.sleep(1 / 60)
+
+    while app.state.snapshot.count < 20:
+        look(time.perf_counter() + 0.2)
+    look(time.perf_counter() + 3.0)  # the referee has given the world up by then, or is at it still
+    process = link.process.pid
+    before, used = app.state.snapshot.count, processor_seconds(process)
+    look(time.perf_counter() + seconds)
+    rate = (app.state.snapshot.count - before) / (processor_seconds(process) - used)
+    link.close()
+    return {"rate": rate}
+
+
+def idle(seconds: float) -> dict[str, Any]:
+    """The share of a core that a world of 4 x 4 takes once it is solved: window and worker."""
+    import pygame
+
+    from rlgrid.window import launch
+    from rlgrid.window.app import App
+    from rlgrid.window.worker import Link
+
+    link = Link()
+    app = App(link, SIZE)
+    app.open("rlgrid/FrozenLake-v1", "value_iteration", 200.0)
+    pygame.display.init()
+    screen = pygame.display.set_mode(SIZE)
+    found: dict[str, Any] = {}
+
+    def measure() -> None:
+        while not app.state.snapshot.finished:
+            time.sleep(0.1)
+        time.sleep(3.0)
+        for name, do in (("playing", None), ("paused", "play")):
+            if do is not None:
+                app.do(do)
+                time.sleep(0.5)
+            used, began = time.process_time() + processor_seconds(link.process.pid), time.perf_counter()
+            time.sleep(seconds)
+            spent = time.process_time() + processor_seconds(link.process.pid) - used
+            found[name] = 100 * spent / (time.perf_counter() - began)
+        app.running = False
+
+    threading.Thread(target=measure, daemon=True).start()
+    launch._loop(app, screen, time.perf_counter(), False)
+    link.close()
+    return found
+
+
+def closing(path: str) -> dict[str, Any]:
+    """Milliseconds from the wish to close to nothing being left, while the worker sweeps."""
+    import pygame
+
+    from rlgrid.window.app import App
+    from rlgrid.window.worker import Link
+
+    took = []
+    for wait in (0.0, 0.3, 2.0, 3.0):
+        link = Link()
+        app = App(link, SIZE)
+        app.open(path, "value_iteration")
+        app.set_speed(float("inf"))
+        pygame.display.init()
+        pygame.display.set_mode(SIZE)
+        end = time.perf_counter() + wait
+        while time.perf_counter() < end:
+            app.update()
+            time.sleep(0.01)
+        process, began = link.process, time.perf_counter()
+        pygame.display.quit()
+        link.close()
+        took.append(1000 * (time.perf_counter() - began))
+        assert link.process is None or not process.is_alive()
+    return {"most": max(took)}
+
+
+# --- the figures ------------------------------------------------------------------------------------------------------
+
+
+def show(what: str, value: float, target: float | None, unit: str) -> None:
+    """A line of the result."""
+    verdict = "" if target is None else f"   (at most {target:g} {unit}{'' if value <= target else ': MISSED'})"
+    print(f"{what:<58} {value:8.2f} {unit}{verdict}", flush=True)
+
+
+def share(values: list[float], part: float) -> float:
+    """The value that this part of them does not exceed."""
+    return sorted(values)[min(len(values) - 1, int(part * len(values)))]
+
+
+def child(part: str, path: str, seconds: float, driver: str) -> dict[str, Any]:
+    """What a fresh process measures."""
+    command = [sys.executable, __file__, "--child", part, path, str(seconds)]
+    environment = os.environ | {"SDL_VIDEODRIVER": driver, "PYGAME_HIDE_SUPPORT_PROMPT": "1"}
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=600)
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def print_frames(path: str, seconds: float, driver: str) -> None:
+    """Frames and latency under one driver of the display."""
+    found = child("frames", path, seconds, driver)
+    print(f"\n{SIDE} x {SIDE} cells, value iteration at full speed, {SIZE[0]} x {SIZE[1]}, display: {found['driver']}")
+    for phase in ("rest", "pan far", "pan near", "zoom"):
+        pairs = found["frames"].get(phase, [])
+        if not pairs:
+            print(f"{phase}: no frame was drawn")
+            continue
+        wall, used = ([1000 * pair[k] for pair in pairs] for k in (0, 1))
+        show(f"{phase}: work of a frame, p50 ({len(pairs)} frames)", share(wall, 0.5), None, "ms")
+        show(f"{phase}: p99", share(wall, 0.99), FRAME, "ms")
+        show(f"{phase}: p99 of processor time", share(used, 0.99), None, "ms")
+        show(f"{phase}: max", max(wall), None, "ms")
+    latencies = [1000 * latency for latency in found["latencies"]]
+    show(f"input to picture, p50 ({len(latencies)} inputs)", share(latencies, 0.5), None, "ms")
+    show("input to picture, p99", share(latencies, 0.99), LATENCY, "ms")
+
+
+def main() -> None:
+    """Print every figure with its target."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--seconds", type=float, default=6.0, help="of each phase (default 6)")
+    options.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    options.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    chosen = options.parse_args()
+    if chosen.child:
+        part, path, seconds = chosen.child[0], chosen.child[1], float(chosen.child[2])
+        measures: dict[str, Any] = {
+            "frames": lambda: window(path, seconds),
+            "alone": lambda: alone(path, seconds),
+            "watched": lambda: watched(path, seconds),
+            "idle": lambda: idle(seconds),
+            "closing": lambda: closing(path),
+        }
+        print(json.dumps(measures[part]()))
+        return
+    print(f"load of the machine before: {os.getloadavg()[0]:.2f}, cores: {os.cpu_count()}")
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "large.toml")
+        Path(path).write_text(a_map(SIDE), encoding="utf-8")
+        if "frames" in chosen.parts:
+            print_frames(path, chosen.seconds, "dummy")
+            if os.environ.get("DISPLAY"):
+                print_frames(path, chosen.seconds, "x11")
+            elif shutil.which("Xvfb"):
+                name = f":{90 + os.getpid() % 900}"
+                server = subprocess.Popen(["Xvfb", name, "-screen", "0", "1920x1200x24"], stderr=subprocess.DEVNULL)
+                try:
+                    time.sleep(1.0)
+                    os.environ["DISPLAY"] = name
+                    print_frames(path, chosen.seconds, "x11")
+                finally:
+                    del os.environ["DISPLAY"]
+                    server.terminate()
+                    server.wait()
+        if "slowdown" in chosen.parts:
+            print()
+            turns = [
+                (child("alone", path, chosen.seconds, "dummy"), child("watched", path, chosen.seconds, "dummy"))
+                for _ in range(3)
+            ]
+            free, seen = (statistics.median(turn[k]["rate"] for turn in turns) for k in (0, 1))
+            show("sweeps a second of processor time, alone", free, None, "/s")
+            show("sweeps a second of processor time, in the window", seen, None, "/s")
+            show("slowdown of the solver", 100 * (1 - seen / free), SLOWDOWN, "%")
+        if "idle" in chosen.parts:
+            found = child("idle", path, chosen.seconds, "dummy")
+            print()
+            show("idle, 4 x 4, solved and playing: share of a core", found["playing"], IDLE, "%")
+            show("idle, paused", found["paused"], IDLE, "%")
+        if "closing" in chosen.parts:
+            show("closing, worst of four moments", child("closing", path, 0.0, "dummy")["most"], CLOSING, "ms")
+
+
+if __name__ == "__main__":
+    main()
