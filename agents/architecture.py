@@ -4,7 +4,8 @@
 
 net_arch        the hidden layers: units of dense ones, or layers of other kinds (`rlgrid.agents.net_arch`); the last
                 layer is added: one unit for each output, no activation
-activation_fn   of dense and convolutional layers
+activation_fn   of dense and convolutional layers; None takes "tanh" over Discrete observations, where units of the ReLU
+                family die while there are no rewards, and "relu" over others
 initializer     of their weights: "he" or "glorot" (uniform), "he_normal", "glorot_normal", "orthogonal"; None takes
                 He's for activations of the ReLU family, Glorot's otherwise. Biases begin at 0
 normalize       of observations: "min-max" (from the bounds of their space to 0 and 1), {"mean": ..., "std": ...}
@@ -40,7 +41,7 @@ NORMALIZATIONS = ("min-max", "running")
 _HE = ("relu", "leaky_relu", "elu", "swish")  # activations whose weights are He's by default
 _DEFAULTS: dict[str, Any] = {
     "net_arch": [64, 64],
-    "activation_fn": "relu",
+    "activation_fn": None,
     "initializer": None,
     "normalize": None,
     "dueling": False,
@@ -238,6 +239,8 @@ def architecture_of(
             check_name("a key of policy_kwargs", name, given)
         given |= policy_kwargs
     given["net_arch"] = check_net_arch(given["net_arch"])
+    if given["activation_fn"] is None:
+        given["activation_fn"] = "tanh" if isinstance(observations, Discrete) else "relu"
     check_name("activation_fn", given["activation_fn"], ACTIVATIONS)
     if given["initializer"] is not None:
         check_initializer("initializer", given["initializer"])

@@ -40,6 +40,7 @@ from rlgrid.agents.world import World, has_stream, put_back, sampling_arrays, st
 LOSSES = ("huber", "mse")
 EXPLORATIONS = {"epsilon_greedy": "epsilon", "softmax": "temperature"}  # as numbered by the kernels; how much of it
 
+DISCOUNTED = 0.99  # gamma, unless given, in worlds whose own is 1
 SINGLE = np.dtype(np.float32)
 SOFT = 0.01  # tau where the target network follows at every step
 
@@ -78,7 +79,8 @@ class DQN(QNetworkAgent):
         batch_size: transitions of one gradient step.
         tau: share of the network that the target network takes over at an update; 1 copies it. None takes 0.01 where
             there is an update after every step, and else 1, which is what settings for other libraries mean.
-        gamma: the discount factor; None takes the model's, 0.99 where there is none.
+        gamma: the discount factor; None takes the model's, 0.99 where there is none or where it is 1: without a
+            discount, putting off what is good costs nothing, and a network does not tell values that are nearly equal.
         train_freq: steps between two rounds of gradient steps, or (number, "step"), or, in one environment alone,
             (number, "episode").
         gradient_steps: gradient steps of a round; -1 for as many as there were steps since the last one.
@@ -91,7 +93,8 @@ class DQN(QNetworkAgent):
         temperature: a number or a schedule by name.
         directed: what epsilon has explored is no random action, but the one that leads to what was tried least: a table
             of novelty, over Discrete observations alone, learns 1 / sqrt(N(s, a)) as Q-learning learns rewards, from
-            the same batches. The values never see it. None: wherever observations are Discrete, exploration is
+            the same batches. The values never see it. While every reward was 0 nothing is known to be greedy for, and
+            all actions are taken so. None: wherever observations are Discrete, exploration is
             "epsilon_greedy" and there is no ``exploration_bonus``.
         exploration_bonus: a number b > 0 counts how often each action was taken in each state (over Discrete
             observations alone), and explores by that: b / sqrt(N(s, a)) is added to the rewards that are learnt from
@@ -109,7 +112,7 @@ class DQN(QNetworkAgent):
         prioritized_replay_alpha, prioritized_replay_beta0, prioritized_replay_eps: these numbers; beta goes from its
             first value to 1 over the run. Names and defaults are Stable Baselines' and the paper's.
         policy_kwargs: "net_arch" (units of the hidden layers), "activation_fn" (one of
-            `rlgrid.agents.architecture.ACTIVATIONS`),
+            `rlgrid.agents.architecture.ACTIVATIONS`; None takes "tanh" over Discrete observations, "relu" over others),
             "initializer" ("he" or "glorot"; None takes He's for those of the ReLU family, Glorot's otherwise).
         double_q: take the target's action from the online network. On by default: the maximum of a noisy estimate is
             biased upwards, and in a slippery world that bias decides between actions.
@@ -183,6 +186,8 @@ class DQN(QNetworkAgent):
         policy_kwargs = check_policy(policy, policy_kwargs, env.observation_space)
         self._policy = policy
         super().__init__(env, gamma=gamma, seed=seed, compiled=compiled)
+        if gamma is None and self.gamma == 1.0:
+            self.gamma = DISCOUNTED
         self._rate = check_schedule("learning_rate", learning_rate, LARGEST)
         self.learning_rate = learning_rate if isinstance(learning_rate, str) else float(learning_rate)
         self.buffer_size = check_count("buffer_size", buffer_size)
@@ -542,6 +547,11 @@ class DQN(QNetworkAgent):
         else:
             super()._reset_env()
         memory.abandon(self._learner.replay, self._learner.arrival)
+
+    def _present_strength(self, row: int) -> float:
+        if self.directed and not self._learner.reward_range.any():
+            return 1.0  # as `rlgrid.kernels.dqn.nothing_won` has it
+        return super()._present_strength(row)
 
     def metrics(self) -> dict[str, float]:
         """Present numbers worth showing; the means are over the last hundred gradient steps or so."""

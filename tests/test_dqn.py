@@ -19,7 +19,7 @@ from rlgrid.kernels.program import UNITS, WEIGHTS
 from rlgrid.kernels.replay import FILLED, POSITION
 from rlgrid.mdp import MDP
 
-SMALL = {"policy_kwargs": {"net_arch": [16]}, "batch_size": 16, "learning_starts": 50}
+SMALL = {"policy_kwargs": {"net_arch": [16], "activation_fn": "relu"}, "batch_size": 16, "learning_starts": 50}
 
 
 def frozen_lake(**settings):
@@ -105,6 +105,8 @@ class Naive:
 
     def act(self, x, strength, *, warm):
         softmax = self.agent.exploration == "softmax"
+        if self.agent.directed and self.seen == {0.0}:
+            strength = 1.0  # nothing is known to be greedy for
         if (softmax and not warm) or (not softmax and self.draws.random() < (strength if warm else 1.0)):
             u = self.draws.random()
             if not self.agent.directed:
@@ -161,9 +163,9 @@ class Naive:
         self.stored[copy] += 1
 
     def renew(self, s, action, following, terminated):
-        """Q-learning with 1 / sqrt(N) as the reward, gamma 0.99 and step size 1/4."""
+        """Q-learning with 1 / sqrt(N) as the reward, gamma 0.99 and step size 1/10."""
         goal = 1 / math.sqrt(max(self.counts[s, action], 1)) + 0.99 * (not terminated) * self.novelty[following].max()
-        self.novelty[s, action] += 0.25 * (goal - self.novelty[s, action])
+        self.novelty[s, action] += 0.1 * (goal - self.novelty[s, action])
 
     def update(self, rate, t):
         agent = self.agent
@@ -231,13 +233,18 @@ class Naive:
             "buffer_size": 60,
         },
         {"prioritized_replay": True, "prioritized_replay_beta0": 0.8, "n_steps": 2},
-        {"policy_kwargs": {"net_arch": [8, 12, 8]}, "gradient_steps": -1, "train_freq": (5, "step")},
+        {
+            "policy_kwargs": {"net_arch": [8, 12, 8], "activation_fn": "relu"},
+            "gradient_steps": -1,
+            "train_freq": (5, "step"),
+        },
         {"train_freq": (2, "episode"), "gradient_steps": 3},
         {"train_freq": [1, "episode"], "gradient_steps": -1, "learning_rate": "exp_3e-3_1e-4"},
         {"exploration": "softmax", "temperature": "lin_2_0.1"},
         {"exploration_bonus": 0.7, "n_steps": 2},
         {"epsilon": "step_0.8_0.5_40"},
         {"directed": False},
+        {"world": "RussellNorvig4x3-v0"},  # a reward in each step: what is explored is not all
     ],
 )
 @pytest.mark.parametrize("discrete", [False, True])
@@ -246,12 +253,13 @@ def test_a_run_is_the_rule_written_out(discrete, settings):
         with pytest.raises(ValueError, match="exploration_bonus counts visits of states"):
             DQN("MlpPolicy", Cycle(), **settings)
         return
-    steps, eps = 150, (0.5, 0.9, 0.2)
+    steps, eps, settings = 150, (0.5, 0.9, 0.2), dict(settings)
+    world = settings.pop("world", "FrozenLake-v1")
     settings = SMALL | {"seed": 3, "exploration_fraction": eps[0]} | settings
     settings |= {"exploration_initial_eps": eps[1], "exploration_final_eps": eps[2]}
     if "epsilon" in settings:
         settings = {name: value for name, value in settings.items() if not name.startswith("exploration_")}
-    make = (lambda: gym.make("rlgrid/FrozenLake-v1")) if discrete else (lambda: TimeLimit(Cycle(last=5), 4))
+    make = (lambda: gym.make(f"rlgrid/{world}")) if discrete else (lambda: TimeLimit(Cycle(last=5), 4))
     agent = DQN("MlpPolicy", make(), **settings)
     naive, env = Naive(agent), make()
     agent.learn(steps)
@@ -388,6 +396,9 @@ def test_targets_stay_within_what_rewards_can_add_up_to(clip_targets):
 def test_epsilon_and_learning_rate():
     agent = frozen_lake(learning_starts=10, exploration_fraction=0.5, exploration_final_eps=0.1)
     agent.begin(200)
+    agent.num_timesteps = 150
+    assert agent.metrics()["epsilon"] == 1.0  # every reward was 0
+    agent._learner.reward_range[0] = -0.5
     seen = {}
     for t in range(0, 401, 5):
         agent.num_timesteps = t
@@ -424,7 +435,7 @@ def test_the_compiled_run_and_the_python_loop_end_with_the_same_bits(settings):
     assert not foreign.compiled
     for agent in (compiled, looped, foreign):
         agent.learn(1_500)
-    assert len(compiled.episode_returns) > 50
+    assert len(compiled.episode_returns) > 30
     assert_same_agent(compiled, looped)
     assert_same_agent(compiled, foreign)
     assert compiled.env.unwrapped.state == looped.env.unwrapped.state
@@ -579,7 +590,7 @@ def golden():
     return digest.hexdigest()
 
 
-GOLDEN = "45ea94bd111f6f256f8eab11484c37e470ffc28a99650e54840296f9f8dc6989"
+GOLDEN = "10c3ed972376c9635530eb919d3c737cb1deabd8d10399721486e5a3dd95250d"
 
 
 def test_a_run_has_the_same_bits_everywhere():
@@ -646,7 +657,7 @@ def test_an_observation_of_another_space_is_refused(observation):
 def test_a_diagnosis_says_what_the_arrays_say():
     from rlgrid.truth import Truth
 
-    agent = frozen_lake(policy_kwargs={"net_arch": [8, 8]}, buffer_size=300).learn(700)
+    agent = frozen_lake(policy_kwargs={"net_arch": [8, 8], "activation_fn": "relu"}, buffer_size=300).learn(700)
     before = {name: array.copy() for name, array in tensors(agent).items()}
     found = agent.diagnosis()
     for name, array in before.items():

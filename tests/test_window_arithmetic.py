@@ -216,7 +216,8 @@ def test_foreign_environments_and_planning_agents_are_told_of_nothing() -> None:
 
 
 def a_dqn(world: str = FEW[0], steps: int = 400, **settings: Any) -> Any:
-    settings = {"policy_kwargs": {"net_arch": [8, 8]}, "learning_starts": 100, "batch_size": 16} | settings
+    network = {"net_arch": [8, 8], "activation_fn": "relu"}
+    settings = {"policy_kwargs": network, "learning_starts": 100, "batch_size": 16} | settings
     agent: Any = agent_class("dqn")(env=new_env(world), seed=1, **settings)
     agent.begin(2_000)
     agent.advance(steps)

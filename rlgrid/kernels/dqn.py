@@ -51,7 +51,7 @@ DECAYED_TO = 0.01  # a learning rate that falls stays at this share, so that lea
 
 # Of novelty: discount and step size; it begins at 1 / (1 - NOVELTY_GAMMA).
 NOVELTY_GAMMA = 0.99
-NOVELTY_STEP = 0.25
+NOVELTY_STEP = 0.1
 
 # Places in Learner.counters.
 UPDATES = 0  # gradient steps done
@@ -218,6 +218,12 @@ def exploring_action(learner, num_actions, state, available, s, u):
 
 
 @njit(**INSIDE)
+def nothing_won(learner):
+    """Whether exploration is directed and every reward was 0 so far: values say nothing that is worth acting on."""
+    return learner.novelty.size > 0 and learner.reward_range[0] == learner.reward_range[1]
+
+
+@njit(**INSIDE)
 def softmax_action(q, i, available, s, temperature, u):
     """The action that a uniform u selects where those that state s has are as likely as exp(q[i] / temperature)."""
     best = greedy_action(q, i, available, s)
@@ -257,7 +263,7 @@ def act(learner, rule, t, stream):
         elif softmax:
             if t < rule.learning_starts:
                 actions[e] = random_action(num_actions, available, s, uniform(stream))
-        elif uniform(stream) < strength_at(rule, t, learner.visits[state] + 1):
+        elif uniform(stream) < (1.0 if nothing_won(learner) else strength_at(rule, t, learner.visits[state] + 1)):
             actions[e] = exploring_action(learner, num_actions, state, available, s, uniform(stream))
         asked |= actions[e] < 0
     if not asked:
