@@ -18,6 +18,7 @@ import rlgrid
 from rlgrid.window.app import App
 from rlgrid.window.local import LocalLink
 from rlgrid.window.painting import between, free_name
+from rlgrid.window.scaling import usual
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -361,3 +362,86 @@ def test_a_dropped_map_file_is_opened(tmp_path):
     app.handle(pygame.event.Event(pygame.DROPFILE, file=str(tmp_path / "none.toml")))
     assert "no map file" in app.state.notice
     assert app.state.model.num_states == 3
+
+
+@pytest.mark.parametrize("scale", [0.75, 1.0, 1.25, 2.0, 3.0])
+@pytest.mark.parametrize("size", [(800, 600), (1280, 800), (3840, 2160)])
+def test_at_every_scale_nothing_overlaps_and_the_pointer_finds_what_it_sees(size, scale):
+    app = an_app(size=size, seconds=0.2)
+    app.rescale(scale)
+    picture = app.draw()
+    assert picture.get_size() == size
+    layout = app.scene.layout_size(size)
+    assert layout[0] >= 640
+    assert layout[1] >= 480
+    check_apart(app.scene, layout)
+    theme = next(c for c in app.scene.controls if c.name == "theme").rect
+    spot = (round(theme.centerx * app.scene.scale), round(theme.centery * app.scene.scale))
+    app.handle(pygame.event.Event(pygame.MOUSEBUTTONDOWN, button=1, pos=spot))
+    assert app.state.theme == "light"
+    press(app, pygame.K_e)
+    app.draw()
+    spot = tuple(round(place * app.scene.scale) for place in at(app, 2, 3))
+    app.handle(pygame.event.Event(pygame.MOUSEBUTTONDOWN, button=1, pos=spot))
+    app.handle(pygame.event.Event(pygame.MOUSEBUTTONUP, button=1, pos=spot))
+    assert rows(app)[2][3] == "#"
+    press(app, pygame.K_F1)
+    app.draw()
+    check_apart(app.scene, layout)
+
+
+def test_keys_change_the_scale():
+    app = an_app(size=(1920, 1200))
+    for _ in range(3):
+        press(app, pygame.K_EQUALS, CTRL)
+    assert app.scene.scale == 1.5
+    press(app, pygame.K_MINUS, CTRL)
+    assert app.scene.scale == 1.25
+    press(app, pygame.K_0, CTRL)
+    assert app.scene.scale == 1.0
+    for _ in range(20):
+        press(app, pygame.K_EQUALS, CTRL)
+        app.draw()
+    assert app.scene.scale == 2.5  # 1200 pixels have room for 480 of the layout
+    app.handle(pygame.event.Event(pygame.VIDEORESIZE, w=800, h=600))
+    app.draw()
+    assert app.scene.scale == 1.25
+
+
+def test_windows_open_at_a_sensible_scale():
+    assert [usual(size) for size in ((800, 600), (1280, 800), (1920, 1200), (2560, 1440), (3840, 2160))] == [
+        1.0,
+        1.0,
+        1.0,
+        1.25,
+        2.0,
+    ]
+
+
+def test_a_crash_loses_nothing(monkeypatch):
+    app = an_app()
+    press(app, pygame.K_e)
+    drag(app, (2, 2), (2, 4))
+    painted = rows(app)
+    app.input.nudge("parameter:gamma", -0.1)
+    run(app, 0.2)
+    gamma = app.state.parameter("gamma").value
+    assert gamma < 0.95
+
+    def broken(seconds):
+        raise RuntimeError("a sum of probabilities is 1.1")
+
+    monkeypatch.setattr(app.link.engine, "tick", broken)
+    run(app, 0.2)
+    assert "1.1" in app.state.error
+    app.draw()
+    shown = " ".join(words for words, _ in app.scene.texts)
+    assert "Try again (R)" in shown
+    assert "Map and numbers are kept" in shown
+    press(app, pygame.K_r)
+    run(app, 0.5)
+    assert not app.state.error
+    assert rows(app) == painted
+    assert app.link.engine.model.tiles[2, 3] == app.link.engine.model.tiles[0, 0]
+    assert app.state.parameter("gamma").value == gamma
+    assert app.state.snapshot.count > 0

@@ -14,13 +14,13 @@ from typing import Any, Protocol
 
 import pygame
 
-from rlgrid.window import commands, inspector, plots
+from rlgrid.window import bar, commands, inspector, plots, scaling
 from rlgrid.window.engine import Scenario
 from rlgrid.window.events import Input
 from rlgrid.window.inbox import Inbox
 from rlgrid.window.painting import Painter
 from rlgrid.window.places import Made, Place, find_place, made_place
-from rlgrid.window.scene import Scene
+from rlgrid.window.scene import SMALLEST, Scene
 from rlgrid.window.state import State
 from rlgrid.window.tour import Tour, default_speed, plain_line
 
@@ -146,6 +146,25 @@ class App:
             self.end_tour()
             self.open(place, self.state.agent or "value_iteration")
 
+    def resize(self, size: tuple[int, int]) -> None:
+        """The window has another size."""
+        self.size = (max(SMALLEST[0], size[0]), max(SMALLEST[1], size[1]))
+        self.rescale(self.state.scale)
+
+    def rescale(self, scale: float) -> None:
+        """Letters and controls of another size; no larger than a window of this size has room for."""
+        state = self.state
+        state.scale = scale
+        self.scene.scale = scaling.fitting(scale, self.size, SMALLEST)
+        state.tip = None
+        if self.width >= bar.DRAWERS:
+            state.drawer = ""
+
+    @property
+    def width(self) -> int:
+        """Of the window, in pixels of the layout."""
+        return self.scene.layout_size(self.size)[0]
+
     @property
     def ways(self) -> dict[str, int]:
         """The actions that are directions, by the names of the keys that take them."""
@@ -170,6 +189,18 @@ class App:
         self.inbox.forget()
         self.scenario = scenario
         self.link.load(scenario, state.playing, state.speed)
+
+    def restart(self) -> None:
+        """Run the scenario again after it has failed, with the numbers that were chosen."""
+        if self.scenario is None:
+            return
+        chosen: list[tuple[str, Any]] = [(p.name, p.value) for p in self.state.parameters if p.changed]
+        method = self.state.parameter("method")
+        if method is not None and method.text == "Gauss-Seidel":
+            chosen.append(("method", "gauss_seidel"))
+        self.start(self.scenario)
+        for name, value in chosen:
+            self.link.send("change", name, value)
 
     # --- what is asked for ------------------------------------------------------------------------------------------
 

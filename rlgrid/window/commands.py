@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rlgrid.layout import shape_of
-from rlgrid.window import bar, breakpoints, inspector, layers, mapview, plots, view
+from rlgrid.window import bar, breakpoints, inspector, layers, mapview, plots, scaling, view
 from rlgrid.window.places import catalogue
 from rlgrid.window.state import Menu
 from rlgrid.window.tour import default_speed
@@ -131,7 +131,7 @@ def _start(app: App, _: str) -> None:
     if app.scenario is None:
         return
     if state.error:
-        app.start(app.scenario)
+        app.restart()
         return
     changed = state.parameters
     state.clear_run()
@@ -350,13 +350,37 @@ def _lock_scale(app: App, _: str) -> None:
 
 @command("drawer")
 def _drawer(app: App, side: str) -> None:
-    if app.size[0] < bar.DRAWERS:
+    if app.width < bar.DRAWERS:
         app.state.drawer = "" if app.state.drawer == side else side
 
 
 @command("theme")
 def _theme(app: App, _: str) -> None:
     app.state.theme = "light" if app.state.theme == "dark" else "dark"
+
+
+@command("larger")
+def _larger(app: App, _: str) -> None:
+    _rescale(app, min((s for s in scaling.SCALES if s > app.scene.scale + 1e-6), default=scaling.SCALES[-1]))
+
+
+@command("smaller")
+def _smaller(app: App, _: str) -> None:
+    _rescale(app, max((s for s in scaling.SCALES if s < app.scene.scale - 1e-6), default=scaling.SCALES[0]))
+
+
+@command("usual size")
+def _usual_size(app: App, _: str) -> None:
+    _rescale(app, scaling.usual(app.size))
+
+
+def _rescale(app: App, scale: float) -> None:
+    app.rescale(scale)
+    if app.scene.scale < scale:
+        app.say("The window has no room for larger letters: make it larger first.")
+        app.rescale(app.scene.scale)
+    else:
+        app.say(f"Letters at {100 * scale:.0f} %. Ctrl 0 is as at first.")
 
 
 @command("record")

@@ -15,7 +15,6 @@ import pygame
 from rlgrid.window import bar, bindings, palette, side
 from rlgrid.window.panning import Panning
 from rlgrid.window.places import Made
-from rlgrid.window.scene import SMALLEST
 from rlgrid.window.state import Menu, Parameter
 
 if TYPE_CHECKING:
@@ -56,9 +55,7 @@ class Input:
         if event.type == pygame.QUIT:
             app.running = False
         elif event.type == pygame.VIDEORESIZE:
-            app.size = (max(SMALLEST[0], event.w), max(SMALLEST[1], event.h))
-            if app.size[0] >= bar.DRAWERS:
-                app.state.drawer = ""
+            app.resize((event.w, event.h))
         elif event.type == pygame.KEYDOWN:
             repeated = event.key in self._held
             self._held.add(event.key)
@@ -68,13 +65,13 @@ class Input:
         elif event.type == pygame.WINDOWFOCUSLOST:
             self._held.clear()  # what is let go elsewhere is not heard of here
         elif event.type == pygame.MOUSEMOTION:
-            self._move(event.pos)
+            self._move(self._at(event))
         elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 1:
-            self._press(event.pos)
+            self._press(self._at(event))
         elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 2:
-            self.panning.press(event.pos, (app.state.pinned, app.state.inspected))
+            self.panning.press(self._at(event), (app.state.pinned, app.state.inspected))
         elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 3:
-            self._press_right(event.pos)
+            self._press_right(self._at(event))
         elif event.type == pygame.MOUSEBUTTONUP and event.button in (1, 2, 3):
             self._release()
         elif event.type == pygame.MOUSEWHEEL:
@@ -86,6 +83,11 @@ class Input:
             app.open_file(event.file)
         elif event.type == pygame.WINDOWLEAVE:
             self.pointer, app.state.hover, app.state.tip = None, None, None
+
+    def _at(self, event: pygame.event.Event) -> tuple[int, int]:
+        """Where the pointer is, in pixels of the layout."""
+        scale = self._app.scene.scale
+        return int(event.pos[0] / scale), int(event.pos[1] / scale)
 
     def rest(self, now: float) -> None:
         """Say what the control under the pointer does once the pointer rests."""

@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--speed", metavar="N", help='sweeps or steps a second, or "full"')
     found.add_argument("--theme", choices=("dark", "light"), default="dark")
     found.add_argument("--size", metavar="WxH", default="1280x800", help="of the window in pixels (default 1280x800)")
+    found.add_argument("--scale", type=float, help="of letters and controls, 0.75 to 3 (default by the window's size)")
     found.add_argument("--paused", action="store_true", help="begin paused")
     found.add_argument("--record", metavar="FILE", type=Path, help="write what is seen to a .gif, or its end to a .png")
     found.add_argument("--frames", type=int, help=f"frames to record, {FILM_RATE:g} a second")
@@ -78,6 +79,8 @@ def check(options: argparse.Namespace) -> None:
                 options.speed = 0.0
             if not options.speed > 0:
                 raise ValueError('--speed must be a positive number of sweeps or steps a second, or "full"')
+    if options.scale is not None and not 0.75 <= options.scale <= 3.0:
+        raise ValueError(f"--scale is a number from 0.75 to 3, not {options.scale:g}")
     if options.seed < 0:
         raise ValueError(f"--seed must be at least 0, not {options.seed}")
     if options.record is not None:
@@ -136,7 +139,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tour = options.agent is None and options.speed is None
 
     def begin(app: App) -> None:
+        from rlgrid.window import scaling
+
         app.state.playing = not options.paused
+        app.rescale(scaling.usual(app.size) if options.scale is None else options.scale)
         app.open(options.world or "rlgrid/FourRooms-v0", options.agent or "value_iteration", options.speed)
         if trouble:
             app.say(trouble, 20.0)

@@ -20,7 +20,7 @@ from rlgrid.appearance import appearance_of
 from rlgrid.layout import cell_of, visible
 from rlgrid.picture import Layout
 from rlgrid.theme import RGB, colormap, ink_on, palette_of, theme_of
-from rlgrid.window import numbers, shapes, text
+from rlgrid.window import numbers, scaling, shapes, text
 from rlgrid.window.layers import Coloured, coloured
 from rlgrid.window.state import State
 from rlgrid.window.text import SMALL
@@ -96,7 +96,7 @@ def cells(state: State, size: tuple[int, int], view: Layout) -> pygame.Surface:
     """The map without the walker: cells, arrows or wedges, and numbers where they fit."""
     shot = state.snapshot
     settings = _settings(state, size, view)
-    numbered = view.cell >= NUMBERED
+    numbered = view.cell >= NUMBERED * scaling.letters()
     if state.arrows and shot.greedy is not None and not (numbered and settings.get("layer") == "q_values"):
         settings["policy"] = shot.greedy
         if state.before is not None and state.before.shape == shot.greedy.shape:
@@ -320,7 +320,9 @@ def paint_legend(canvas: Canvas, state: State) -> None:
         column = colormap(np.linspace(high, low, tall), low, high, state.theme)
         middle = (low + high) / 2
     strip = np.repeat(column[:, None, :], 12, axis=1)
-    canvas.surface.blit(pygame.image.frombuffer(strip.tobytes(), (12, tall), "RGB"), (0, 6))
+    spot = scaling.rect(pygame.Rect(0, 6, 12, tall))
+    colours = pygame.image.frombuffer(strip.tobytes(), (12, tall), "RGB")
+    canvas.surface.blit(colours if spot.size == (12, tall) else pygame.transform.scale(colours, spot.size), spot)
     for value, part in ((high, 0.0), (middle, 0.5), (low, 1.0)):
         words = f"{value:,.0f}" if layer.counts else _legend_number(value, high - low)
         canvas.text(words, 18, 6 + part * (tall - 1), theme.muted, SMALL, mono=True)

@@ -71,7 +71,7 @@ def paint_help(canvas: Canvas) -> None:
         if binding.shown:
             groups.setdefault(binding.group, []).append((binding.shown, binding.does))
     groups["Pointer"] = list(POINTER)
-    columns = 3 if area.width >= 760 else 2
+    columns = 3 if area.width >= 600 else 2
     parts = _columns({name: len(lines) + 2 for name, lines in groups.items()}, columns)
     tallest = max(sum(len(groups[name]) + 2 for name in part) for part in parts)
     pitch = max(12, min(22, (area.height - 24 - 76) // tallest))
@@ -168,8 +168,8 @@ def paint_error(canvas: Canvas, message: str, region: pygame.Rect, remedy: str) 
     canvas.text("The agent stopped", left, box.top + 32, theme.harm, TITLE, bold=True, most=width - 56)
     for number, line in enumerate(lines):
         canvas.text(line, left, box.top + 62 + 18 * number, most=width - 56)
-    again = pygame.Rect(left, box.bottom - 46, 128, 28)
-    canvas.button("start", "Begin again (R)", again, filled=True)
+    again = pygame.Rect(left, box.bottom - 46, 104, 28)
+    canvas.button("start", "Try again (R)", again, filled=True)
     canvas.text(
         remedy,
         again.right + 14,

@@ -285,7 +285,7 @@ class Painter:
         if app.scenario is not None:
             app.scenario = replace(app.scenario, world=place.name, map_text=place.map_text)
             if state.error:  # nothing runs that could go on in it
-                app.start(app.scenario)
+                app.restart()
             elif words:
                 self._sent.append(editor.text)
                 app.link.send("remap", editor.text, words)

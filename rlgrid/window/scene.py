@@ -15,7 +15,7 @@ import pygame
 from rlgrid.layout import state_at
 from rlgrid.picture import Layout
 from rlgrid.theme import THEMES
-from rlgrid.window import bar, inspector, mapview, overlays, palette, plots, shapes, side
+from rlgrid.window import bar, inspector, mapview, overlays, palette, plots, scaling, shapes, side
 from rlgrid.window.state import State
 from rlgrid.window.widgets import Canvas, Control
 
@@ -63,6 +63,12 @@ def arrange(size: tuple[int, int], drawer: str = "") -> Regions:
     return Regions(head, nothing, pygame.Rect(0, top, width, body), nothing, bottom)
 
 
+def _whole(region: pygame.Rect, scale: float) -> pygame.Rect:
+    """A region in pixels of the window."""
+    with scaling.within(scale):
+        return scaling.rect(region)
+
+
 _PAINTERS: dict[str, tuple[Callable[[Canvas, State], None], Callable[[State], object]]] = {
     "bar": (bar.paint, bar.key),
     "left": (side.paint, side.key),
@@ -87,15 +93,22 @@ class Scene:
         self.controls: list[Control] = []
         self.texts: list[tuple[str, pygame.Rect]] = []
         self.regions = arrange((1280, 800))
+        self.scale = 1.0  # of the last picture
         self.map_place = pygame.Rect(0, 0, 0, 0)
         self.ready: Callable[[], bool] = lambda: True  # whether the map can be drawn without waiting
 
     def render(self, state: State, size: tuple[int, int], hovered: str | None = None) -> pygame.Surface:
         """The picture of a state. The surface is the scene's own; `changed` says which parts of it are new."""
-        regions = arrange(size, state.drawer)
+        self.scale = scaling.fitting(state.scale, size, SMALLEST)
+        with scaling.within(self.scale):
+            return self._render(state, size, hovered)
+
+    def _render(self, state: State, size: tuple[int, int], hovered: str | None) -> pygame.Surface:
+        regions = arrange(self.layout_size(size), state.drawer)
         menu = state.menu
         over = (
             size,
+            self.scale,
             state.theme,
             state.drawer,
             state.help,
@@ -142,17 +155,18 @@ class Scene:
         """Blit a region, painted anew only if something that it depends on has changed."""
         old = self._kept.get(name)
         inside = hovered if old is None or any(c.name in (hovered, old[1].hovered) for c in old[1].controls) else None
-        key = (tuple(rect), state.theme, inside, depends)
+        key = (tuple(rect), self.scale, state.theme, inside, depends)
+        drawn = scaling.rect(rect)
         if old is None or old[0] != key:
-            canvas = Canvas(pygame.Surface(rect.size), THEMES[state.theme], rect.left, rect.top, hovered=inside)
+            canvas = Canvas(pygame.Surface(drawn.size), THEMES[state.theme], rect.left, rect.top, hovered=inside)
             canvas.surface.fill(canvas.theme.background)
             paint(canvas, state)
             old = (key, canvas)
             self._kept[name] = old
             again = True
         if again:
-            surface.blit(old[1].surface, rect)
-            self.changed.append(rect)
+            surface.blit(old[1].surface, drawn)
+            self.changed.append(drawn)
         self.controls += old[1].controls
         self.texts += old[1].texts
 
@@ -163,6 +177,7 @@ class Scene:
         ready = self.ready()
         on_map = (
             tuple(region),
+            self.scale,
             state.view,
             mapview.cells_key(state),
             state.walker_at,
@@ -181,8 +196,8 @@ class Scene:
         theme = THEMES[state.theme]
         again = again or on_map != self._last[1]
         if again:
-            surface.fill(theme.background, region)
-            self.changed.append(region)
+            surface.fill(theme.background, scaling.rect(region))
+            self.changed.append(scaling.rect(region))
         legend = mapview.has_legend(region)
         if state.model is None:
             self._layout = None
@@ -192,18 +207,20 @@ class Scene:
             self._layout = None
         else:
             place, view = mapview.view_of(state, region)
-            key = (place.size, view, mapview.cells_key(state))
-            if self._cells is None or self._cells[0] != key:
-                self._cells = (key, mapview.cells(state, place.size, view))
             self.map_place, self._layout = place, view
-            if again:
-                surface.set_clip(region if state.view.fits else place)
-                surface.blit(self._cells[1], place)
-                mapview.overlay(surface, state, place, view, theme)
-                palette.paint_marks(surface, state, place, view, theme)
-                surface.set_clip(None)
+            drawn, seen = scaling.rect(place), view.zoomed(self.scale, 0.0, 0.0)
+            key = (drawn.size, seen, mapview.cells_key(state))
+            with scaling.within(1.0, self.scale):  # the map is drawn in pixels of the window
+                if self._cells is None or self._cells[0] != key:
+                    self._cells = (key, mapview.cells(state, drawn.size, seen))
+                if again:
+                    surface.set_clip(_whole(region, self.scale) if state.view.fits else drawn)
+                    surface.blit(self._cells[1], drawn)
+                    mapview.overlay(surface, state, drawn, seen, theme)
+                    palette.paint_marks(surface, state, drawn, seen, theme)
+                    surface.set_clip(None)
             if not state.view.fits:
-                self._paint_minimap(surface, state, place, view, again)
+                self._paint_minimap(surface, state, place, again)
             if legend:
                 spot = pygame.Rect(place.right + 14, place.top - 6, region.right - place.right - 14, place.height + 10)
                 spot.height = max(spot.height, min(180, region.bottom - spot.top))
@@ -218,16 +235,18 @@ class Scene:
                 overlays.paint_notice(canvas, state.notice, region)
         return on_map
 
-    def _paint_minimap(
-        self, surface: pygame.Surface, state: State, place: pygame.Rect, view: Layout, again: bool
-    ) -> None:
+    def _paint_minimap(self, surface: pygame.Surface, state: State, place: pygame.Rect, again: bool) -> None:
         """The whole world in a corner of the map, a control of its own."""
         spot = mapview.minimap_place(state.model, place)
-        key = (spot.size, mapview.cells_key(state))
-        if self._minimap is None or self._minimap[0] != key:
-            self._minimap = (key, mapview.minimap(state, spot.size))
-        if again:
-            mapview.paint_minimap(surface, state, spot, self._minimap[1], place, view)
+        drawn, on = scaling.rect(spot), scaling.rect(place)
+        key = (drawn.size, mapview.cells_key(state))
+        assert self._layout is not None
+        with scaling.within(1.0, self.scale):
+            if self._minimap is None or self._minimap[0] != key:
+                self._minimap = (key, mapview.minimap(state, drawn.size))
+            if again:
+                seen = self._layout.zoomed(self.scale, 0.0, 0.0)
+                mapview.paint_minimap(surface, state, drawn, self._minimap[1], on, seen)
         self.controls.append(Control("minimap", spot, "minimap", "where this is: click or drag to go there"))
 
     def _paint_frame(self, surface: pygame.Surface, state: State, region: pygame.Rect) -> None:
@@ -236,6 +255,7 @@ class Scene:
         frame = state.snapshot.frame
         if frame is None:
             return
+        region = scaling.rect(region)
         high, wide = frame.shape[:2]
         factor = min((region.width - 32) / wide, (region.height - 32) / high)
         picture = pygame.image.frombuffer(frame.tobytes(), (wide, high), "RGB")
@@ -245,7 +265,7 @@ class Scene:
     def _paint_overlays(self, surface: pygame.Surface, state: State, hovered: str | None) -> None:
         canvas = Canvas(surface, THEMES[state.theme], hovered=hovered)
         if state.error:
-            remedy = "" if state.watched else "or choose another world or agent"
+            remedy = "" if state.watched else "Map and numbers are kept. Another agent: A. A stroke back: Ctrl Z."
             overlays.paint_error(canvas, state.error, self.regions.map, remedy)
         if state.menu is not None:
             anchor = next((c.rect for c in self.controls if c.name == state.menu.name), pygame.Rect(88, 9, 168, 30))
@@ -263,6 +283,10 @@ class Scene:
         # What lies on top answers first.
         self.controls = canvas.controls + self.controls
         self.texts += canvas.texts
+
+    def layout_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The size of a window in pixels of the layout."""
+        return round(size[0] / self.scale), round(size[1] / self.scale)
 
     def control_at(self, x: int, y: int) -> Control | None:
         """The control under a point."""

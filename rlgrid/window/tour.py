@@ -81,8 +81,23 @@ class Tour:
         return "DQN: a neural network learns from replayed steps, and generalises. Try 2 for its action values."
 
 
+def mode_line(state: State) -> str:
+    """What the pointer and the arrows do, while they paint or drive; else nothing."""
+    if state.mode == "drive":
+        who = "the walker" if state.plans else "the agent, which learns from it"
+        return f"You are driving {who}: arrows or WASD take an action. M or Esc gives it back."
+    if state.mode != "paint":
+        return ""
+    if state.missing:
+        return f"Not finished: {state.missing}."
+    unsaved = " Ctrl S saves the map." if state.unsaved else ""
+    return f"Painting: drag, or arrows and Enter; Ctrl Z takes a stroke back.{unsaved} E or Esc ends."
+
+
 def plain_line(state: State) -> str:
     """The line once the tour is over."""
+    if mode_line(state):
+        return mode_line(state)
     if not state.playing and f" {state.snapshot.count:,}: " in state.stopped:
         return f"{state.stopped[0].upper()}{state.stopped[1:]}. Space goes on, B awaits something else."
     if state.playing and state.awaited:
