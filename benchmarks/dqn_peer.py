@@ -1,5 +1,7 @@
 """Stable-Baselines3's DQN for `dqn_speed.py`: says how long it took to learn, each time it is asked to.
 
+Its loss is Huber's, fixed in the code of `train`; here it is the squared error, as ours.
+
 Reads one line of JSON, the world and its settings, then a seed a line; writes the seconds of `learn` to each. Torch has
 one thread. Wants stable_baselines3 and gymnasium alone, not rlgrid.
 """
@@ -7,10 +9,12 @@ one thread. Wants stable_baselines3 and gymnasium alone, not rlgrid.
 import json
 import sys
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import stable_baselines3.dqn.dqn
 import torch
 from gymnasium.spaces import Discrete
 from stable_baselines3 import DQN
@@ -40,6 +44,7 @@ class Table(gym.Env):
 
 def main() -> None:
     torch.set_num_threads(1)
+    stable_baselines3.dqn.dqn.F = SimpleNamespace(smooth_l1_loss=torch.nn.functional.mse_loss)
     asked = json.loads(sys.stdin.readline())
     for line in sys.stdin:
         if asked["table"] is None:

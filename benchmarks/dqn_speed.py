@@ -3,11 +3,11 @@
     python benchmarks/dqn_speed.py [--sb3-python PATH] [--steps 4096] [--repeats 5]
 
 Two hidden layers of 64 tanh units, batches of 64, Adam with a learning rate of 2.5e-4 and epsilon of 1e-5, an update
-after every 4th step, the target network copied after every 1,000th, one action in ten random. Ours lowers the squared
-error; Stable-Baselines3 knows Huber's alone, which costs the same. One thread each: Stable-Baselines3 runs in a process
-of its own, by the interpreter that --sb3-python names (this one if left out), which need not have rlgrid. The two take
-turns, and a ratio is the median over the repeats of ours / theirs of the same repeat. What is timed is `learn` of a new
-agent, once everything is compiled and imported.
+after every 4th step, the target network copied after every 1,000th, one action in ten random, plain targets, and the
+squared error, which takes the place of Huber's in Stable-Baselines3. One thread each: Stable-Baselines3 runs in a
+process of its own, by the interpreter that --sb3-python names (this one if left out), which need not have rlgrid. The
+two take turns, and a ratio is the median over the repeats of ours / theirs of the same repeat. What is timed is `learn`
+of a new agent, once everything is compiled and imported.
 
 Worlds: Gymnasium's CartPole-v1 for both; our rlgrid/CartPole-v1, equal bit for bit and compiled, against theirs on
 Gymnasium's; FrozenLake 8x8 and four rooms, with numbers for observations. Four rooms are given to Stable-Baselines3 as
@@ -91,6 +91,7 @@ def agent_in(world: str, seed: int) -> Any:
         adam_epsilon=ADAM_EPSILON,
         double_q=False,
         clip_targets=False,
+        directed=False,  # as theirs, an action that explores is any
         seed=seed,
         **SETTINGS,
     )

@@ -7,7 +7,7 @@ import pytest
 import test_elementary
 from machines import on_every_machine
 
-from rlgrid.kernels.products import affine, sum_of_squares, times_transposed, transposed_times
+from rlgrid.kernels.products import affine, sum_of_squares, thin_affine, times_transposed, transposed_times
 
 SHAPES = [
     (64, 64, 64),
@@ -61,12 +61,15 @@ GOLDEN = "9e2d04e4f97fcf49a8f375911a15d913e8c31b5912dea43ae682ef20fdf6157e"
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [*SHAPES, (41, 19, 3), (37, 70, 50)])
 def test_products_are_the_sums_written_out(shape, dtype):
     n, k, m = shape
     x, weights, biases, delta = matrices(*shape, dtype)
     forward, gradient, behind = outputs(*shape, dtype)
     np.testing.assert_array_equal(forward, written_out(np.tile(biases, (n, 1)), x, weights), strict=True)
+    thin = np.full((n, m), 7, dtype)
+    thin_affine(x, weights, biases, thin, np.empty(n * k, dtype))
+    np.testing.assert_array_equal(thin, forward, strict=True)
     np.testing.assert_array_equal(gradient, written_out(np.zeros((k, m), dtype), x.T, delta), strict=True)
     np.testing.assert_array_equal(behind, written_out(np.zeros((n, k), dtype), delta, weights.T), strict=True)
 

@@ -102,9 +102,8 @@ class Kept:
         if not hasattr(borrow.write, "compile"):
             return
         self.kind = borrow.Kept(numba.typeof(struct))
-        self._room = np.empty(8_192, np.uint8)
-        while (size := borrow.write(struct, self._room)) > self._room.size:
-            self._room = np.empty(size, np.uint8)
+        self._room = np.empty(borrow.write(struct, np.empty(0, np.uint8)), np.uint8)
+        borrow.write(struct, self._room)
         self.handle = self._room.ctypes.data
 
 

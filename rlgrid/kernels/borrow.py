@@ -17,7 +17,6 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import NativeValue, intrinsic, models, overload, register_model, unbox
 
-
 WRITTEN: dict[str, Any] = {"nogil": True, "cache": True, "no_cfunc_wrapper": True}
 
 

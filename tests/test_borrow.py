@@ -1,0 +1,39 @@
+"""Structs of arrays that kernels get by their address."""
+
+import gc
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from rlgrid.kernels import Kept, entry
+from rlgrid.kernels.borrow import borrow
+
+
+class Inner(NamedTuple):
+    table: Any
+    flag: Any
+    share: Any
+
+
+@njit
+def count_up(kept, i, j):
+    inner, numbers, step = borrow(kept)
+    inner.table[i, j] += step
+    numbers[i] = inner.table[i].sum() if inner.flag else inner.share
+    return inner.table.shape[0] + numbers.size
+
+
+def test_a_kept_struct_is_read_and_its_arrays_are_the_callers():
+    inner = Inner(np.zeros((3, 4), np.float32)[:, 1:].copy(), True, 0.25)
+    numbers = np.zeros(7)
+    kept = Kept((inner, numbers, 2))
+    run = entry(count_up, kept, 0, 0)
+    for _ in range(3):
+        assert run(kept.handle, 2, 1) == 10
+        gc.collect()
+    assert inner.table.tolist() == [[0, 0, 0], [0, 0, 0], [0, 6, 0]]
+    assert numbers.tolist() == [0, 0, 6, 0, 0, 0, 0]
+    other = Kept((inner._replace(flag=False), numbers, 2))
+    assert run(other.handle, 0, 0) == 10
+    assert (inner.table[0, 0], numbers[0], numbers[2]) == (2, 0.25, 6)
