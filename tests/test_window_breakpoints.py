@@ -18,7 +18,8 @@ from rlgrid.window.engine import Engine, Scenario
 from rlgrid.window.looking import find_update
 from rlgrid.window.shown import known
 
-LAKE, ROOMS = "rlgrid/FrozenLake-v1", "rlgrid/FourRooms-v0"
+LAKE = "rlgrid/FrozenLake-v1"
+LEARNERS = ("q_learning", "double_q_learning")
 
 
 def an_engine(agent: str = "q_learning", world: str = LAKE, seed: int = 3, **settings: Any) -> Engine:
@@ -55,7 +56,9 @@ def arrows(engine: Engine) -> np.ndarray:
     return np.zeros((16, 4), np.bool_) if greedy is None else greedy  # the first sweep is shown without
 
 
-@pytest.mark.parametrize("agent", ["q_learning", "expected_sarsa", "value_iteration", "double_q_learning"])
+@pytest.mark.parametrize(
+    "agent", ["expected_sarsa", "value_iteration", *(pytest.param(a, marks=pytest.mark.slow) for a in LEARNERS)]
+)
 def test_an_arrow_that_flips(agent: str) -> None:
     state = 8
     twin, seen = an_engine(agent), []
@@ -115,7 +118,7 @@ def test_a_count_is_run_to_in_one_piece() -> None:
     assert Watch(parse("the episode ends"), engine).stride(engine) == 1
 
 
-@pytest.mark.parametrize("agent", ["q_learning", "value_iteration"])
+@pytest.mark.parametrize("agent", ["value_iteration", pytest.param("q_learning", marks=pytest.mark.slow)])
 def test_the_regret(agent: str) -> None:
     twin = an_engine(agent)
     truth = Truth(twin.model, twin.gamma)
@@ -211,7 +214,7 @@ def test_what_a_run_cannot_tell_is_refused() -> None:
         Watch(Condition("arrow", state=400), planner)
 
 
-@pytest.mark.parametrize("agent", ["q_learning", "dyna_q", "monte_carlo", "dqn", "psrl"])
+@pytest.mark.parametrize("agent", ["q_learning", "monte_carlo", "dqn", "psrl"])
 def test_an_arrow_is_that_of_the_table_of_all(agent: str) -> None:
     settings = {"learning_starts": 50, "policy_kwargs": {"net_arch": [8]}} if agent == "dqn" else {}
     engine = an_engine(agent, **settings)

@@ -103,12 +103,12 @@ def check_apart(app: Any, size: tuple[int, int]) -> None:
     ("agent", "settings", "size"),
     [
         ("value_iteration", {}, (800, 600)),
-        ("value_iteration", {}, (1280, 800)),
-        ("q_learning", {}, (800, 600)),
         ("expected_sarsa", {}, (800, 600)),
         ("td0", {}, (1280, 800)),
         ("dqn", SMALL_NET, (800, 600)),
-        ("dqn", SMALL_NET, (1280, 800)),
+        pytest.param("q_learning", {}, (800, 600), marks=pytest.mark.slow),
+        pytest.param("value_iteration", {}, (1280, 800), marks=pytest.mark.slow),
+        pytest.param("dqn", SMALL_NET, (1280, 800), marks=pytest.mark.slow),
     ],
 )
 def test_every_section_stays_inside_and_nothing_overlaps(
@@ -328,3 +328,17 @@ def test_a_breakpoint_is_let_go_and_what_is_none_is_said() -> None:
     assert app.link.engine.watch is None
     app.do("until:this arrow flips")
     assert "needs a pinned cell" in app.state.notice
+
+
+def test_a_condition_can_be_typed_into_the_menu() -> None:
+    app = an_app(agent="q_learning", seconds=0.5, speed=300.0)
+    app.do("breakpoint")
+    for letter in "step 400":
+        app.handle(pygame.event.Event(pygame.KEYDOWN, key=ord(letter), mod=0, unicode=letter))
+        app.handle(pygame.event.Event(pygame.KEYUP, key=ord(letter), mod=0))
+    settle(app)
+    assert "Enter: run until this" in words(app)
+    app.handle(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_RETURN, mod=0, unicode="\r"))
+    run(app, 3.0)
+    assert app.state.snapshot.count == 400
+    assert app.state.line.startswith("Stopped at step 400: the count is reached")

@@ -124,6 +124,9 @@ class Input:
         elif key in (pygame.K_RETURN, pygame.K_KP_ENTER):
             if not repeated and menu.shown:
                 self._app.do(f"entry:{menu.shown[menu.lit]}")
+            elif not repeated and menu.name == "breakpoint":  # a condition in words of one's own
+                self._app.state.menu = None
+                self._app.do(f"until:{menu.typed}")
         elif key == pygame.K_BACKSPACE:
             menu.narrow(menu.typed[:-1])
         elif key == pygame.K_SPACE and not menu.typed:

@@ -80,7 +80,8 @@ def paint(canvas: Canvas, state: State) -> None:
     offered = sections(state)
     section = state.section if state.section in offered else offered[0]
     y = _tabs(canvas, offered, section, y, right)
-    room = (y, area.bottom - (104 if area.bottom - y > 250 else 10))
+    curve = section != "network" and area.bottom - y > 250  # the network takes all of the room
+    room = (y, area.bottom - (104 if curve else 10))
     names = names_of(state.model)
     if section == "update":
         y = sums.paint_update(canvas, state, seen(state), names, room)
@@ -91,7 +92,8 @@ def paint(canvas: Canvas, state: State) -> None:
         y = insideview.paint(canvas, state, None if look is None else look.inside, room)
     else:
         y = sums.paint_backup(canvas, state, focus, action, names[action], room)
-    _sparkline(canvas, state, focus, max(y + 14, area.bottom - 210), right)
+    if section != "network":
+        _sparkline(canvas, state, focus, max(y + 14, area.bottom - 210), right)
 
 
 def sections(state: State) -> list[str]:
@@ -283,8 +285,11 @@ def _sparkline(canvas: Canvas, state: State, focus: int, y: int, right: int) -> 
         line = round(plots.scale_points([(0, best)], plot, 1.0, low, high, False)[0][1])
         shapes.dashes(canvas.surface, plot.left, plot.right, line, theme.muted)
         canvas.text(f"V* {numbers.fixed(best, 4)}", right, y + 2, theme.muted, SMALL, mono=True, align="right")
-    shapes.line(canvas.surface, spots, theme.second, 2.0)
-    shapes.disc(canvas.surface, spots[-1], 3, theme.second)
+    behind = max(1, sum(time <= shot.count for time, _ in points))
+    if behind < len(spots):  # the run stands in its past
+        shapes.line(canvas.surface, spots[behind - 1 :], shapes.mix(theme.panel, theme.second, 0.45), 1.5)
+    shapes.line(canvas.surface, spots[:behind], theme.second, 2.0)
+    shapes.disc(canvas.surface, spots[behind - 1], 3, theme.second)
 
 
 def key(state: State) -> tuple[object, ...]:

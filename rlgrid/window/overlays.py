@@ -47,7 +47,8 @@ def paint_menu(canvas: Canvas, menu: Menu, anchor: pygame.Rect) -> None:
             canvas.line((typed.right + 2, typed.top), (typed.right + 2, typed.bottom), theme.accent)
         canvas.hairline(box.left + 8, box.top + head, box.right - 8, box.top + head)
     if not lines:
-        canvas.text("nothing of that name", box.left + 15, box.top + head + 6 + pitch // 2, theme.muted)
+        words = "Enter: run until this" if menu.name == "breakpoint" else "nothing of that name"
+        canvas.text(words, box.left + 15, box.top + head + 6 + pitch // 2, theme.muted)
     for place, number in enumerate(lines):
         column, line = divmod(place, rows)
         key, title = menu.entries[number]
