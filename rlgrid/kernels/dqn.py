@@ -249,6 +249,7 @@ def act(learner, rule, t, stream):
     Epsilon-greedy (Sutton & Barto, 2nd ed., section 2.2), or softmax over the values (section 2.8, with values in place
     of preferences).
     """
+    learner = borrow(learner)
     network, observation, actions, idle = learner.network, learner.observation, learner.step.actions, learner.step.idle
     available, told, num_actions = learner.available, learner.mask.size > 0, network.program[-1, UNITS]
     if told:
@@ -300,6 +301,7 @@ def evaluate(network, observations, probe, q, stream):
 @njit(**INSIDE)
 def remember(learner, e, action, reward, terminated, truncated):
     """The transition (observation, action, reward, arrival, terminated) of copy e goes into the memory."""
+    learner = borrow(learner)
     learner.reward_range[0] = min(learner.reward_range[0], reward)
     learner.reward_range[1] = max(learner.reward_range[1], reward)
     ending = TERMINATED if terminated else TRUNCATED if truncated else GOES_ON
@@ -341,6 +343,7 @@ def gradient_step(learner, rule, t, stream):
     The target is r + gamma Q_target(s', b), with b greedy by the online network in double Q-learning (van Hasselt et
     al. 2016, equation 4), by the target network in plain Q-learning (Mnih et al. 2015).
     """
+    learner = borrow(learner)
     network, counters, measures, drawn = learner.network, learner.counters, learner.measures, learner.batch
     batch = drawn.index.size
     draw_batch(learner, rule, t, stream)
@@ -407,6 +410,7 @@ def observe(learner, rule, t, stream, update):
     ``update`` is the address of `gradient_step`. As in Stable-Baselines3, ``train_freq`` counts steps of all copies at
     once, and ``target_update_interval`` the steps of each.
     """
+    learner = borrow(learner)
     step, counters = learner.step, learner.counters
     copies = step.actions.size
     for e in range(copies):

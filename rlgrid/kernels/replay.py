@@ -25,6 +25,7 @@ import numpy as np
 from numba import njit
 
 from rlgrid.kernels.activations import INSIDE
+from rlgrid.kernels.borrow import borrow
 from rlgrid.kernels.elementary import exp, log
 from rlgrid.kernels.pcg64 import uniform
 
@@ -163,6 +164,7 @@ def store_of(replay, env, observation, action, reward, ending, arrival, arrival_
     ``observation``, ``arrival`` and ``arrival_mask`` are [C]; row ``env`` of each is read. Truncation only ends the
     episode: what follows it still has value, and ``arrival`` is the true last observation.
     """
+    replay = borrow(replay)
     counters, envs, ring = replay.counters, num_envs_of(replay), ring_of(env)
     rows = replay.actions.size // envs
     i = counters[ring + POSITION] * envs + env
