@@ -620,6 +620,9 @@ class Engine:
     ) -> None:
         scenario = self.scenario if scenario is None else scenario
         model = base
+        if world and not hasattr(base, "with_slip_each_side"):
+            self.notices.append("A map with keys, coins or walls between cells keeps the numbers of its own file.")
+            world = {}
         if "slip" in world:
             model = model.with_slip_each_side(world["slip"])
         rest = {name: value for name, value in world.items() if name != "slip"}
