@@ -334,3 +334,13 @@ def test_a_diagnosis_looks_into_the_memory_of_all():
     assert len(found.td_errors) == found.replay.sum()
     assert np.isfinite(found.max_q_error)
     assert agent.state == agent.vector.states[0]
+
+
+def test_many_runs_of_many_environments_are_what_each_gives():
+    from rlgrid import learn_many
+
+    settings = SMALL | {"n_envs": 3}
+    runs = learn_many("dqn", "rlgrid/FrozenLake-v1", [4], 210, settings=settings, eval_points=2, n_jobs=1)
+    alone = DQN("MlpPolicy", "rlgrid/FrozenLake-v1", seed=4, **settings).learn(210)
+    assert runs[0].episode_returns.tolist() == alone.episode_returns
+    assert runs[0].settings["n_envs"] == 3

@@ -239,3 +239,14 @@ def test_a_dict_of_text_keeps_its_parts(tmp_path: Path) -> None:
         "policy": "CnnPolicy",
         "policy_kwargs": {"optimizer_class": "rmsprop", "a": "swish"},
     }
+
+
+def test_n_envs_of_a_file_are_learnt_in_at_once(tmp_path: Path) -> None:
+    source = tmp_path / "dqn.yml"
+    net = "dict(net_arch=[16])"
+    source.write_text(
+        f"rlgrid/FrozenLake-v1:\n  n_timesteps: 90\n  n_envs: 8\n  policy_kwargs: {net!r}\n  batch_size: 16\n"
+    )
+    assert train(source, tmp_path, algo="dqn") == 0
+    agent, _ = training.load(tmp_path / "dqn" / "rlgrid-FrozenLake-v1_1")
+    assert (agent.settings["n_envs"], agent.num_timesteps) == (8, 96)  # of twelve steps of all
