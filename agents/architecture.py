@@ -118,7 +118,8 @@ class Architecture:
 
     def policy_kwargs(self) -> dict[str, Any]:
         """What gives this architecture again, as JSON can hold it."""
-        return {name: value for name, value in self.given.items() if name == "net_arch" or value != _DEFAULTS[name]}
+        defaults = _DEFAULTS | {"activation_fn": _activation_over(self.discrete)}
+        return {name: value for name, value in self.given.items() if name == "net_arch" or value != defaults[name]}
 
     def first_weights(self, generator: np.random.Generator) -> NDArray[np.float64]:
         """float64 [P + R]: weights by each layer's initialiser, biases 0, and the statistics.
@@ -240,7 +241,7 @@ def architecture_of(
         given |= policy_kwargs
     given["net_arch"] = check_net_arch(given["net_arch"])
     if given["activation_fn"] is None:
-        given["activation_fn"] = "tanh" if isinstance(observations, Discrete) else "relu"
+        given["activation_fn"] = _activation_over(isinstance(observations, Discrete))
     check_name("activation_fn", given["activation_fn"], ACTIVATIONS)
     if given["initializer"] is not None:
         check_initializer("initializer", given["initializer"])
@@ -256,6 +257,10 @@ def architecture_of(
         built.add(layer, f"layer {i + 1} of net_arch")
     built.head(outputs, atoms)
     return built.architecture()
+
+
+def _activation_over(discrete: bool) -> str:
+    return "tanh" if discrete else "relu"
 
 
 class _Builder:
