@@ -1,6 +1,7 @@
 """What a memory is worth: the recurrent DQN and the DQN without one in T-mazes, against the exact optimum of each.
 
     python benchmarks/recurrent_dqn.py --length 10 --steps 40000 --seeds 10
+    python benchmarks/recurrent_dqn.py --length 10 --steps 20000 --seeds 10 --without
 
 Of each seed the exact J of the final greedy policy is printed, beside what is best without a memory and with one
 (`rlgrid.envs.beliefs`). That of the recurrent agent is found by running its policy from either start: the world is
@@ -64,28 +65,26 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40_000)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--policy", default="MlpLstmPolicy")
-    parser.add_argument("--settings", type=json.loads, default={}, help="of the recurrent agent, as JSON")
-    parser.add_argument("--without", action="store_true", help="the DQN without a memory too")
+    parser.add_argument("--settings", type=json.loads, default={}, help="of the agent, as JSON")
+    parser.add_argument("--without", action="store_true", help="the DQN without a memory instead")
     options = parser.parse_args()
     blind, best = bounds(options.length)
     print(f"length {options.length}: best J without a memory {blind:.6f}, with one {best:.6f}", flush=True)
-    solved = stuck = 0
+    wanted, value_of = (blind, value_without) if options.without else (best, value_with_memory)
+    reached = 0
     for seed in range(options.seeds):
         env = gym.make("rlgrid/TMaze-v0", length=options.length)
         began = time.process_time()
-        agent = RecurrentDQN(options.policy, env, seed=seed, **options.settings).learn(options.steps)
-        spent = time.process_time() - began
-        value = value_with_memory(agent, options.length)
-        solved += np.isclose(value, best, rtol=1e-9)
-        line = f"seed {seed}: recurrent {value:.6f} ({value / best:.1%} of the optimum), {spent:.1f} s"
+        agent: Any
         if options.without:
-            plain = DQN("MlpPolicy", env, seed=seed, compiled=False).learn(options.steps)
-            without = value_without(plain, options.length)
-            stuck += np.isclose(without, blind, rtol=1e-9)
-            line += f"; without a memory {without:.6f} ({without / best:.1%})"
-        print(line, flush=True)
-    print(f"{solved} of {options.seeds} at the optimum", end="")
-    print(f"; {stuck} at the optimum of those without a memory" if options.without else "")
+            agent = DQN("MlpPolicy", env, seed=seed, **options.settings)
+        else:
+            agent = RecurrentDQN(options.policy, env, seed=seed, **options.settings)
+        agent.learn(options.steps)
+        spent, value = time.process_time() - began, value_of(agent, options.length)
+        reached += bool(np.isclose(value, wanted, rtol=1e-9))
+        print(f"seed {seed}: {value:.6f} ({value / best:.1%} of the optimum), {spent:.1f} s", flush=True)
+    print(f"{reached} of {options.seeds} reach {wanted:.6f}")
 
 
 if __name__ == "__main__":
