@@ -148,8 +148,7 @@ def test_tables_are_those_written_out():
     learner = State(World(5, 6), snapshot=shot, unit="step", paths=paths)
     for s in range(S):
         finite = [x for x in q[s] if np.isfinite(x)]
-        expected = max(finite) - previous[s] if finite else 0.0
-        assert coloured(planner, "td").table[s] == pytest.approx(expected)
+        assert coloured(planner, "td").table[s] == values[s] - previous[s]
         assert coloured(learner, "td").table[s] == previous[s]
         assert coloured(planner, "error").table[s] == abs(values[s] - optimal[s])
         if finite:
@@ -306,6 +305,22 @@ def test_dragging_moves_the_map_and_a_click_pins():
     send(app, pygame.MOUSEBUTTONDOWN, button=1, pos=centre)
     send(app, pygame.MOUSEBUTTONUP, button=1, pos=centre)
     assert app.state.pinned == app.state.hover
+
+
+@pytest.mark.parametrize("size", [(640, 480), (800, 600), (1280, 800), (1920, 1200)])
+def test_the_minimap_hides_nothing_but_where_there_is_no_legend(size):
+    for world in ("FourRooms-v0", "CliffWalking-v1"):
+        app = an_app(world, seconds=1.0, size=size)
+        for drawer in ("", "left"):
+            app.state.drawer = drawer if size[0] < 1000 else ""
+            app.state.view = View(3.0, 2.0, 3.0)
+            app.draw()
+            region, place = app.scene.regions.map, app.scene.map_place
+            spot = next(c.rect for c in app.scene.controls if c.name == "minimap")
+            assert region.contains(spot)
+            assert spot.colliderect(place) != mapview.has_legend(region)
+            for words, rect in app.scene.texts:
+                assert not rect.colliderect(spot) or not region.contains(rect), words
 
 
 def test_the_minimap_goes_where_it_is_clicked_and_dragged():

@@ -337,7 +337,7 @@ def _pan(app: App, way: str) -> None:
 def go_to(app: App, x: float, y: float) -> None:
     """See what lies at a point of the minimap."""
     rows, columns = shape_of(app.state.model)
-    spot = mapview.minimap_place(app.state.model, app.scene.map_place)
+    spot = mapview.minimap_place(app.state.model, app.scene.map_place, app.scene.regions.map)
     row, column = (y - spot.top) / spot.height * rows, (x - spot.left) / spot.width * columns
     look_at(app, view.centred(*_region(app), app.state.view, row, column))
 

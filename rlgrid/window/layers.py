@@ -112,23 +112,26 @@ def _visits(state: State) -> Coloured:
 def _td(state: State) -> Coloured:
     if state.plans:
         table = residual(state.snapshot, state.in_place)
-        waits = Coloured(None, "Bellman residual", "it is known from the second sweep on", pending=True)
+        waits = Coloured(None, "Bellman residual", "it is known once a sweep is done", pending=True)
         return waits if table is None else Coloured(table, "T V − V", signed=True, extreme=True)
     never = "this agent learns from batches or whole episodes: no TD error belongs to a state"
     return _own(state, state.snapshot.td_error, "TD error", never, signed=True, extreme=True)
 
 
 def residual(shot: Snapshot, in_place: bool) -> Floats | None:
-    """float64 [S], T V - V of a planner, V being what the shown action values were backed up from.
+    """float64 [S], (T V - V)(s) of a planner; 0 where no action is taken.
 
-    Those are the values before the sweep, or with sweeps in place the present ones. 0 where no action is taken.
+    A sweep's values are T of the values before it. After sweeps in place the action values are those of the present
+    values, which T V is the largest of.
     """
-    base = shot.values if in_place else shot.previous
-    if base is None or shot.q_values is None or shot.values is None:
+    if shot.values is None or (shot.q_values if in_place else shot.previous) is None:
         return None
-    best = largest(shot.q_values)
+    before = shot.values if in_place else shot.previous
+    after = largest(shot.q_values) if in_place and shot.q_values is not None else shot.values
+    assert before is not None
     with np.errstate(invalid="ignore"):
-        found: Floats = np.where(np.isfinite(best) & (best != base), best - base, 0.0)
+        found: Floats = after - before
+        found[~np.isfinite(after) | (after == before)] = 0.0
     return found
 
 
@@ -160,7 +163,7 @@ def _gap(state: State) -> Coloured:
 
 
 def _disagreement(state: State) -> Coloured:
-    shot, name = state.snapshot, "greedy actions that are not optimal, share"
+    shot, name = state.snapshot, "greedy actions that are not optimal"
     if shot.greedy is None:
         return _own(state, None, name, "this agent has no greedy policy that can be read")
     if shot.best is None:
@@ -189,7 +192,7 @@ def largest(q_values: Floats) -> Floats:
 
 
 def _trajectories(state: State) -> Coloured:
-    name = "times that the last episodes passed"
+    name = "passes of the last episodes"
     if state.model is None or not any(state.paths):
         return Coloured(None, name, "nobody has walked yet", pending=True)
     return Coloured(passages(state.paths, state.model.num_states), name, counts=True)

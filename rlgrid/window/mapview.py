@@ -24,12 +24,13 @@ from rlgrid.window import numbers, scaling, shapes, text
 from rlgrid.window.layers import Coloured, coloured
 from rlgrid.window.state import State
 from rlgrid.window.text import SMALL
-from rlgrid.window.view import placed
+from rlgrid.window.view import LEGEND, placed
 from rlgrid.window.widgets import Canvas
 
 NUMBERED = 56  # pixels of a cell from which on its numbers are written into it
 BEACON = 8  # pixels of a cell below which a goal is marked by a star of its own
 BEACONS = 64  # goals that are marked so at most
+FLASHING = ("values", "q")  # layers in which the cells that a sweep changed most flash
 MINIMAP = 132  # pixels of its longer side at most
 
 
@@ -101,7 +102,7 @@ def cells(state: State, size: tuple[int, int], view: Layout) -> pygame.Surface:
         settings["policy"] = shot.greedy
         if state.before is not None and state.before.shape == shot.greedy.shape:
             settings["before"] = state.before
-    if state.flash > 0 and shot.change is not None:
+    if state.flash > 0 and shot.change is not None and state.layer in FLASHING:
         top = float(np.nanmax(shot.change)) if shot.change.size else 0.0
         if top > 0:
             settings["flash"] = np.where(shot.change >= 0.5 * top, 0.28 * state.flash, 0.0)
@@ -153,7 +154,7 @@ def _numbers(surface: pygame.Surface, state: State, view: Layout, scale: tuple[f
         elif np.isfinite(table[number]):
             value = float(table[number])
             words = f"{int(value):,}" if layer.counts else _in_cell(value, view.cell * 0.8)
-            place = (x, y + view.cell * 0.36)
+            place = (x, y + view.cell * 0.415)  # below the tips of tied arrows
             text.draw(surface, words, *place, _colour(inks[number]), SMALL, mono=True, align="center")
 
 
@@ -261,13 +262,24 @@ def _draw_path(
     shapes.line(surface, run, colour, thick, alpha=alpha)
 
 
-def minimap_place(model: Any, place: pygame.Rect) -> pygame.Rect:
-    """Where the minimap lies: in the lower right corner of the map, with the world's own proportions."""
+def minimap_place(model: Any, place: pygame.Rect, area: pygame.Rect) -> pygame.Rect:
+    """Where the minimap lies in a region: under the legend, or without one in a corner of the map at ``place``."""
     rows, columns = picture.shape_of(model)
-    most = min(MINIMAP, place.width // 3, place.height // 3)
-    factor = most / max(rows, columns)
-    size = (max(12, round(columns * factor)), max(12, round(rows * factor)))
-    return pygame.Rect(place.right - size[0] - 8, place.bottom - size[1] - 8, *size)
+    beside = has_legend(area)
+    most = LEGEND - 22 if beside else min(MINIMAP, place.width // 3)
+    factor = min(most / columns, min(most, place.height // 3) / rows)
+    wide, tall = max(12, round(columns * factor)), max(12, round(rows * factor))
+    left = place.right + 16 if beside else place.right - wide - 8
+    return pygame.Rect(left, place.bottom - tall - (2 if beside else 8), wide, tall)
+
+
+def legend_place(state: State, place: pygame.Rect, area: pygame.Rect) -> pygame.Rect:
+    """Where the legend lies in a region, at the right of the map and above the minimap."""
+    spot = pygame.Rect(place.right + 14, place.top - 6, area.right - place.right - 14, place.height + 10)
+    spot.height = max(spot.height, min(180, area.bottom - spot.top))
+    if not state.view.fits:
+        spot.height = minimap_place(state.model, place, area).top - 8 - spot.top
+    return spot
 
 
 def minimap(state: State, size: tuple[int, int]) -> pygame.Surface:
@@ -304,7 +316,7 @@ def paint_legend(canvas: Canvas, state: State) -> None:
     """The scale of the colours at the left of the canvas, and what is drawn; or why nothing is."""
     theme = canvas.theme
     scale, layer = scale_of(state), coloured(state)
-    tall = max(60, min(240, canvas.rect.height - 70))
+    tall = max(60, min(240, canvas.rect.height - 104))
     most = canvas.rect.width
     if scale is None or layer.table is None:
         y = 12

@@ -118,9 +118,8 @@ class Scene:
             hovered if state.help or state.error or menu else None,
             state.tip,
         )
-        everything = (
-            self._surface is None or over != self._last[0] or bool(menu) or state.help or bool(state.tip or state.ring)
-        )
+        everything = self._surface is None or over != self._last[0] or bool(menu) or state.help
+        everything = everything or bool(state.tip or state.ring)
         if self._surface is None or self._surface.get_size() != size:
             self._surface = pygame.Surface(size)
         surface = self._surface
@@ -220,10 +219,9 @@ class Scene:
                     palette.paint_marks(surface, state, drawn, seen, theme)
                     surface.set_clip(None)
             if not state.view.fits:
-                self._paint_minimap(surface, state, place, again)
+                self._paint_minimap(surface, state, place, region, again)
             if legend:
-                spot = pygame.Rect(place.right + 14, place.top - 6, region.right - place.right - 14, place.height + 10)
-                spot.height = max(spot.height, min(180, region.bottom - spot.top))
+                spot = mapview.legend_place(state, place, region)
                 depends = (mapview.cells_key(state), state.snapshot.converged)
                 self._place(surface, "legend", spot, state, hovered, mapview.paint_legend, depends, again)
         if again:
@@ -235,9 +233,11 @@ class Scene:
                 overlays.paint_notice(canvas, state.notice, region)
         return on_map
 
-    def _paint_minimap(self, surface: pygame.Surface, state: State, place: pygame.Rect, again: bool) -> None:
-        """The whole world in a corner of the map, a control of its own."""
-        spot = mapview.minimap_place(state.model, place)
+    def _paint_minimap(
+        self, surface: pygame.Surface, state: State, place: pygame.Rect, region: pygame.Rect, again: bool
+    ) -> None:
+        """The whole world, small, a control of its own."""
+        spot = mapview.minimap_place(state.model, place, region)
         drawn, on = scaling.rect(spot), scaling.rect(place)
         key = (drawn.size, mapview.cells_key(state))
         assert self._layout is not None
