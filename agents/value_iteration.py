@@ -78,6 +78,7 @@ class ValueIteration(Agent):
                     "and has no transition table P. QLearning and DQN learn without one"
                 ) from error
         self._sweeps = self._new_sweeps()
+        self._largest: tuple[Any, float] | None = None  # of the changes of a sweep, and which sweep
 
     def _new_sweeps(self, initial_values: NDArray[np.float64] | None = None) -> Sweeps:
         from rlgrid.solvers import Sweeps
@@ -112,7 +113,12 @@ class ValueIteration(Agent):
 
     def _nothing_left(self) -> bool:
         """True where the tolerance is proven, or further sweeps cannot bring it nearer."""
-        return (self._worth_proving() and self.converged) or bool(self._stuck())
+        return self.proven or bool(self._stuck())
+
+    @property
+    def proven(self) -> bool:
+        """`converged`, but False without a try where a proof cannot succeed yet: what `learn` stops by."""
+        return self._worth_proving() and self.converged
 
     def _stuck(self) -> str:
         """Why further sweeps are of no use, by the rule at which `rlgrid.solve` gives up; empty where they may be."""
@@ -133,13 +139,21 @@ class ValueIteration(Agent):
         swept = self._sweeps.sweeps
         if not swept:
             return True
-        change = float(np.abs(self._sweeps.residual).max())
+        change = self._change()
         if self.gamma < 1.0:
             # The bound of Puterman 1994, section 6.6, is attained by a change that is equal everywhere.
             return self.gamma * change <= 2.0 * (1.0 - self.gamma) * self.tolerance
         # A sweep moves no value by more than the error before it and the error after it. Beyond that the sweeps at
         # which a proof is tried depend on their number alone, so that a resumed plan ends with the same one.
         return change <= 2.0 * self.tolerance and swept % (1 << max(0, swept.bit_length() - 5)) == 0
+
+    def _change(self) -> float:
+        """max |V_k - V_(k-1)|; looked up once a sweep."""
+        key = (self._sweeps, self._sweeps.sweeps)
+        if self._largest is None or self._largest[0] != key:
+            residual = self._sweeps.residual
+            self._largest = (key, max(float(residual.max()), -float(residual.min())))
+        return self._largest[1]
 
     def _advance_compiled(self, max_steps: int) -> int:
         done = 0

@@ -140,7 +140,11 @@ class Sweeps:
         before = self.values.copy()
         self.run(1, 0.0)
         with np.errstate(invalid="ignore"):
-            self.residual = np.where(self.values == before, 0.0, self.values - before)
+            change = np.subtract(self.values, before, out=before)
+        unknown = np.isnan(change)  # values that were infinite and are
+        if unknown.any():
+            change[unknown] = 0.0
+        self.residual = change
 
     def run(self, limit: int, enough: float) -> Floats:
         """Up to ``limit`` sweeps in one piece, until their spread of changes is at most ``enough``.

@@ -581,7 +581,7 @@ def test_words_are_fitted_and_wrapped():
     [
         (["--size", "12"], "--size must be"),
         (["--speed", "-3"], "--speed must be"),
-        (["--record", "film.avi"], "writes .gif and .png"),
+        (["--record", "film.avi"], "writes .gif, .png, .mp4"),
         (["--seconds", "0", "--record", "a.gif"], "must be positive"),
     ],
 )

@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 
 from rlgrid.window.engine import Engine, Scenario
-from rlgrid.window.snapshot import TABLES, Tables
-from rlgrid.window.state import Snapshot
-from rlgrid.window.worker import WAITING, Link, Sender
+from rlgrid.window.snapshot import TABLES, Tables, wanted
+from rlgrid.window.state import Snapshot, State
+from rlgrid.window.view import View
+from rlgrid.window.worker import WAITING, Link, Sender, Worker
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 60.0  # seconds, for kernels that are compiled
@@ -317,3 +318,102 @@ def test_scripts_without_a_main_guard_work_and_leave_nothing(tmp_path, end):
     while time.perf_counter() < deadline and Path(f"/proc/{pid}").exists():
         time.sleep(0.02)
     assert not Path(f"/proc/{pid}").exists()
+
+
+# --- large worlds -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """A small world that is taken for a large one, under value iteration."""
+    monkeypatch.setattr("rlgrid.window.engine.LARGE", 10)
+    engine = Engine(Scenario("rlgrid/FrozenLake-v1"), patient=True)
+    engine.set_speed(math.inf)
+    engine.advance(7)
+    return engine
+
+
+@pytest.mark.parametrize("method", ["value_iteration", "gauss_seidel"])
+def test_tables_computed_when_asked_for_are_those_computed_at_once(monkeypatch, method):
+    scenario = Scenario("rlgrid/FrozenLake-v1", settings={"method": method})
+    whole, lazy = Engine(scenario, patient=True), Engine(scenario, patient=True)
+    whole.advance(7)
+    monkeypatch.setattr("rlgrid.window.engine.LARGE", 10)
+    lazy.advance(7)
+    assert len(whole.tables) == 8
+    assert set(lazy.tables) == {"values", "previous"}
+    for state in range(16):
+        row = lazy.tables.row(state)
+        assert np.array_equal(row, whole.tables["greedy"][state])
+    for name, table in whole.tables.items():
+        assert np.array_equal(lazy.tables.get(name), table), name
+    assert lazy.tables.get("nothing") is None
+    lazy.agent.advance(1)
+    assert lazy.tables.whole()["lower"] is not None, "it was computed in time"
+
+
+def test_only_what_is_wanted_is_computed_in_a_large_world(large):
+    shot = large.snapshot(frozenset({"greedy"}))
+    assert {name for name in TABLES if getattr(shot, name) is not None} == {"values", "greedy"}
+    assert "too large to be judged" in shot.trouble
+    assert large.to_judge is None
+    shot = large.snapshot(frozenset({"optimal"}))
+    assert shot.optimal is not None
+    assert shot.q_values is None
+    learner = Engine(Scenario("rlgrid/FrozenLake-v1", agent="q_learning"), patient=True)
+    learner.advance(50)
+    shot = learner.snapshot(frozenset({"visits"}))
+    assert {name for name in TABLES if getattr(shot, name) is not None} == {"values", "visits"}
+
+
+def test_sweeps_that_are_not_shown_leave_the_tables_and_change_nothing(large):
+    large.showing = False
+    before = dict(large.tables)
+    large.advance(5)
+    assert dict(large.tables) == before
+    assert large.shown_at == 7
+    large.showing = True
+    large.advance(1)
+    assert large.shown_at == large.count == 13
+    at_once = Engine(Scenario("rlgrid/FrozenLake-v1"), patient=True)
+    at_once.advance(13)
+    assert np.array_equal(large.tables["values"], at_once.tables["values"])
+    assert np.array_equal(large.tables["q_values"], at_once.tables["q_values"])
+
+
+class Deaf:
+    """A pipe that nobody listens to."""
+
+    def send(self, message):
+        pass
+
+
+def test_snapshots_take_a_small_share_of_the_time_of_an_agent_at_full_speed(large, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("rlgrid.window.worker.time.perf_counter", lambda: now[0])
+    worker = Worker(Deaf())
+    worker._engine, worker._tables = large, object()
+    worker._sent_at, worker._spent = 100.0, 0.1
+    for seconds, due in ((0.01, False), (1.9, False), (2.1, True)):
+        now[0] = 100.0 + seconds
+        assert worker._due() == due
+    large.playing = False  # nobody is held up
+    now[0] = 100.03
+    assert worker._due()
+
+
+def test_what_the_layers_need_is_asked_for():
+    model = Engine(Scenario("rlgrid/FrozenLake-v1")).model
+    state = State(model=model, layer="gap", arrows=False)
+    assert wanted(state) is None, "a small world sends everything"
+    for layer, expected in (("gap", ("lower", "upper")), ("values", ()), ("visits", ("visits",))):
+        shown = State(model=LargeModel(), layer=layer)
+        assert wanted(shown) == expected
+    assert wanted(State(model=LargeModel(), pinned=3)) is None
+    assert wanted(State(model=LargeModel(), view=View(20.0, 3.0, 3.0))) == ("greedy",)
+
+
+class LargeModel:
+    """As much of a model as is looked at."""
+
+    num_states, shape = 1_000_000, (1000, 1000)

@@ -129,7 +129,10 @@ class Walker:
         return int(self._env.state)
 
     def step(self, greedy: NDArray[np.bool_] | None) -> None:
-        """One step, or a moment of rest at the end of a walk, or the beginning of the next."""
+        """One step, or a moment of rest at the end of a walk, or the beginning of the next.
+
+        ``greedy``: bool [A], the actions that the policy shown has here.
+        """
         if self._rest > 0:
             self._rest -= 1
             if self._rest == 0:
@@ -138,7 +141,7 @@ class Walker:
                 self.trail.append(self.state)
                 self._return, self._discount, self._steps = 0.0, 1.0, 0
             return
-        row = None if greedy is None else np.flatnonzero(greedy[self.state])
+        row = None if greedy is None else np.flatnonzero(greedy)
         choice = row if row is not None and row.size else self._available()
         self._move(int(choice[int(self._random.random() * choice.size)]))
 

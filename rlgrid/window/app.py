@@ -21,6 +21,7 @@ from rlgrid.window.inbox import Inbox
 from rlgrid.window.painting import Painter
 from rlgrid.window.places import Made, Place, find_place, made_place
 from rlgrid.window.scene import SMALLEST, Scene
+from rlgrid.window.session import Recorder
 from rlgrid.window.state import State
 from rlgrid.window.tour import Tour, default_speed, plain_line
 
@@ -74,10 +75,12 @@ class App:
         self.input = Input(self)
         self.inbox = Inbox(self)
         self.painter = Painter(self)
+        self.recorder = Recorder(self)
         self.running = True
         self.warned = False  # that a painted map is not saved
         self.tour: Tour | None = Tour() if tour else None
         self.wants_screenshot = False
+        self.wants_session = False  # the session saved
         self.wants_recording = False
         self.place: Place | None = None
         self.scenario: Scenario | None = None
@@ -90,9 +93,14 @@ class App:
     # --- what is run ------------------------------------------------------------------------------------------------
 
     def open(
-        self, world: str | Place, agent: str, speed: float | None = None, settings: dict[str, Any] | None = None
+        self,
+        world: str | Place,
+        agent: str,
+        speed: float | None = None,
+        settings: dict[str, Any] | None = None,
+        seed: int | None = None,
     ) -> None:
-        """Run an agent in a world."""
+        """Run an agent in a world; the seed is the app's, if None."""
         from rlgrid.agents import AGENTS
 
         place = find_place(world) if isinstance(world, str) else world
@@ -112,7 +120,8 @@ class App:
         state.speed = default_speed(agent) if speed is None else speed
         self.painter.opened()
         warm = ("q_learning", "dqn") if self.tour is not None and agent == "value_iteration" else ()
-        self.start(Scenario(place.name, place.map_text, agent, self._seed, settings or {}, warm=warm))
+        seed = self._seed if seed is None else seed
+        self.start(Scenario(place.name, place.map_text, agent, seed, settings or {}, warm=warm))
 
     def keep(self, place: Place) -> None:
         """Have a world that is not built in among those that can be chosen."""
@@ -188,6 +197,7 @@ class App:
         self.inbox.busy("starting")
         self.inbox.forget()
         self.scenario = scenario
+        self.recorder.run(scenario, state.playing, state.speed)
         self.link.load(scenario, state.playing, state.speed)
 
     def restart(self) -> None:
@@ -271,6 +281,7 @@ class App:
         if self.state.notice and now > self._notice_until:
             self.state.notice = ""
         self._follow_tour(passed)
+        self.recorder.look()
 
     def _follow_tour(self, passed: float) -> None:
         state, tour = self.state, self.tour

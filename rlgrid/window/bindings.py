@@ -94,6 +94,7 @@ BINDINGS: tuple[Binding, ...] = (
     Binding(_keys(pygame.K_0, pygame.K_KP0, with_=_CTRL), "Ctrl 0", "usual size", "text as at first", "Look"),
     Binding(_keys(pygame.K_g), "G", "record", "begin or end a GIF", "Look"),
     Binding(_keys(pygame.K_p), "P", "screenshot", "save a PNG", "Look"),
+    Binding(_keys(pygame.K_g, with_=_SHIFT), "Shift G", "session", "save the session, to replay", "Look"),
     Binding(
         (*_keys(pygame.K_F1, pygame.K_QUESTION), *_keys(pygame.K_SLASH, pygame.K_QUESTION, with_=_SHIFT)),
         "F1  or  ?",

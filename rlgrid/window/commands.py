@@ -388,6 +388,11 @@ def _record(app: App, _: str) -> None:
     app.wants_recording = True
 
 
+@command("session")
+def _session(app: App, _: str) -> None:
+    app.wants_session = True
+
+
 @command("screenshot")
 def _screenshot(app: App, _: str) -> None:
     app.wants_screenshot = True

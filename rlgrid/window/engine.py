@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rlgrid.window import parameters, remaking
 from rlgrid.window.actors import TRAIL, Acting, Walker, model_of
@@ -31,13 +32,15 @@ from rlgrid.window.breakpoints import Watch, parse
 from rlgrid.window.history import Entry, History, Kept, put_into
 from rlgrid.window.looking import Looker
 from rlgrid.window.parameters import settings_of
+from rlgrid.window.planned import LARGE, Planned
 from rlgrid.window.referee import Referee, Shown
-from rlgrid.window.shown import known, snapshot_of
+from rlgrid.window.shown import snapshot_of
 from rlgrid.window.state import SYMBOLS, Edit, Parameter, Snapshot
 
 WALK = 6.0  # steps a second of the walker
 SLOW = 20.0  # up to so many steps a second, the learner itself is shown
 BUDGET = 0.006  # seconds of a chunk in real time
+BOUNDS = 0.02  # of the time may be spent on proofs in a large world
 FULL_SPEED = 2_000.0  # units a second that stand for full speed where time is simulated
 LONGEST_EPISODE = 10_000  # steps after which the command "episode" stops
 
@@ -86,6 +89,9 @@ class Engine:
         self.scenario, self._say, self._patient = scenario, say, patient
         self.playing = True
         self.speed = 8.0
+        self.showing = True  # whether what comes next is shown: else tables are left as they were
+        self._proof: tuple[tuple[Any, int], bool] | None = None  # whether that planner has converged at that count
+        self._bound: tuple[float, float] | None = None  # what was proven last, and until when that will do
         self._credit = 0.0
         self._walk_credit = 0.0
         self._owed = 0  # units that a command has asked for and that are still to be run
@@ -164,6 +170,7 @@ class Engine:
         self._owed = 0
         self._use(Setup(self.scenario, base, base, {}, {}, self._gamma(base)))
         self.tables: dict[str, Any] = {}
+        self.shown_at = 0  # the count at which the tables of a planner were what they are
         self.warmed = self._saying = False  # whether the kernels are compiled; whether that is still being said
         self.history.begin(self)
 
@@ -194,6 +201,16 @@ class Engine:
             self._await(self.watch.condition)
 
     # --- the present ------------------------------------------------------------------------------------------------
+
+    @property
+    def hurries(self) -> bool:
+        """Whether the agent runs as fast as it can."""
+        return self.playing and math.isinf(self.speed) and not self.finished
+
+    @property
+    def owes(self) -> bool:
+        """Whether units that were asked for are still to be run."""
+        return self._owed > 0
 
     @property
     def patient(self) -> bool:
@@ -233,7 +250,29 @@ class Engine:
     @property
     def converged(self) -> bool:
         """Whether there is nothing left to compute."""
-        return self.warmed and bool(getattr(self.agent, "converged", False))
+        if not self.warmed or self.unit == "step":
+            return False
+        key = (self.agent, self.count)  # a proof costs several sweeps, and this is asked again and again
+        if self._proof is None or self._proof[0] != key:
+            self._proof = (key, bool(self.agent.proven))
+        return self._proof[1]
+
+    @property
+    def large(self) -> bool:
+        """Whether the world is so large that tables are computed and copied only where they are shown."""
+        return self.model is not None and self.model.num_states > LARGE
+
+    def error_bound(self) -> float | None:
+        """The proven distance to V*. In a large world it is worked out now and then, and stays proven in between."""
+        if self.unit != "sweep" or not self.warmed:
+            return None
+        now = time.perf_counter()
+        bound, until = self._bound or (None, -math.inf)
+        if not self.large or self._patient or now >= until:
+            bound = float(self.agent.error_bound)
+            after = time.perf_counter()
+            self._bound = bound, after + (after - now) / BOUNDS
+        return bound
 
     @property
     def finished(self) -> bool:
@@ -284,8 +323,15 @@ class Engine:
         self._walk_credit = min(self._walk_credit + WALK * seconds, 2.0)
         while self._walk_credit >= 1.0:
             self._walk_credit -= 1.0
-            self.walker.step(self.tables.get("greedy"))
+            self.walker.step(self._greedy_of(self.walker.state))
             self.history.watch_walker(self)
+
+    def _greedy_of(self, state: int) -> NDArray[np.bool_] | None:
+        """bool [A], the greedy actions of a state as they are shown; None where none are known."""
+        if isinstance(self.tables, Planned):
+            return self.tables.row(state)
+        greedy = self.tables.get("greedy")
+        return None if greedy is None else greedy[state]
 
     def run_to(self, count: int) -> None:
         """Run on to a count, as far as the agent goes."""
@@ -317,9 +363,8 @@ class Engine:
             done += ran
             self._catch_up()
             self.history.offer(self)
-            if self.watch is not None and (
-                self._stops() or (not self._patient and time.perf_counter() - began > BUDGET)
-            ):
+            late = not self._patient and time.perf_counter() - began > BUDGET
+            if self.watch is not None and (self._stops() or late):
                 break
         return done
 
@@ -379,33 +424,21 @@ class Engine:
             before_any = agent.values
             done = agent.advance(1)
             self.tables = {"values": agent.values, "previous": before_any, "change": np.abs(agent.values - before_any)}
+            self.shown_at = self.count
+            return int(done)
+        if not self.showing and self.large:
+            done = agent.advance(units)
+            self._stalled = done < units and not self.converged
             return int(done)
         done = agent.advance(units - 1) if units > 1 else 0
-        before = self._plan()
+        previous = agent.values
         last = agent.advance(1)
         self._stalled = not last and not self.converged
         if last:
-            values = agent.values
-            in_place = getattr(agent, "method", "") == "gauss_seidel"
-            self.tables = (self._plan() if in_place else before) | {
-                "values": values,
-                "previous": before["values"],
-                "change": np.abs(values - before["values"]),
-                "lower": agent.lower,
-                "upper": agent.upper,
-            }
+            plan = Planned(agent, previous, getattr(agent, "method", "") == "gauss_seidel")
+            self.tables = plan if self.large else plan.whole()
+            self.shown_at = self.count
         return int(done + last)
-
-    def _plan(self) -> dict[str, Any]:
-        """The planner's tables as they are."""
-        agent = self.agent
-        q_values = agent.q_values
-        return {
-            "values": agent.values,
-            "q_values": q_values,
-            "greedy": known(agent.greedy(), q_values, 0.0),
-            "policy": agent.policy,
-        }
 
     def _advance_learner(self, units: int) -> int:
         unseen = units - 2 * TRAIL  # steps that leave no trail
@@ -651,7 +684,7 @@ class Engine:
         self._use(setup)
         same_states = rows is not None and np.array_equal(rows, remaking.same_rows(old.model))
         self.tables = {k: v for k, v in shown.items() if k not in ("lower", "upper")} if same_states else {}
-        self.warmed = warmed
+        self.warmed, self.shown_at = warmed, self.count
         if walker is not None and self.walker is not None:
             self.walker.returns = walker.returns
 
@@ -670,7 +703,7 @@ class Engine:
         put_into(self.agent, kept, self.history)
         self._use(setup)
         self.trail.extend(kept.trail)
-        self.tables, self.warmed = {}, True
+        self.tables, self.warmed, self.shown_at = {}, True, self.count
 
     # --- what is shown ----------------------------------------------------------------------------------------------
 
@@ -689,9 +722,9 @@ class Engine:
         """The numbers of the world and of the agent, for sliders and lines of text."""
         return parameters.parameters(self)
 
-    def snapshot(self) -> Snapshot:
-        """The present tables and numbers."""
-        return snapshot_of(self)
+    def snapshot(self, wanted: frozenset[str] | None = None) -> Snapshot:
+        """The present tables, those that are ``wanted`` in a large world, and numbers."""
+        return snapshot_of(self, wanted if self.large else None)
 
     def judge(self) -> None:
         """Have the referee judge what was shown last, if it has not yet."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rlgrid.window.layers import NAMED, coloured
 from rlgrid.window.motion import Motion, appended
 from rlgrid.window.plots import SERIES
+from rlgrid.window.snapshot import wanted
 from rlgrid.window.state import Curve, Snapshot, Timeline
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Inbox:
         self._doing, self._doing_at = "", 0.0
         self._asked: tuple[int, int, bool] | None = None
         self._version = self._shown_version = 0
+        self._wanted: tuple[str, ...] | None = None  # tables that the worker was asked for; None: all
         self.first_tables: float | None = None  # when something learnt was first shown
 
     @property
@@ -82,6 +84,14 @@ class Inbox:
             if left <= 0:
                 self._flash_at = -1.0
         self._ask()
+        self._want()
+
+    def _want(self) -> None:
+        """Say which tables are seen, where that matters."""
+        names = wanted(self._app.state)
+        if names != self._wanted:
+            self._wanted = names
+            self._app.link.send("want", names)
 
     def _ask(self) -> None:
         """Ask for the outcomes of the state that is inspected, and for what is seen of it; deeply if it is pinned."""
@@ -95,6 +105,7 @@ class Inbox:
 
     def _world(self, message: tuple[Any, ...], _: float) -> None:
         self._facts(message[2])
+        self._wanted = None
         self._app.state.parameters = message[3]
 
     def _parameters(self, message: tuple[Any, ...], _: float) -> None:
@@ -122,6 +133,7 @@ class Inbox:
         self._app.painter.shown(message[2])
 
     def _stamped(self, message: tuple[Any, ...], _: float) -> None:
+        self._app.recorder.command(*message[2:])
         if message[3] == "remap":
             self._app.painter.confirmed(message[4][0])
 
@@ -148,6 +160,7 @@ class Inbox:
         if state.model is not None and shot.values is not None and shot.values.size != state.model.num_states:
             return  # of the map as it was before it was painted
         state.snapshot = shot
+        self._app.recorder.progress(shot.count)
         walked = (old.count, old.optimal is None, old.values is None, self._version) == (
             shot.count,
             shot.optimal is None,

@@ -7,7 +7,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ examples:
   python play.py --world CliffWalking-v1 --agent q_learning Q-learning on the cliff
   python play.py --world my_world.toml --speed 20           a map of your own, 20 sweeps a second
   python play.py --record tour.gif --seconds 30             the first 30 seconds as a film, also without a display
+  python play.py --replay lesson.rlgrid                     a session that was saved, as it was
 
 In the window: Space pauses, . steps, W and A choose world and agent, F1 shows all keys.
 """
@@ -49,10 +50,13 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--seed", type=int, default=0, help="of the agent and of the world (default 0)")
     found.add_argument("--speed", metavar="N", help='sweeps or steps a second, or "full"')
     found.add_argument("--theme", choices=("dark", "light"), default="dark")
-    found.add_argument("--size", metavar="WxH", default="1280x800", help="of the window in pixels (default 1280x800)")
+    found.add_argument("--size", metavar="WxH", help="of the window in pixels (default 1280x800)")
     found.add_argument("--scale", type=float, help="of letters and controls, 0.75 to 3 (default by the window's size)")
     found.add_argument("--paused", action="store_true", help="begin paused")
-    found.add_argument("--record", metavar="FILE", type=Path, help="write what is seen to a .gif, or its end to a .png")
+    found.add_argument(
+        "--record", metavar="FILE", type=Path, help="write what is seen to a .gif or an .mp4, or its end to a .png"
+    )
+    found.add_argument("--replay", metavar="FILE", help='a session that was saved, or "last" for the last one')
     found.add_argument("--frames", type=int, help=f"frames to record, {FILM_RATE:g} a second")
     found.add_argument("--seconds", type=float, help=f"seconds to record (default {FILM_SECONDS:g})")
     found.add_argument("--profile-start", action="store_true", help="print how long the start took, and end")
@@ -65,6 +69,8 @@ def check(options: argparse.Namespace) -> None:
     Raises:
         ValueError: naming the option that is wrong and what may be written.
     """
+    options.sized = options.size is not None
+    options.size = options.size or "1280x800"
     width, cross, height = options.size.lower().partition("x")
     if not (cross and width.isdigit() and height.isdigit()) or int(width) < 640 or int(height) < 480:
         raise ValueError(f"--size must be WIDTHxHEIGHT of at least 640x480, such as 1280x800, not {options.size!r}")
@@ -84,10 +90,13 @@ def check(options: argparse.Namespace) -> None:
     if options.seed < 0:
         raise ValueError(f"--seed must be at least 0, not {options.seed}")
     if options.record is not None:
-        if options.record.suffix.lower() not in (".gif", ".png"):
-            raise ValueError(f"--record writes .gif and .png files, not {str(options.record)!r}")
-        if not options.record.resolve().parent.is_dir():
-            raise ValueError(f"--record: there is no folder {options.record.resolve().parent}")
+        from rlgrid.window.record import check_target
+
+        check_target("--record", options.record)
+    if options.replay is not None:
+        for name in ("world", "agent", "speed", "frames", "seconds"):
+            if getattr(options, name) is not None:
+                raise ValueError(f"--{name} is in the session that --replay shows: leave it out")
     for name in ("frames", "seconds"):
         value = getattr(options, name)
         if value is not None and not value > 0:
@@ -136,6 +145,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if trouble:
         print(trouble, file=sys.stderr)
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    if options.replay is not None:
+        try:
+            return replay(options)
+        except (ValueError, OSError) as error:
+            print(f"play.py: {error}", file=sys.stderr)
+            return 2
     tour = options.agent is None and options.speed is None
 
     def begin(app: App) -> None:
@@ -185,45 +200,62 @@ def film(
     seconds: float,
     rate: float = FILM_RATE,
 ) -> list[Any]:
-    """The scene in simulated time, written to a .gif or a .png, or returned as frames where there is no target.
+    """The scene in simulated time, written to a file, or returned as frames where there is no target.
 
-    The same arguments give the same frames. A line on the terminal says how far it is.
+    The same arguments give the same frames. See `rlgrid.window.record.write_frames`.
     """
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     from rlgrid.window.app import App
     from rlgrid.window.local import LocalLink
-    from rlgrid.window.record import GifWriter, pixels, save_png
+    from rlgrid.window.record import write_frames
 
     link = LocalLink()
     app = App(link, size, theme=theme, clock=link.clock, tour=tour, seed=seed)
     begin(app)
-    frames: list[Any] = []
-    writer = GifWriter(target, rate) if target is not None and target.suffix.lower() == ".gif" else None
     count = max(1, round(seconds * rate))
-    shown: pygame.Surface | None = None
+
+    def pictures() -> Iterator[pygame.Surface]:
+        try:
+            for _ in range(count):
+                link.pass_time(1.0 / rate)
+                app.update()
+                app.update()  # takes the answers to what the first one asked
+                if app.state.error:
+                    raise ValueError(app.state.error)
+                yield app.draw()
+        finally:
+            link.close()
+
+    return write_frames(pictures(), count, target, rate)
+
+
+def replay(options: argparse.Namespace) -> int:
+    """A saved session again, in a window or into a file; the exit status."""
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    import pygame
+
+    from rlgrid.window.record import write_frames
+    from rlgrid.window.replay import RATE, OnScreen, Replay
+    from rlgrid.window.session import Session, last_session
+
+    path = last_session() if options.replay == "last" else Path(options.replay)
+    shown = Replay(Session.load(path), options.size if options.sized else None)
+    if options.record is not None or not has_display():
+        target = options.record
+        if target is None:
+            target = Path("play.gif")
+            print(f"There is no display, so what would be seen is written to {target}.")
+        write_frames(shown.pictures(), shown.frames, target, RATE)
+        return 0
     try:
-        for number in range(count):
-            link.pass_time(1.0 / rate)
-            app.update()
-            app.update()  # takes the answers to what the first one asked
-            if app.state.error:
-                raise ValueError(app.state.error)
-            shown = app.draw()
-            if writer is not None:
-                writer.add(shown)
-            elif target is None:
-                frames.append(pixels(shown))
-            if target is not None and sys.stderr.isatty():
-                print(f"\r{target}: {100 * (number + 1) // count} %", end="", file=sys.stderr, flush=True)
+        screen = _open_window(shown.app.size, f"rlgrid: {path.name}", resizable=False)
+        if screen is None:
+            return 1
+        _loop(OnScreen(shown), screen, time.perf_counter(), False)
     finally:
-        link.close()
-        if writer is not None:
-            writer.close()
-        if target is not None and sys.stderr.isatty():
-            print(file=sys.stderr)
-    if target is not None and writer is None and shown is not None:
-        save_png(shown, target)
-    return frames
+        pygame.display.quit()
+        shown.link.close()
+    return 0
 
 
 # --- on a screen ------------------------------------------------------------------------------------------------------
@@ -235,20 +267,15 @@ def run(link: Link, options: Any, begin: Callable[[App], None], tour: bool, bega
 
     from rlgrid.window.app import App
     from rlgrid.window.preparing import Preparation
+    from rlgrid.window.session import keep_last
 
     preparation = Preparation()
     app = App(link, options.size, theme=options.theme, tour=tour, seed=options.seed)
     app.scene.ready = preparation.ready
     begin(app)
-    pygame.display.init()
-    pygame.display.set_caption("rlgrid")
-    pygame.display.set_icon(_icon())
-    try:
-        screen = pygame.display.set_mode(options.size, pygame.RESIZABLE)
-    except pygame.error as error:
-        print(f"play.py: no window can be opened ({error}); --record FILE writes what would be seen", file=sys.stderr)
+    screen = _open_window(options.size, "rlgrid")
+    if screen is None:
         return 1
-    pygame.key.set_repeat(350, 60)
     if screen.get_size() != options.size:
         app.size = screen.get_size()
     try:
@@ -257,7 +284,24 @@ def run(link: Link, options: Any, begin: Callable[[App], None], tour: bool, bega
         pygame.display.quit()  # gone at once; the worker is killed, whatever it is doing
         link.close()
         preparation.close()
+        keep_last(app.recorder.finished())
     return 0
+
+
+def _open_window(size: tuple[int, int], title: str, resizable: bool = True) -> pygame.Surface | None:
+    """A window; None where none can be opened, which is said."""
+    import pygame
+
+    pygame.display.init()
+    pygame.display.set_caption(title)
+    pygame.display.set_icon(_icon())
+    try:
+        screen = pygame.display.set_mode(size, pygame.RESIZABLE if resizable else 0)
+    except pygame.error as error:
+        print(f"play.py: no window can be opened ({error}); --record FILE writes what would be seen", file=sys.stderr)
+        return None
+    pygame.key.set_repeat(350, 60)
+    return screen
 
 
 def _icon() -> pygame.Surface:
@@ -278,7 +322,7 @@ def _icon() -> pygame.Surface:
     return icon
 
 
-def _loop(app: App, screen: pygame.Surface, began: float, profile: bool) -> None:
+def _loop(app: Any, screen: pygame.Surface, began: float, profile: bool) -> None:
     """60 frames a second while something moves; otherwise asleep until something happens."""
     import pygame
 
@@ -291,7 +335,7 @@ def _loop(app: App, screen: pygame.Surface, began: float, profile: bool) -> None
     first = True
     while app.running:
         app.update()
-        picture = app.draw()
+        picture: pygame.Surface = app.draw()
         if picture is not previous:
             screen = pygame.display.get_surface() or screen  # another one after the window was resized
             screen.blit(picture, (0, 0))
@@ -316,6 +360,14 @@ def _loop(app: App, screen: pygame.Surface, began: float, profile: bool) -> None
                 app.say(f"{path} could not be saved: {error}", 6.0)
             else:
                 app.say(f"saved {path}")
+        if app.wants_session:
+            app.wants_session = False
+            try:
+                path = app.recorder.finished().save(_free_name("rlgrid"))
+            except (OSError, ValueError) as error:
+                app.say(f"The session could not be saved: {error}", 6.0)
+            else:
+                app.say(f"saved {path}; python play.py --replay {path} shows it again", 6.0)
         if app.wants_recording:
             app.wants_recording = False
             if writer is None:
@@ -388,7 +440,7 @@ def watch(
         agent: of `rlgrid.agents`, or any object with ``predict``.
         theme: "dark" or "light". size: (width, height) of the window in pixels.
         speed: sweeps or steps a second, infinity for as fast as possible; None chooses.
-        record: write ``seconds`` of it to this .gif (or its end to this .png) instead of opening a window.
+        record: write ``seconds`` of it to this .gif or .mp4 (or its end to this .png) instead of opening a window.
 
     Returns:
         None after the window was closed or the file was written. Without a display and without ``record``: the
@@ -396,7 +448,7 @@ def watch(
 
     Raises:
         TypeError: if ``agent`` cannot predict, or env or agent cannot be sent to another process.
-        ValueError: if a recorded run fails, or the file's name ends in neither .gif nor .png.
+        ValueError: if a recorded run fails, or the file is none that can be recorded into.
     """
     import pickle
 
@@ -411,8 +463,10 @@ def watch(
         raise TypeError(f"env must be a Gymnasium environment, not {env!r}")
     theme = theme_of(theme).name
     target = None if record is None else Path(record)
-    if target is not None and target.suffix.lower() not in (".gif", ".png"):
-        raise ValueError(f"record writes .gif and .png files, not {str(target)!r}")
+    if target is not None:
+        from rlgrid.window.record import check_target
+
+        check_target("record", target)
     try:
         pickled = cloudpickle.dumps((env, agent))
     except (TypeError, pickle.PicklingError, AttributeError) as error:

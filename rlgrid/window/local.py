@@ -41,7 +41,7 @@ class LocalLink:
     def send(self, name: str, *rest: Any) -> None:
         """A command of the run."""
         engine = self.engine
-        if engine is None:
+        if engine is None or name == "want":  # all of the tables are shown
             return
         try:
             engine.obey(name, *rest)
@@ -51,6 +51,20 @@ class LocalLink:
         self._tell()
         if name not in ("play", "speed"):
             self._messages.append(("snapshot", self.run, engine.snapshot()))
+
+    def show(self) -> None:
+        """Say how things stand."""
+        if self.engine is not None:
+            self._messages.append(("parameters", self.run, self.engine.parameters(), self.engine.facts()))
+            self._messages.append(("snapshot", self.run, self.engine.snapshot()))
+            self._tell()
+
+    def fail(self, error: Exception) -> None:
+        """The run has stopped, and says why."""
+        if self.engine is not None:
+            self.engine.close()
+            self.engine = None
+        self._messages.append(("failed", str(error) or type(error).__name__))
 
     def _tell(self) -> None:
         """Say of the commands, the map and the history what the worker would say."""
@@ -78,13 +92,9 @@ class LocalLink:
             return
         try:
             engine.tick(seconds)
-            self._messages.append(("parameters", self.run, engine.parameters(), engine.facts()))
-            self._messages.append(("snapshot", self.run, engine.snapshot()))
-            self._tell()
+            self.show()
         except Exception as error:
-            engine.close()
-            self.engine = None
-            self._messages.append(("failed", str(error)))
+            self.fail(error)
 
     def close(self) -> None:
         """End."""

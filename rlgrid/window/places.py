@@ -115,6 +115,20 @@ def _classic(name: str) -> Place:
     return Place(name, classic.title, None, model, f"{note}\n{classic.citation}")
 
 
+def place_of_text(name: str, map_text: str | None) -> Place:
+    """A world by the text of its map, which may be a draft; by its name alone where there is no text.
+
+    Raises:
+        ValueError: if it is no map.
+    """
+    from rlgrid.window.editing import draft_of
+
+    if map_text is None:
+        return find_place(name)
+    spec = draft_of(map_text, name)
+    return Place(name, spec.title or spec.name or name, map_text, spec.compile(), described(spec), spec=spec)
+
+
 def described(spec: Any) -> str:
     """What there is to say of a map: its size, its step cap, its source."""
     from rlgrid.itemworld import ItemWorld

@@ -1,9 +1,14 @@
-"""Frames to a file: an animated GIF written while it is recorded, or a PNG of one moment."""
+"""Frames to a file: an animated GIF or a film written while it is recorded, or a PNG of one moment."""
 
 from __future__ import annotations
 
 import queue
+import shutil
+import subprocess
+import sys
 import threading
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +127,111 @@ class GifWriter:
             first.save(
                 self.path, format="GIF", save_all=True, append_images=frames, duration=durations, loop=0, disposal=1
             )
+
+
+SUFFIXES = (".gif", ".png", ".mp4")
+
+
+def check_target(option: str, target: Path) -> None:
+    """Refuse a file that cannot be recorded into.
+
+    Raises:
+        ValueError: naming the option and the remedy.
+    """
+    if target.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{option} writes {', '.join(SUFFIXES)} files, not {str(target)!r}")
+    if not target.resolve().parent.is_dir():
+        raise ValueError(f"{option}: there is no folder {target.resolve().parent}")
+    if target.suffix.lower() == ".mp4" and ffmpeg() is None:
+        raise ValueError(
+            f"{option} writes .mp4 files with ffmpeg, which is not installed here: install it, or record a .gif"
+        )
+
+
+def ffmpeg() -> str | None:
+    """The program that makes .mp4 files, if there is one."""
+    return shutil.which("ffmpeg")
+
+
+class Mp4Writer:
+    """Writes a film by way of ffmpeg, frame by frame."""
+
+    def __init__(self, path: str | Path, frames_per_second: float) -> None:
+        self.path, self._rate = Path(path), frames_per_second
+        self._process: subprocess.Popen[bytes] | None = None
+        self._size = (0, 0)
+
+    def add(self, surface: pygame.Surface) -> None:
+        """Record a frame; those of another size than the first are left out.
+
+        Raises:
+            OSError: if ffmpeg has ended, with its last words.
+        """
+        frame = pixels(surface)
+        size = (frame.shape[1], frame.shape[0])
+        if self._process is None:
+            self._size, program = size, ffmpeg()
+            if program is None:
+                raise OSError(f"{self.path} could not be written: there is no ffmpeg")
+            even = "scale=trunc(iw/2)*2:trunc(ih/2)*2"  # what its colours ask for
+            raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-r", f"{self._rate:g}"]
+            coded = ["-an", "-vf", even, "-pix_fmt", "yuv420p", "-movflags", "+faststart", str(self.path)]
+            self._process = subprocess.Popen(
+                [program, "-y", "-loglevel", "error", *raw, "-i", "-", *coded],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            )
+        if size == self._size:
+            assert self._process.stdin is not None
+            try:
+                self._process.stdin.write(frame.tobytes())
+            except OSError:
+                self.close()
+
+    def close(self) -> None:
+        """Finish the file.
+
+        Raises:
+            OSError: if it could not be written, with ffmpeg's last words.
+        """
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with suppress(OSError):  # of a program that has ended
+            _, said = process.communicate()
+        if process.returncode:
+            words = said.decode(errors="replace").strip().splitlines()
+            raise OSError(f"{self.path} could not be written: {words[-1] if words else 'ffmpeg failed'}")
+
+
+def write_frames(pictures: Iterable[pygame.Surface], count: int, target: Path | None, rate: float) -> list[Any]:
+    """Frames into a .gif or an .mp4, or the last of them into a .png; or returned, where there is no target.
+
+    A line on the terminal says how far it is, of ``count`` frames.
+
+    Raises:
+        OSError: if the file could not be written.
+    """
+    suffix = "" if target is None else target.suffix.lower()
+    kind: Any = {".gif": GifWriter, ".mp4": Mp4Writer}.get(suffix)
+    writer = None if kind is None else kind(target, rate)
+    frames: list[Any] = []
+    shown: pygame.Surface | None = None
+    told = target is not None and sys.stderr.isatty()
+    try:
+        for number, shown in enumerate(pictures):
+            if writer is not None:
+                writer.add(shown)
+            elif target is None:
+                frames.append(pixels(shown))
+            if told:
+                print(f"\r{target}: {100 * (number + 1) // count} %", end="", file=sys.stderr, flush=True)
+    finally:
+        if writer is not None:
+            writer.close()
+        if told:
+            print(file=sys.stderr)
+    if target is not None and writer is None and shown is not None:
+        save_png(shown, target)
+    return frames

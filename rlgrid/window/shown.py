@@ -7,24 +7,32 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rlgrid.window.planned import known
 from rlgrid.window.referee import Shown
-from rlgrid.window.state import Floats, Snapshot
+from rlgrid.window.state import Snapshot
 
 if TYPE_CHECKING:
     from rlgrid.window.engine import Engine
 
-_TABLES = ("values", "q_values", "greedy", "previous", "lower", "upper", "change")
+PLANNED = ("values", "q_values", "greedy", "previous", "lower", "upper", "change")
+TABLES = (*PLANNED, "visits", "td_error", "optimal", "best")
+TOO_LARGE = "the world is too large to be judged while it is learnt"
 
 
-def snapshot_of(engine: Engine) -> Snapshot:
-    """The present tables and numbers."""
+def snapshot_of(engine: Engine, wanted: frozenset[str] | None = None) -> Snapshot:
+    """The present tables and numbers; only tables that are ``wanted``, and the values, where not all of them are."""
     agent, shown, referee, walker = engine.agent, engine.tables, engine.referee, engine.walker
-    tables: dict[str, Any] = {name: shown.get(name) for name in _TABLES}
-    policy = shown.get("policy")
+    wants = set(TABLES) if wanted is None else {"values", *wanted}
+    judging = wanted is None or bool(wants & {"optimal", "best"})
+    tables: dict[str, Any] = {name: shown.get(name) if name in wants else None for name in PLANNED}
     learns = engine.unit == "step"
+    policy = None
     if learns and engine.model is not None and engine.warmed:
-        policy = _learnt(engine, tables)
-    visits, td_error = getattr(agent, "visits", None), getattr(agent, "td_error", None) if learns else None
+        policy = _learnt(engine, tables, wants, judging)
+    elif judging:
+        policy = shown.get("policy")
+    visits = getattr(agent, "visits", None) if "visits" in wants else None
+    td_error = getattr(agent, "td_error", None) if learns and "td_error" in wants else None
     if policy is not None:
         q_values = tables["q_values"]
         alone = tables["values"] if q_values is None else None
@@ -42,46 +50,44 @@ def snapshot_of(engine: Engine) -> Snapshot:
     return Snapshot(
         count=engine.count,
         **tables,
-        optimal=None if referee is None else referee.optimal,
-        best=None if referee is None else referee.best,
-        distance=None if referee is None or values is None else referee.distance(values),
+        optimal=referee.optimal if referee is not None and "optimal" in wants else None,
+        best=referee.best if referee is not None and "best" in wants else None,
+        distance=referee.distance(values) if referee is not None and values is not None and judging else None,
         visits=visits,
         td_error=td_error,
         walker=state,
         trail=tuple(int(s) for s in trail),
         follows_learner=follows,
-        error_bound=float(agent.error_bound) if hasattr(agent, "error_bound") and engine.warmed else None,
+        error_bound=engine.error_bound(),
         regret=None if referee is None else referee.regret,
         truth={} if referee is None else referee.numbers,
-        trouble="" if referee is None else referee.trouble or referee.unshared,
+        trouble="" if referee is None else referee.trouble or referee.unshared or (TOO_LARGE if not judging else ""),
         judged_at=0 if referee is None else referee.judged_at,
         mean_return=float(np.mean(returns[-recent:])) if returns else None,
         episodes=len(returns),
         converged=engine.converged,
         finished=engine.finished,
-        metrics=agent.metrics() if engine.warmed else {},
+        metrics=agent.metrics() if engine.warmed and not engine.large else {},
         frame=frame,
     )
 
 
-def _learnt(engine: Engine, tables: dict[str, Any]) -> NDArray[Any] | None:
-    """Put a learner's tables, those that it has, among ``tables``; its policy."""
+def _learnt(engine: Engine, tables: dict[str, Any], wants: set[str], judging: bool) -> NDArray[Any] | None:
+    """Put a learner's tables, those that it has, among ``tables``; its policy, if that is to be judged."""
     agent = engine.agent
-    for name in ("values", "q_values"):
-        tables[name] = getattr(agent, name, None)  # a network has none over vectors
-    if tables["values"] is None:
+    values = getattr(agent, "values", None)  # a network has none over vectors
+    if values is None:
         return None
-    greedy: NDArray[np.bool_] = agent.greedy()
-    if tables["q_values"] is not None:
-        greedy = known(greedy, tables["q_values"], float(getattr(agent, "initial_q", 0.0)))
-    tables["greedy"] = engine.tables["greedy"] = greedy
-    policy: NDArray[Any] = agent.policy
+    tables["values"] = values
+    greedy = {"greedy"} & wants
+    if {"q_values"} & wants or greedy:
+        tables["q_values"] = getattr(agent, "q_values", None)
+    if greedy:
+        ties: NDArray[np.bool_] = agent.greedy()
+        if tables["q_values"] is not None:
+            ties = known(ties, tables["q_values"], float(getattr(agent, "initial_q", 0.0)))
+        tables["greedy"] = engine.tables["greedy"] = ties
+    if "q_values" not in wants:
+        tables["q_values"] = None
+    policy: NDArray[Any] | None = agent.policy if judging else None
     return policy
-
-
-def known(greedy: NDArray[np.bool_], q_values: Floats, first: float) -> NDArray[np.bool_]:
-    """bool [S, A] without the rows in which every action is still worth what it was at first: nothing has reached
-    such a state, and an arrow there would mean nothing."""
-    untouched = ((q_values == first) | np.isneginf(q_values)).all(axis=1)
-    shown: NDArray[np.bool_] = greedy & ~untouched[:, None]
-    return shown

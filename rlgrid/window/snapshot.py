@@ -15,9 +15,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.window.state import Snapshot
+from rlgrid.layout import shape_of
+from rlgrid.window.planned import LARGE
+from rlgrid.window.state import Snapshot, State
 
 _FLOAT, _INT, _BOOL = np.dtype(np.float64), np.dtype(np.int64), np.dtype(np.bool_)
+
+# What the layers are drawn from, beside the values.
+LAYER_TABLES = {
+    "q": ("q_values",),
+    "policy": ("greedy",),
+    "visits": ("visits",),
+    "td": ("td_error", "previous", "q_values"),
+    "error": ("optimal", "q_values"),
+    "gap": ("lower", "upper"),
+    "disagreement": ("best", "greedy"),
+}
+ARROWS = 100  # cells across the map at most, where arrows are drawn
 
 # name: (type, whether there is one number for each action)
 TABLES: dict[str, tuple[np.dtype[Any], bool]] = {
@@ -84,6 +98,23 @@ class Tables:
 
 
 assert set(TABLES) <= {f.name for f in fields(Snapshot)}
+
+
+def wanted(state: State) -> tuple[str, ...] | None:
+    """The tables that are seen at present, in a world that is so large that this matters; None is all of them.
+
+    While an agent runs at full speed these alone are computed and sent. A pinned cell is looked into with all of them.
+    """
+    model = state.model
+    if model is None or model.num_states <= LARGE:
+        return None
+    if state.pinned is not None:
+        return None
+    found = set(LAYER_TABLES.get(state.layer, ()))
+    rows, columns = shape_of(model)
+    if state.arrows and state.view.zoom / max(rows, columns) > 1 / ARROWS:
+        found.add("greedy")
+    return tuple(sorted(found))
 
 
 def _none(names: Iterable[str]) -> Any:

@@ -47,7 +47,15 @@ from rlgrid.window.engine import Engine, Scenario
 from rlgrid.window.snapshot import Tables
 
 REFUSABLE = ("change", "restore", "remap", "drive", "seek", "until")  # by the world or the agent, and nothing stops
-REPLACED = ("speed", "change", "inspect", "remap", "seek")  # what waits of these is needless once another one comes
+SHARE = 0.05  # of the time of an agent at full speed, for snapshots
+REPLACED = (
+    "want",
+    "speed",
+    "change",
+    "inspect",
+    "remap",
+    "seek",
+)  # what waits of these is needless once another one comes
 PUBLISH = 1 / 40  # seconds between two snapshots at least
 WAITING = 1000  # commands that may wait for a busy worker
 Message = tuple[Any, ...]
@@ -66,7 +74,8 @@ class Worker:
         self._run = 0
         self._unread = False
         self._sent: tuple[Any, ...] | None = None
-        self._sent_at = 0.0
+        self._sent_at, self._spent = 0.0, 0.0  # when a snapshot was sent last, and the seconds that it took
+        self._wanted: frozenset[str] | None = None  # tables that are shown; None: all of them
         self._said: dict[str, Any] = {}  # what was told last of the map and of the history
 
     def serve(self) -> None:
@@ -82,9 +91,12 @@ class Worker:
             passed, last = min(0.1, now - last), now
             if self._engine is not None:
                 try:
+                    due = self._due()
+                    self._engine.showing = due or not self._engine.playing
                     self._engine.tick(passed)
                     self._engine.judge()
-                    self._publish()
+                    if due:
+                        self._publish()
                 except Exception as error:
                     self._fail(error)
 
@@ -93,6 +105,8 @@ class Worker:
         engine = self._engine
         if engine is None:
             return 0.5
+        if engine.owes:
+            return 0.0
         if not engine.playing:
             return 0.02 if self._waiting_for_referee() else 0.2
         if math.isinf(engine.speed) and not engine.finished:
@@ -119,6 +133,9 @@ class Worker:
                     self._sent, self._unread = None, False
             elif name == "read":
                 self._unread = False
+            elif name == "want":
+                self._wanted = None if rest[0] is None else frozenset(rest[0])
+                self._sent = None
             elif self._engine is not None:
                 self._command(self._engine, name, rest)
         except Exception as error:
@@ -155,6 +172,7 @@ class Worker:
         if self._tables is not None:
             self._tables.close()
         self._engine, self._tables, self._sent, self._unread, self._said = None, None, None, False, {}
+        self._wanted = None
         # an engine keeps the number it was built with, whatever is loaded while it speaks
         engine = Engine(scenario, lambda words: self._pipe.send(("doing", run, words)))
         engine.playing = playing
@@ -162,11 +180,15 @@ class Worker:
         self._engine = engine
         self._pipe.send(("world", run, engine.facts(), engine.parameters()))
 
+    def _due(self) -> bool:
+        """Whether a snapshot may be sent; beside an agent at full speed they take `SHARE` of the time at most."""
+        waits = max(PUBLISH, self._spent / SHARE if self._engine is not None and self._engine.hurries else 0.0)
+        return self._tables is not None and not self._unread and time.perf_counter() - self._sent_at >= waits
+
     def _publish(self) -> None:
         engine, tables = self._engine, self._tables
-        now = time.perf_counter()
-        if engine is None or tables is None or self._unread or now - self._sent_at < PUBLISH:
-            return
+        assert engine is not None
+        assert tables is not None
         referee, walker = engine.referee, engine.walker
         mark = (
             engine.agent.num_timesteps,
@@ -174,15 +196,21 @@ class Worker:
             None if walker is None else (walker.state, len(walker.returns), len(walker.trail)),
             engine.follows_learner,
             engine.finished,
+            engine.hurries or self._wanted,
         )
         if mark == self._sent:
             return
+        if engine.unit == "sweep" and engine.large and engine.shown_at != engine.count:
+            return  # its tables are of an earlier sweep, and the next one is shown
+        began = time.thread_time()
         if engine.unit == "step" and any(p.name == "epsilon" for p in engine.parameters()):
             self._pipe.send(("parameters", self._run, engine.parameters(), engine.facts()))
-        self._pipe.send(("snapshot", self._run, *tables.write(engine.snapshot())))
+        wanted = self._wanted if engine.hurries else None
+        self._pipe.send(("snapshot", self._run, *tables.write(engine.snapshot(wanted))))
         for message in told(engine, self._run, self._said):
             self._pipe.send(message)
-        self._unread, self._sent, self._sent_at = True, mark, now
+        self._unread, self._sent, self._sent_at = True, mark, time.perf_counter()
+        self._spent = time.thread_time() - began
 
     def _fail(self, error: Exception) -> None:
         if isinstance(error, BrokenPipeError | EOFError | ConnectionError):
