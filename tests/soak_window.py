@@ -103,12 +103,13 @@ def soak(minutes: float, seed: int) -> list[str]:
     app.state.menu, app.state.help = None, False
     app.state.playing = True
     app.open("rlgrid/FourRooms-v0", "q_learning", 1_000.0)
-    patience = time.perf_counter() + 60.0
+    app.state.awaited = ""
+    patience = time.perf_counter() + 180.0  # the worker may be compiling
     while app.state.snapshot.count < 100 and time.perf_counter() < patience:
         app.update()
         time.sleep(0.02)
     if app.state.snapshot.count < 100:
-        wrong.append(f"the agent does not learn any more ({app.state.error or 'no error said'})")
+        wrong.append(f"the agent does not learn any more ({app.state.error or app.state.doing or app.state.notice})")
     closing = time.perf_counter()
     link.close()
     pygame.display.quit()

@@ -133,7 +133,8 @@ class Input:
             if not repeated and menu.shown:
                 self._app.do(f"entry:{menu.shown[menu.lit]}")
         elif typed and typed.isprintable() and not modifiers & (pygame.KMOD_CTRL | pygame.KMOD_ALT | pygame.KMOD_META):
-            menu.narrow(menu.typed + typed)
+            if not repeated:  # the key that opened the menu may still be down
+                menu.narrow(menu.typed + typed)
         else:
             return False
         return True
