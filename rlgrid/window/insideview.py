@@ -15,10 +15,12 @@ from rlgrid.window.text import BODY, SMALL
 from rlgrid.window.widgets import Canvas
 
 ROW = 32  # units in a row of a strip
-MEANING = (
+MEANINGS = (
     "A small step that raises V here raises it there as well: 1 as much, 0 not at all, −1 lowers it. "
-    "High behind a wall: what is learnt leaks through it."
+    "High behind a wall: what is learnt leaks through it.",
+    "High behind a wall: what is learnt here leaks through it.",
 )
+"""What the similarity means, in the words that there is room for."""
 
 
 def paint(canvas: Canvas, state: State, look: Inside | None, room: tuple[int, int]) -> int:
@@ -37,7 +39,7 @@ def paint(canvas: Canvas, state: State, look: Inside | None, room: tuple[int, in
             canvas.text("Click the cell to see which others learn with it.", MARGIN, y + 11, theme.muted, SMALL + 0.5)
             y += 22
         return y
-    if bottom - y >= 110:
+    if bottom - y >= 74:
         y = _map(canvas, state, look.state, look.similarity, y, min(bottom, y + 230), right)
     return y
 
@@ -118,9 +120,11 @@ def _map(canvas: Canvas, state: State, focus: int, similarity: Floats, y: int, b
     canvas.text(f"{numbers.MINUS}1", left, at, theme.muted, SMALL, mono=True)
     canvas.text("1", left + width, at, theme.muted, SMALL, mono=True, align="right")
     at += 18
-    for line in text.wrap(MEANING, right - left, SMALL):
-        if at + 8 > bottom:
+    for meaning in MEANINGS:
+        lines = text.wrap(meaning, right - left, SMALL)
+        if at + 14 * len(lines) - 6 <= bottom:
+            for line in lines:
+                canvas.text(line, left, at, theme.muted, SMALL)
+                at += 14
             break
-        canvas.text(line, left, at, theme.muted, SMALL)
-        at += 14
     return max(y + rows * side, at) + 10
