@@ -181,6 +181,17 @@ def test_layers_of_runs_agree_with_what_is_known_of_them():
     assert np.allclose(np.abs(table), planner.state.snapshot.change)
 
 
+def test_what_a_large_world_has_not_sent_is_awaited():
+    from rlgrid.gridmodel import GridModel, TileKind
+
+    model = GridModel(np.zeros((300, 300), int), [TileKind("floor")])
+    state = State(model, snapshot=Snapshot(9), unit="step", speed=math.inf)
+    assert coloured(state, "q").pending
+    paused = State(model, snapshot=Snapshot(9), unit="step", speed=math.inf, playing=False)
+    assert not coloured(paused, "q").pending
+    assert coloured(paused, "q").reason
+
+
 def test_scales_begin_at_zero_are_pinned_at_zero_or_fixed():
     app = an_app(seconds=2.0)
     for name, check in (

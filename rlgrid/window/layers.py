@@ -15,6 +15,7 @@ An agent that has no such table is not drawn as a blank map: `Coloured.reason` s
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,7 @@ LAYERS = (
     Layer("trajectories", "Paths", "the ways of the last episodes, the latest brightest"),
 )
 NAMED = {layer.name: layer for layer in LAYERS}
+MANY = 50_000  # states of a world beyond which a run at full speed sends the tables that are drawn, and no others
 CHIPS = ("values", "q", "policy", "visits", "error")
 
 
@@ -90,6 +92,8 @@ def _own(state: State, table: NDArray[Any] | None, name: str, never: str, **more
     """A table of the agent itself, or why it has none."""
     if table is not None:
         return Coloured(table, name, **more)
+    if state.model is not None and state.model.num_states > MANY and state.playing and math.isinf(state.speed):
+        return Coloured(None, name, "it has not been sent yet", pending=True)
     if state.snapshot.count:
         return Coloured(None, name, never)
     return Coloured(None, name, f"nothing is known before the first {state.unit}", pending=True)
