@@ -19,7 +19,7 @@ from rlgrid.window.local import LocalLink
 from rlgrid.window.state import Curve
 
 ROOMS, LAKE, CLIFF = "rlgrid/FourRooms-v0", "rlgrid/FrozenLake-v1", "rlgrid/CliffWalking-v1"
-SMALL_NET = {"policy_kwargs": {"net_arch": [16, 16]}, "learning_starts": 50}
+SMALL_NET = {"policy_kwargs": {"net_arch": [16, 16], "activation_fn": "relu"}, "learning_starts": 50}
 
 
 @pytest.fixture(scope="module", autouse=True)
