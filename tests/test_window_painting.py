@@ -15,6 +15,7 @@ import pytest
 from test_window import check_apart, press, run
 
 import rlgrid
+from rlgrid.window import scaling, shapes
 from rlgrid.window.app import App
 from rlgrid.window.local import LocalLink
 from rlgrid.window.painting import between, free_name
@@ -445,3 +446,18 @@ def test_a_crash_loses_nothing(monkeypatch):
     assert app.link.engine.model.tiles[2, 3] == app.link.engine.model.tiles[0, 0]
     assert app.state.parameter("gamma").value == gamma
     assert app.state.snapshot.count > 0
+
+
+def test_large_boxes_look_as_if_they_were_drawn_whole():
+    for rect, radius, border in (((7, 9, 230, 41), 6, (9, 90, 200)), ((3, 2, 300, 280), 15, None)):
+        for scale in (1.0, 1.25):
+            with scaling.within(scale):
+                parts, whole = (pygame.Surface((400, 400)) for _ in range(2))
+                for picture in (parts, whole):
+                    picture.fill((40, 0, 0))
+                shapes.box(parts, pygame.Rect(rect), (200, 220, 90), radius, border)
+                at = scaling.rect(pygame.Rect(rect))
+                wide = shapes._box(*at.size, round(radius * scale), (200, 220, 90), border, scale)
+                whole.blit(wide, at)
+            one, other = (pygame.surfarray.array3d(picture).astype(int) for picture in (parts, whole))
+            assert np.abs(one - other).max() <= 2

@@ -109,7 +109,7 @@ class App:
         elif place.map_text is not None:
             self.keep(place)
         state = self.state
-        if self.place is None or place.name != self.place.name:
+        if self.place is None or (place.name, place.model.num_states) != (self.place.name, self.place.model.num_states):
             state.pinned = state.hover = None
         self.place = place
         state.model, state.world, state.world_title, state.world_note = place.model, place.name, place.title, place.note

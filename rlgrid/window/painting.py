@@ -278,7 +278,8 @@ class Painter:
         if old is None or old.num_states != place.model.num_states:
             state.snapshot = Snapshot()
             state.history, state.outcomes = ValueHistory(), {}
-            state.pinned = state.hover = state.inspected = state.walker_at = None
+            state.pinned = state.hover = state.inspected = state.walker_at = state.before = None
+            state.paths, state.computed = (), {}
         state.stamp += 1
         large = len(spec.rows) * len(spec.rows[0]) > CHECKED
         state.missing = "" if large else editing.trouble(spec)

@@ -16,6 +16,7 @@ import pygame
 from rlgrid.theme import RGB
 from rlgrid.window import scaling
 
+LARGE = 200  # pixels of a box from which on it is put together of parts
 FINE = 4  # pixels drawn for each pixel shown, in each direction
 Point = tuple[float, float]
 
@@ -61,7 +62,26 @@ def box(
     if rect.width > 0 and rect.height > 0:
         rect, radius, thick = scaling.rect(rect), round(radius * scaling.scale()), thick * scaling.scale()
         radius = min(radius, rect.width // 2, rect.height // 2)
-        surface.blit(_box(rect.width, rect.height, radius, fill, border, thick), rect)
+        edge = radius + math.ceil(thick) + 1
+        if min(rect.size) <= 2 * edge + 1 or max(rect.size) < LARGE:
+            surface.blit(_box(rect.width, rect.height, radius, fill, border, thick), rect)
+        else:
+            _stretched(surface, _box(2 * edge + 1, 2 * edge + 1, radius, fill, border, thick), rect, edge, fill)
+
+
+def _stretched(surface: pygame.Surface, small: pygame.Surface, rect: pygame.Rect, edge: int, fill: RGB) -> None:
+    """A large box by the corners and the middles of the edges of a small one: large ones are not worth keeping."""
+    wide, tall = rect.width - 2 * edge, rect.height - 2 * edge
+    columns = ((0, edge, rect.left, edge), (edge, 1, rect.left + edge, wide), (edge + 1, edge, rect.right - edge, edge))
+    rows = ((0, edge, rect.top, edge), (edge, 1, rect.top + edge, tall), (edge + 1, edge, rect.bottom - edge, edge))
+    for x, width, left, across in columns:
+        for y, height, top, down in rows:
+            if width == 1 and height == 1:
+                surface.fill(fill, (left, top, across, down))
+                continue
+            part = small.subsurface((x, y, width, height))
+            shown = part if (across, down) == (width, height) else pygame.transform.scale(part, (across, down))
+            surface.blit(shown, (left, top))
 
 
 @lru_cache(64)
