@@ -197,6 +197,7 @@ SPOILT: dict[str, tuple[Any, str]] = {
     "theme": (change("log/1/3", {"theme": "pink"}), "theme must be one of"),
     "layer": (change("log/1/3", {"layer": "x"}), "layer must be one of"),
     "view": (change("log/1/3", {"view": {"zoom": -1.0, "row": 0.0, "column": 0.0}}), "it has the view"),
+    "scale": (change("log/1/3", {"scale": 100}), "the scale of letters"),
     "steps": (change("log/-1", [1e4, 1, "step", 10**12]), "asks for 1,000,000,000,000 units"),
     "argument": (change("log/-1", [1e4, 1, "step", [1]]), "has the argument"),
 }

@@ -208,11 +208,6 @@ class Engine:
         return self.playing and math.isinf(self.speed) and not self.finished
 
     @property
-    def owes(self) -> bool:
-        """Whether units that were asked for are still to be run."""
-        return self._owed > 0
-
-    @property
     def patient(self) -> bool:
         """Whether time is simulated: everything then waits until it is done."""
         return self._patient
@@ -309,6 +304,19 @@ class Engine:
             self._credit -= units
             self.advance(min(units, self._chunk()))
         self.walk(seconds)
+
+    def due_in(self) -> float:
+        """Seconds until the next unit or the walker's next step is due, as the speed has it; infinity for never."""
+        if self._owed:
+            return 0.0
+        if not self.playing:
+            return math.inf
+        waits = [math.inf]
+        if not self.finished:
+            waits.append(0.0 if math.isinf(self.speed) else max(0.0, 1.0 - self._credit) / max(self.speed, 1e-9))
+        if not self.follows_learner and self.walker is not None:
+            waits.append(max(0.0, 1.0 - self._walk_credit) / WALK)
+        return min(waits)
 
     def _chunk(self) -> int:
         """Units that may be run before commands are heard again."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pygame
 
+from rlgrid.window import scaling
 from rlgrid.window.app import App
 from rlgrid.window.local import LocalLink
 from rlgrid.window.places import place_of_text
@@ -66,6 +67,7 @@ class Replay:
         self.session, self._own_size = session, size is None
         self.link = ReplayLink()
         self.app = App(self.link, size or session.size, clock=self.link.clock)
+        self.app.rescale(scaling.usual(self.app.size))
         self.frames = max(1, math.ceil(session.seconds * RATE))
         self.frame = 0
         self._next = 0  # entry of the log
@@ -123,10 +125,12 @@ class Replay:
         app = self.app
         if name == "look":
             for key, value in rest[0].items():
-                if key != "size":
+                if key not in ("size", "scale"):
                     setattr(app.state, key, self._there(key, value))
+                elif self._own_size and key == "size":
+                    app.resize(value)
                 elif self._own_size:
-                    app.size = value
+                    app.rescale(value)
             if "notice" in rest[0] and app.state.notice:
                 app.say(app.state.notice, MOST_SECONDS)
             return

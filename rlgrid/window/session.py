@@ -58,6 +58,7 @@ LOOK: dict[str, tuple[type, ...]] = {
     "scale_lock": (tuple, type(None)),
     "cursor": (tuple, type(None)),
     "view": (View,),
+    "scale": (int, float),  # of letters and controls
     "size": (tuple,),  # of the window
 }
 SWITCHES = {
@@ -228,6 +229,8 @@ def _look(key: str, value: Any) -> Any:
         raise SessionError(f"it looks at {key!r:.40}, which nothing is called")
     if key == "size":
         return _size(value)
+    if key == "scale" and (not isinstance(value, int | float) or not 0.5 <= value <= 4.0):
+        raise SessionError(f"the scale of letters must lie in 0.5 to 4, not {value!r:.40}")
     if key == "view":
         view = View(**{name: float(value[name]) for name in ("zoom", "row", "column")})
         if not (math.isfinite(view.row) and math.isfinite(view.column) and 0.0 < view.zoom <= 1e6):

@@ -27,7 +27,6 @@ late, and takes the number out of "doing", "notice", "refused" and "failed".
 from __future__ import annotations
 
 import atexit
-import math
 import multiprocessing
 import os
 import pickle
@@ -105,15 +104,10 @@ class Worker:
         engine = self._engine
         if engine is None:
             return 0.5
-        if engine.owes:
-            return 0.0
         if not engine.playing:
-            return 0.02 if self._waiting_for_referee() else 0.2
-        if math.isinf(engine.speed) and not engine.finished:
-            return 0.0
-        if engine.speed > 60 and not engine.finished:
-            return 0.002
-        return 0.012
+            return min(engine.due_in(), 0.02 if self._waiting_for_referee() else 0.2)
+        wait = engine.due_in()
+        return 0.0 if wait == 0.0 else min(max(0.002, wait), 0.03)
 
     def _waiting_for_referee(self) -> bool:
         referee = None if self._engine is None else self._engine.referee
