@@ -220,10 +220,9 @@ def overlay(surface: pygame.Surface, state: State, place: pygame.Rect, view: Lay
             _draw_path(surface, state.model, [*path], centre, theme.second, 0.6 * thick, max(40, 190 - 25 * age))
     passed = shot.trail[: len(shot.trail) - state.behind]
     if state.model is not None and passed:
-        spots: list[Any] = [*passed]
-        if state.behind and state.walker_at is not None:
-            spots.append(state.walker_at)
-        _draw_path(surface, state.model, spots, centre, theme.accent, thick, 205)
+        _draw_path(surface, state.model, [*passed], centre, theme.accent, thick, 205)
+        if state.behind and state.walker_at is not None:  # apart from the rest, which stays as it is
+            _draw_path(surface, state.model, [passed[-1], state.walker_at], centre, theme.accent, thick, 205)
     marked = [(state.pinned, 3.0), (state.hover, 1.5), (state.lit, 3.0)]
     for focus, thick in marked:
         if focus is not None and state.model is not None and focus < state.model.num_states and view.cell >= 4:

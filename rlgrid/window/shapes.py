@@ -145,7 +145,14 @@ def line(surface: pygame.Surface, points: Sequence[Point], colour: RGB, thick: f
     """A line through ``points`` with round joints and ends."""
     if len(points) < 2:
         return
-    points, thick = _scaled(points), thick * scaling.scale()
+    picture, corner = _line(tuple(_scaled(points)), colour, thick * scaling.scale())
+    picture.set_alpha(alpha if alpha < 255 else None)
+    surface.blit(picture, corner)
+
+
+@lru_cache(32)
+def _line(points: tuple[Point, ...], colour: RGB, thick: float) -> tuple[pygame.Surface, tuple[int, int]]:
+    """A line, and where its upper left corner lies; kept, for what lies behind the walker stays as it is."""
     margin = math.ceil(thick) + 1
     left, top = math.floor(min(x for x, _ in points)) - margin, math.floor(min(y for _, y in points)) - margin
     right, bottom = math.ceil(max(x for x, _ in points)) + margin, math.ceil(max(y for _, y in points)) + margin
@@ -162,10 +169,7 @@ def line(surface: pygame.Surface, points: Sequence[Point], colour: RGB, thick: f
         for spot in spots:
             pygame.draw.circle(large, (*colour, 255), spot, radius)
 
-    picture = _fine(right - left, bottom - top, colour, paint)
-    if alpha < 255:
-        picture.set_alpha(alpha)
-    surface.blit(picture, (left, top))
+    return _fine(right - left, bottom - top, colour, paint), (left, top)
 
 
 def dashes(surface: pygame.Surface, left: int, right: int, y: int, colour: RGB) -> None:
