@@ -57,6 +57,8 @@ def explains(agent: Any) -> bool:
 
 def why_not_told(agent: Any) -> str:
     """Why the updates of an agent are not told, in words."""
+    if hasattr(agent, "_learner"):
+        return "Its network has a memory, or learns whole distributions: its target is no single sum."
     if type(agent).__name__ not in RULES:
         return "Its rule is more than a line: it plans with what it has learnt of the world."
     return "Its environment does not tell which outcomes it drew."
