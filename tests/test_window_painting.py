@@ -461,3 +461,13 @@ def test_large_boxes_look_as_if_they_were_drawn_whole():
                 whole.blit(wide, at)
             one, other = (pygame.surfarray.array3d(picture).astype(int) for picture in (parts, whole))
             assert np.abs(one - other).max() <= 2
+
+
+def test_a_line_is_drawn_alone_without_the_box_around_it():
+    picture = pygame.Surface((40, 40))
+    for _ in range(2):  # drawn, and taken from what is kept
+        picture.fill((0, 0, 0))
+        shapes.line(picture, [(5, 5), (35, 35)], (255, 255, 255), 2.0)
+        assert picture.get_at((20, 20))[:3] == (255, 255, 255)
+        assert picture.get_at((30, 8))[:3] == (0, 0, 0)
+        shapes.line(picture, [(5, 5), (35, 35)], (255, 255, 255), 2.0, 120)

@@ -146,7 +146,7 @@ def line(surface: pygame.Surface, points: Sequence[Point], colour: RGB, thick: f
     if len(points) < 2:
         return
     picture, corner = _line(tuple(_scaled(points)), colour, thick * scaling.scale())
-    picture.set_alpha(alpha if alpha < 255 else None)
+    picture.set_alpha(alpha)
     surface.blit(picture, corner)
 
 
