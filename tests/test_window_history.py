@@ -141,7 +141,7 @@ def test_kept_states_are_bounded_and_the_beginning_stays(monkeypatch: pytest.Mon
 
 def test_keeping_takes_a_small_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(np.arange(0.0, 1e6, 1.0))  # every look at it takes a second: so does keeping a state
-    monkeypatch.setattr(history.time, "perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr(history.time, "thread_time", lambda: float(next(clock)))
     engine = Engine(Scenario("rlgrid/FrozenLake-v1", agent="q_learning"), patient=True)
     for _ in range(1000):
         engine.advance(1)

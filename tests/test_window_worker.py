@@ -390,10 +390,11 @@ class Deaf:
 
 def test_snapshots_take_a_small_share_of_the_time_of_an_agent_at_full_speed(large, monkeypatch):
     now = [100.0]
-    monkeypatch.setattr("rlgrid.window.worker.time.perf_counter", lambda: now[0])
+    for clock in ("perf_counter", "thread_time"):
+        monkeypatch.setattr(f"rlgrid.window.worker.time.{clock}", lambda: now[0])
     worker = Worker(Deaf())
     worker._engine, worker._tables = large, object()
-    worker._sent_at, worker._spent = 100.0, 0.1
+    worker._sent_at, worker._worked, worker._spent = 100.0, 100.0, 0.1
     for seconds, due in ((0.01, False), (1.9, False), (2.1, True)):
         now[0] = 100.0 + seconds
         assert worker._due() == due

@@ -261,11 +261,11 @@ class Engine:
         """The proven distance to V*. In a large world it is worked out now and then, and stays proven in between."""
         if self.unit != "sweep" or not self.warmed:
             return None
-        now = time.perf_counter()
+        now = time.thread_time()
         bound, until = self._bound or (None, -math.inf)
         if not self.large or self._patient or now >= until:
             bound = float(self.agent.error_bound)
-            after = time.perf_counter()
+            after = time.thread_time()
             self._bound = bound, after + (after - now) / BOUNDS
         return bound
 

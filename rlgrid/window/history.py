@@ -123,11 +123,11 @@ class History:
         self.head = max(self.head, engine.count)
         if self.why or self.pending is not None or (self.kept and engine.count <= self.kept[-1].count):
             return
-        now = time.perf_counter()
+        now = time.thread_time()
         if now - self._kept_at < self._cost / SHARE:
             return
         self._keep(engine)
-        self._kept_at = time.perf_counter()
+        self._kept_at = time.thread_time()
         self._cost = self._kept_at - now
 
     def _keep(self, engine: Engine) -> None:

@@ -73,7 +73,8 @@ class Worker:
         self._run = 0
         self._unread = False
         self._sent: tuple[Any, ...] | None = None
-        self._sent_at, self._spent = 0.0, 0.0  # when a snapshot was sent last, and the seconds that it took
+        self._sent_at = 0.0  # when a snapshot was sent last
+        self._worked = self._spent = 0.0  # by then, and for it, in seconds of processor time: others may be busy too
         self._wanted: frozenset[str] | None = None  # tables that are shown; None: all of them
         self._said: dict[str, Any] = {}  # what was told last of the map and of the history
 
@@ -176,8 +177,10 @@ class Worker:
 
     def _due(self) -> bool:
         """Whether a snapshot may be sent; beside an agent at full speed they take `SHARE` of the time at most."""
-        waits = max(PUBLISH, self._spent / SHARE if self._engine is not None and self._engine.hurries else 0.0)
-        return self._tables is not None and not self._unread and time.perf_counter() - self._sent_at >= waits
+        if self._tables is None or self._unread or time.perf_counter() - self._sent_at < PUBLISH:
+            return False
+        hurries = self._engine is not None and self._engine.hurries
+        return not hurries or time.thread_time() - self._worked >= self._spent / SHARE
 
     def _publish(self) -> None:
         engine, tables = self._engine, self._tables
@@ -204,7 +207,8 @@ class Worker:
         for message in told(engine, self._run, self._said):
             self._pipe.send(message)
         self._unread, self._sent, self._sent_at = True, mark, time.perf_counter()
-        self._spent = time.thread_time() - began
+        self._worked = time.thread_time()
+        self._spent = self._worked - began
 
     def _fail(self, error: Exception) -> None:
         if isinstance(error, BrokenPipeError | EOFError | ConnectionError):
