@@ -155,7 +155,8 @@ def test_help_lists_every_binding_and_fits(size):
     check_apart(app.scene, size)
 
 
-def test_every_binding_has_its_own_key_and_a_command_that_the_app_knows():
+def test_every_binding_has_its_own_key_and_a_command_that_the_app_knows(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # one of them saves a map
     keys = [(binding.mode, *key) for binding in bindings.BINDINGS for key in binding.keys]
     assert len(keys) == len(set(keys))
     app = an_app(seconds=0.5)
