@@ -130,7 +130,7 @@ class Worker:
                 self._unread = False
             elif name == "want":
                 self._wanted = None if rest[0] is None else frozenset(rest[0])
-                self._sent = None
+                self._sent, self._spent = None, 0.0  # what other tables take is not known yet
             elif self._engine is not None:
                 self._command(self._engine, name, rest)
         except Exception as error:
@@ -187,13 +187,14 @@ class Worker:
         assert engine is not None
         assert tables is not None
         referee, walker = engine.referee, engine.walker
+        runs = engine.playing and not engine.finished  # once it stands still, everything is shown
         mark = (
             engine.agent.num_timesteps,
             None if referee is None else (referee.judged_at, referee.regret, referee.optimal is None),
             None if walker is None else (walker.state, len(walker.returns), len(walker.trail)),
             engine.follows_learner,
             engine.finished,
-            engine.hurries or self._wanted,
+            runs,
         )
         if mark == self._sent:
             return
@@ -202,7 +203,7 @@ class Worker:
         began = time.thread_time()
         if engine.unit == "step" and any(p.name == "epsilon" for p in engine.parameters()):
             self._pipe.send(("parameters", self._run, engine.parameters(), engine.facts()))
-        wanted = self._wanted if engine.hurries else None
+        wanted = self._wanted if runs else None
         self._pipe.send(("snapshot", self._run, *tables.write(engine.snapshot(wanted))))
         for message in told(engine, self._run, self._said):
             self._pipe.send(message)
