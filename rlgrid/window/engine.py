@@ -438,15 +438,20 @@ class Engine:
             done = agent.advance(units)
             self._stalled = done < units and not self.converged
             return int(done)
-        done = agent.advance(units - 1) if units > 1 else 0
-        previous = agent.values
-        last = agent.advance(1)
-        self._stalled = not last and not self.converged
-        if last:
+        done, previous = 0, agent.values
+        if self.large and units > 1:
+            done, previous = agent.advance(units - 1), agent.values
+        while done < units:  # whichever sweep turns out to be the last, its table and the one before it are at hand
+            before = agent.values
+            if not agent.advance(1):
+                break
+            done, previous = done + 1, before
+        self._stalled = done < units and not self.converged
+        if done:
             plan = Planned(agent, previous, getattr(agent, "method", "") == "gauss_seidel")
             self.tables = plan if self.large else plan.whole()
             self.shown_at = self.count
-        return int(done + last)
+        return int(done)
 
     def _advance_learner(self, units: int) -> int:
         unseen = units - 2 * TRAIL  # steps that leave no trail

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PATIENCE = 20.0  # seconds that the optimum may take
 QUICK = 5.0  # seconds within which the optimum must be found, and twenty looks done, where policies are to be judged
 SHARE = 0.05  # of the time, for looks
+JUDGED = 20_000  # states up to which policies are judged where the clock must not decide
 
 
 @cache
@@ -138,7 +139,8 @@ class Referee:
         from rlgrid.truth import Truth, acted_in
 
         # Without discounting a value may be infinite, and no time would be enough to find it.
-        limit = PATIENCE if self._gamma < 1.0 else PATIENCE / 5
+        # In simulated time a busy machine must not decide what is shown.
+        limit = (PATIENCE if self._gamma < 1.0 else PATIENCE / 5) * (30 if self._patient else 1)
         began = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that the limit was reached is read off the solution
@@ -148,7 +150,7 @@ class Referee:
             return None
         self.acted_in = acted_in(self._model)
         self.optimal = np.asarray(solution.values, np.float64)
-        if time.perf_counter() - began > QUICK:
+        if self._model.num_states > JUDGED if self._patient else time.perf_counter() - began > QUICK:
             self.trouble = "the world is too large to be judged while it is learnt"
             return None
         return Truth(self._model, self._gamma)

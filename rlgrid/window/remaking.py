@@ -95,7 +95,16 @@ def carry(old: Any, new: Any, rows: Rows) -> bool:
     new._generator.bit_generator.state = old._generator.bit_generator.state
     new._predict_generator.bit_generator.state = old._predict_generator.bit_generator.state
     _carry_episode(old, new, rows)
+    if hasattr(new, "_sweeps") and (new.model is not old.model or new.gamma != old.gamma):
+        _renew_residual(new)
     return True
+
+
+def _renew_residual(planner: Any) -> None:
+    """What the last sweep changed was of another world: in this one, a planner that had converged has work again."""
+    with np.errstate(invalid="ignore"):
+        change = planner.q_values.max(axis=1) - planner.values
+    planner._sweeps.residual = np.where(planner.model.absorbing | np.isnan(change), 0.0, change)
 
 
 def _states(agent: Any) -> int:

@@ -1,0 +1,1 @@
+"""Lessons of the window, one TOML file each: `rlgrid.window.lessons` reads them."""
