@@ -18,11 +18,13 @@ from rlgrid.window import bar, commands, inspector, plots, scaling
 from rlgrid.window.engine import Scenario
 from rlgrid.window.events import Input
 from rlgrid.window.inbox import Inbox
+from rlgrid.window.lessons import Lesson
 from rlgrid.window.painting import Painter
 from rlgrid.window.places import Made, Place, find_place, made_place
 from rlgrid.window.scene import SMALLEST, Scene
 from rlgrid.window.session import Recorder
 from rlgrid.window.state import State
+from rlgrid.window.teaching import Teacher
 from rlgrid.window.tour import Tour, default_speed, plain_line
 
 NOTICE = 3.0  # seconds
@@ -79,6 +81,7 @@ class App:
         self.running = True
         self.warned = False  # that a painted map is not saved
         self.tour: Tour | None = Tour() if tour else None
+        self.teacher: Teacher | None = None
         self.wants_screenshot = False
         self.wants_session = False  # the session saved
         self.wants_recording = False
@@ -104,6 +107,8 @@ class App:
         from rlgrid.agents import AGENTS
 
         place = find_place(world) if isinstance(world, str) else world
+        if self.teacher is not None and not self.teacher.opening:
+            self.teacher.end()
         if place.made is not None:
             self.made[place.name] = place
         elif place.map_text is not None:
@@ -122,6 +127,15 @@ class App:
         warm = ("q_learning", "dqn") if self.tour is not None and agent == "value_iteration" else ()
         seed = self._seed if seed is None else seed
         self.start(Scenario(place.name, place.map_text, agent, seed, settings or {}, warm=warm))
+
+    def teach(self, lesson: Lesson) -> None:
+        """Begin a lesson; where the window is small, its panel comes out."""
+        self.end_tour()
+        state = self.state
+        state.help, state.pinned, state.mode = False, None, "look"
+        state.drawer = "right" if self.width < bar.DRAWERS else ""
+        self.teacher = None
+        self.teacher = Teacher(self, lesson)
 
     def keep(self, place: Place) -> None:
         """Have a world that is not built in among those that can be chosen."""
@@ -280,6 +294,8 @@ class App:
         self.input.rest(now)
         if self.state.notice and now > self._notice_until:
             self.state.notice = ""
+        if self.teacher is not None:
+            self.teacher.update()
         self._follow_tour(passed)
         self.recorder.look()
 

@@ -64,6 +64,7 @@ BINDINGS: tuple[Binding, ...] = (
     Binding(_keys(pygame.K_a, with_=_SHIFT), "Shift A", "next agent", "the next agent", "Choose"),
     Binding(_keys(pygame.K_TAB), "Tab", "focus:1", "the next control, then arrows", "Choose", repeats=True),
     Binding(_keys(pygame.K_TAB, with_=_SHIFT), "Shift Tab", "focus:-1", "the control before", "Choose", repeats=True),
+    Binding(_keys(pygame.K_F2), "F2", "lessons", "guided lessons", "Choose"),
     Binding(_ENTER, "Enter", "act", "press it (or Space)", "Choose"),
     Binding(_keys(pygame.K_1), "1", "layer:values", "values", "Layers"),
     Binding(_keys(pygame.K_2), "2", "layer:q", "a value for each action", "Layers"),

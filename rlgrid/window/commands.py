@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rlgrid.layout import shape_of
-from rlgrid.window import bar, breakpoints, inspector, layers, mapview, plots, scaling, view
+from rlgrid.window import bar, breakpoints, inspector, layers, lessons, mapview, plots, scaling, view
 from rlgrid.window.places import catalogue
 from rlgrid.window.state import Menu
 from rlgrid.window.tour import default_speed
@@ -223,6 +223,34 @@ def _toggle_menu(app: App, name: str, entries: list[tuple[str, str]], present: s
     state.menu = menu
 
 
+@command("lessons")
+def _lessons(app: App, _: str) -> None:
+    """The menu of the lessons."""
+    present = app.state.lesson.partition(":")[0]
+    _toggle_menu(app, "lesson", [(name, lessons.lesson(name).title) for name in lessons.names()], present)
+
+
+@command("lesson")
+def _lesson(app: App, what: str) -> None:
+    """Within a lesson: the next scene, its end, or the number of an answer."""
+    teacher = app.teacher
+    if teacher is None:
+        app.state.lesson = ""
+    elif what == "next":
+        teacher.next()
+    elif what == "end":
+        teacher.end()
+    else:
+        teacher.choose(int(what))
+
+
+@command("act")
+def _act(app: App, _: str) -> None:
+    """Enter, where no control has the ring: on in the lesson."""
+    if app.teacher is not None:
+        app.teacher.next()
+
+
 @command("entry")
 def _choose(app: App, number: str) -> None:
     state, menu = app.state, app.state.menu
@@ -240,6 +268,9 @@ def _choose(app: App, number: str) -> None:
         plots.choose(app.state, int(menu.name.partition(":")[2]), key)
         return
     app.end_tour()
+    if menu.name == "lesson":
+        app.teach(lessons.lesson(key))
+        return
     if menu.name == "world":
         known = app.made | {place.name: place for place in app.custom}
         app.open(known.get(key, key), state.agent or "value_iteration")
@@ -415,6 +446,8 @@ def _escape(app: App, _: str) -> None:
         state.menu = None
     elif state.pinned is not None:
         _unpin(app, "")
+    elif state.lesson:
+        _lesson(app, "end")
     elif state.drawer:
         state.drawer = ""
     elif state.ring:

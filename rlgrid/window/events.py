@@ -108,6 +108,9 @@ class Input:
             return
         if state.ring and self._ring_key(key, modifiers, repeated):
             return
+        if app.teacher is not None and typed.isdecimal() and 1 <= int(typed) <= app.teacher.asking:
+            app.teacher.choose(int(typed))  # layers have their keys again once it is answered
+            return
         binding = bindings.binding_of(key, modifiers, state.mode)
         if binding is not None and (binding.repeats or not repeated):
             app.do(binding.command)

@@ -134,6 +134,8 @@ class Inbox:
 
     def _stamped(self, message: tuple[Any, ...], _: float) -> None:
         self._app.recorder.command(*message[2:])
+        if self._app.teacher is not None:
+            self._app.teacher.heard(message[3])
         if message[3] == "remap":
             self._app.painter.confirmed(message[4][0])
 

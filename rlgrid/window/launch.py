@@ -52,6 +52,9 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--theme", choices=("dark", "light"), default="dark")
     found.add_argument("--size", metavar="WxH", help="of the window in pixels (default 1280x800)")
     found.add_argument("--scale", type=float, help="of letters and controls, 0.75 to 3 (default by the window's size)")
+    found.add_argument(
+        "--lesson", metavar="NAME", help='a guided lesson by its name, or of a .toml file; "list" names them'
+    )
     found.add_argument("--paused", action="store_true", help="begin paused")
     found.add_argument(
         "--record", metavar="FILE", type=Path, help="write what is seen to a .gif or an .mp4, or its end to a .png"
@@ -93,6 +96,10 @@ def check(options: argparse.Namespace) -> None:
         from rlgrid.window.record import check_target
 
         check_target("--record", options.record)
+    if options.lesson is not None:
+        for name in ("world", "agent", "speed", "replay"):
+            if getattr(options, name) is not None:
+                raise ValueError(f"--{name} is in the lesson that --lesson gives: leave it out")
     if options.replay is not None:
         for name in ("world", "agent", "speed", "frames", "seconds"):
             if getattr(options, name) is not None:
@@ -151,14 +158,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (ValueError, OSError) as error:
             print(f"play.py: {error}", file=sys.stderr)
             return 2
-    tour = options.agent is None and options.speed is None
+    lesson = None
+    if options.lesson is not None:
+        from rlgrid.window import lessons
+
+        try:
+            if options.lesson == "list":
+                print("\n".join(f"{name.partition('-')[2]:20}{lessons.lesson(name).title}" for name in lessons.names()))
+                return 0
+            lesson = lessons.lesson(options.lesson)
+        except (ValueError, OSError) as error:
+            print(f"play.py: {error}", file=sys.stderr)
+            return 2
+    tour = options.agent is None and options.speed is None and lesson is None
 
     def begin(app: App) -> None:
         from rlgrid.window import scaling
 
         app.state.playing = not options.paused
         app.rescale(scaling.usual(app.size) if options.scale is None else options.scale)
-        app.open(options.world or "rlgrid/FourRooms-v0", options.agent or "value_iteration", options.speed)
+        if lesson is not None:
+            app.teach(lesson)
+        else:
+            app.open(options.world or "rlgrid/FourRooms-v0", options.agent or "value_iteration", options.speed)
         if trouble:
             app.say(trouble, 20.0)
 

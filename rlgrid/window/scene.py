@@ -15,7 +15,7 @@ import pygame
 from rlgrid.layout import state_at
 from rlgrid.picture import Layout
 from rlgrid.theme import THEMES
-from rlgrid.window import bar, inspector, mapview, overlays, palette, plots, scaling, shapes, side
+from rlgrid.window import bar, inspector, mapview, overlays, palette, plots, scaling, shapes, side, teaching
 from rlgrid.window.state import State
 from rlgrid.window.widgets import Canvas, Control
 
@@ -69,10 +69,23 @@ def _whole(region: pygame.Rect, scale: float) -> pygame.Rect:
         return scaling.rect(region)
 
 
+def _in_lesson(state: State) -> bool:
+    """Whether a lesson has the right panel; a pinned cell takes its place."""
+    return bool(state.lesson) and state.pinned is None and teaching.told(state.lesson) is not None
+
+
+def _paint_right(canvas: Canvas, state: State) -> None:
+    (teaching if _in_lesson(state) else inspector).paint(canvas, state)
+
+
+def _right_key(state: State) -> object:
+    return ("lesson", state.lesson) if _in_lesson(state) else inspector.key(state)
+
+
 _PAINTERS: dict[str, tuple[Callable[[Canvas, State], None], Callable[[State], object]]] = {
     "bar": (bar.paint, bar.key),
     "left": (side.paint, side.key),
-    "right": (inspector.paint, inspector.key),
+    "right": (_paint_right, _right_key),
     "bottom": (plots.paint, plots.key),
 }
 

@@ -54,6 +54,7 @@ LOOK: dict[str, tuple[type, ...]] = {
     "notice": (str,),
     "mode": (str,),
     "brush": (str,),
+    "lesson": (str,),
     "amount": (int, float),
     "scale_lock": (tuple, type(None)),
     "cursor": (tuple, type(None)),

@@ -77,7 +77,7 @@ class Tour:
         if self.agent == "q_learning":
             return "Q-learning knows no model: it learns from each step it takes. Next, the DQN. Try 4 for its visits."
         if self.over:
-            return "Your turn: choose a world (W) or an agent (A), or move a slider. F1 shows all keys."
+            return "Your turn: choose a world (W) or an agent (A), or take a lesson (F2). F1 shows all keys."
         return "DQN: a neural network learns from replayed steps, and generalises. Try 2 for its action values."
 
 
