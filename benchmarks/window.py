@@ -209,18 +209,19 @@ def watched(path: str, seconds: float) -> dict[str, Any]:
 
     while app.state.snapshot.count < 20:
         look(time.perf_counter() + 0.2)
-    look(time.perf_counter() + 3.0)  # the referee has given the world up by then, or is at it still
     process = link.process.pid
 
     def moment() -> tuple[int, float]:
         """The count and the time used when the next snapshot comes in."""
-        count = app.state.snapshot.count
-        while app.state.snapshot.count == count:
+        count, end = app.state.snapshot.count, time.perf_counter() + 10.0
+        while app.state.snapshot.count == count and not app.state.snapshot.finished and time.perf_counter() < end:
             look(time.perf_counter() + 0.02)
         return app.state.snapshot.count, processor_seconds(process, main_thread=True)
 
     before, used = moment()
-    look(time.perf_counter() + seconds)
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end and not app.state.snapshot.finished:  # what is solved is swept no more
+        look(time.perf_counter() + 0.1)
     count, by_then = moment()
     rate = (count - before) / (by_then - used)
     link.close()
