@@ -411,6 +411,7 @@ def test_what_the_layers_need_is_asked_for():
         shown = State(model=LargeModel(), layer=layer)
         assert wanted(shown) == expected
     assert wanted(State(model=LargeModel(), pinned=3)) is None
+    assert wanted(State(model=LargeModel(), pinned=3, layer="gap"), dragging=True) == ("lower", "upper")
     assert wanted(State(model=LargeModel(), view=View(20.0, 3.0, 3.0))) == ("greedy",)
 
 

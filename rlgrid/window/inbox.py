@@ -88,7 +88,7 @@ class Inbox:
 
     def _want(self) -> None:
         """Say which tables are seen, where that matters."""
-        names = wanted(self._app.state)
+        names = wanted(self._app.state, self._app.input.panning.active)
         if names != self._wanted:
             self._wanted = names
             self._app.link.send("want", names)

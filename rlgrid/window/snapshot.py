@@ -100,15 +100,16 @@ class Tables:
 assert set(TABLES) <= {f.name for f in fields(Snapshot)}
 
 
-def wanted(state: State) -> tuple[str, ...] | None:
+def wanted(state: State, dragging: bool = False) -> tuple[str, ...] | None:
     """The tables that are seen at present, in a world that is so large that this matters; None is all of them.
 
-    While an agent runs at full speed these alone are computed and sent. A pinned cell is looked into with all of them.
+    While an agent runs at full speed these alone are computed and sent. A pinned cell is looked into with all of them,
+    but not while the map is dragged: the press that begins a drag pins a cell for a moment.
     """
     model = state.model
     if model is None or model.num_states <= LARGE:
         return None
-    if state.pinned is not None:
+    if state.pinned is not None and not dragging:
         return None
     found = set(LAYER_TABLES.get(state.layer, ()))
     rows, columns = shape_of(model)
