@@ -24,6 +24,7 @@ shoot() { # name, size, seconds, arguments of play.py
 
 shoot window 1280x800 6
 shoot usual-light 1280x800 12 --world rlgrid/FrozenLake8x8-v1 --agent q_learning --theme light --speed 5000
+shoot side-by-side 1280x800 14 --race q_learning,sarsa --world rlgrid/CliffWalking-v1 --speed 1500
 shoot small-dark 800x600 6 --world rlgrid/CliffWalking-v1 --agent q_learning
 shoot small-light 800x600 5 --world rlgrid/RussellNorvig4x3-v0 --theme light
 shoot large-dark 1920x1200 12 --agent dqn --speed 3000

@@ -21,6 +21,7 @@ from rlgrid.window.inbox import Inbox
 from rlgrid.window.lessons import Lesson
 from rlgrid.window.painting import Painter
 from rlgrid.window.places import Made, Place, find_place, made_place
+from rlgrid.window.race import Race
 from rlgrid.window.scene import SMALLEST, Scene
 from rlgrid.window.session import Recorder
 from rlgrid.window.state import State
@@ -75,6 +76,7 @@ class App:
         self.state = State(theme=theme)
         self.scene = Scene()
         self.input = Input(self)
+        self.race = Race(self)
         self.inbox = Inbox(self)
         self.painter = Painter(self)
         self.recorder = Recorder(self)
@@ -102,8 +104,9 @@ class App:
         speed: float | None = None,
         settings: dict[str, Any] | None = None,
         seed: int | None = None,
+        rivals: tuple[str, ...] = (),
     ) -> None:
-        """Run an agent in a world; the seed is the app's, if None."""
+        """Run an agent in a world, and ``rivals`` beside it in a race; the seed is the app's, if None."""
         from rlgrid.agents import AGENTS
 
         place = find_place(world) if isinstance(world, str) else world
@@ -122,11 +125,12 @@ class App:
         state.unit = "sweep" if agent == "value_iteration" else "step"
         state.parameters = []
         state.watched, state.making = False, place.made
-        state.speed = default_speed(agent) if speed is None else speed
+        state.speed = min(map(default_speed, (agent, *rivals))) if speed is None else speed
+        self.race.begin((agent, *rivals))
         self.painter.opened()
         warm = ("q_learning", "dqn") if self.tour is not None and agent == "value_iteration" else ()
         seed = self._seed if seed is None else seed
-        self.start(Scenario(place.name, place.map_text, agent, seed, settings or {}, warm=warm))
+        self.start(Scenario(place.name, place.map_text, agent, seed, settings or {}, warm=warm, rivals=rivals))
 
     def teach(self, lesson: Lesson) -> None:
         """Begin a lesson; where the window is small, its panel comes out."""
@@ -154,7 +158,7 @@ class App:
             self.state.making = None if self.place is None else self.place.made
         else:
             self.end_tour()
-            self.open(place, self.state.agent)
+            self.open(place, self.race.agents[0], rivals=self.race.rivals)
 
     def open_file(self, path: str) -> None:
         """Run the present agent in the world of a map file."""
@@ -167,7 +171,7 @@ class App:
             self.say(str(error), 8.0)
         else:
             self.end_tour()
-            self.open(place, self.state.agent or "value_iteration")
+            self.open(place, self.race.agents[0] or "value_iteration", rivals=self.race.rivals)
 
     def resize(self, size: tuple[int, int]) -> None:
         """The window has another size."""
@@ -207,6 +211,7 @@ class App:
         """Run a scenario from its beginning."""
         state = self.state
         state.clear_run()
+        self.race.forget()
         state.error, state.scale_lock, state.doing = "", None, ""
         self.inbox.busy("starting")
         self.inbox.forget()
@@ -224,7 +229,7 @@ class App:
             chosen.append(("method", "gauss_seidel"))
         self.start(self.scenario)
         for name, value in chosen:
-            self.link.send("change", name, value)
+            self.race.send("change", name, value)
 
     # --- what is asked for ------------------------------------------------------------------------------------------
 
@@ -249,7 +254,7 @@ class App:
         """Change a parameter of the world or of the agent; ``held`` while a slider is dragged and more will come."""
         self.end_tour()
         self.inbox.fade()
-        self.link.send("change", name, value, held)
+        self.race.send("change", name, value, held)
 
     def seek(self, where: int | str) -> bool:
         """Go to a count of the run, or one "unit" or "episode" back; whether there was anything to go to."""
@@ -290,6 +295,7 @@ class App:
         passed, self._last = now - self._last, now
         for message in self.link.receive():
             self.inbox.take(message, now)
+        self.race.settle()
         self.inbox.pass_time(now)
         self.input.rest(now)
         if self.state.notice and now > self._notice_until:

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rlgrid.layout import shape_of
-from rlgrid.window import bar, breakpoints, inspector, layers, lessons, mapview, plots, scaling, view
+from rlgrid.window import bar, breakpoints, inspector, layers, lessons, mapview, plots, raceview, scaling, view
 from rlgrid.window.places import catalogue
+from rlgrid.window.race import SAID, VERSUS
 from rlgrid.window.state import Menu
 from rlgrid.window.tour import default_speed
 
@@ -70,7 +71,7 @@ def _step(app: App, _: str) -> None:
 @command("episode")
 def _episode(app: App, _: str) -> None:
     _paused(app)
-    app.link.send("episode")
+    app.race.send("episode")
 
 
 @command("back")
@@ -137,6 +138,7 @@ def _start(app: App, _: str) -> None:
     state.clear_run()
     state.parameters = changed
     app.inbox.forget()
+    app.race.forget()
     app.link.send("reset")
 
 
@@ -162,7 +164,7 @@ def _until(app: App, words: str) -> None:
     state = app.state
     if words == "nothing":
         state.awaited = ""
-        app.link.send("until", None)
+        app.race.send("until", None)
         return
     try:
         condition = breakpoints.parse(words, state.model, state.pinned)
@@ -171,7 +173,7 @@ def _until(app: App, words: str) -> None:
         return
     app.end_tour()
     state.playing, state.awaited, state.stopped = True, condition.words(state.model), ""
-    app.link.send("until", condition.as_dict())
+    app.race.send("until", condition.as_dict())
 
 
 @command("toggle")
@@ -190,7 +192,7 @@ def _next_agent(app: App, _: str) -> None:
 
     if app.place is not None:
         names = list(AGENTS)
-        app.open(app.place, names[(names.index(app.state.agent) + 1) % len(names)])
+        app.race.replace(names[(names.index(app.state.agent) + 1) % len(names)])
 
 
 @command("world", "worlds")
@@ -206,6 +208,41 @@ def _agents(app: App, _: str) -> None:
     from rlgrid.agents import AGENTS
 
     _toggle_menu(app, "agent", list(AGENTS.items()), app.state.agent)
+
+
+@command("race")
+def _race(app: App, _: str) -> None:
+    """The menu of who takes part in a race."""
+    _toggle_menu(app, "race", app.race.menu().entries, app.state.agent)
+
+
+@command("lane")
+def _lane(app: App, number: str) -> None:
+    """Look into a lane of a race; without a number into the next one."""
+    if not app.state.lanes:
+        app.say("One agent runs alone: C puts another one beside it.")
+    else:
+        app.race.select(int(number) if number else app.state.lane + 1)
+
+
+@command("leave")
+def _leave(app: App, number: str) -> None:
+    """A lane's agent leaves the race."""
+    agents = app.race.agents
+    if app.state.lanes and int(number) < len(agents):
+        app.race.run(agents[: int(number)] + agents[int(number) + 1 :])
+
+
+@command("versus")
+def _versus(app: App, _: str) -> None:
+    """What of the lanes is drawn: each by itself, their differences, where their policies disagree."""
+    state = app.state
+    if not state.lanes:
+        app.say("One agent runs alone: C puts another one beside it.")
+        return
+    state.versus = VERSUS[(VERSUS.index(state.versus) + 1) % len(VERSUS)]
+    state.scale_lock = None
+    app.say(SAID[state.versus], 4.0)
 
 
 def _toggle_menu(app: App, name: str, entries: list[tuple[str, str]], present: str) -> None:
@@ -273,9 +310,11 @@ def _choose(app: App, number: str) -> None:
         return
     if menu.name == "world":
         known = app.made | {place.name: place for place in app.custom}
-        app.open(known.get(key, key), state.agent or "value_iteration")
+        app.open(known.get(key, key), app.race.agents[0] or "value_iteration", rivals=app.race.rivals)
+    elif menu.name == "race":
+        app.race.change(key)
     elif app.place is not None:
-        app.open(app.place, key)
+        app.race.replace(key)
 
 
 # --- what is shown ----------------------------------------------------------------------------------------------------
@@ -322,9 +361,9 @@ def look_at(app: App, seen: view.View) -> None:
 
 
 def _region(app: App) -> tuple[Any, pygame.Rect, bool]:
-    """The model, and the region that its map is laid out in."""
-    region = app.scene.regions.map
-    return app.state.model, region, mapview.has_legend(region)
+    """The model, and the region that its map is laid out in: of a race the lane's under the pointer."""
+    region, legend = app.scene.area_at(app.input.pointer)
+    return app.state.model, region, legend
 
 
 @command("zoom")
@@ -333,7 +372,8 @@ def _zoom(app: App, way: str) -> None:
     if app.state.model is None:
         return
     pointer = app.input.pointer
-    at = pointer if pointer is not None and app.scene.map_place.collidepoint(pointer) else None
+    over = pointer is not None and app.scene.spot_at(*pointer) is not None
+    at = pointer if over else None
     factor = view.STEP if way == "in" else 1 / view.STEP
     look_at(app, view.zoomed(*_region(app), app.state.view, factor, at))
 
@@ -376,7 +416,8 @@ def go_to(app: App, x: float, y: float) -> None:
 @command("scale")
 def _lock_scale(app: App, _: str) -> None:
     state = app.state
-    state.scale_lock = mapview.scale_of(state) if state.scale_lock is None else None
+    scale = raceview.scale_of(state) if state.lanes else mapview.scale_of(state)
+    state.scale_lock = scale if state.scale_lock is None else None
 
 
 @command("drawer")
@@ -564,7 +605,7 @@ def _go(app: App, way: str) -> None:
         app.say(f"There is no action {way!r} in this world: it has {', '.join(app.ways)}.")
         return
     _paused(app)
-    app.link.send("drive", action)
+    app.race.send("drive", action)
 
 
 # --- the keyboard's ring ----------------------------------------------------------------------------------------------

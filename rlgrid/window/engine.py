@@ -31,17 +31,15 @@ from rlgrid.window.actors import TRAIL, Acting, Walker, model_of
 from rlgrid.window.breakpoints import Watch, parse
 from rlgrid.window.history import Entry, History, Kept, put_into
 from rlgrid.window.looking import Looker
+from rlgrid.window.pacing import BUDGET, WALK, Paced
 from rlgrid.window.parameters import settings_of
 from rlgrid.window.planned import LARGE, Planned
 from rlgrid.window.referee import Referee, Shown
 from rlgrid.window.shown import snapshot_of
 from rlgrid.window.state import SYMBOLS, Edit, Parameter, Snapshot
 
-WALK = 6.0  # steps a second of the walker
 SLOW = 20.0  # up to so many steps a second, the learner itself is shown
-BUDGET = 0.006  # seconds of a chunk in real time
 BOUNDS = 0.02  # of the time may be spent on proofs in a large world
-FULL_SPEED = 2_000.0  # units a second that stand for full speed where time is simulated
 LONGEST_EPISODE = 10_000  # steps after which the command "episode" stops
 
 # Steps over which a learner's schedules run: those that plan with what they remember need fewer, those that learn only
@@ -68,6 +66,7 @@ class Scenario:
     settings: dict[str, Any] = field(default_factory=dict)  # of the agent
     pickled: bytes | None = None  # an environment and an agent of a script
     warm: tuple[str, ...] = ()  # agents whose kernels are to be compiled in the meantime
+    rivals: tuple[str, ...] = ()  # agents that run beside it in the same world: `rlgrid.window.lanes`
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,19 +81,17 @@ class Setup:
     gamma: float
 
 
-class Engine:
+class Engine(Paced):
     """See the module's text. ``say`` is told in words what takes time; ``patient`` waits for the referee."""
 
     def __init__(self, scenario: Scenario, say: Callable[[str], None] = lambda words: None, patient: bool = False):
-        self.scenario, self._say, self._patient = scenario, say, patient
-        self.playing = True
-        self.speed = 8.0
+        super().__init__(patient)
+        self.scenario, self._say = scenario, say
         self.showing = True  # whether what comes next is shown: else tables are left as they were
         self._proof: tuple[tuple[Any, int], bool] | None = None  # whether that planner has converged at that count
         self._bound: tuple[float, float] | None = None  # what was proven last, and until when that will do
-        self._credit = 0.0
         self._walk_credit = 0.0
-        self._owed = 0  # units that a command has asked for and that are still to be run
+        self._rehearsing = False  # whether a command is only tried
         self._rate = 0.0  # units a second, as measured
         self.warmed = self._saying = self._stalled = False
         self._warming = False  # whether other agents' kernels are being compiled, or were
@@ -107,7 +104,6 @@ class Engine:
         self.history = History()
         self.looker = Looker()
         self.watch: Watch | None = None  # the breakpoint that is awaited
-        self.stopped = ""  # at which one the run has stopped, until somebody takes it
         self._commands: dict[str, Callable[..., Any]] = {
             "play": self._play,
             "speed": self.set_speed,
@@ -203,14 +199,9 @@ class Engine:
     # --- the present ------------------------------------------------------------------------------------------------
 
     @property
-    def hurries(self) -> bool:
-        """Whether the agent runs as fast as it can."""
-        return self.playing and math.isinf(self.speed) and not self.finished
-
-    @property
-    def patient(self) -> bool:
-        """Whether time is simulated: everything then waits until it is done."""
-        return self._patient
+    def pace(self) -> float:
+        """Units a second, as measured."""
+        return self._rate
 
     @property
     def unit(self) -> str:
@@ -283,47 +274,6 @@ class Engine:
 
     # --- running ----------------------------------------------------------------------------------------------------
 
-    def tick(self, seconds: float) -> None:
-        """Let time pass: run what is due. In real time at most one chunk is run, so that commands are heard."""
-        if self._owed:
-            done = self.advance(min(self._owed, self._chunk()))
-            self._owed = max(0, self._owed - done) if done else 0  # a breakpoint may have stopped it
-        if not self.playing:
-            return
-        if math.isinf(self.speed):
-            if self._patient:
-                self._credit += FULL_SPEED * seconds
-            else:
-                self._credit = max(1.0, self._rate * BUDGET)
-        else:
-            self._credit += self.speed * seconds
-            if not self._patient:  # what a busy machine could not run in time is not made up for
-                self._credit = min(self._credit, max(1.0, self.speed * 0.25))
-        units = int(self._credit)
-        if units:
-            self._credit -= units
-            self.advance(min(units, self._chunk()))
-        self.walk(seconds)
-
-    def due_in(self) -> float:
-        """Seconds until the next unit or the walker's next step is due, as the speed has it; infinity for never."""
-        if self._owed:
-            return 0.0
-        if not self.playing:
-            return math.inf
-        waits = [math.inf]
-        if not self.finished:
-            waits.append(0.0 if math.isinf(self.speed) else max(0.0, 1.0 - self._credit) / max(self.speed, 1e-9))
-        if not self.follows_learner and self.walker is not None:
-            waits.append(max(0.0, 1.0 - self._walk_credit) / WALK)
-        return min(waits)
-
-    def _chunk(self) -> int:
-        """Units that may be run before commands are heard again."""
-        if self._patient or not self._rate:
-            return 1 << 62
-        return max(1, int(self._rate * BUDGET))
-
     def walk(self, seconds: float) -> None:
         """Let the walker go for so long, where it is what is shown."""
         if self.follows_learner or self.walker is None:
@@ -333,6 +283,12 @@ class Engine:
             self._walk_credit -= 1.0
             self.walker.step(self._greedy_of(self.walker.state))
             self.history.watch_walker(self)
+
+    def walks_in(self) -> float:
+        """Seconds until the walker's next step."""
+        if self.follows_learner or self.walker is None:
+            return math.inf
+        return max(0.0, 1.0 - self._walk_credit) / WALK
 
     def _greedy_of(self, state: int) -> NDArray[np.bool_] | None:
         """bool [A], the greedy actions of a state as they are shown; None where none are known."""
@@ -505,6 +461,19 @@ class Engine:
             self._note(replace(unnoted, edit=self._edit(unnoted, listed), held=held))
         self.stamps.append(unnoted)
 
+    def rehearse(self, name: str, *rest: Any) -> None:
+        """Try a command that changes the world or the agent, and leave everything as it is.
+
+        Raises:
+            ValueError, TypeError: if it would be refused.
+        """
+        notices, self._rehearsing = len(self.notices), True
+        try:
+            self._commands[name](*rest)
+        finally:
+            self._rehearsing = False
+            del self.notices[notices:]
+
     def _changing(self) -> tuple[str, ...]:
         """Commands after which the run is another one: but for a walker, which is driven beside it."""
         return ("change", "restore", "remap", "drive") if self.unit == "step" else ("change", "restore", "remap")
@@ -531,24 +500,6 @@ class Engine:
         if entry.name == "remap":
             return Edit(entry.count, "map", "", str(entry.rest[1]) if len(entry.rest) > 1 else "painted")
         return None
-
-    def _play(self, playing: bool) -> None:
-        self.playing = bool(playing)
-        self._owed = 0
-
-    def set_speed(self, speed: float) -> None:
-        """Units a second; infinity for as fast as possible."""
-        self.speed = float(speed)
-        self._credit = 0.0
-
-    def step(self, units: int = 1) -> None:
-        """Run so many units; more than a chunk of them bit by bit, so that commands are heard."""
-        units = int(units)
-        if units < 1:
-            raise ValueError(f"a step is of at least one unit, not {units}")
-        first = min(units, self._chunk())
-        self.advance(first)
-        self._owed = 0 if self.stopped else units - first
 
     def episode(self) -> None:
         """Run to the end of an episode, at most 10,000 steps; for a planner, ten sweeps."""
@@ -680,6 +631,8 @@ class Engine:
         new = self._new_agent(model, settings, scenario)
         if self.unit == "sweep" and new.gamma == 1.0:  # whether the world has a value is found by its first sweep
             self._new_agent(model, settings, scenario).advance(1)
+        if self._rehearsing:
+            return
         new.begin(old.total_timesteps)
         goes_on = rows is not None and remaking.carry(old, new, rows)
         if not goes_on:

@@ -335,6 +335,9 @@ class Input:
             app.painter.press(app.scene.spot_at(*at))
         else:
             cell = app.scene.cell_at(*at, state)
+            lane = app.scene.lane_at(*at)
+            if lane is not None:
+                app.race.select(lane)
             self.panning.press(at, (state.pinned, state.inspected))
             if cell is not None:
                 state.pinned = None if state.pinned == cell else cell

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rlgrid.window.layers import NAMED, coloured
@@ -24,28 +25,49 @@ LONGEST = 2_000  # states of one of them
 QUIET = 0.15  # seconds that the worker may be busy before it is said
 
 
+@dataclass
+class Seen:
+    """What is followed from snapshot to snapshot: of a race in every lane."""
+
+    motion: Motion = field(default_factory=Motion)
+    flash_at: float = -1.0
+    version: int = 0  # of the world, and of the one of the last snapshot
+    shown_version: int = 0
+
+    @property
+    def animating(self) -> bool:
+        """Whether the next frame differs by itself."""
+        return self.motion.moving or self.flash_at >= 0
+
+
 class Inbox:
     """The messages of one app's worker."""
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._motion = Motion()
-        self._flash_at = -1.0
+        self.seen = Seen()
         self._faded_at = 0.0
         self._doing, self._doing_at = "", 0.0
         self._asked: tuple[int, int, bool] | None = None
-        self._version = self._shown_version = 0
         self._wanted: tuple[str, ...] | None = None  # tables that the worker was asked for; None: all
         self.first_tables: float | None = None  # when something learnt was first shown
 
     @property
     def animating(self) -> bool:
         """Whether the next frame differs by itself."""
-        return self._motion.moving or self._flash_at >= 0
+        return self.seen.animating or self._app.race.moving
+
+    def fresh(self) -> Seen:
+        """Of a lane of which nothing was seen yet."""
+        return Seen()
+
+    def ask_again(self) -> None:
+        """What is inspected is of another agent."""
+        self._asked = None
 
     def forget(self) -> None:
         """A run begins again: what is on its way belongs to the one before."""
-        self._motion, self._asked = Motion(), None
+        self.seen.motion, self._asked = Motion(), None
 
     def busy(self, words: str) -> None:
         """What the worker is doing from now on."""
@@ -58,6 +80,8 @@ class Inbox:
             "parameters": self._parameters,
             "doing": self._busy_with,
             "snapshot": self._snapshot,
+            "lanes": self._lanes,
+            "lane": self._lane,
             "outcomes": self._outcomes,
             "history": self._history,
             "look": self._look,
@@ -75,16 +99,21 @@ class Inbox:
         """Let what moves move, and ask for what is wanted next."""
         state = self._app.state
         state.doing = self._doing if self._doing and now - self._doing_at > QUIET and not state.error else ""
-        self._motion.advance(state, now)
-        if state.before is not None and now > self._faded_at:
-            state.before = None
-        if self._flash_at >= 0:
-            left = 1.0 - (now - self._flash_at) / FLASH
-            state.flash = max(0.0, math.ceil(left * 4) / 4)
-            if left <= 0:
-                self._flash_at = -1.0
+        for _ in self._app.race.each():
+            self._move(now)
         self._ask()
         self._want()
+
+    def _move(self, now: float) -> None:
+        state = self._app.state
+        self.seen.motion.advance(state, now)
+        if state.before is not None and now > self._faded_at:
+            state.before = None
+        if self.seen.flash_at >= 0:
+            left = 1.0 - (now - self.seen.flash_at) / FLASH
+            state.flash = max(0.0, math.ceil(left * 4) / 4)
+            if left <= 0:
+                self.seen.flash_at = -1.0
 
     def _want(self) -> None:
         """Say which tables are seen, where that matters."""
@@ -162,14 +191,15 @@ class Inbox:
         if state.model is not None and shot.values is not None and shot.values.size != state.model.num_states:
             return  # of the map as it was before it was painted
         state.snapshot = shot
-        self._app.recorder.progress(shot.count)
-        walked = (old.count, old.optimal is None, old.values is None, self._version) == (
+        if not state.lanes:
+            self._app.recorder.progress(shot.count)
+        walked = (old.count, old.optimal is None, old.values is None, self.seen.version) == (
             shot.count,
             shot.optimal is None,
             shot.values is None,
-            self._shown_version,
+            self.seen.shown_version,
         )
-        self._shown_version = self._version
+        self.seen.shown_version = self.seen.version
         if not walked or shot.frame is not None:
             state.stamp += 1
         if shot.values is not None and self.first_tables is None:
@@ -178,14 +208,30 @@ class Inbox:
             state.history.add(shot.count, shot.values)
         self._follow_paths(old, shot)
         drawn = coloured(state)
-        if drawn.table is None and not drawn.pending and state.layer != "values":
+        if drawn.table is None and not drawn.pending and state.layer != "values" and not state.lanes:
             self._app.say(f"No layer “{NAMED[state.layer].title}”: {drawn.reason}.", 5.0)
             state.layer, state.scale_lock = "values", None
         self._curves(shot)
         new_sweep = state.plans and shot.count != old.count and shot.change is not None
         if new_sweep and state.speed <= 15 and shot.change is not None and float(shot.change.max()) > 1e-3:
-            self._flash_at = now
-        self._motion.follow(state, old, shot, now)
+            self.seen.flash_at = now
+        self.seen.motion.follow(state, old, shot, now)
+
+    def _lane(self, message: tuple[Any, ...], now: float) -> None:
+        """A message about one lane of a race."""
+        if message[2] < len(self._app.state.lanes):
+            with self._app.race.within(message[2]):
+                self.take(message[3], now)
+
+    def _lanes(self, message: tuple[Any, ...], now: float) -> None:
+        """A snapshot of every lane of a race."""
+        shots = message[2]
+        if len(shots) != len(self._app.state.lanes):
+            return
+        for number, shot in enumerate(shots):
+            with self._app.race.within(number):
+                self._snapshot(("snapshot", message[1], shot), now)
+        self._app.recorder.progress(max(shot.count for shot in shots))
 
     def _follow_paths(self, old: Snapshot, shot: Snapshot) -> None:
         """Keep the ways of the last episodes that were seen."""
@@ -210,8 +256,8 @@ class Inbox:
     def _facts(self, facts: dict[str, Any]) -> None:
         state = self._app.state
         state.unit, state.in_place = facts["unit"], facts["in_place"]
-        if facts["version"] != self._version:  # the world is another: what was asked about it no longer holds
-            self._version, self._asked, state.outcomes = facts["version"], None, {}
+        if facts["version"] != self.seen.version:  # the world is another: what was asked about it no longer holds
+            self.seen.version, self._asked, state.outcomes = facts["version"], None, {}
         if facts["agent"] == "Acting":
             state.agent = "acting"
 

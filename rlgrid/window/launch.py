@@ -28,6 +28,7 @@ examples:
   python play.py                                            the tour: value iteration, Q-learning, DQN
   python play.py --world CliffWalking-v1 --agent q_learning Q-learning on the cliff
   python play.py --world my_world.toml --speed 20           a map of your own, 20 sweeps a second
+  python play.py --race q_learning,sarsa --world CliffWalking-v1   two agents side by side
   python play.py --record tour.gif --seconds 30             the first 30 seconds as a film, also without a display
   python play.py --replay lesson.rlgrid                     a session that was saved, as it was
 
@@ -47,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     )
     found.add_argument("--world", metavar="WORLD", help="an id (rlgrid/FourRooms-v0), a built-in map or a map file")
     found.add_argument("--agent", choices=tuple(AGENTS), metavar="AGENT", help=f"what solves it: {', '.join(AGENTS)}")
+    found.add_argument("--race", metavar="A,B", help="two to four agents side by side, such as q_learning,sarsa")
     found.add_argument("--seed", type=int, default=0, help="of the agent and of the world (default 0)")
     found.add_argument("--speed", metavar="N", help='sweeps or steps a second, or "full"')
     found.add_argument("--theme", choices=("dark", "light"), default="dark")
@@ -100,6 +102,13 @@ def check(options: argparse.Namespace) -> None:
         for name in ("world", "agent", "speed", "replay"):
             if getattr(options, name) is not None:
                 raise ValueError(f"--{name} is in the lesson that --lesson gives: leave it out")
+    if options.race is not None:
+        from rlgrid.window.lanes import check_agents
+
+        for name in ("agent", "lesson", "replay"):
+            if getattr(options, name) is not None:
+                raise ValueError(f"--{name} and --race exclude each other: --race names all agents")
+        options.race = check_agents(tuple(part.strip() for part in options.race.split(",")))
     if options.replay is not None:
         for name in ("world", "agent", "speed", "frames", "seconds"):
             if getattr(options, name) is not None:
@@ -170,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (ValueError, OSError) as error:
             print(f"play.py: {error}", file=sys.stderr)
             return 2
-    tour = options.agent is None and options.speed is None and lesson is None
+    tour = options.agent is None and options.speed is None and lesson is None and options.race is None
 
     def begin(app: App) -> None:
         from rlgrid.window import scaling
@@ -180,7 +189,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if lesson is not None:
             app.teach(lesson)
         else:
-            app.open(options.world or "rlgrid/FourRooms-v0", options.agent or "value_iteration", options.speed)
+            agent, *rivals = options.race or [options.agent or "value_iteration"]
+            app.open(options.world or "rlgrid/FourRooms-v0", agent, options.speed, rivals=tuple(rivals))
         if trouble:
             app.say(trouble, 20.0)
 

@@ -63,6 +63,7 @@ class Coloured:
         from_zero: the scale begins at 0.
         signed: the scale is as long on both sides of 0.
         extreme: where cells are smaller than a pixel, the number farthest from 0 is shown.
+        common: the ends of the scale are those of several agents together.
     """
 
     table: NDArray[Any] | None
@@ -74,10 +75,14 @@ class Coloured:
     from_zero: bool = False
     signed: bool = False
     extreme: bool = False
+    common: bool = False
 
 
 def coloured(state: State, layer: str | None = None) -> Coloured:
     """What a layer of a state draws; of the present layer if None. Computed once for each snapshot."""
+    if layer is None and state.drawn is not None:
+        shown: Coloured = state.drawn
+        return shown
     name = state.layer if layer is None else layer
     kept = state.computed.get(name)
     key = (state.snapshot, state.paths, state.model, state.unit, state.in_place)

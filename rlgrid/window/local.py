@@ -6,7 +6,8 @@ from typing import Any
 
 from rlgrid.window.actors import outcomes_of
 from rlgrid.window.engine import Engine, Scenario
-from rlgrid.window.worker import told
+from rlgrid.window.lanes import Lanes, engine_of
+from rlgrid.window.worker import described, look_at, told
 
 
 class LocalLink:
@@ -15,7 +16,7 @@ class LocalLink:
     def __init__(self) -> None:
         self.run = 0
         self.time = 0.0
-        self.engine: Engine | None = None
+        self.engine: Engine | Lanes | None = None
         self._messages: list[tuple[Any, ...]] = []
         self._said: dict[str, Any] = {}
 
@@ -28,7 +29,7 @@ class LocalLink:
         self.run += 1
         self._messages, self._said = [], {}
         try:
-            self.engine = Engine(scenario, patient=True)
+            self.engine = engine_of(scenario, patient=True)
         except Exception as error:
             self.engine = None
             self._messages.append(("failed", str(error)))
@@ -37,6 +38,8 @@ class LocalLink:
         self.engine.set_speed(speed)
         self._messages.append(("doing", ""))
         self._messages.append(("world", self.run, self.engine.facts(), self.engine.parameters()))
+        if isinstance(self.engine, Lanes):
+            self._messages += described(self.engine, self.run)
 
     def send(self, name: str, *rest: Any) -> None:
         """A command of the run."""
@@ -47,17 +50,22 @@ class LocalLink:
             engine.obey(name, *rest)
         except (ValueError, TypeError) as error:
             self._messages.append(("refused", str(error)))
-        self._messages.append(("parameters", self.run, engine.parameters(), engine.facts()))
+        self._messages += described(engine, self.run)
         self._tell()
         if name not in ("play", "speed"):
-            self._messages.append(("snapshot", self.run, engine.snapshot()))
+            self._messages.append(self._pictured(engine))
 
     def show(self) -> None:
         """Say how things stand."""
         if self.engine is not None:
-            self._messages.append(("parameters", self.run, self.engine.parameters(), self.engine.facts()))
-            self._messages.append(("snapshot", self.run, self.engine.snapshot()))
+            self._messages += described(self.engine, self.run)
+            self._messages.append(self._pictured(self.engine))
             self._tell()
+
+    def _pictured(self, engine: Engine | Lanes) -> tuple[Any, ...]:
+        if isinstance(engine, Lanes):
+            return "lanes", self.run, engine.snapshots()
+        return "snapshot", self.run, engine.snapshot()
 
     def fail(self, error: Exception) -> None:
         """The run has stopped, and says why."""
@@ -76,7 +84,7 @@ class LocalLink:
         """Answer with the outcomes of a state, and from now on with what is seen of it."""
         if self.engine is not None and self.engine.model is not None:
             self._messages.append(("outcomes", self.run, state, outcomes_of(self.engine.model, state)))
-            self.engine.looker.ask(state, deeply)
+            look_at(self.engine, state, deeply)
             self._tell()
 
     def receive(self) -> list[tuple[Any, ...]]:

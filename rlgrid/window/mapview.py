@@ -347,7 +347,7 @@ def paint_legend(canvas: Canvas, state: State) -> None:
     if state.plans and state.snapshot.converged:
         canvas.text("converged", 0, y, theme.goal, SMALL, bold=True)
         y += 17
-    if layer.scale is not None:
+    if layer.scale is not None and not layer.common:
         canvas.text("scale fixed", 0, y + 1, theme.muted, SMALL)
         return
     words = "scale free" if state.scale_lock is None else "scale locked"

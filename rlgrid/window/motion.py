@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rlgrid.layout import cell_of
-from rlgrid.window.engine import WALK
+from rlgrid.window.pacing import WALK
 from rlgrid.window.state import Snapshot, State
 
 Spot = tuple[float, float]

@@ -280,6 +280,7 @@ class Painter:
             state.history, state.outcomes = ValueHistory(), {}
             state.pinned = state.hover = state.inspected = state.walker_at = state.before = None
             state.paths, state.computed = (), {}
+            app.race.remade()
         state.stamp += 1
         large = len(spec.rows) * len(spec.rows[0]) > CHECKED
         state.missing = "" if large else editing.trouble(spec)

@@ -13,11 +13,13 @@ import bisect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pygame
 
-from rlgrid.theme import RGB
+from rlgrid.theme import RGB, Theme
 from rlgrid.window import numbers, shapes, text
+from rlgrid.window.race import views
 from rlgrid.window.state import Curve, State
 from rlgrid.window.text import BODY, SMALL
 from rlgrid.window.widgets import Canvas, Control
@@ -35,6 +37,71 @@ class Plot:
     title: str
     curve: Curve
     kind: str = ""  # "log": always logarithmic; "share"; "": logarithmic where it spans decades and is positive
+
+
+LETTERS = "ABCD"  # of the lanes of a race
+DASHES: tuple[tuple[float, ...], ...] = ((), (9.0, 5.0), (2.5, 4.5), (11.0, 4.0, 2.5, 4.0))  # on and off, in pixels
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve as it is drawn: of a race a lane's, with its ``number``."""
+
+    curve: Curve
+    count: float  # where the run stands
+    colour: RGB
+    number: int | None = None
+
+    @property
+    def dashes(self) -> tuple[float, ...]:
+        """On and off in turn."""
+        return () if self.number is None else DASHES[self.number]
+
+
+def ink_of(number: int, theme: Theme) -> RGB:
+    """The colour of a lane, beside its letter and its dashes."""
+    return (theme.accent, theme.second, theme.goal, theme.text)[number]
+
+
+def sample(surface: pygame.Surface, number: int, ends: tuple[int, int], y: int, theme: Theme) -> None:
+    """A piece of a lane's line."""
+    for piece in dashed([(float(ends[0]), float(y)), (float(ends[1]), float(y))], DASHES[number]):
+        shapes.line(surface, piece, ink_of(number, theme), 2.0)
+
+
+def dashed(points: list[tuple[float, float]], pattern: tuple[float, ...]) -> list[list[tuple[float, float]]]:
+    """A line through points in pieces, their lengths and those of the gaps in turn; one piece without a pattern."""
+    if not pattern:
+        return [points]
+    pieces, piece = [], [points[0]]
+    turn, left = 0, pattern[0]
+    for start, end in pairwise(points):
+        length, gone = math.dist(start, end), 0.0
+        while length - gone >= left:
+            gone += left
+            part = gone / length
+            at = (start[0] + part * (end[0] - start[0]), start[1] + part * (end[1] - start[1]))
+            if turn % 2 == 0:
+                pieces.append([*piece, at])
+            turn += 1
+            piece, left = [at], pattern[turn % len(pattern)]
+        left -= length - gone
+        piece.append(end)
+    if turn % 2 == 0 and len(piece) > 1:
+        pieces.append(piece)
+    return pieces
+
+
+def lines(state: State, plot: Plot, colour: RGB, theme: Theme) -> list[Line]:
+    """The curves to be drawn for a plot: of a race those of all lanes that have this quantity, the selected last."""
+    if not state.lanes:
+        return [Line(plot.curve, float(state.snapshot.count), colour)]
+    found = []
+    for number, view in enumerate(views(state)):
+        same = next((one for one in curves(view) if (one.name, one.title) == (plot.name, plot.title)), None)
+        if same is not None:
+            found.append(Line(same.curve, float(view.snapshot.count), ink_of(number, theme), number))
+    return sorted(found, key=lambda line: line.number == state.lane)
 
 
 def height(window: int) -> int:
@@ -92,6 +159,8 @@ def curves(state: State) -> list[Plot]:
         found.append(Plot("regret", title, state.regret_curve, "share"))
     title = "Discounted return per walk" if state.plans else "Mean return, 100 episodes"
     found.append(Plot("return", title, state.return_curve))
+    if state.lanes:  # what agents of every kind have comes first
+        found.sort(key=lambda plot: ("regret", "return", "error").index(plot.name))
     for name, (title, kind) in SERIES.items():
         if name in state.series and state.series[name].points:
             found.append(Plot(name, title, state.series[name], kind))
@@ -172,8 +241,8 @@ def logarithmic(plot: Plot) -> bool:
     return bool(ys) and min(ys) > 0.0 and math.log10(max(ys) / min(ys)) >= DECADES
 
 
-def _range(curve: Curve, log: bool, share: bool) -> tuple[float, float]:
-    ys = [y for _, y in curve.points]
+def _range(drawn: Sequence[Line], log: bool, share: bool) -> tuple[float, float]:
+    ys = [y for line in drawn for _, y in line.curve.points]
     if log:
         positive = [y for y in ys if y > 0]
         if not positive:
@@ -214,7 +283,7 @@ def paint(canvas: Canvas, state: State) -> None:
         canvas.control(f"plot:{number}", box, "plot", track=(box.left, box.right - 1))
         if (
             plot.kind == "share"
-            and not plot.curve.points
+            and not any(line.curve.points for line in lines(state, plot, theme.accent, theme))
             and (state.snapshot.trouble or state.snapshot.regret is not None)
         ):
             words = state.snapshot.trouble or "the policy does not end its episodes"
@@ -256,39 +325,76 @@ def _line(canvas: Canvas, state: State, middle: int) -> None:
     ink = theme.accent if state.awaited else theme.text if lit else theme.muted
     words = canvas.text("run until …", area.right - MARGIN, middle, ink, SMALL + 0.5, bold=True, align="right")
     canvas.control("breakpoint", words.inflate(12, 8), tip="run until something holds (B)")
-    if state.line:
+    if state.lanes and state.mode == "look":
+        _names_of_lanes(canvas, state, words.left - 20, middle)
+    elif state.line:
         shapes.disc(canvas.surface, (MARGIN + 4, middle), 3.5, theme.accent if state.touring else theme.second)
         canvas.text(state.line, MARGIN + 16, middle, theme.text, BODY - 0.5, most=words.left - 12 - MARGIN - 16)
 
 
+def _names_of_lanes(canvas: Canvas, state: State, right: int, middle: int) -> None:
+    """Whose line is which."""
+    theme, x = canvas.theme, MARGIN
+    room = (right - x) // len(state.lanes)
+    for number, view in enumerate(views(state)):
+        sample(canvas.surface, number, (x, x + 24), middle, theme)
+        ink = theme.text if number == state.lane else theme.muted
+        title = f"{LETTERS[number]} {view.agent_title}"
+        canvas.text(title, x + 30, middle, ink, SMALL + 0.5, bold=number == state.lane, most=max(20, room - 44))
+        x += room
+
+
 def _plot(canvas: Canvas, state: State, plot: Plot, box: pygame.Rect, end: float, colour: RGB) -> None:
     theme, log, share = canvas.theme, logarithmic(plot), plot.kind == "share"
+    drawn = [line for line in lines(state, plot, colour, theme) if line.curve.points]
     for part in (0.0, 0.5, 1.0):
         y = box.top + round(part * (box.height - 1))
         canvas.hairline(box.left, y, box.right - 1, y)
-    points = plot.curve.points
-    if points:
-        low, high = _range(plot.curve, log, share)
+    ends: list[tuple[float, float, Line]] = []
+    if drawn:
+        low, high = _range(drawn, log, share)
         inner = box.inflate(0, -2)
-        spots = scale_points(points, inner, end, low, high, log)
-        # The ends of the scale stand where the curve is not: beyond the present.
-        if box.right - spots[-1][0] > 70:
+        places = [scale_points(line.curve.points, inner, end, low, high, log) for line in drawn]
+        # The ends of the scale stand where the curves are not: beyond the present.
+        if box.right - max(spots[-1][0] for spots in places) > 70:
             top, bottom = (percent(high), percent(low)) if share else (_end(high), _end(low))
             canvas.text(top, box.right, box.top + 9, theme.muted, SMALL, mono=True, align="right")
             canvas.text(bottom, box.right, box.bottom - 9, theme.muted, SMALL, mono=True, align="right")
-        behind = bisect.bisect_right(points, (float(state.snapshot.count), math.inf))
-        if len(spots) > behind > 0:  # the run stands in its past: what is ahead is pale
-            shapes.line(canvas.surface, _thin(spots[behind - 1 :]), shapes.mix(theme.panel, colour, 0.45), 1.5)
-        if behind > 1:
-            shapes.line(canvas.surface, _thin(spots[:behind]), colour, 2.0)
-        if behind:
-            shapes.disc(canvas.surface, spots[behind - 1], 4, colour)
-        if state.hairline is not None and (there := value_at(plot.curve, state.hairline)) is not None:
-            spot = scale_points([(state.hairline, there)], inner, end, low, high, log)[0]
-            shapes.disc(canvas.surface, spot, 3, theme.text)
+        for line, spots in zip(drawn, places, strict=True):
+            behind = bisect.bisect_right(line.curve.points, (line.count, math.inf))
+            if len(spots) > behind > 0:  # the run stands in its past: what is ahead is pale
+                shapes.line(canvas.surface, _thin(spots[behind - 1 :]), shapes.mix(theme.panel, line.colour, 0.45), 1.5)
+            if behind > 1:
+                for piece in dashed(_thin(spots[:behind]), line.dashes):
+                    shapes.line(canvas.surface, piece, line.colour, 2.0)
+            if behind:
+                shapes.disc(canvas.surface, spots[behind - 1], 4, line.colour)
+                ends.append((*spots[behind - 1], line))
+            if state.hairline is not None and (there := value_at(line.curve, state.hairline)) is not None:
+                spot = scale_points([(state.hairline, there)], inner, end, low, high, log)[0]
+                shapes.disc(canvas.surface, spot, 3, theme.text)
+        if state.lanes:
+            _letters(canvas, ends, box)
     if state.hairline is not None:
         x = box.left + round(min(1.0, state.hairline / end) * (box.width - 1))
         pygame.draw.line(canvas.surface, theme.muted, (x, box.top), (x, box.bottom - 1))
+
+
+def _letters(canvas: Canvas, ends: list[tuple[float, float, Line]], box: pygame.Rect) -> None:
+    """The letters of the lanes beside the ends of their curves, one under the other where these lie together."""
+    pitch, floor = 13.0, box.top + 6.0
+    middles = []
+    for x, y, line in sorted(ends, key=lambda end: (end[1], end[2].number)):
+        floor = max(floor, y)
+        middles.append((x, floor, line))
+        floor += pitch
+    over = max(0.0, floor - pitch - (box.bottom - 6.0))
+    ceiling = math.inf
+    for x, middle, line in reversed(middles):
+        ceiling = min(ceiling, middle if not over else min(middle, box.bottom - 6.0))
+        assert line.number is not None
+        canvas.text(LETTERS[line.number], x + 7, ceiling, line.colour, SMALL, bold=True)
+        ceiling -= pitch
 
 
 def _end(value: float) -> str:
@@ -379,4 +485,16 @@ def key(state: State) -> tuple[object, ...]:
         state.model is None,
         state.snapshot.regret,
         state.snapshot.trouble,
+        _lanes_key(state),
     )
+
+
+def _lanes_key(state: State) -> object:
+    """What the curves of a race depend on beside those of the selected lane."""
+    if not state.lanes:
+        return None
+    found = []
+    for view in views(state):
+        points = [(plot.name, len(plot.curve.points), tuple(plot.curve.points[-1:])) for plot in curves(view)]
+        found.append((view.agent, view.snapshot.count, tuple(points)))
+    return tuple(found), state.lane, state.mode

@@ -31,7 +31,9 @@ class ReplayLink(LocalLink):
     """The engine of a replay: it runs to counts, and obeys the log and nobody else."""
 
     def send(self, name: str, *rest: Any) -> None:
-        """What the app asks for by itself is in the log, if it happened."""
+        """What the app asks for by itself is in the log, if it happened; but for the lane that it looks into."""
+        if name == "select":
+            LocalLink.send(self, name, *rest)
 
     def obey(self, count: int, name: str, rest: tuple[Any, ...]) -> None:
         """A command of the log, at its count."""
@@ -159,7 +161,7 @@ class Replay:
         except (ValueError, TypeError) as error:
             raise SessionError(f"the session cannot be replayed: {error}") from error
         self.app.state.playing = playing
-        self.app.open(place, scenario.agent, speed, scenario.settings, scenario.seed)
+        self.app.open(place, scenario.agent, speed, scenario.settings, scenario.seed, scenario.rivals)
 
     def pictures(self) -> Iterator[pygame.Surface]:
         """All frames, one after the other; each is the same surface or another one."""

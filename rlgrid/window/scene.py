@@ -15,7 +15,7 @@ import pygame
 from rlgrid.layout import state_at
 from rlgrid.picture import Layout
 from rlgrid.theme import THEMES
-from rlgrid.window import bar, inspector, mapview, overlays, palette, plots, scaling, shapes, side, teaching
+from rlgrid.window import bar, inspector, mapview, overlays, palette, plots, raceview, scaling, shapes, side, teaching
 from rlgrid.window.state import State
 from rlgrid.window.widgets import Canvas, Control
 
@@ -98,6 +98,7 @@ class Scene:
         self._kept: dict[str, tuple[object, Canvas]] = {}
         self._cells: tuple[object, pygame.Surface] | None = None
         self._minimap: tuple[object, pygame.Surface] | None = None
+        self._race = raceview.RaceView()
         self._last: tuple[object, object] = (None, None)  # what the overlays and the map were drawn from
         self._alive: object = None  # the model, which keys name by its id: held so that no other gets it
         self._layout: Layout | None = None
@@ -143,7 +144,7 @@ class Scene:
         for name, rect in regions.all().items():
             if name in _PAINTERS:
                 paint, key = _PAINTERS[name]
-                self._place(surface, name, rect, state, hovered, paint, key(state), everything)
+                self.place_region(surface, name, rect, state, hovered, paint, key(state), everything)
         if everything:
             self._paint_overlays(surface, state, hovered)
             self.changed = [surface.get_rect()]
@@ -153,7 +154,7 @@ class Scene:
         self._last = (over, on_map)
         return surface
 
-    def _place(
+    def place_region(
         self,
         surface: pygame.Surface,
         name: str,
@@ -204,6 +205,7 @@ class Scene:
             state.mode,
             state.cursor,
             state.stroke,
+            self._race.key(state) if state.lanes else None,
         )
         theme = THEMES[state.theme]
         again = again or on_map != self._last[1]
@@ -217,6 +219,10 @@ class Scene:
                 self._paint_frame(surface, state, region)
         elif not ready:
             self._layout = None
+        elif state.lanes:
+            self._race.paint(self, surface, state, region, again, hovered)
+            chosen = self._race.spots[state.lane]
+            self.map_place, self._layout = chosen.place, chosen.view
         else:
             place, view = mapview.view_of(state, region)
             self.map_place, self._layout = place, view
@@ -236,7 +242,7 @@ class Scene:
             if legend:
                 spot = mapview.legend_place(state, place, region)
                 depends = (mapview.cells_key(state), state.snapshot.converged)
-                self._place(surface, "legend", spot, state, hovered, mapview.paint_legend, depends, again)
+                self.place_region(surface, "legend", spot, state, hovered, mapview.paint_legend, depends, again)
         if again:
             canvas = Canvas(surface, theme)
             doing = state.doing or ("" if ready else "preparing to draw the world")
@@ -309,8 +315,26 @@ class Scene:
         """The (row, column) of the picture of the world under a point, or None."""
         if self._layout is None or self._state is None or not self.regions.map.collidepoint(x, y):
             return None
-        place, view = mapview.view_of(self._state, self.regions.map)  # which may have changed since it was drawn
+        if self._state.lanes:
+            lane = self.lane_at(x, y)
+            if lane is None:
+                return None
+            place, view = self._race.spots[lane].place, self._race.spots[lane].view
+        else:
+            place, view = mapview.view_of(self._state, self.regions.map)  # which may have changed since it was drawn
         return view.cell_at(x - place.left, y - place.top) if place.collidepoint(x, y) else None
+
+    def lane_at(self, x: int, y: int) -> int | None:
+        """The lane of a race whose map lies under a point."""
+        return self._race.at((x, y)) if self._state is not None and self._state.lanes else None
+
+    def area_at(self, point: tuple[int, int] | None) -> tuple[pygame.Rect, bool]:
+        """The region that the map under a point is laid out in, and whether a legend lies in it too."""
+        state = self._state
+        if state is None or not state.lanes or not self._race.spots:
+            return self.regions.map, mapview.has_legend(self.regions.map)
+        lane = None if point is None else self.lane_at(*point)
+        return self._race.spots[state.lane if lane is None else lane].area, False
 
     def cell_at(self, x: int, y: int, state: State) -> int | None:
         """The state under a point of the map, or None."""

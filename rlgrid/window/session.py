@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlgrid.window.engine import Scenario
+from rlgrid.window.lanes import check_agents
 from rlgrid.window.layers import NAMED
+from rlgrid.window.race import VERSUS
 from rlgrid.window.view import View
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ MOST_SECONDS = 6 * 3600.0  # that a session lasts
 MOST_TEXT = 4 << 20  # characters of a map
 LOOKS = 0.05  # seconds between two entries of what is looked at
 
-RUN = ("play", "speed", "step", "episode", "reset", "change", "restore", "remap", "drive", "seek", "until")
+RUN = ("play", "speed", "step", "episode", "reset", "change", "restore", "remap", "drive", "seek", "until", "lane")
 
 # What is looked at: fields of the state that are nobody's answer but the viewer's choice, and their types.
 LOOK: dict[str, tuple[type, ...]] = {
@@ -55,6 +57,8 @@ LOOK: dict[str, tuple[type, ...]] = {
     "mode": (str,),
     "brush": (str,),
     "lesson": (str,),
+    "lane": (int,),
+    "versus": (str,),
     "amount": (int, float),
     "scale_lock": (tuple, type(None)),
     "cursor": (tuple, type(None)),
@@ -67,6 +71,7 @@ SWITCHES = {
     "layer": tuple(NAMED),
     "drawer": ("", "left", "right"),
     "mode": ("look", "drive", "paint"),
+    "versus": VERSUS,
 }
 
 
@@ -200,7 +205,7 @@ def _entry(row: list[Any]) -> list[Any]:
         raise SessionError(f"it has the unknown command {name!r:.40}")
     for value in rest:
         plain = value is None or isinstance(value, bool | int | float | str)
-        if not plain and not (isinstance(value, dict) and name == "until"):
+        if not plain and not (isinstance(value, dict) and "until" in (name, *rest[1:2])):
             raise SessionError(f"the command {name} has the argument {value!r:.40}")
         if isinstance(value, str) and len(value) > MOST_TEXT:
             raise SessionError(f"the command {name} has a text of {len(value):,} characters")
@@ -265,13 +270,14 @@ def written(scenario: Scenario) -> dict[str, Any] | None:
         name = WORLDS[scenario.world][0] if scenario.world in WORLDS else scenario.world
         text = GridSpec.builtin(name).dump()
     world = scenario.world if scenario.world in WORLDS or scenario.world in CLASSICS else Path(scenario.world).name
-    return {
+    found = {
         "world": world,
         "map": text,
         "agent": scenario.agent,
         "seed": scenario.seed,
         "settings": scenario.settings,
     }
+    return found | {"rivals": list(scenario.rivals)} if scenario.rivals else found
 
 
 def _scenario(given: Any) -> Scenario:
@@ -283,7 +289,7 @@ def _scenario(given: Any) -> Scenario:
 
     if not isinstance(given, dict):
         raise SessionError("a run of it has no world")
-    known = {"world", "map", "agent", "seed", "settings"}
+    known = {"world", "map", "agent", "seed", "settings", "rivals"}
     for name in given.keys() - known:
         raise SessionError(f"a run of it has an unknown part {name!r:.40}{did_you_mean(name, known)}")
     world, text, settings, seed = given["world"], given["map"], given["settings"], given["seed"]
@@ -296,9 +302,12 @@ def _scenario(given: Any) -> Scenario:
     if not isinstance(settings, dict) or type(seed) is not int or not 0 <= seed < 2**62:
         raise SessionError("settings must be names and values, and a seed a whole number of at least 0")
     agent = check_name("agent", given["agent"], AGENTS)
+    rivals = tuple(given.get("rivals", ()))
+    if rivals:
+        check_agents((agent, *rivals))
     if world in WORLDS and GridSpec.builtin(WORLDS[world][0]).dump() == text:
-        return Scenario(world, None, agent, seed, settings)
-    return Scenario(world, text or None, agent, seed, settings)
+        return Scenario(world, None, agent, seed, settings, rivals=rivals)
+    return Scenario(world, text or None, agent, seed, settings, rivals=rivals)
 
 
 def check_settings(scenario: Scenario, model: Any) -> None:

@@ -50,12 +50,13 @@ TABLES: dict[str, tuple[np.dtype[Any], bool]] = {
 
 
 class Tables:
-    """The tables of a world with S states and A actions, one after the other in shared memory."""
+    """The tables of a world with S states and A actions, one after the other in shared memory, for every lane."""
 
-    def __init__(self, num_states: int, num_actions: int, name: str | None = None) -> None:
-        self.sizes = num_states, num_actions
+    def __init__(self, num_states: int, num_actions: int, name: str | None = None, lanes: int = 1) -> None:
+        self.sizes = num_states, num_actions, lanes
         self._shapes = {
-            key: (num_states, num_actions) if per_action else (num_states,) for key, (_, per_action) in TABLES.items()
+            key: (lanes, num_states, num_actions) if per_action else (lanes, num_states)
+            for key, (_, per_action) in TABLES.items()
         }
         sizes = {
             key: -(-int(np.prod(shape)) * TABLES[key][0].itemsize // 64) * 64 for key, shape in self._shapes.items()
@@ -74,19 +75,19 @@ class Tables:
         """By which another process finds the memory."""
         return self._memory.name
 
-    def write(self, shot: Snapshot) -> tuple[tuple[str, ...], Snapshot]:
+    def write(self, shot: Snapshot, lane: int = 0) -> tuple[tuple[str, ...], Snapshot]:
         """Put a snapshot's tables into the memory; which ones they are, and what else the snapshot holds."""
         present = []
         for key, array in self._arrays.items():
             table = getattr(shot, key)
             if table is not None:
-                array[...] = table
+                array[lane] = table
                 present.append(key)
         return tuple(present), replace(shot, **_none(TABLES))
 
-    def read(self, present: tuple[str, ...], rest: Snapshot) -> Snapshot:
+    def read(self, present: tuple[str, ...], rest: Snapshot, lane: int = 0) -> Snapshot:
         """The whole snapshot again, its tables copied out of the memory."""
-        tables: Any = {key: self._arrays[key].copy() for key in present}
+        tables: Any = {key: self._arrays[key][lane].copy() for key in present}
         return replace(rest, **tables)
 
     def close(self) -> None:

@@ -245,6 +245,15 @@ class Menu:
         self.lit = 0
 
 
+@dataclass(eq=False)
+class Lane:
+    """A lane of a race: the fields of the state that are its own while another one is selected, and what the inbox
+    follows of it (`rlgrid.window.race`)."""
+
+    fields: dict[str, Any]
+    seen: Any = None
+
+
 @dataclass
 class State:
     """Everything that the scene shows."""
@@ -317,6 +326,10 @@ class State:
     series: dict[str, Curve] = field(default_factory=dict)  # further ones, by their names in `rlgrid.window.plots`
     curves: tuple[str, ...] = ()  # the curves that were chosen, by their names in `rlgrid.window.plots`
     hairline: float | None = None  # the count that the pointer over the curves stands at
+    lanes: tuple[Lane, ...] = ()  # of a race; those that are not selected
+    lane: int = 0  # the selected one: what else is in the state is about it
+    versus: str = ""  # what of two lanes is drawn: their "difference", their "disagreement", or each by itself
+    drawn: Any = None  # what the map is coloured by in place of the layer (`rlgrid.window.layers.Coloured`)
 
     @property
     def focus(self) -> int | None:
@@ -364,8 +377,10 @@ class State:
 
     def expected_end(self) -> int:
         """Where the axes of the curves end: a round count beyond the present one."""
-        least = 60 if self.plans else 5_000
-        now = max(self.snapshot.count, self.timeline.head)
+        runs = [(self.snapshot, self.timeline, self.unit)]
+        runs += [tuple(lane.fields[name] for name in ("snapshot", "timeline", "unit")) for lane in self.lanes]
+        least = 5_000 if any(unit == "step" for *_, unit in runs) else 60
+        now = max(max(shot.count, line.head) for shot, line, _ in runs)
         end = least
         for factor in _round_numbers(least):
             end = factor

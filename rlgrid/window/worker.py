@@ -10,6 +10,8 @@ Messages of the worker, each a tuple that begins with its name:
     ("world", run, facts)         a world is built: numbers of states and actions, unit, title, parameters ...
     ("doing", run, words)         what it is busy with; "" is nothing
     ("snapshot", run, names, the rest)   these tables are in the memory; to be answered with ("read",)
+    ("lanes", run, list)          the same of every lane of a race: (names, the rest)
+    ("lane", run, number, message)  a message that is about one lane of a race
     ("outcomes", run, state, outcomes of each action)
     ("parameters", run, list)
     ("map", run, text)            the world is another map from now on; None is the one that it was built with
@@ -43,9 +45,18 @@ from typing import Any
 
 from rlgrid.window.actors import outcomes_of
 from rlgrid.window.engine import Engine, Scenario
+from rlgrid.window.lanes import Lanes, engine_of
 from rlgrid.window.snapshot import Tables
 
-REFUSABLE = ("change", "restore", "remap", "drive", "seek", "until")  # by the world or the agent, and nothing stops
+REFUSABLE = (
+    "change",
+    "restore",
+    "remap",
+    "drive",
+    "seek",
+    "until",
+    "lane",
+)  # by the world or the agent, and nothing stops
 SHARE = 0.05  # of the time of an agent at full speed, for snapshots
 REPLACED = (
     "want",
@@ -68,7 +79,7 @@ class Worker:
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
-        self._engine: Engine | None = None
+        self._engine: Engine | Lanes | None = None
         self._tables: Tables | None = None
         self._run = 0
         self._unread = False
@@ -111,8 +122,7 @@ class Worker:
         return 0.0 if wait == 0.0 else min(max(0.002, wait), 0.03)
 
     def _waiting_for_referee(self) -> bool:
-        referee = None if self._engine is None else self._engine.referee
-        return referee is not None and referee.busy
+        return any(one.referee is not None and one.referee.busy for one in engines_of(self._engine))
 
     def _obey(self, command: Message) -> None:
         name, *rest = command
@@ -120,11 +130,11 @@ class Worker:
             if name == "load":
                 self._load(*rest)
             elif name == "memory":
-                run, memory, states, actions = rest
-                if run == self._run and self._engine is not None and _sizes(self._engine) == (states, actions):
+                run, memory, states, actions, lanes = rest
+                if run == self._run and self._engine is not None and _sizes(self._engine) == (states, actions, lanes):
                     if self._tables is not None:
                         self._tables.close()
-                    self._tables = Tables(states, actions, memory)
+                    self._tables = Tables(states, actions, memory, lanes)
                     self._sent, self._unread = None, False
             elif name == "read":
                 self._unread = False
@@ -136,12 +146,12 @@ class Worker:
         except Exception as error:
             self._fail(error)
 
-    def _command(self, engine: Engine, name: str, rest: list[Any]) -> None:
+    def _command(self, engine: Engine | Lanes, name: str, rest: list[Any]) -> None:
         if name == "inspect":
             run, state, deeply = rest
             if run == self._run and engine.model is not None and 0 <= state < engine.model.num_states:
                 self._pipe.send(("outcomes", run, state, outcomes_of(engine.model, state)))
-                engine.looker.ask(state, deeply)
+                look_at(engine, state, deeply)
                 for message in told(engine, self._run, self._said):
                     self._pipe.send(message)
             return
@@ -156,7 +166,8 @@ class Worker:
             if self._tables is not None and self._tables.sizes != _sizes(engine):
                 self._tables.close()
                 self._tables = None  # the window makes another memory as soon as it hears how large the world is
-            self._pipe.send(("parameters", self._run, engine.parameters(), engine.facts()))
+            for message in described(engine, self._run):
+                self._pipe.send(message)
         for message in told(engine, self._run, self._said):
             self._pipe.send(message)
 
@@ -169,11 +180,14 @@ class Worker:
         self._engine, self._tables, self._sent, self._unread, self._said = None, None, None, False, {}
         self._wanted = None
         # an engine keeps the number it was built with, whatever is loaded while it speaks
-        engine = Engine(scenario, lambda words: self._pipe.send(("doing", run, words)))
+        engine = engine_of(scenario, lambda words: self._pipe.send(("doing", run, words)))
         engine.playing = playing
         engine.set_speed(speed)
         self._engine = engine
         self._pipe.send(("world", run, engine.facts(), engine.parameters()))
+        if isinstance(engine, Lanes):
+            for message in described(engine, run):
+                self._pipe.send(message)
 
     def _due(self) -> bool:
         """Whether a snapshot may be sent; beside an agent at full speed they take `SHARE` of the time at most."""
@@ -186,25 +200,21 @@ class Worker:
         engine, tables = self._engine, self._tables
         assert engine is not None
         assert tables is not None
-        referee, walker = engine.referee, engine.walker
         runs = engine.playing and not engine.finished  # once it stands still, everything is shown
-        mark = (
-            engine.agent.num_timesteps,
-            None if referee is None else (referee.judged_at, referee.regret, referee.optimal is None),
-            None if walker is None else (walker.state, len(walker.returns), len(walker.trail)),
-            engine.follows_learner,
-            engine.finished,
-            runs,
-        )
+        mark = (*(_mark(one) for one in engines_of(engine)), runs)
         if mark == self._sent:
             return
-        if engine.unit == "sweep" and engine.large and engine.shown_at != engine.count:
+        if any(one.unit == "sweep" and one.large and one.shown_at != one.count for one in engines_of(engine)):
             return  # its tables are of an earlier sweep, and the next one is shown
         began = time.thread_time()
-        if engine.unit == "step" and any(p.name == "epsilon" for p in engine.parameters()):
-            self._pipe.send(("parameters", self._run, engine.parameters(), engine.facts()))
-        wanted = self._wanted if runs else None
-        self._pipe.send(("snapshot", self._run, *tables.write(engine.snapshot(wanted))))
+        if any(p.name == "epsilon" for one in engines_of(engine) if one.unit == "step" for p in one.parameters()):
+            for message in described(engine, self._run):
+                self._pipe.send(message)
+        if isinstance(engine, Lanes):
+            shots = [tables.write(shot, lane) for lane, shot in enumerate(engine.snapshots())]
+            self._pipe.send(("lanes", self._run, shots))
+        else:
+            self._pipe.send(("snapshot", self._run, *tables.write(engine.snapshot(self._wanted if runs else None))))
         for message in told(engine, self._run, self._said):
             self._pipe.send(message)
         self._unread, self._sent, self._sent_at = True, mark, time.perf_counter()
@@ -224,15 +234,55 @@ class Worker:
         self._pipe.send(("failed", self._run, words))
 
 
-def _sizes(engine: Engine) -> tuple[int, int]:
-    """(states, actions) of the tables in shared memory."""
-    facts = engine.facts()
-    return max(1, facts["num_states"]), max(1, facts["num_actions"])
+def _sizes(engine: Engine | Lanes) -> tuple[int, int, int]:
+    """(states, actions, lanes) of the tables in shared memory."""
+    return sizes_of(engine.facts())
 
 
-def told(engine: Engine, run: int, said: dict[str, Any]) -> list[Message]:
+def sizes_of(facts: dict[str, Any]) -> tuple[int, int, int]:
+    """(states, actions, lanes) of the tables in shared memory, by the facts of a run."""
+    return max(1, facts["num_states"]), max(1, facts["num_actions"]), facts.get("lanes", 1)
+
+
+def engines_of(engine: Engine | Lanes | None) -> list[Engine]:
+    """All that run: of a race every lane's."""
+    return engine.engines if isinstance(engine, Lanes) else [] if engine is None else [engine]
+
+
+def _mark(engine: Engine) -> tuple[Any, ...]:
+    """What a snapshot would show that another one may not."""
+    referee, walker = engine.referee, engine.walker
+    return (
+        engine.agent.num_timesteps,
+        None if referee is None else (referee.judged_at, referee.regret, referee.optimal is None),
+        None if walker is None else (walker.state, len(walker.returns), len(walker.trail)),
+        engine.follows_learner,
+        engine.finished,
+    )
+
+
+def look_at(engine: Engine | Lanes, state: int, deeply: bool) -> None:
+    """Look into a state from now on: into that of the selected lane of a race."""
+    selected = engine.engine if isinstance(engine, Lanes) else engine
+    for one in engines_of(engine):
+        one.looker.ask(state if one is selected else None, deeply)
+
+
+def described(engine: Engine | Lanes, run: int) -> list[Message]:
+    """The messages that say what can be changed."""
+    if isinstance(engine, Lanes):
+        return [
+            ("lane", run, number, ("parameters", run, one.parameters(), one.facts() | {"lanes": len(engine.engines)}))
+            for number, one in enumerate(engine.engines)
+        ]
+    return [("parameters", run, engine.parameters(), engine.facts())]
+
+
+def told(engine: Engine | Lanes, run: int, said: dict[str, Any]) -> list[Message]:
     """The messages about commands that were obeyed, and about the map and the history where they have changed since
     they were ``said`` last."""
+    if isinstance(engine, Lanes):
+        return engine.told(told, run, said)
     found: list[Message] = [("stamped", run, entry.count, entry.name, entry.rest) for entry in engine.stamps]
     found += [("notice", run, words) for words in engine.notices]
     if engine.stopped:
@@ -420,9 +470,16 @@ class Link:
                     self._make_memory(message[2])
                 elif message[0] == "parameters":
                     self._fit_memory(message[3])
+                elif message[0] == "lane" and message[3][0] == "parameters":
+                    self._fit_memory(message[3][3])
                 elif message[0] == "snapshot":
                     assert self._tables is not None
                     message = ("snapshot", message[1], self._tables.read(*message[2:]))
+                    self.send("read")
+                elif message[0] == "lanes":
+                    assert self._tables is not None
+                    shots = [self._tables.read(names, rest, lane) for lane, (names, rest) in enumerate(message[2])]
+                    message = ("lanes", message[1], shots)
                     self.send("read")
                 found.append(message)
         except (EOFError, ConnectionError, BrokenPipeError):
@@ -434,16 +491,15 @@ class Link:
 
     def _fit_memory(self, facts: dict[str, Any]) -> None:
         """A world that was painted may have another number of states."""
-        sizes = max(1, facts["num_states"]), max(1, facts["num_actions"])
-        if self._tables is not None and self._tables.sizes != sizes:
+        if self._tables is not None and self._tables.sizes != sizes_of(facts):
             self._make_memory(facts)
 
     def _make_memory(self, facts: dict[str, Any]) -> None:
         if self._tables is not None:
             self._tables.close()
-        states, actions = max(1, facts["num_states"]), max(1, facts["num_actions"])
-        self._tables = Tables(states, actions)
-        self._send(("memory", self.run, self._tables.name, states, actions))
+        states, actions, lanes = sizes_of(facts)
+        self._tables = Tables(states, actions, lanes=lanes)
+        self._send(("memory", self.run, self._tables.name, states, actions, lanes))
 
     def _drop(self) -> None:
         if self._process is not None:
