@@ -284,6 +284,9 @@ class DQN(QNetworkAgent):
         states = self._width if self._discrete else 1
         counted = self.directed or self.exploration_bonus
         available, told = self._available, self._num_actions if self._told else 0
+        novelty = np.full((states, self._num_actions) if self.directed else (0, 0), 1.0 / (1.0 - NOVELTY_GAMMA))
+        if self.directed and available is not None:
+            novelty[~available] = 0.0  # nobody can try it, and so nothing draws there
         counters = np.zeros(4, np.int64)
         kind: tuple[Any, Any] = (() if self._discrete else (self._width,), self._architecture.observations.dtype)
         counters[BAD_OP] = -1
@@ -310,7 +313,7 @@ class DQN(QNetworkAgent):
             arrival_mask=np.ones((copies if told else 0, told), np.bool_),
             visits=np.zeros(states, np.int64),
             counts=np.zeros((states, self._num_actions) if counted else (0, 0), np.int64),
-            novelty=np.full((states, self._num_actions) if self.directed else (0, 0), 1.0 / (1.0 - NOVELTY_GAMMA)),
+            novelty=novelty,
             td_error=np.zeros(states),
             reward_range=np.zeros(2),
             counters=counters,
@@ -663,6 +666,8 @@ class DQN(QNetworkAgent):
         memory.take(learner.replay, arrays, self._num_actions)
         for name, array in own.items():
             array[...] = given[name]
+        if self.directed and self._available is not None:
+            learner.novelty[~self._available] = 0.0  # as in `_new_learner`, whatever the file holds
 
 
 def _several(

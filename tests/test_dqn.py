@@ -327,6 +327,56 @@ def test_directed_exploration_is_refused_where_it_would_do_nothing(settings, why
     assert not DQN("MlpPolicy", env, **settings).directed
 
 
+def beyond(s, a):
+    """Action 1 leads from 0 to 2, 3, ..., 9, and to a reward at 10; action 0 to 1, from where there is only one back.
+
+    States are numbered as `MDP.from_function` meets them.
+    """
+    return {1: 0, 10: 10}.get(s, max(s + 1, 2) if a == 1 else 1)
+
+
+class Decoy(gym.Env):
+    """`beyond` as a foreign environment, which tells its masks."""
+
+    def __init__(self):
+        self.observation_space, self.action_space = spaces.Discrete(11), spaces.Discrete(2)
+        self.s = 0
+
+    def _tell(self):
+        return {"action_mask": np.array([1, self.s not in (1, 10)], np.int8)}
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.s = 0
+        return 0, self._tell()
+
+    def step(self, action):
+        assert self._tell()["action_mask"][action]
+        self.s = beyond(self.s, action)
+        return self.s, float(self.s == 10), self.s == 10, False, self._tell()
+
+
+def decoy():
+    """The same as a model."""
+
+    def outcomes(s, a):
+        return [(1.0, beyond(s, a), float(s == 9 and a == 1), beyond(s, a) == 10)]
+
+    return MDP.from_function([0], lambda s: [0] if s in (1, 10) else [0, 1], outcomes, 0.99)
+
+
+def test_novelty_does_not_draw_to_actions_that_a_state_lacks():
+    """What nobody can try stays untried; a state that lacks something was to be visited for ever."""
+    settings = SMALL | {"seed": 0, "gamma": 0.99, "use_masking": True}
+    table = DQN("MlpPolicy", TimeLimit(GridWorld(model=decoy()), 50), **settings).learn(3_000)
+    told = DQN("MlpPolicy", TimeLimit(Decoy(), 50), **settings).learn(3_000)
+    for agent in (table, told):
+        assert agent._learner.novelty[1, 0] < 50  # the most that novelty can be is 100
+        assert sum(agent.episode_returns) > 0
+    np.testing.assert_array_equal(table._learner.counts, told._learner.counts)
+    np.testing.assert_array_equal(table._learner.network.theta, told._learner.network.theta)
+
+
 @pytest.mark.parametrize("compiled", [True, False])
 def test_predictions_explore_what_is_novel(compiled):
     agent = frozen_lake(compiled=compiled, exploration_final_eps=1.0, exploration_initial_eps=1.0)

@@ -309,13 +309,18 @@ def remember(learner, e, action, reward, terminated, truncated):
 
 
 @njit(**INSIDE)
-def renew(novelty, counts, s, a, to, goes_on):
-    """One step of Q-learning on novelty[s, a], with 1 / sqrt(N(s, a)) as the reward."""
+def renew(novelty, counts, s, a, to, goes_on, masks, row):
+    """One step of Q-learning on novelty[s, a], with 1 / sqrt(N(s, a)) as the reward.
+
+    Where the environment tells which actions there are, masks[row] are those of ``to``. Of a known world the pairs that
+    it lacks have the novelty 0, which is no more than that of any other.
+    """
     target = 1.0 / math.sqrt(max(counts[s, a], 1))
     if goes_on:
         best = 0.0
         for b in range(novelty.shape[1]):
-            best = max(best, novelty[to, b])
+            if masks.size == 0 or masks[row, b]:
+                best = max(best, novelty[to, b])
         target += NOVELTY_GAMMA * best
     novelty[s, a] += NOVELTY_STEP * (target - novelty[s, a])
 
@@ -333,7 +338,8 @@ def draw_batch(learner, rule, t, stream):
     if learner.novelty.size > 0:
         for i in range(batch.index.size):
             s, to = state_of(batch.observations, i), state_of(batch.next_observations, i)
-            renew(learner.novelty, learner.counts, s, replay.actions[batch.index[i]], to, batch.discount[i] > 0.0)
+            action, goes_on, masks = replay.actions[batch.index[i]], batch.discount[i] > 0.0, batch.next_masks
+            renew(learner.novelty, learner.counts, s, action, to, goes_on, masks, i)
 
 
 @njit(**INSIDE)
@@ -422,7 +428,7 @@ def observe(learner, rule, t, stream, update):
         if learner.counts.size > 0:
             learner.counts[s, action] += 1
         if learner.novelty.size > 0:
-            renew(learner.novelty, learner.counts, s, action, to, not terminated)
+            renew(learner.novelty, learner.counts, s, action, to, not terminated, learner.arrival_mask, e)
         remember(learner, e, action, step.rewards[e], terminated, truncated)
         counters[EPISODES_SINCE] += terminated or truncated
     done, rounds_of_all = t + copies, (t + copies) // copies
