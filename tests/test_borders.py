@@ -131,6 +131,7 @@ def test_import_stays_light(statement: str) -> None:
     assert [name for name, loaded in loaded_by(statement, heavy).items() if loaded] == []
 
 
-def test_pictures_need_neither_numba_nor_pygame() -> None:
-    statement = "import rlgrid, rlgrid.picture\nm = rlgrid.GridSpec.builtin('four_rooms').compile()\nrlgrid.draw(m)"
+def test_pictures_need_no_pygame_and_their_kernels_only_when_drawn() -> None:
+    statement = "import rlgrid, rlgrid.picture\nm = rlgrid.GridSpec.builtin('four_rooms').compile()"
     assert loaded_by(statement, ["numba", "pygame"]) == {"numba": False, "pygame": False}
+    assert loaded_by(statement + "\nrlgrid.draw(m)", ["numba", "pygame"]) == {"numba": True, "pygame": False}
