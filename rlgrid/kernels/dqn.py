@@ -40,6 +40,7 @@ from rlgrid.kernels.replay import (
     copy,
     draw_prioritized,
     draw_uniform,
+    state_after,
     state_of,
     store_of,
     unroll,
@@ -336,10 +337,10 @@ def draw_batch(learner, rule, t, stream):
         draw_uniform(replay, stream, batch.index, batch.weights)
     unroll(replay, learner.arrival, rule.gamma, rule.n_steps, learner.counts, rule.bonus, batch)
     if learner.novelty.size > 0:
-        for i in range(batch.index.size):
-            s, to = state_of(batch.observations, i), state_of(batch.next_observations, i)
-            action, goes_on, masks = replay.actions[batch.index[i]], batch.discount[i] > 0.0, batch.next_masks
-            renew(learner.novelty, learner.counts, s, action, to, goes_on, masks, i)
+        for j in batch.index:  # one step each, however many those of the batch span
+            s, to = state_of(replay.observations, j), state_after(replay, learner.arrival, j)
+            goes_on = replay.endings[j] != TERMINATED
+            renew(learner.novelty, learner.counts, s, replay.actions[j], to, goes_on, replay.next_masks, j)
 
 
 @njit(**INSIDE)

@@ -152,6 +152,17 @@ def newest(replay):
 
 
 @njit(**INSIDE)
+def state_after(replay, arrival, j):
+    """The state that the transition at place j led to; ``arrival`` [C] holds what the newest ones led to."""
+    if replay.endings[j] != GOES_ON:
+        return state_of(replay.finals, replay.final_of[j])
+    envs = num_envs_of(replay)
+    if j == newest_of(replay, j % envs):
+        return state_of(arrival, j % envs)
+    return state_of(replay.observations, (j + envs) % replay.actions.size)
+
+
+@njit(**INSIDE)
 def store(replay, observation, action, reward, ending, arrival, arrival_mask):
     """The transition of the only environment goes in; ``observation``, ``arrival`` and ``arrival_mask`` are [1]."""
     store_of(replay, 0, observation, action, reward, ending, arrival, arrival_mask)
