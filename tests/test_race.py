@@ -231,9 +231,9 @@ def test_nothing_overlaps(size: tuple[int, int], world: str, agents: tuple[str, 
     app = a_race(*agents, world=world, size=size)
     for drawer in ("", "left", "right") if size[0] < 1000 else ("",):
         app.state.drawer = drawer
-        for _ in range(3):
+        for layer in ("values", "q", "visits"):
             app.do("versus")
-            app.state.notice = ""
+            app.state.layer, app.state.notice = layer, ""
             run(app, 0.1)
             check_apart(app.scene, size)
             there = [words for words, _ in app.scene.texts]

@@ -69,7 +69,10 @@ def drawn(state: State) -> list[State]:
     found = views(state)
     base = found[state.lane]
     if state.versus:
-        others = [view if view is base else replace(view, drawn=against(state, base, view)) for view in found]
+        layer = state.layer if state.versus == "difference" else "disagreement"
+        others = [
+            view if view is base else replace(view, drawn=against(state, base, view), layer=layer) for view in found
+        ]
         ends = scale_of_all([view for view in others if view is not base])
         return [
             replace(base, scale_lock=None) if view is base else _on(view, ends, state.scale_lock) for view in others
