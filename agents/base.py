@@ -391,7 +391,7 @@ class Agent(ABC):
             try:
                 self._world.restore(snapshot)
                 self._has_reset = True
-                if self._observation is not None and not self._world.begun:
+                if (self._observation is not None or snapshot.get("under_way")) and not self._world.begun:
                     raise ValueError("a step of an episode that has not begun")
                 if self._observation is None and snapshot.get("under_way"):
                     self._observation = self._world.observation()

@@ -40,18 +40,22 @@ def vector_of(env: gym.Env[Any, Any], n_envs: int) -> SyncVectorEnv:
     Raises:
         ValueError: if no more of them can be made.
     """
-    if env.spec is not None:
-        another = partial(gym.make, env.spec)
-    else:
-        try:
-            copy.deepcopy(env)
-        except Exception as error:
-            raise ValueError(
-                f"n_envs={n_envs}: there is no spec to make more of {env} by, and it cannot be copied ({error}). Give "
-                "a vector, gymnasium.vector.SyncVectorEnv([...])"
-            ) from error
-        another = partial(copy.deepcopy, env)
-    return SyncVectorEnv([lambda: env, *[another] * (n_envs - 1)], autoreset_mode=AutoresetMode.SAME_STEP)
+    spec = env.spec
+    # Of a wrapper that does not record its arguments a spec has no more than the name.
+    whole = spec is not None and all(wrapper.kwargs is not None for wrapper in spec.additional_wrappers)
+    another = partial(gym.make, spec) if spec is not None and whole else partial(copy.deepcopy, env)
+    each = [partial(_given, env), *[another] * (n_envs - 1)]
+    try:
+        return SyncVectorEnv(each, autoreset_mode=AutoresetMode.SAME_STEP)
+    except Exception as error:
+        why = "by its spec no more can be made" if whole else "there is no whole spec, and it cannot be copied"
+        raise ValueError(
+            f"n_envs={n_envs} of {env}: {why} ({error}). Give a vector, gymnasium.vector.SyncVectorEnv([...])"
+        ) from error
+
+
+def _given(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    return env
 
 
 def single_of(vector: VectorEnv[Any, Any, Any]) -> gym.Env[Any, Any]:
@@ -101,6 +105,7 @@ class VectorWorld(World):
         # Of Gymnasium's own vector each environment can be asked.
         self._each = [World(one) for one in vector.envs] if type(vector) is SyncVectorEnv else []
         self._states: NDArray[np.float64] | None = None
+        self._prints: dict[int, str | None] = {}
         super().__init__(env)
         self.can_be_saved = self._grid is not None or (bool(self._each) and all(w.can_be_saved for w in self._each))
         self.compilable = self.can_be_saved and not self.why_not_compilable()
@@ -110,11 +115,13 @@ class VectorWorld(World):
             return ""
         if not self._each:
             return f"{type(self.vector).__name__} is neither a plain GridWorldVector nor Gymnasium's SyncVectorEnv"
-        first = self._each[0]
+        first = None
         for world in self._each:
             if not world.compilable:
                 return world.why_not_compilable()
-            if _identity(world) != _identity(first):
+            identity = _identity(world, self._prints)
+            first = identity if first is None else first
+            if identity != first:
                 return "its environments differ"
         return ""
 
@@ -211,7 +218,9 @@ class VectorWorld(World):
 
     @property
     def begun(self) -> bool:
-        return self._grid is None or self._grid._streams is not None
+        if self._grid is not None:
+            return self._grid._streams is not None
+        return all(world.begun for world in self._each)
 
     def was_moved(self, observation: Any, elapsed: int) -> bool:
         if self._grid is not None:
@@ -221,6 +230,8 @@ class VectorWorld(World):
         return any(world.was_moved(seen, length) for world, seen, length in each)
 
     def observation(self) -> Any:
+        if not self.begun:
+            return None
         if self._grid is not None:
             return self._grid.states.copy()
         seen = [world.observation() for world in self._each]
@@ -258,9 +269,17 @@ class VectorWorld(World):
             self._tell_vector([None] * count if seen is None else seen)
 
 
-def _identity(world: World) -> tuple[Any, ...]:
-    """What two worlds have in common that one kernel may step side by side."""
-    settings = world.inner.settings if world.simulated else fingerprint(world.model)
+def _identity(world: World, prints: dict[int, str | None]) -> tuple[Any, ...]:
+    """What two worlds have in common that one kernel may step side by side.
+
+    ``prints`` takes the fingerprint of each model, by its ``id``: one that several share is hashed once.
+    """
+    if world.simulated:
+        settings = world.inner.settings
+    else:
+        if id(world.model) not in prints:
+            prints[id(world.model)] = fingerprint(world.model)
+        settings = prints[id(world.model)]
     masks = getattr(world.inner, "action_mask_of", None)
     return settings, world.max_episode_steps, None if masks is None else masks.tobytes()
 

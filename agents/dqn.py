@@ -534,6 +534,13 @@ class DQN(QNetworkAgent):
             for e in np.flatnonzero(chosen).tolist():
                 place[e] = self._checked_mask(masks[e])
 
+    def _saved_state(self, given: Any) -> int:
+        if self.vector is not None:
+            raise CheckpointError(
+                f"the file holds the state {given!r} of one environment; here are n_envs={self.n_envs}"
+            )
+        return super()._saved_state(given)
+
     @property
     def state(self) -> int | None:
         """The index of the environment's present state in training, of several the first one's; None without one."""
@@ -619,14 +626,17 @@ class DQN(QNetworkAgent):
         actions: Any = getattr(env, "single_action_space", env.action_space)
         num_actions = int(actions.n)
         architecture = architecture_of(settings.get("policy_kwargs"), space, num_actions)
-        check_count("n_envs", settings.get("n_envs", 1), most=MOST_COPIES)
+        n_envs = check_count("n_envs", settings.get("n_envs", 1), most=MOST_COPIES)
+        n_envs = int(getattr(env, "num_envs", n_envs))
+        if "n_envs" in settings and "agent.replay_counters" in arrays:  # before so many are made
+            memory.check_copies({"replay_counters": arrays["agent.replay_counters"]}, n_envs)
         weights = architecture.parameters
         if "policy_kwargs" in settings and weights > arrays["agent.theta"].size:
             raise CheckpointError(f"the file asks for {weights} weights, and holds {arrays['agent.theta'].size}")
         rows, batch = (check_count(name, settings.get(name, 1)) for name in ("buffer_size", "batch_size"))
         rounds = settings.get("gradient_steps", 1)
         if rounds == -1:
-            rounds = check_train_freq(settings.get("train_freq", 1))[0]
+            rounds = check_train_freq(settings.get("train_freq", 1))[0] * n_envs
         rounds = check_count("gradient_steps", rounds)
         width = 1 if isinstance(space, Discrete) else int(np.prod(space.shape or 1))
         asked = 8 * rows * (width + 2) + 8 * batch * (width + architecture.kept + 8)

@@ -1,6 +1,7 @@
 """A DQN in several environments at once: the rule written out, every kind of vector bit for bit, resuming, refusals."""
 
 import math
+import pickle
 import re
 from functools import partial
 
@@ -11,9 +12,10 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.wrappers import RecordEpisodeStatistics, TimeLimit
 from test_dqn import SMALL, Cycle, Naive, Told, assert_same_agent
 
-from rlgrid.agents import memory
+from rlgrid.agents import checkpoint, copies, memory
 from rlgrid.agents.checkpoint import CheckpointError
 from rlgrid.agents.dqn import DQN
+from rlgrid.envs.gridworld import GridWorld
 from rlgrid.kernels.dqn import UPDATES
 
 MODES = list(AutoresetMode)
@@ -276,6 +278,71 @@ def test_a_run_of_n_envs_is_loaded_into_one_environment(tmp_path):
         DQN.load(tmp_path / "run", env(), n_envs=2)
 
 
+def altered(path, change):
+    """The checkpoint at ``path``, with change(arrays, metadata) made to it."""
+    arrays, metadata = checkpoint.read(path)
+    change(arrays, metadata)
+    kept = {name: value for name, value in metadata.items() if name not in ("format", "format_version")}
+    checkpoint.write(path, arrays, kept)
+    return path
+
+
+def never_begun(_, metadata):
+    """Every copy as if nobody had reset it, in an episode that is said to be under way."""
+    saved = metadata["run"]["environment"]
+    if isinstance(saved["copies"], dict):
+        saved["copies"] |= {"generators": [], "seeds": [], "states": [-1] * 3, "elapsed": [0] * 3, "ended": [False] * 3}
+    else:
+        for one in saved["copies"]:
+            one["world"]["state"], one["elapsed"] = None, [None]
+    saved["lengths"], saved["idle"] = [0] * 3, [False] * 3
+
+
+@pytest.mark.parametrize("kind", ["ours", "many"])
+def test_altered_episodes_of_a_file_are_refused(tmp_path, kind):
+    agent = in_lakes(kind, buffer_size=60)
+    agent.begin(300)
+    agent.advance(60)
+    agent.save(tmp_path / "run.safetensors")
+    with pytest.raises(CheckpointError, match="an episode that has not begun"):
+        DQN.load(altered(tmp_path / "run.safetensors", never_begun), lakes(kind)).resume()
+    agent.save(tmp_path / "run.safetensors")
+    with pytest.raises(CheckpointError, match="the state 3 of one environment; here are n_envs=3"):
+        DQN.load(altered(tmp_path / "run.safetensors", lambda _, m: m["run"].update(state=3)), lakes(kind))
+
+
+def test_a_file_cannot_ask_for_environments_or_work_that_it_does_not_bear_out(tmp_path, monkeypatch):
+    path = tmp_path / "run.safetensors"
+    env = gym.make("rlgrid/FrozenLake-v1")
+    DQN("MlpPolicy", env, **SMALL).save(path)
+    made = []
+    monkeypatch.setattr(gym, "make", made.append)
+    with pytest.raises(CheckpointError, match="n_envs=1 environments at once, and here are 1024"):
+        DQN.load(altered(path, lambda _, m: m["settings"].update(n_envs=1024)), env)
+    assert not made
+    agent = in_lakes("ours", gradient_steps=-1, buffer_size=60)
+    weights = agent._learner.network.theta.size
+    agent.save(path)
+    often = 10**10 // (16 * weights)  # within bounds, were it not for three environments
+    with pytest.raises(CheckpointError, match=f"asks for {3 * often} gradient steps"):
+        DQN.load(altered(path, lambda _, m: m["settings"].update(train_freq=often)), lakes("ours"))
+
+
+def test_a_model_that_copies_share_is_hashed_once(monkeypatch):
+    hashed = []
+    monkeypatch.setattr(copies, "fingerprint", lambda model: hashed.append(model) or "")
+    env = gym.make("rlgrid/FrozenLake-v1")
+    vector = SyncVectorEnv([partial(GridWorld, model=env.unwrapped.model)] * 5)
+    assert DQN("MlpPolicy", vector, **SMALL).compiled
+    assert len(hashed) == 1
+
+
+def test_an_agent_of_many_environments_can_be_pickled():
+    agent = DQN("MlpPolicy", "rlgrid/FrozenLake-v1", n_envs=3, seed=0, **SMALL)
+    again = pickle.loads(pickle.dumps(agent))
+    assert_same_agent(agent.learn(90), again.learn(90))
+
+
 def test_a_vector_that_was_moved_begins_anew():
     agent = in_lakes("ours")
     agent.begin(100)
@@ -301,6 +368,26 @@ class Silent(VectorEnv):
             inner.single_action_space,
         )
         self.observation_space, self.action_space = inner.observation_space, inner.action_space
+
+
+class Shifted(gym.RewardWrapper):
+    """A wrapper that does not record its arguments, so that a spec cannot make another."""
+
+    def __init__(self, env, by):
+        super().__init__(env)
+        self.by = by
+
+    def reward(self, reward):
+        return reward + self.by
+
+
+def test_n_envs_copies_what_has_no_whole_spec():
+    agent = DQN("MlpPolicy", Shifted(gym.make("rlgrid/FrozenLake-v1"), 0.5), n_envs=3, seed=0, **SMALL).learn(60)
+    assert agent._learner.reward_range[1] == 0.5
+    assert [env.by for env in agent.vector.envs] == [0.5] * 3
+    held = Shifted(gym.make("rlgrid/FrozenLake-v1"), (i for i in ()))
+    with pytest.raises(ValueError, match=r"n_envs=2 of .*cannot be copied.*Give a vector"):
+        DQN("MlpPolicy", held, n_envs=2)
 
 
 def test_what_several_environments_cannot_do_is_named():
