@@ -85,6 +85,70 @@ def test_no_scene_is_cut_off(size: tuple[int, int], theme: str) -> None:
     link.close()
 
 
+def test_walking_back_on_the_way_delays_a_lesson_and_changes_nothing() -> None:
+    app, link = begin("cliff")
+    press(app, pygame.K_1, "1")
+    for _ in range(40):
+        link.pass_time(0.05)
+        app.update()
+    assert 0 < app.state.snapshot.count < 17_000
+    app.seek(app.state.snapshot.count // 2)
+    for _ in range(5):
+        link.pass_time(0.05)
+        app.update()
+    assert "The lesson waits" in app.state.line
+    press(app, pygame.K_SPACE)
+    wait(app, link, "told")
+    assert app.state.snapshot.count == 17_000
+    for claim in app.teacher.lesson.scenes[0].claims:
+        assert claim.holds(lessons.fact(link.engine, claim)), claim
+    link.close()
+
+
+def test_steps_between_two_scenes_are_walked_back() -> None:
+    app, link = begin("value-iteration")
+    press(app, pygame.K_1, "1")
+    wait(app, link, "told")
+    press(app, pygame.K_RETURN)
+    wait(app, link, "asking")
+    for _ in range(3):
+        app.do("step")
+        link.pass_time(0.05)
+        app.update()
+    assert app.state.snapshot.count == 4
+    press(app, pygame.K_2, "2")
+    wait(app, link, "told")
+    assert app.state.snapshot.count == 20
+    link.close()
+
+
+def test_the_start_key_begins_the_lesson_again() -> None:
+    app, link = begin("slip")
+    press(app, pygame.K_2, "2")
+    wait(app, link, "told")
+    press(app, pygame.K_r)
+    assert app.state.lesson == "3-slip:1:asking:0"
+    press(app, pygame.K_2, "2")
+    wait(app, link, "told")
+    assert lessons.fact(link.engine, app.teacher.lesson.scenes[0].claims[1]) == pytest.approx(5.9049)
+    link.close()
+
+
+@pytest.mark.parametrize("change", ["slider", "restore"])
+def test_who_changes_the_run_leaves_the_lesson(change: str) -> None:
+    app, link = begin("slip")
+    link.pass_time(0.05)
+    app.update()
+    if change == "slider":
+        app.change("gamma", 0.8)
+    else:
+        app.do("restore")
+    assert app.teacher is None
+    assert app.state.lesson == ""
+    assert "the lesson ends here" in app.state.notice
+    link.close()
+
+
 def test_choosing_something_else_ends_the_lesson() -> None:
     app, link = begin("slip")
     app.open("rlgrid/FourRooms-v0", "q_learning")

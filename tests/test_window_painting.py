@@ -471,3 +471,24 @@ def test_a_line_is_drawn_alone_without_the_box_around_it():
         assert picture.get_at((20, 20))[:3] == (255, 255, 255)
         assert picture.get_at((30, 8))[:3] == (0, 0, 0)
         shapes.line(picture, [(5, 5), (35, 35)], (255, 255, 255), 2.0, 120)
+
+
+def test_a_walk_back_is_no_stroke_and_undo_after_it_paints_nothing():
+    app = an_app()
+    press(app, pygame.K_e)
+    before = rows(app)
+    drag(app, (2, 2), (2, 4))
+    painted = rows(app)
+    run(app, 1.0)
+    app.seek(0)
+    run(app, 0.3)
+    assert rows(app) == before
+    press(app, pygame.K_z, CTRL)
+    run(app, 0.3)
+    assert rows(app) == before
+    assert "nothing to undo" in app.state.notice
+    app.seek(app.state.timeline.head)
+    run(app, 0.3)
+    assert rows(app) == painted
+    press(app, pygame.K_z, CTRL)
+    assert rows(app) == before

@@ -110,7 +110,7 @@ class App:
         from rlgrid.agents import AGENTS
 
         place = find_place(world) if isinstance(world, str) else world
-        if self.teacher is not None and not self.teacher.opening:
+        if self.teacher is not None and not self.teacher.acting:
             self.teacher.end()
         if place.made is not None:
             self.made[place.name] = place
@@ -245,6 +245,12 @@ class App:
         """The user has chosen something: from now on nothing happens by itself."""
         self.tour = None
 
+    def touched(self) -> None:
+        """The run is about to be changed: if that is not a lesson's doing, what the lesson says may no longer hold."""
+        if self.teacher is not None and not self.teacher.acting:
+            self.teacher.end()
+            self.say("You have changed the run, so the lesson ends here. F2 begins it again.", 8.0)
+
     def set_speed(self, speed: float) -> None:
         """Units a second."""
         self.state.speed = speed
@@ -253,6 +259,7 @@ class App:
     def change(self, name: str, value: Any, held: bool = False) -> None:
         """Change a parameter of the world or of the agent; ``held`` while a slider is dragged and more will come."""
         self.end_tour()
+        self.touched()
         self.inbox.fade()
         self.race.send("change", name, value, held)
 

@@ -127,8 +127,11 @@ def _end(app: App, _: str) -> None:
 
 
 @command("start")
-def _start(app: App, _: str) -> None:
+def _start(app: App, by: str) -> None:
     state = app.state
+    if app.teacher is not None and by != "lesson":
+        app.teacher.again()
+        return
     if app.scenario is None:
         return
     if state.error:
@@ -144,6 +147,7 @@ def _start(app: App, _: str) -> None:
 
 @command("restore")
 def _restore(app: App, _: str) -> None:
+    app.touched()
     app.link.send("restore")
 
 
@@ -605,6 +609,7 @@ def _go(app: App, way: str) -> None:
         app.say(f"There is no action {way!r} in this world: it has {', '.join(app.ways)}.")
         return
     _paused(app)
+    app.touched()
     app.race.send("drive", action)
 
 

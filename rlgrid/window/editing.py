@@ -525,6 +525,19 @@ class Editor:
         self.spec, self.saved = _with(self.spec, **where.pop()), False
         return True
 
+    def walk(self, spec: Draft) -> bool:
+        """Stand at a map of the past or the future, as a walk along the run does: no stroke. Whether it differs."""
+        if spec == self.spec:
+            return False
+        wanted = _kept(spec)
+        for go, where in ((self.undo, self._past), (self.redo, self._future)):
+            if wanted in where:
+                while _kept(self.spec) != wanted:
+                    go()
+                return True
+        self.spec, self.saved = spec, False
+        return True
+
     @property
     def text(self) -> str:
         """The map as a text of the map language, whole."""

@@ -290,6 +290,7 @@ class Painter:
                 app.restart()
             elif words:
                 self._sent.append(editor.text)
+                app.touched()
                 app.link.send("remap", editor.text, words)
         self.show()
 
@@ -304,7 +305,7 @@ class Painter:
         if editor is None or self._sent:
             return
         spec = self._built if text is None else editing.draft_of(text)
-        if spec is not None and editor.set(editing.draft_of(spec)):
+        if spec is not None and editor.walk(editing.draft_of(spec)):
             self._take(editor, "")
 
     def refused(self) -> None:

@@ -96,7 +96,8 @@ class Teacher:
         self._chosen = 0
         self._queue: deque[Command] = deque()
         self._awaited: _Awaited | None = None
-        self.opening = False  # whether the app opens a world for the lesson, not for the viewer
+        self._count = self._episodes = 0  # units and episodes at which the next command is given
+        self.acting = False  # whether what the app is told comes from the lesson, not from the viewer
         self._open(lesson.world, lesson.agent, dict(lesson.settings))
         self._enter(0)
 
@@ -154,17 +155,30 @@ class Teacher:
 
     def update(self) -> None:
         """Give the commands that are due."""
+        self._go_on()
         while self._queue and self._done():
+            self.acting = True
             self._give(self._queue.popleft())
+            self.acting = False
         if self._phase == "showing" and not self._queue and self._done():
             self._phase = "told"
             self._tell()
+
+    def _go_on(self) -> None:
+        """Await the count again where the viewer has walked back on the way to it and plays on."""
+        state, awaited = self._app.state, self._awaited
+        if awaited is None or awaited.heard is None or state.awaited or not state.playing:
+            return
+        if state.snapshot.count < awaited.count and not state.snapshot.finished:
+            awaited.heard = None
+            self._app.do(f"until:count reaches {awaited.count}")
 
     def _done(self) -> bool:
         """Whether what was begun last has ended."""
         app = self._app
         if self._awaited is not None and self._awaited.met(app.state, app.clock()):
-            self._awaited = None
+            self._awaited, shot = None, app.state.snapshot
+            self._count, self._episodes = shot.count, shot.episodes
             if app.state.awaited:  # a planner that had nothing left to do still awaits its count
                 app.do("until:nothing")
             if app.state.playing:
@@ -183,18 +197,15 @@ class Teacher:
             self._open(state.world, rest[0], dict(rest[1]) if len(rest) > 1 else {})
         elif name == "world":
             self._open(rest[0], state.agent, {})
-        elif name == "run":
-            self._awaited = _Awaited(count=state.snapshot.count + rest[0])
-            app.set_speed(float(rest[1]) if len(rest) > 1 else default_speed(state.agent))
-            app.do(f"until:count reaches {self._awaited.count}")
-        elif name == "episodes":
-            self._awaited = _Awaited(episodes=state.snapshot.episodes + rest[0])
-            for _ in range(rest[0]):
-                app.link.send("episode")
+        elif name in ("run", "episodes"):
+            if state.snapshot.count != self._count:  # the viewer has taken steps meanwhile
+                app.link.send("seek", self._count)
+            self._run(name, *rest)
         elif name == "change":
             app.change(*rest)
         elif name == "reset":
-            app.do("start")
+            app.do("start:lesson")
+            self._count = self._episodes = 0
         elif name == "layer" and state.layer != rest[0]:
             app.do(f"layer:{rest[0]}")
         elif name == "pin":
@@ -202,13 +213,24 @@ class Teacher:
         elif name == "unpin":
             state.pinned = None
 
+    def _run(self, name: str, number: int, speed: float | None = None) -> None:
+        app, state = self._app, self._app.state
+        if name == "episodes":
+            self._awaited = _Awaited(episodes=self._episodes + number)
+            for _ in range(number):
+                app.link.send("episode")
+            return
+        self._awaited = _Awaited(count=self._count + number)
+        app.set_speed(default_speed(state.agent) if speed is None else float(speed))
+        app.do(f"until:count reaches {self._awaited.count}")
+
     def _open(self, world: str, agent: str, settings: dict[str, object]) -> None:
         app = self._app
-        self.opening = True
+        self.acting = True
         app.state.playing = False
         app.open(world, agent, settings=settings, seed=self.lesson.seed)
-        self.opening = False
-        self._awaited = None
+        self.acting = False
+        self._awaited, self._count, self._episodes = None, 0, 0
 
     def _tell(self) -> None:
         self._app.state.lesson = f"{self.lesson.name}:{self._number + 1}:{self._phase}:{self._chosen}"

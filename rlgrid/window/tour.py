@@ -102,6 +102,8 @@ def plain_line(state: State) -> str:
         return f"{state.stopped[0].upper()}{state.stopped[1:]}. Space goes on, B awaits something else."
     if state.playing and state.awaited:
         return f"Running until {state.awaited}. It stops there by itself; B awaits something else."
+    if ":showing:" in state.lesson and not state.playing:
+        return "The lesson waits for the run to go on: Space plays, R begins the lesson again."
     if not state.playing:
         return (
             f"Paused. Space plays, “.” runs one {state.unit}, Shift “.” runs {'ten' if state.plans else 'an episode'}."
