@@ -31,7 +31,7 @@ from rlgrid.agents.architecture import architecture_of
 from rlgrid.agents.base import check_count, check_name, check_number
 from rlgrid.agents.checkpoint import MOST_ASKED, CheckpointError
 from rlgrid.agents.copies import VectorWorld, single_of, told_masks, vector_of
-from rlgrid.agents.dqn_arguments import check_others, check_policy, check_schedule, check_train_freq
+from rlgrid.agents.dqn_arguments import check_epsilon, check_others, check_policy, check_schedule, check_train_freq
 from rlgrid.agents.q_network import QNetworkAgent
 from rlgrid.agents.schedules import KINDS, Schedule
 from rlgrid.agents.tabular import LARGEST
@@ -172,7 +172,7 @@ class DQN(QNetworkAgent):
         **others: Any,
     ) -> None:
         if others:
-            check_others(others, inspect.signature(DQN.__init__).parameters)
+            check_others("DQN", others, inspect.signature(DQN.__init__).parameters)
         if isinstance(policy, gym.Env | VectorEnv):
             raise TypeError('DQN takes its policy first, as Stable-Baselines3 does: DQN("MlpPolicy", env)')
         if env is None:
@@ -262,10 +262,7 @@ class DQN(QNetworkAgent):
         if self.temperature != 1.0:
             raise ValueError("temperature is of exploration 'softmax', and this agent's is 'epsilon_greedy'")
         if self.epsilon_schedule is not None:
-            defaults = inspect.signature(DQN.__init__).parameters
-            for name in ("exploration_fraction", "exploration_initial_eps", "exploration_final_eps"):
-                if getattr(self, name) != defaults[name].default:
-                    raise ValueError(f"give either epsilon or {name}: epsilon says by itself how it falls")
+            check_epsilon(vars(self), inspect.signature(DQN.__init__).parameters)
             return check_schedule("epsilon", self.epsilon_schedule, 1.0, self._discrete)
         return Schedule("linear", self.exploration_initial_eps, self.exploration_final_eps)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,8 +20,8 @@ OTHERS: dict[str, tuple[tuple[Any, ...], str]] = {
     "tensorboard_log": ((None,), "learn(..., callback=rlgrid.callbacks.TensorBoardCallback(path)) writes for it"),
     "device": (("auto", "cpu"), "it runs on the CPU"),
     "optimize_memory_usage": ((False, True), "the replay memory keeps every observation once"),
-    "replay_buffer_class": ((None,), "there is one replay memory; prioritized_replay=True draws by priority"),
-    "replay_buffer_kwargs": ((None, {}), "there is one replay memory; prioritized_replay=True draws by priority"),
+    "replay_buffer_class": ((None,), "there is one replay memory"),
+    "replay_buffer_kwargs": ((None, {}), "there is one replay memory"),
     "stats_window_size": ((100,), "means of episodes are over the last 100"),
     "_init_setup_model": ((True,), "the network is there from the beginning"),
 }
@@ -66,14 +67,24 @@ def check_policy(
     return given
 
 
-def check_others(given: Mapping[str, Any], known: Iterable[str]) -> None:
+def check_others(agent: str, given: Mapping[str, Any], known: Iterable[str]) -> None:
     """Refuse arguments that are not ``known``; those of Stable-Baselines3 that ask for nothing are let be."""
+    known = list(known)
     for name, value in given.items():
         if name not in OTHERS:
-            raise TypeError(f"DQN takes no argument {name!r}{did_you_mean(name, [*known, *OTHERS])}")
+            raise TypeError(f"{agent} takes no argument {name!r}{did_you_mean(name, [*known, *OTHERS])}")
         harmless, remedy = OTHERS[name]
         if not any(value is one or value == one for one in harmless):
-            raise TypeError(f"DQN takes no {name}={value!r}: {remedy}")
+            if name.startswith("replay_buffer") and "prioritized_replay" in known:
+                remedy += "; prioritized_replay=True draws by priority"
+            raise TypeError(f"{agent} takes no {name}={value!r}: {remedy}")
+
+
+def check_epsilon(given: Mapping[str, Any], defaults: Mapping[str, inspect.Parameter]) -> None:
+    """Refuse the arguments that say how epsilon falls, where an ``epsilon`` is given that says so by itself."""
+    for name in ("exploration_fraction", "exploration_initial_eps", "exploration_final_eps"):
+        if given[name] != defaults[name].default:
+            raise ValueError(f"give either epsilon or {name}: epsilon says by itself how it falls")
 
 
 def check_schedule(name: str, given: float | str, most: float, counted: bool = False) -> Schedule:

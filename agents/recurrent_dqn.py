@@ -14,19 +14,21 @@ Our own partly observed worlds are stepped in the kernel as well, where an obser
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 from rlgrid.agents import memory
 from rlgrid.agents.base import check_count, check_name, check_number
 from rlgrid.agents.checkpoint import MOST_ASKED, CheckpointError
-from rlgrid.agents.dqn import LOSSES, MOST_EPISODES, MOST_ROUND, MOST_WORK, SOFT
-from rlgrid.agents.dqn_arguments import check_schedule, check_train_freq
+from rlgrid.agents.dqn import DISCOUNTED, LOSSES, MOST_EPISODES, MOST_ROUND, MOST_WORK, SOFT
+from rlgrid.agents.dqn_arguments import check_epsilon, check_others, check_schedule, check_train_freq
 from rlgrid.agents.q_network import QNetworkAgent
 from rlgrid.agents.recurrent_network import recurrent_architecture
 from rlgrid.agents.schedules import KINDS, Schedule
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from rlgrid.agents.diagnosis import Diagnosis
 
 START_STATES = ("stored", "zero")
+MOST_BYTES = 2**36  # of the replay memory and of a batch
 
 _NETWORK = ("theta", "mean", "square")
 _STATE = ("target", "counters", "measures", "reward_range", "visits", "td_error", "arrival", "state")
@@ -100,14 +103,23 @@ class RecurrentDQN(QNetworkAgent):
         epsilon: float | str | None = None,
         seed: int | None = None,
         compiled: bool | None = None,
+        **others: Any,
     ) -> None:
-        if isinstance(policy, gym.Env):
+        if others:
+            check_others("RecurrentDQN", others, inspect.signature(RecurrentDQN.__init__).parameters)
+        if isinstance(policy, gym.Env | VectorEnv):
             raise TypeError('RecurrentDQN takes its policy first: RecurrentDQN("MlpLstmPolicy", env)')
         if env is None:
             raise TypeError("RecurrentDQN needs an environment: RecurrentDQN('MlpLstmPolicy', env)")
         if isinstance(env, str):
             env = gym.make(env)
+        if isinstance(env, VectorEnv):
+            raise TypeError(f"RecurrentDQN learns in one environment at a time, not in the vector {env}: give one")
+        if not isinstance(env, gym.Env):
+            raise TypeError(f"env must be a Gymnasium environment, or the id of one, not {env!r}")
         super().__init__(env, gamma=gamma, seed=seed, compiled=compiled)
+        if gamma is None and self.gamma == 1.0:
+            self.gamma = DISCOUNTED
         self._num_actions = int(self.env.action_space.n)  # type: ignore[attr-defined]
         self._network = recurrent_architecture(policy, policy_kwargs, self.env.observation_space, self._num_actions)
         self._architecture: Any = self._network
@@ -135,6 +147,13 @@ class RecurrentDQN(QNetworkAgent):
         self.sequence_length = check_count("sequence_length", sequence_length)
         self.burn_in = check_count("burn_in", burn_in, least=0)
         self.start_state = check_name("start_state", start_state, START_STATES)
+        asked = _bytes(self._network, self.buffer_size, self.batch_size, self.sequence_length, self.burn_in)
+        if asked > MOST_BYTES:
+            raise ValueError(
+                f"a memory of buffer_size={self.buffer_size} and batches of batch_size={self.batch_size} sequences of "
+                f"sequence_length={self.sequence_length} after burn_in={self.burn_in} take {asked / 2**30:.0f} GiB, "
+                f"and {MOST_BYTES >> 30} are the most: make the largest of these smaller"
+            )
         self.double_q = bool(double_q)
         self.clip_targets = bool(clip_targets)
         self.loss = check_name("loss", loss, LOSSES)
@@ -146,6 +165,7 @@ class RecurrentDQN(QNetworkAgent):
         self._available = self._check_masks()
         self._strength = Schedule("linear", self.exploration_initial_eps, self.exploration_final_eps)
         if epsilon is not None:
+            check_epsilon(vars(self), inspect.signature(RecurrentDQN.__init__).parameters)
             self._strength = check_schedule("epsilon", epsilon, 1.0, self._discrete)
         self._learner = self._new_learner()
         self._sampling: Any = None  # the world as the kernel takes it
@@ -387,15 +407,16 @@ class RecurrentDQN(QNetworkAgent):
     def _states(self, many: int, state: Any, episode_start: Any) -> NDArray[np.float32]:
         """float32 [many, S], a copy: the states in which observations are made."""
         size = self._network.state
-        if state is None:
-            return np.zeros((many, size), np.float32)
-        before = np.array(state, np.float32)
-        if before.shape != (many, size) or not np.isfinite(before).all():
+        before = _array(np.zeros((many, size)) if state is None else state)
+        if before is None or before.shape != (many, size) or not np.isfinite(before).all():
             raise ValueError(
                 f"state must be float32 [{many}, {size}], as predict gave it for the last observations, not {state!r}"
             )
         if episode_start is not None:
-            before[np.broadcast_to(np.asarray(episode_start, np.bool_), many)] = 0.0
+            begins = _array(episode_start)
+            if begins is None or begins.shape not in ((), (1,), (many,)) or not np.isin(begins, (0, 1)).all():
+                raise ValueError(f"episode_start must be a bool, or bool [{many}], not {episode_start!r}")
+            before[np.broadcast_to(begins == 1, many)] = 0.0
         return before
 
     def _respond(
@@ -504,8 +525,8 @@ class RecurrentDQN(QNetworkAgent):
         if rounds == -1:
             rounds = check_train_freq(settings.get("train_freq", 1))[0]
         rounds = check_count("gradient_steps", rounds)
-        width, times = shape.observations.width if not shape.observations.discrete else 1, burn_in + length + 1
-        asked = 8 * rows * (width + shape.state + 2) + 8 * batch * times * (width + shape.kept + 8)
+        times = burn_in + length + 1
+        asked = _bytes(shape, rows, batch, length, burn_in)
         if asked > MOST_ASKED + sum(array.nbytes for array in arrays.values()):
             raise CheckpointError(
                 f"the file asks for {asked / 2**30:.1f} GiB of memory, which it does not hold: load it with "
@@ -539,9 +560,26 @@ class RecurrentDQN(QNetworkAgent):
         counters, ops = given["counters"], len(self._network.names)
         if (counters < -1).any() or counters[STEPS_SINCE] > MOST_ROUND or counters[BAD_OP] >= ops:
             raise CheckpointError("counters in the file are out of range")
-        kept = len(arrays["actions"]) if learner.stored.shape[0] else 0
-        stored = memory.fitting(arrays, "stored", (kept, self._network.state), np.float32)
+        stored = learner.stored[:0]  # those of a file are let be where sequences begin with zeros
+        if self.start_state == "stored":
+            if not len(arrays["stored"]) and len(arrays["actions"]):
+                raise CheckpointError("the file holds no states, as of start_state='zero': leave start_state out")
+            stored = memory.fitting(arrays, "stored", (len(arrays["actions"]), self._network.state), np.float32)
         memory.take(learner.replay, arrays, self._num_actions)
-        learner.stored[:kept] = stored
+        learner.stored[: len(stored)] = stored
         for name, array in own.items():
             array[...] = given[name]
+
+
+def _bytes(shape: Any, rows: int, batch: int, length: int, burn_in: int) -> int:
+    """Of the replay memory and of what a pass over a batch of sequences keeps, or a little more."""
+    width = 1 if shape.observations.discrete else shape.observations.width
+    return int(8 * rows * (width + shape.state + 2) + 8 * batch * (burn_in + length + 1) * (width + shape.kept + 8))
+
+
+def _array(given: Any) -> NDArray[np.float32] | None:
+    """A copy of what was given, as numbers; None where it is none."""
+    try:
+        return np.array(given, np.float32)
+    except (TypeError, ValueError):
+        return None

@@ -140,6 +140,11 @@ def recurrent_architecture(
     given["net_arch"] = [_checked(layer, f"layer {i + 1} of net_arch") for i, layer in enumerate(layers)]
     if not any(isinstance(layer, dict) and set(layer) & {"lstm", "gru"} for layer in given["net_arch"]):
         given["net_arch"].insert(0, {kind: units})
+    elif "lstm_hidden_size" in (policy_kwargs or {}):
+        raise ValueError(
+            "lstm_hidden_size is of the policy's own layer, and net_arch has a recurrent layer of its own: give its "
+            "units there, as in {'lstm': 64}"
+        )
     observations = Observations.of(space, None)
     return _build(given, observations, space, outputs)
 

@@ -16,6 +16,7 @@ from test_network import PHI
 
 import rlgrid
 from rlgrid.agents import DQN, RecurrentDQN, evaluate_policy
+from rlgrid.agents.checkpoint import CheckpointError
 from rlgrid.agents.recurrent_network import recurrent_architecture
 from rlgrid.callbacks import EvalCallback
 from rlgrid.cli import main
@@ -480,6 +481,11 @@ def test_predicting_carries_the_state() -> None:
     assert agent.predict(0, action_masks=[False, False, True, False])[0] == 2
     with pytest.raises(ValueError, match=r"state must be float32 \[2, 6\]"):
         agent.predict(np.array([0, 2]), state)
+    with pytest.raises(ValueError, match=r"state must be float32 \[1, 6\].*not \('h', 'c'\)"):
+        agent.predict(0, ("h", "c"))
+    for begins in ([True, False], "yes", 3):
+        with pytest.raises(ValueError, match=r"episode_start must be a bool, or bool \[1\]"):
+            agent.predict(0, state, begins)
     with pytest.raises(ValueError, match="observation"):
         agent.predict(7)
 
@@ -543,11 +549,40 @@ def test_what_is_not_known_is_said() -> None:
         ({"start_state": "stord"}, "did you mean 'stored'"),
         ({"sequence_length": 0}, "sequence_length must be at least 1"),
         ({"burn_in": -1}, "burn_in must be at least 0"),
+        ({"sequence_length": 10**9}, "sequence_length=1000000000 after burn_in=0 take"),
+        ({"epsilon": 0.1, "exploration_fraction": 0.3}, "give either epsilon or exploration_fraction"),
+        (
+            {"policy_kwargs": {"net_arch": [{"gru": 3}], "lstm_hidden_size": 8}},
+            "lstm_hidden_size is of the policy's own layer",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         small(**settings)
+
+
+def test_what_other_libraries_know_is_taken_or_refused_with_the_remedy() -> None:
+    assert small(verbose=0, device="cpu").gamma == small().gamma
+    with pytest.raises(TypeError, match=r"RecurrentDQN takes no verbose=1: learn\(..., log_interval=10\) prints"):
+        small(verbose=1)
+    with pytest.raises(TypeError, match="takes no argument 'burnin', did you mean 'burn_in'"):
+        small(burnin=3)
+    with pytest.raises(TypeError, match="one environment at a time, not in the vector"):
+        RecurrentDQN("MlpLstmPolicy", gym.make_vec("rlgrid/TMaze-v0", num_envs=2))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="env must be a Gymnasium environment, or the id of one, not 3"):
+        RecurrentDQN("MlpLstmPolicy", 3)  # type: ignore[arg-type]
+    assert RecurrentDQN("MlpLstmPolicy", "rlgrid/RandomWalk-v0").gamma == 0.99  # 1 in the world's own model
+
+
+def test_a_run_with_stored_states_goes_on_without_them_and_not_the_other_way(tmp_path: Path) -> None:
+    for name in ("stored", "zero"):
+        small(start_state=name).learn(60).save(tmp_path / name)
+    again = RecurrentDQN.load(tmp_path / "stored", maze(), start_state="zero")
+    again.learn(60, reset_num_timesteps=False)
+    assert not again._arrays()["stored"].size
+    with pytest.raises(CheckpointError, match="as of start_state='zero': leave start_state out"):
+        RecurrentDQN.load(tmp_path / "zero", maze(), start_state="stored")
 
 
 def test_policies_by_name() -> None:
