@@ -22,6 +22,7 @@ from rlgrid.window.local import LocalLink
 from rlgrid.window.record import Mp4Writer, pixels
 from rlgrid.window.replay import RATE, OnScreen, Replay
 from rlgrid.window.session import Session, SessionError, keep_last, last_session
+from rlgrid.window.view import View
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE = (640, 480)
@@ -232,6 +233,51 @@ def test_what_a_file_looks_at_and_the_world_has_not_is_left_out(saved: Path) -> 
     state = replay.app.state
     assert (state.pinned, state.hover, state.inspected) == (None, None, None)
     assert state.brush != "x"
+
+
+def test_a_view_that_no_window_has_is_brought_into_the_world(saved: Path) -> None:
+    document = json.loads(saved.read_text())
+    far = {"view": {"zoom": 1e6, "row": 1e300, "column": -1e300}}
+    document["log"] = [document["log"][0], [document["log"][0][0], 0, "look", far]]
+    saved.write_text(json.dumps(document))
+    replay = Replay(Session.load(saved))
+    for _ in range(3):
+        replay.step()
+        replay.app.draw()
+    seen = replay.app.state.view
+    assert 1.0 < seen.zoom < 10.0
+    assert (seen.row, seen.column) == (4.0, 0.0)
+    replay.app.resize((1600, 900))
+    replay.app.state.view = View(1e6, 1e300, -1e300)  # however it came there
+    replay.app.draw()
+    replay.link.close()
+
+
+def test_what_the_inspector_and_the_curves_showed_is_replayed(tmp_path: Path) -> None:
+    link = LocalLink()
+    app = App(link, (1280, 800), clock=link.clock)
+    app.open("rlgrid/FrozenLake-v1", "q_learning", 40.0)
+    for number in range(8):
+        link.pass_time(0.1)
+        app.update()
+        app.draw()
+        if number == 4:
+            app.state.pinned = 6
+            app.do("section:why")
+            app.do("curve:0")
+            app.do("entry:2")
+    path = app.recorder.finished().save(tmp_path / "seen")
+    replay = Replay(Session.load(path))
+    while not replay.over:
+        replay.step()
+    assert replay.app.state.section == app.state.section == "why"
+    assert replay.app.state.curves == app.state.curves != ()
+    replay.link.close()
+    document = json.loads(path.read_text())
+    for wrong in ({"section": "all"}, {"curves": ["error", "loss"]}, {"curves": ["error"] * 4}, {"curves": [[]]}):
+        path.write_text(json.dumps(document | {"log": [document["log"][0], [0.5, 0, "look", wrong]], "pace": []}))
+        with pytest.raises(SessionError, match=next(iter(wrong))):
+            Session.load(path)
 
 
 def test_settings_that_ask_for_too_much_are_refused(saved: Path) -> None:

@@ -26,10 +26,10 @@ from rlgrid.window.launch import check, film, parser
 from rlgrid.window.layers import coloured
 from rlgrid.window.local import LocalLink
 from rlgrid.window.motion import appended
-from rlgrid.window.places import find_place
+from rlgrid.window.places import catalogue, find_place
 from rlgrid.window.scene import Scene, arrange
-from rlgrid.window.state import Curve, Parameter, State, ValueHistory
-from rlgrid.window.tour import plain_line
+from rlgrid.window.state import Curve, Menu, Parameter, Snapshot, State, ValueHistory
+from rlgrid.window.tour import Tour, plain_line
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = [(800, 600), (1280, 800), (1920, 1200)]
@@ -370,6 +370,34 @@ def test_escape_closes_what_is_open_and_then_the_window():
         assert app.running
     press(app, pygame.K_ESCAPE)
     assert not app.running
+
+
+def test_escape_ends_a_mode_before_it_lets_a_cell_go():
+    app = an_app(seconds=0.5)
+    press_cell(app, 0, 0)
+    press(app, pygame.K_e)
+    for expected in (("look", True), ("look", False)):
+        press(app, pygame.K_ESCAPE)
+        assert (app.state.mode, app.state.pinned is not None) == expected
+    assert app.running
+
+
+def test_the_tour_waits_while_a_cell_is_read():
+    state, tour = State(snapshot=Snapshot(count=90, finished=True), pinned=3), Tour()
+    assert tour.update(state, 60.0) is None
+    state.pinned = None
+    assert tour.update(state, 60.0) == "q_learning"
+
+
+def test_a_world_by_what_the_menu_calls_it():
+    assert find_place("Taxi").name == "rlgrid/Taxi-v4"
+    assert find_place("deep sea").name == "rlgrid/DeepSea-v0"
+    note = find_place("random_walls").note
+    assert note.count("Broadbent") == 1
+    menu = Menu("world", catalogue())
+    menu.narrow("deep sea")
+    assert len(menu.shown) > 2
+    assert menu.entries[menu.shown[menu.lit]][1] == "Deep sea"
 
 
 def test_resizing_and_drawers():

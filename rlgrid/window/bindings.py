@@ -83,7 +83,7 @@ BINDINGS: tuple[Binding, ...] = (
     Binding(_keys(pygame.K_z, with_=_SHIFT), "Shift Z", "zoom:out", "zoom out", "Look", repeats=True),
     Binding(_keys(pygame.K_f), "F", "fit", "all of the world", "Look"),
     *(
-        Binding(_keys(key, with_=_SHIFT), "⇧ arrows" * (way == "up"), f"pan:{way}", "go there", "Look", repeats=True)
+        Binding(_keys(key, with_=_SHIFT), "⇧ arrows" * (way == "up"), f"pan:{way}", "pan", "Look", repeats=True)
         for key, way in _PANS
     ),
     Binding(_keys(pygame.K_LEFTBRACKET), "[", "drawer:left", "parameters, if hidden", "Look"),

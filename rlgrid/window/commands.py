@@ -489,17 +489,17 @@ def _escape(app: App, _: str) -> None:
         state.help = False
     elif state.menu is not None:
         state.menu = None
-    elif state.pinned is not None:
-        _unpin(app, "")
-    elif state.lesson:
-        _lesson(app, "end")
-    elif state.drawer:
-        state.drawer = ""
     elif state.ring:
         state.ring = ""
     elif state.mode != "look":
         state.mode = "look"
         app.painter.cancel()
+    elif state.pinned is not None:
+        _unpin(app, "")
+    elif state.drawer:
+        state.drawer = ""
+    elif state.lesson:
+        _lesson(app, "end")
     elif (unsaved := app.painter.unsaved) and not app.warned:
         app.warned = True
         app.say(f"{unsaved[0]} is not saved: Ctrl+S saves it, Esc again closes the window.", 8.0)

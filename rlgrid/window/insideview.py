@@ -36,12 +36,21 @@ def paint(canvas: Canvas, state: State, look: Inside | None, room: tuple[int, in
         y = _strip(canvas, layer, y, right)
     if look.similarity is None:
         if y + 22 <= bottom:
-            canvas.text("Click the cell to see which others learn with it.", MARGIN, y + 11, theme.muted, SMALL + 0.5)
+            words = "Click the cell to see which others learn with it."
+            if state.pinned is not None:
+                words = "Which cells learn with this one is being worked out."
+            canvas.text(words, MARGIN, y + 11, theme.muted, SMALL + 0.5)
             y += 22
         return y
     if bottom - y >= 74:
         y = _map(canvas, state, look.state, look.similarity, y, min(bottom, y + 230), right)
     return y
+
+
+def _title(layer: Layer) -> str:
+    """A layer in the words of who looks at a network, not of who has set it up."""
+    name = layer.name.partition(" (")[0].removesuffix(" of net_arch")
+    return f"Hidden {name}" if name.startswith("layer") else f"Units of {name}"
 
 
 def _strip(canvas: Canvas, layer: Layer, y: int, right: int) -> int:
@@ -52,7 +61,7 @@ def _strip(canvas: Canvas, layer: Layer, y: int, right: int) -> int:
     said = f"{numbers.short(low)} to {numbers.short(high)}" + (f", {off} off" if off else "")
     legend = canvas.text(said, right, y + 10, theme.muted, SMALL, mono=True, align="right")
     canvas.text(
-        f"Units of {layer.name.partition(' (')[0]}",
+        _title(layer),
         MARGIN,
         y + 10,
         bold=True,

@@ -164,12 +164,20 @@ def _value_line(canvas: Canvas, state: State, focus: int, right: int) -> None:
         else:
             note = "nothing proven yet"
     elif shot.visits is not None:
-        note = numbers.count(int(shot.visits[focus]), "visit")
+        note = _visited(int(shot.visits[focus]))
         if shot.td_error is not None and shot.visits[focus]:
-            note += f", last TD error {numbers.short(float(shot.td_error[focus]))}"
+            note += f", TD error {numbers.short(float(shot.td_error[focus]))}"
     canvas.text("V", MARGIN, 54, theme.muted)
     shown = canvas.text(numbers.fixed(value, 6), MARGIN + 16, 54, mono=True, bold=False, size=BODY + 0.5)
     canvas.text(note, right, 54, theme.muted, SMALL + 0.5, mono=True, align="right", most=right - shown.right - 12)
+
+
+def _visited(visits: int) -> str:
+    """A number of visits in few characters."""
+    for size, letter in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if visits >= 10 * size:
+            return f"{visits // size:,}{letter} visits"
+    return numbers.count(visits, "visit")
 
 
 def _floor(value: float, digits: int) -> float:

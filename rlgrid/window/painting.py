@@ -103,7 +103,7 @@ class Painter:
         """Paint from now on, if the world is a map."""
         app, state = self._app, self._app.state
         if self.editor is None:
-            app.say("This world is not made of a map, so it cannot be painted. N makes a new map.", LONG)
+            app.say("This world is not made of a map, so it cannot be painted. Ctrl+N makes a new map.", LONG)
             return
         app.end_tour()
         state.mode, state.menu = "paint", None

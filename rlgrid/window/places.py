@@ -48,6 +48,9 @@ def find_place(world: str) -> Place:
     by_map |= {entry.world: name for name, entry in reversed(CLASSICS.items())}  # the first is the plain form
     short = {name.partition("/")[2]: name for name in (*MAPS, *GENERATED, *CLASSICS)}
     name = short.get(world, by_map.get(world, world))
+    titles = {title.lower(): key for key, title in reversed(catalogue()) if key}
+    if name not in MAPS | GENERATED | CLASSICS and not Path(world).is_file():
+        name = titles.get(world.lower(), name)  # what the menu calls it
     if name in GENERATED:
         settings = GENERATED[name].settings
         return made_place(Made(settings["generator"], settings["rows"], settings["columns"]))
@@ -97,7 +100,9 @@ def made_place(made: Made) -> Place:
 
     spec = generate(made.generator, made.rows, made.columns, seed=made.seed)
     generator = GENERATORS[made.generator]
-    note = f"{described(spec)}\n{generator.citation}"
+    note = described(spec)
+    if not spec.citation:
+        note += f"\n{generator.citation}"
     name, title = f"made:{made.generator}", generator.title
     return Place(name, title, spec.dump(), spec.compile(), note, spec=spec, made=made)
 

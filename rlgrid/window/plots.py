@@ -140,6 +140,9 @@ SERIES = {
 }
 """Further curves, by the names of `rlgrid.truth.MEASURES` and of the agents' metrics: titles and kinds."""
 
+PLOTS = ("error", "regret", "return", *SERIES)
+"""The names of all curves that there can be."""
+
 
 def curves(state: State) -> list[Plot]:
     """The curves that the run can have, those that are shown at first in front."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pygame
 
-from rlgrid.window import scaling
+from rlgrid.window import scaling, view
 from rlgrid.window.app import App
 from rlgrid.window.local import LocalLink
 from rlgrid.window.places import place_of_text
@@ -147,6 +147,9 @@ class Replay:
     def _there(self, key: str, value: Any) -> Any:
         """What is looked at, if the world has it."""
         model = self.app.state.model
+        if key == "view" and model is not None:
+            region, legend = self.app.scene.area_at(None)
+            return view.clamped(model, region, legend, value)
         ends = {"hover": "num_states", "pinned": "num_states", "inspected": "num_actions"}
         if key == "brush" and value not in [brush.key for brush in self.app.state.palette]:
             return self.app.state.brush

@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlgrid.window.engine import Scenario
+from rlgrid.window.inspector import SECTIONS
 from rlgrid.window.lanes import check_agents
 from rlgrid.window.layers import NAMED
+from rlgrid.window.plots import PLOTS
 from rlgrid.window.race import VERSUS
 from rlgrid.window.view import View
 
@@ -59,6 +61,8 @@ LOOK: dict[str, tuple[type, ...]] = {
     "lesson": (str,),
     "lane": (int,),
     "versus": (str,),
+    "section": (str,),
+    "curves": (tuple,),
     "amount": (int, float),
     "scale_lock": (tuple, type(None)),
     "cursor": (tuple, type(None)),
@@ -72,6 +76,7 @@ SWITCHES = {
     "drawer": ("", "left", "right"),
     "mode": ("look", "drive", "paint"),
     "versus": VERSUS,
+    "section": ("", *SECTIONS),
 }
 
 
@@ -242,6 +247,10 @@ def _look(key: str, value: Any) -> Any:
         if not (math.isfinite(view.row) and math.isfinite(view.column) and 0.0 < view.zoom <= 1e6):
             raise SessionError(f"it has the view {view}")
         return view
+    if key == "curves":
+        if not isinstance(value, list) or len(value) > 3 or not all(name in PLOTS for name in value):
+            raise SessionError(f"the curves must be at most three of {', '.join(PLOTS)}, not {value!r:.80}")
+        return tuple(value)
     if isinstance(value, list):
         if len(value) != 2 or not all(isinstance(part, int | float) and abs(part) <= 1e9 for part in value):
             raise SessionError(f"{key} must be two numbers, not {value!r:.40}")

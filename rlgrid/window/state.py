@@ -242,6 +242,10 @@ class Menu:
         words = typed.lower().split()
         found = [(n, f"{title} {key}".lower()) for n, (key, title) in enumerate(self.entries) if key]
         self.shown = [number for number, title in found if all(word in title for word in words)]
+        exact = " ".join(words)
+        self.shown.sort(
+            key=lambda n: self.entries[n][1].lower() != exact
+        )  # the one that is called just that comes first
         self.lit = 0
 
 

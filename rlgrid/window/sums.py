@@ -211,7 +211,7 @@ def paint_update(canvas: Canvas, state: State, look: Look | None, names: Sequenc
     lines = Lines(canvas, state, room)
     if look is None or look.update is None:
         lines.words("Last update here", bold=True)
-        lines.paragraph("It is being looked for." if look is None else look.words or "Nothing was learnt here yet.")
+        lines.paragraph(_unseen(state) if look is None else look.words or "Nothing was learnt here yet.")
         return lines.y
     update = look.update
     taken = "" if update.action is None else f" of “{names[update.action]}”"
@@ -238,6 +238,13 @@ def paint_update(canvas: Canvas, state: State, look: Look | None, names: Sequenc
     if update.note:
         lines.paragraph(update.note)
     return lines.y
+
+
+def _unseen(state: State) -> str:
+    """Why the last update is not there yet."""
+    if state.playing and state.pinned is None:  # what is inspected is another cell before the answer comes
+        return "Pause, or click the cell, to see its last update."
+    return "It is being looked for."
 
 
 def _part(lines: Lines, part: Product, names: Sequence[str]) -> None:

@@ -41,6 +41,8 @@ class Tour:
         """Let time pass; the agent that is next, when it is time for it."""
         if self.over or not state.playing or state.doing or state.error or state.snapshot.count == 0:
             return None
+        if state.pinned is not None:  # a cell is being read: its numbers stay
+            return None
         self._played += seconds
         shot = state.snapshot
         self._learnt = self._learnt or (shot.regret is not None and shot.regret <= GOOD)

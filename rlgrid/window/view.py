@@ -53,7 +53,7 @@ def placed(model: Any, area: pygame.Rect, legend: bool, view: View = WHOLE) -> t
     rows, columns = shape_of(model)
     cell = _whole_cell(model, room)
     if not view.fits:
-        cell *= view.zoom
+        cell *= min(view.zoom, _most(room, cell))
     width, height = (max(1, min(most, round(n * cell))) for n, most in ((columns, room.width), (rows, room.height)))
     group = width + (LEGEND if legend else 0)
     left = area.left + max(16, (area.width - group) // 2)
@@ -65,6 +65,21 @@ def placed(model: Any, area: pygame.Rect, legend: bool, view: View = WHOLE) -> t
     x = _within(width / 2 - view.column * cell, width, columns * cell)
     y = _within(height / 2 - view.row * cell, height, rows * cell)
     return place, Layout(cell, x, y, rows, columns)
+
+
+def _most(room: pygame.Rect, whole: float) -> float:
+    """How far a map can be zoomed in whose cells are ``whole`` pixels large where all of it is seen."""
+    return max(1.0, max(LARGEST, min(room.size) / 6) / whole)
+
+
+def clamped(model: Any, area: pygame.Rect, legend: bool, view: View) -> View:
+    """A view that is somebody else's: no closer than this region allows, and around a place of the world."""
+    if view.fits:
+        return WHOLE
+    room = _room(area, legend)
+    rows, columns = shape_of(model)
+    zoom = min(view.zoom, _most(room, _whole_cell(model, room)))
+    return View(zoom, min(max(0.0, view.row), float(rows)), min(max(0.0, view.column), float(columns)))
 
 
 def _within(origin: float, seen: int, whole: float) -> float:
@@ -89,8 +104,7 @@ def zoomed(
     x, y = place.center if at is None else at
     column, row = ((x - place.left) - where.left) / where.cell, ((y - place.top) - where.top) / where.cell
     whole = _whole_cell(model, room)
-    largest = max(1.0, max(LARGEST, min(room.size) / 6) / whole)
-    zoom = min(largest, max(1.0, (1.0 if view.fits else view.zoom) * factor))
+    zoom = min(_most(room, whole), max(1.0, (1.0 if view.fits else view.zoom) * factor))
     if zoom <= 1.0 + 1e-9:
         return WHOLE
     new, then = placed(model, area, legend, View(zoom, row, column))
