@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import cloudpickle
@@ -15,6 +16,7 @@ from rlgrid.gridmap import GridSpec
 from rlgrid.window import history
 from rlgrid.window.engine import Engine, Scenario
 from rlgrid.window.history import captured
+from rlgrid.window.parameters import settings_of
 
 LAKE = GridSpec.builtin("frozen_lake_4x4").dump()
 PAINTED = LAKE.replace("FHFH", "FHFF")
@@ -200,6 +202,33 @@ def test_a_reset_begins_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
     engine.obey("seek", 3)
     engine.obey("seek", 20)
     assert same(now, all_of(engine))
+
+
+def test_a_window_counts_all_episodes_and_remembers_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "LAST", 20)
+    monkeypatch.setattr(history, "MOST", 6)
+    engine = an_engine("q_learning", monkeypatch, "rlgrid/CliffWalking-v1")
+    alone = QLearning(engine._new_env(engine.base), **settings_of("q_learning", {}), seed=3)
+    alone.begin(engine.agent.total_timesteps)
+    passed = {}
+    for _ in range(40):
+        engine.advance(500)
+        alone.advance(500)
+        passed[engine.count] = list(alone.episode_returns), list(alone.episode_lengths)
+    returns = passed[20_000][0]
+    assert len(returns) > 200
+    for count in (20_000, 9_500, 500, 14_000, 20_000):
+        engine.obey("seek", count)
+        for numbers, expected in zip(
+            (engine.agent.episode_returns, engine.agent.episode_lengths), passed[count], strict=True
+        ):
+            assert len(numbers) == len(expected)
+            assert list(numbers) == numbers[-100:] == expected[-20:]
+            assert numbers.best == max(expected, default=-math.inf)
+    assert engine.snapshot().episodes == len(returns)
+    kept = engine.history.kept[-1]
+    assert len(kept.run["returns"]._last) == len(kept.run["lengths"]._last) == 20
+    assert kept.size >= 2 * 20 * 8 + sum(table.nbytes for table in kept.arrays.values())
 
 
 def scripted(env: Any, agent: Any, monkeypatch: pytest.MonkeyPatch) -> Engine:

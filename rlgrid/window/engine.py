@@ -482,7 +482,6 @@ class Engine(Paced):
         history = self.history
         head = history.head
         if history.note(entry):
-            history.forget_episodes(self)
             unit = self.unit if head == 1 else f"{self.unit}s"
             self.notices.append(f"What came after, up to {head:,} {unit}, is cut off: the run goes on from here.")
         history.head = self.count
@@ -666,7 +665,7 @@ class Engine(Paced):
             self.agent = self._new_agent(setup.model, setup.agent_changes, setup.scenario)
             self.agent.begin(None)
             self.env = self.agent.env
-        put_into(self.agent, kept, self.history)
+        put_into(self.agent, kept)
         self._use(setup)
         self.trail.extend(kept.trail)
         self.tables, self.warmed, self.shown_at = {}, True, self.count

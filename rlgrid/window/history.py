@@ -18,9 +18,12 @@ The walker beside a planner moves by the clock and not by sweeps, so where it st
 from __future__ import annotations
 
 import bisect
+import math
 import time
+from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +37,7 @@ BYTES = 256 << 20  # that kept states may take
 MOST = 400  # of them
 SHARE = 0.02  # of the time that keeping may take
 WALKS = 2_000  # places of the walker that are written down
+LAST = 1_000  # episodes that are remembered one by one
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,73 @@ class Entry:
     rest: tuple[Any, ...]
     edit: Edit | None = None
     held: bool = False  # a slider is still being dragged: the next change of the same number belongs to this one
+
+
+class Episodes:
+    """What came of an agent's episodes, one number of each: `len` counts all of them, the last `LAST` are at hand.
+
+    It takes the place of an agent's list, which has them all for scripts and would grow for as long as a window plays.
+    Indices are those from the end, -1 and ``[-100:]``, and iterating goes over what is at hand.
+    """
+
+    def __init__(self, numbers: Iterable[float] = (), kind: str = "d") -> None:
+        self._last: array[Any] = array(kind)
+        self._count = 0
+        self.best = -math.inf  # the largest of all
+        self.extend(numbers)
+
+    def append(self, number: float) -> None:
+        """Another episode has ended."""
+        self.extend((number,))
+
+    def extend(self, numbers: Iterable[float]) -> None:
+        """Other episodes have ended, in this order."""
+        more: array[Any] = array(self._last.typecode, numbers)
+        self._count += len(more)
+        self.best = max(self.best, max(more, default=-math.inf))
+        self._last.extend(more[-LAST:])
+        del self._last[:-LAST]
+
+    def copy(self) -> Episodes:
+        """The same, which grows by itself."""
+        found = Episodes((), self._last.typecode)
+        found._last, found._count, found.best = self._last[:], self._count, self.best
+        return found
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what is at hand."""
+        return len(self._last) * self._last.itemsize
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[float]:
+        return iter(self._last)
+
+    @overload
+    def __getitem__(self, where: int) -> float: ...
+
+    @overload
+    def __getitem__(self, where: slice) -> list[float]: ...
+
+    def __getitem__(self, where: int | slice) -> float | list[float]:
+        return self._last[where].tolist() if isinstance(where, slice) else self._last[where]
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Episodes):
+            return self._count == other._count and self._last == other._last
+        return isinstance(other, list) and self._count == len(other) and self._last.tolist() == other[-LAST:]
+
+    __hash__ = None  # type: ignore[assignment]  # it grows
+
+
+def shorten(agent: Any) -> None:
+    """Have an agent of a window count its episodes, and remember the last of them alone."""
+    for name, kind in (("episode_returns", "d"), ("episode_lengths", "q")):
+        numbers = getattr(agent, name, None)
+        if isinstance(numbers, list):
+            setattr(agent, name, Episodes(numbers, kind))
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +142,6 @@ class History:
     head: int = 0  # the furthest count that was reached
     runs: int = 0  # that have begun
     kept: list[Kept] = field(default_factory=list)
-    returns: list[float] = field(default_factory=list)  # of all episodes up to the head
-    lengths: list[int] = field(default_factory=list)
     _walks: list[tuple[int, Any]] = field(default_factory=list)
     _tours: list[float] = field(default_factory=list)  # returns of the walker
     _listed: tuple[Any, list[Edit]] | None = None  # the edits of this log
@@ -93,9 +162,10 @@ class History:
 
     def begin(self, engine: Engine) -> None:
         """A run begins."""
+        shorten(engine.agent)
         self.why, self.runs = why_not_walked(engine), self.runs + 1
         self.log, self.at, self.head, self.kept = [], 0, engine.count, []
-        self.returns, self.lengths, self._walks, self._tours = [], [], [], []
+        self._walks, self._tours = [], []
         self._kept_at = -np.inf
         if not self.why:
             self._keep(engine)
@@ -113,11 +183,6 @@ class History:
         self.at = len(self.log)
         return cut
 
-    def forget_episodes(self, engine: Engine) -> None:
-        """What came after is cut off: its episodes are not those of the new future."""
-        del self.returns[len(engine.agent.episode_returns) :]
-        del self.lengths[len(engine.agent.episode_lengths) :]
-
     def offer(self, engine: Engine) -> None:
         """The run has gone on: keep its state, if it is time."""
         self.head = max(self.head, engine.count)
@@ -131,9 +196,8 @@ class History:
         self._cost = self._kept_at - now
 
     def _keep(self, engine: Engine) -> None:
-        self.take_episodes(engine)
         arrays, run = captured(engine.agent)
-        size = sum(array.nbytes for array in arrays.values()) + 4096
+        size = sum(table.nbytes for table in (*arrays.values(), run["returns"], run["lengths"])) + 4096
         self.kept.append(Kept(engine.count, self.at, engine.setup, arrays, run, tuple(engine.trail), size))
         while len(self.kept) > 2 and (len(self.kept) > MOST or self.size > self.limit):
             del self.kept[self._needless()]
@@ -143,12 +207,6 @@ class History:
         counts = np.array([one.count for one in self.kept], np.float64)
         gaps, ages = counts[2:] - counts[:-2], counts[-1] - counts[1:-1]
         return 1 + int(np.argmin(gaps / (ages + 1.0)))
-
-    def take_episodes(self, engine: Engine) -> None:
-        """Write down the episodes that have ended since the last time: `put_into` gives them back."""
-        agent = engine.agent
-        self.returns.extend(agent.episode_returns[len(self.returns) :])
-        self.lengths.extend(agent.episode_lengths[len(self.lengths) :])
 
     def watch_walker(self, engine: Engine) -> None:
         """The walker has moved: write down where it is."""
@@ -181,7 +239,6 @@ class History:
         """
         if self.why:
             raise ValueError(f"This run cannot be walked back: {self.why}.")
-        self.take_episodes(engine)
         count = min(max(count, self.kept[0].count), self.head)
         if count == engine.count:
             return
@@ -254,8 +311,8 @@ def why_not_walked(engine: Engine) -> str:
 def captured(agent: Any) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """The arrays of an agent, copied, and what else it needs to go on from here."""
     arrays = {}
-    for name, array in agent._arrays().items():
-        arrays[name] = np.array(array, copy=True)
+    for name, table in agent._arrays().items():
+        arrays[name] = np.array(table, copy=True)
         arrays[name].flags.writeable = False
     observation = agent._observation
     run = {
@@ -263,7 +320,8 @@ def captured(agent: Any) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         "num_timesteps": agent.num_timesteps,
         "total_timesteps": agent.total_timesteps,
         "begun": agent._begun,
-        "episodes": len(agent.episode_returns),
+        "returns": agent.episode_returns.copy(),
+        "lengths": agent.episode_lengths.copy(),
         "generator": agent._generator.bit_generator.state,
         "predict_generator": agent._predict_generator.bit_generator.state,
         "world": agent._world.snapshot() if agent.unit == "step" and agent._has_reset else None,
@@ -275,15 +333,14 @@ def captured(agent: Any) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     return arrays, run
 
 
-def put_into(agent: Any, kept: Kept, history: History) -> None:
+def put_into(agent: Any, kept: Kept) -> None:
     """Have an agent, the same or one of the same kind and settings, stand where it was captured."""
     run = kept.run
     agent._set_arrays(kept.arrays)
     agent._set_scalars(dict(run["scalars"]))
     agent.num_timesteps, agent.total_timesteps = run["num_timesteps"], run["total_timesteps"]
     agent._begun, agent._snapshot = run["begun"], run["saved"]
-    agent.episode_returns = history.returns[: run["episodes"]]
-    agent.episode_lengths = history.lengths[: run["episodes"]]
+    agent.episode_returns, agent.episode_lengths = run["returns"].copy(), run["lengths"].copy()
     if run["world"] is not None:
         agent._world.restore(run["world"])
     agent._has_reset = run["world"] is not None

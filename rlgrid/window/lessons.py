@@ -318,6 +318,11 @@ def _mean_return(engine: Engine, last: int) -> float:
     return float(np.mean(returns)) if returns else math.nan
 
 
+def _best_return(engine: Engine) -> float:
+    returns = engine.agent.episode_returns
+    return float(returns.best) if returns else math.nan
+
+
 def _loops(engine: Engine) -> float:
     cells = path(engine)
     return float(len(set(cells)) < len(cells))
@@ -348,7 +353,7 @@ FACTS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "regret": (lambda engine: _or_nan(engine.snapshot().regret), ()),
     "largest_q": (_largest, ()),
     "mean_return": (_mean_return, ("last",)),
-    "best_return": (lambda engine: max(engine.agent.episode_returns, default=math.nan), ()),
+    "best_return": (_best_return, ()),
     "last_episode": (lambda engine: engine.agent.episode_lengths[-1], ()),
     "path_steps": (lambda engine: len(path(engine)) - 1, ()),
     "path_passes": (lambda engine, row, column: float((row, column) in path(engine)), ("row", "column")),

@@ -108,7 +108,6 @@ def find_update(engine: Engine, state: int) -> tuple[Update | None, str]:
             return None, "Nothing was learnt here yet."
         return None, "Nothing was learnt here since the last change."
     end = kept[place + 1].count if place + 1 < len(kept) else engine.count
-    history.take_episodes(engine)
 
     def capture() -> Kept:
         arrays, run = captured(agent)
@@ -116,7 +115,7 @@ def find_update(engine: Engine, state: int) -> tuple[Update | None, str]:
 
     present, base, began = capture(), kept[place], time.perf_counter()
     try:
-        put_into(agent, base, history)
+        put_into(agent, base)
         span = end - base.count
         while span > 1 and (engine.patient or time.perf_counter() - began < PATIENCE):
             half = span // 2
@@ -124,7 +123,7 @@ def find_update(engine: Engine, state: int) -> tuple[Update | None, str]:
             if _print(agent, state) != print_now:
                 base, span = capture(), span - half
             else:
-                put_into(agent, base, history)
+                put_into(agent, base)
                 span = half
         if span > 1:
             return None, "It was learnt of long ago."
@@ -132,7 +131,7 @@ def find_update(engine: Engine, state: int) -> tuple[Update | None, str]:
         agent.advance(1)
         return updates.update_of(agent, before, state), ""
     finally:
-        put_into(agent, present, history)
+        put_into(agent, present)
 
 
 def _print(agent: Any, state: int) -> tuple[bytes, ...]:
