@@ -31,18 +31,28 @@ from rlgrid.agents.architecture import architecture_of
 from rlgrid.agents.base import check_count, check_name, check_number
 from rlgrid.agents.checkpoint import MOST_ASKED, CheckpointError
 from rlgrid.agents.copies import VectorWorld, single_of, told_masks, vector_of
-from rlgrid.agents.dqn_arguments import check_epsilon, check_others, check_policy, check_schedule, check_train_freq
+from rlgrid.agents.dqn_arguments import (
+    check_epsilon,
+    check_others,
+    check_policy,
+    check_schedule,
+    check_train_freq,
+    durations,
+)
 from rlgrid.agents.q_network import QNetworkAgent
 from rlgrid.agents.schedules import KINDS, Schedule
 from rlgrid.agents.tabular import LARGEST
 from rlgrid.agents.world import World, has_stream, put_back, sampling_arrays, stream_of
 
 LOSSES = ("huber", "mse")
-EXPLORATIONS = {"epsilon_greedy": "epsilon", "softmax": "temperature"}  # as numbered by the kernels; how much of it
+EXPLORATIONS = {"epsilon_greedy": "epsilon", "softmax": "temperature", "ez_greedy": "epsilon"}  # and how much of it
 
 DISCOUNTED = 0.99  # gamma, unless given, in worlds whose own is 1
 SINGLE = np.dtype(np.float32)
 SOFT = 0.01  # tau where the target network follows at every step
+
+MOST_EXPONENT = 100.0  # of how long actions are held: beyond 60 a second step is less likely than any uniform tells
+MOST_HELD = 10_000  # steps for which an action may be held
 
 MOST_WORK = 10**10  # multiplications of a round of gradient steps that a file may ask for: some seconds
 MOST_EPISODES = 4_096  # that one call of the kernel may end: so long is the list that takes them
@@ -88,7 +98,13 @@ class DQN(QNetworkAgent):
         exploration_fraction: share of the run over which epsilon falls from its initial to its final value.
         exploration_initial_eps, exploration_final_eps: these values.
         exploration: "epsilon_greedy"; or "softmax", which takes actions with probabilities in proportion to
-            exp(q / temperature).
+            exp(q / temperature). Or "ez_greedy", epsilon-z-greedy (Dabney, Ostrovski & Barreto 2021, ICLR): with
+            probability epsilon a random action that is held for n steps, n with a probability in proportion to
+            1 / n^mu; for worlds in which random actions one at a time hardly ever get anywhere. Before learning starts
+            epsilon is 1. The end of an episode, or a state that lacks the action, ends the hold. A `predict` that is
+            not deterministic explores as a hold begins, and holds nothing.
+        duration_exponent: this mu, 0 to 100; as it grows, epsilon-z-greedy becomes epsilon-greedy.
+        max_duration: the largest n, up to 10,000.
         epsilon: a number or a schedule by name, in place of the three arguments that say how epsilon falls.
         temperature: a number or a schedule by name.
         directed: what epsilon has explored is no random action, but the one that leads to what was tried least: a table
@@ -157,6 +173,8 @@ class DQN(QNetworkAgent):
         loss: str = "mse",
         adam_epsilon: float = 1e-8,
         exploration: str = "epsilon_greedy",
+        duration_exponent: float = 2.0,
+        max_duration: int = 1_000,
         epsilon: float | str | None = None,
         temperature: float | str = 1.0,
         directed: bool | None = None,
@@ -209,6 +227,8 @@ class DQN(QNetworkAgent):
         self.exploration_final_eps = check_number("exploration_final_eps", exploration_final_eps, 0.0, 1.0)
         self.exploration = check_name("exploration", exploration, EXPLORATIONS)
         self.epsilon_schedule, self.temperature = epsilon, temperature
+        self.duration_exponent = check_number("duration_exponent", duration_exponent, 0.0, MOST_EXPONENT)
+        self.max_duration = check_count("max_duration", max_duration, most=MOST_HELD)
         self.exploration_bonus = check_number("exploration_bonus", exploration_bonus, 0.0, LARGEST)
         if self.exploration_bonus and not isinstance(self.env.observation_space, Discrete):
             raise ValueError(
@@ -255,14 +275,18 @@ class DQN(QNetworkAgent):
 
     def _check_exploration(self) -> Schedule:
         """The schedule of epsilon or of the temperature; what would be set to no effect is refused."""
+        defaults = inspect.signature(DQN.__init__).parameters
+        for name in ("duration_exponent", "max_duration"):
+            if self.exploration != "ez_greedy" and getattr(self, name) != defaults[name].default:
+                raise ValueError(f"{name} is of exploration 'ez_greedy', and this agent's is {self.exploration!r}")
         if self.exploration == "softmax":
             if self.epsilon_schedule is not None:
                 raise ValueError("epsilon is of exploration 'epsilon_greedy', and this agent's is 'softmax'")
             return check_schedule("temperature", self.temperature, LARGEST, self._discrete)
         if self.temperature != 1.0:
-            raise ValueError("temperature is of exploration 'softmax', and this agent's is 'epsilon_greedy'")
+            raise ValueError(f"temperature is of exploration 'softmax', and this agent's is {self.exploration!r}")
         if self.epsilon_schedule is not None:
-            check_epsilon(vars(self), inspect.signature(DQN.__init__).parameters)
+            check_epsilon(vars(self), defaults)
             return check_schedule("epsilon", self.epsilon_schedule, 1.0, self._discrete)
         return Schedule("linear", self.exploration_initial_eps, self.exploration_final_eps)
 
@@ -280,6 +304,7 @@ class DQN(QNetworkAgent):
         idle = self._world.idle if isinstance(self._world, VectorWorld) else np.zeros(1, np.bool_)
         states = self._width if self._discrete else 1
         counted = self.directed or self.exploration_bonus
+        holds = self.exploration == "ez_greedy"
         available, told = self._available, self._num_actions if self._told else 0
         novelty = np.full((states, self._num_actions) if self.directed else (0, 0), 1.0 / (1.0 - NOVELTY_GAMMA))
         if self.directed and available is not None:
@@ -311,6 +336,8 @@ class DQN(QNetworkAgent):
             visits=np.zeros(states, np.int64),
             counts=np.zeros((states, self._num_actions) if counted else (0, 0), np.int64),
             novelty=novelty,
+            held=np.zeros((copies if holds else 0, 2), np.int64),
+            durations=durations(self.duration_exponent, self.max_duration) if holds else np.zeros(0),
             td_error=np.zeros(states),
             reward_range=np.zeros(2),
             counters=counters,
@@ -319,10 +346,11 @@ class DQN(QNetworkAgent):
 
     def _rule(self) -> Any:
         from rlgrid.kernels.dqn import Rule
+        from rlgrid.kernels.exploration import EPSILON_GREEDY, SOFTMAX
 
         total = float(self.total_timesteps or self.default_total_timesteps or 1)
         strength, horizon = self._strength, total
-        if self.exploration == "epsilon_greedy" and self.epsilon_schedule is None:
+        if self.exploration != "softmax" and self.epsilon_schedule is None:
             horizon = self.exploration_fraction * total
         elif strength.kind == "step":
             horizon = strength.every
@@ -346,7 +374,7 @@ class DQN(QNetworkAgent):
             priority_beta=self.prioritized_replay_beta0,
             beta_horizon=total,
             priority_eps=self.prioritized_replay_eps,
-            exploration=list(EXPLORATIONS).index(self.exploration),
+            exploration=SOFTMAX if self.exploration == "softmax" else EPSILON_GREEDY,
             strength_kind=KINDS.index(strength.kind),
             strength_initial=strength.initial,
             strength_final=strength.final,
@@ -554,6 +582,7 @@ class DQN(QNetworkAgent):
         else:
             super()._reset_env()
         memory.abandon(self._learner.replay, self._learner.arrival)
+        self._learner.held[...] = 0
 
     def _present_strength(self, row: int) -> float:
         if self.directed and not self._learner.reward_range.any():
@@ -582,7 +611,8 @@ class DQN(QNetworkAgent):
     # --- on disk ----------------------------------------------------------------------------------------------------
 
     def _settings(self) -> dict[str, Any]:
-        return {
+        held = ("duration_exponent", "max_duration") if self.exploration == "ez_greedy" else ()
+        return {name: getattr(self, name) for name in held} | {
             "policy": self._policy,
             "learning_rate": self.learning_rate,
             "buffer_size": self.buffer_size,
@@ -654,7 +684,8 @@ class DQN(QNetworkAgent):
     def _own_arrays(self) -> dict[str, NDArray[Any]]:
         learner = self._learner
         arrays = {name: getattr(learner.network, name) for name in _NETWORK}
-        return arrays | {name: getattr(learner, name) for name in _STATE}
+        state = (*_STATE, "held") if self.exploration == "ez_greedy" else _STATE
+        return arrays | {name: getattr(learner, name) for name in state}
 
     def _set_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
         from rlgrid.kernels.dqn import BAD_OP, STEPS_SINCE
@@ -670,6 +701,8 @@ class DQN(QNetworkAgent):
         counters, ops = given["counters"], len(self._architecture.names)
         if (counters < -1).any() or counters[STEPS_SINCE] > MOST_ROUND or counters[BAD_OP] >= ops:
             raise CheckpointError("counters in the file are out of range")
+        if "held" in given and not ((given["held"] >= 0) & (given["held"] < (self._num_actions, self.max_duration))).all():
+            raise CheckpointError("held actions in the file are out of range")
         memory.take(learner.replay, arrays, self._num_actions)
         for name, array in own.items():
             array[...] = given[name]

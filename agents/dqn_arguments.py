@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
+from decimal import Decimal, localcontext
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.spaces import Box
+from numpy.typing import NDArray
 
 from rlgrid.agents.architecture import Observations
 from rlgrid.agents.base import check_count, check_name, did_you_mean
@@ -108,3 +111,15 @@ def check_train_freq(given: int | tuple[int, str]) -> tuple[int, bool]:
             )
         given, unit = given
     return check_count("train_freq", given), unit == "episode"
+
+
+def durations(exponent: float, longest: int) -> NDArray[np.float64]:
+    """float64 [longest]: the probability of at most 1, 2 ... steps, where that of n is in proportion to n^-exponent.
+
+    This is the zeta distribution, cut off. Powers are decimal, since those of C libraries differ in the last places.
+    """
+    with localcontext(prec=20):
+        powers = [float(Decimal(n) ** -Decimal(exponent)) for n in range(1, longest + 1)]
+    at_most = np.cumsum(powers)
+    at_most /= at_most[-1]
+    return at_most

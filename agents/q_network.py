@@ -160,7 +160,7 @@ class QNetworkAgent(Agent):
     def _explore(self, q: NDArray[np.float64], row: int, greedy: int) -> int:
         """An action as learning would take it at present, by the generator of predictions."""
         draw, strength = self._predict_generator.random, self._present_strength(row)
-        if self.exploration == "epsilon_greedy":
+        if self.exploration != "softmax":
             if draw() >= strength:
                 return greedy
             there = np.flatnonzero(q > -np.inf)

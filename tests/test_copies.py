@@ -49,6 +49,8 @@ def in_lakes(kind, count=3, mode=AutoresetMode.NEXT_STEP, **settings):
         (4, "NextStep", {"prioritized_replay": True, "prioritized_replay_eps": 0.01, "n_steps": 2}),
         (2, "NextStep", {"exploration": "softmax", "temperature": "lin_2_0.1"}),
         (1, "NextStep", {"n_steps": 2}),
+        (3, "NextStep", {"exploration": "ez_greedy", "duration_exponent": 1.3, "max_duration": 7}),
+        (3, "SameStep", {"exploration": "ez_greedy", "duration_exponent": 1.0, "max_duration": 9}),
     ],
 )
 @pytest.mark.parametrize("discrete", [False, True])
@@ -82,9 +84,11 @@ def test_a_run_is_the_rule_written_out(discrete, copies, mode, settings):
         going = [e for e in range(copies) if not lost[e]]
         actions = {}
         for e in going:  # first all explore, then those that do not look at the values
-            if agent.exploration != "softmax":
+            if naive.holds[e]:
+                actions[e] = naive.holds[e].pop()
+            elif agent.exploration != "softmax":
                 explores = naive.draws.random() < (strength(t) if warm else 1.0)
-                actions[e] = explored(naive, x[e]) if explores else None
+                actions[e] = naive.explored(x[e], e) if explores else None
             else:
                 actions[e] = None if warm else int(naive.draws.random() * naive.layout[-1, 1])
         for e in going:
@@ -126,16 +130,6 @@ def test_a_run_is_the_rule_written_out(discrete, copies, mode, settings):
     np.testing.assert_allclose(agent._learner.target, naive.target, rtol=2e-3, atol=2e-4)
     if agent.directed:
         np.testing.assert_allclose(agent._learner.novelty, naive.novelty, rtol=1e-12)
-
-
-def explored(naive, x):
-    """What epsilon explores in a state, or where observations are vectors."""
-    u = naive.draws.random()
-    if not naive.agent.directed:
-        return int(u * naive.layout[-1, 1])
-    novelty = naive.novelty[x.argmax()]
-    best = np.flatnonzero(novelty == novelty.max())
-    return int(best[int(u * len(best))])
 
 
 # --- every kind of vector -------------------------------------------------------------------------------------------

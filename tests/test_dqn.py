@@ -75,6 +75,7 @@ class Naive:
         learner = agent._learner
         self.agent = agent
         self.stored = [0] * agent.n_envs
+        self.holds = [[] for _ in self.stored]  # of each copy the actions that it is still to take
         self.theta = learner.network.theta.astype(np.float64)
         self.target = self.theta.copy()
         self.layout = learner.network.program
@@ -107,18 +108,32 @@ class Naive:
         softmax = self.agent.exploration == "softmax"
         if self.agent.directed and self.seen == {0.0}:
             strength = 1.0  # nothing is known to be greedy for
+        if self.holds[0]:
+            return self.holds[0].pop()
         if (softmax and not warm) or (not softmax and self.draws.random() < (strength if warm else 1.0)):
-            u = self.draws.random()
-            if not self.agent.directed:
-                return int(u * self.layout[-1, UNITS])
-            novelty = self.novelty[x.argmax()]
-            best = np.flatnonzero(novelty == novelty.max())
-            return int(best[int(u * len(best))])
+            return self.explored(x)
         q = self.outputs(self.theta, x)[-1] + self.optimism(x)
         if softmax:
             likely = np.exp(q / strength)
             return int(np.searchsorted(likely.cumsum() / likely.sum(), self.draws.random(), side="right"))
         return int(q.argmax())
+
+    def explored(self, x, copy=0):
+        """What epsilon explores in a state, or where observations are vectors."""
+        u = self.draws.random()
+        if not self.agent.directed:
+            action = int(u * self.layout[-1, UNITS])
+            if self.agent.exploration == "ez_greedy":
+                self.holds[copy] = [action] * (self.duration(self.draws.random()) - 1)
+            return action
+        novelty = self.novelty[x.argmax()]
+        best = np.flatnonzero(novelty == novelty.max())
+        return int(best[int(u * len(best))])
+
+    def duration(self, u):
+        """The first n such that at most n steps are more likely than u (Dabney et al. 2021)."""
+        parts = [n**-self.agent.duration_exponent for n in range(1, self.agent.max_duration + 1)]
+        return next(n for n in range(1, len(parts) + 1) if sum(parts[:n]) > u * sum(parts))
 
     def optimism(self, x):
         """b / (N(s, a) + 1)^2 for one-hot rows [..., S]."""
@@ -157,6 +172,8 @@ class Naive:
             self.counts[x.argmax(), action] += 1
         if self.agent.directed:
             self.renew(x.argmax(), action, following.argmax(), terminated)
+        if transition[5]:
+            self.holds[copy] = []
         place = self.stored[copy] % self.rows() * len(self.stored) + copy
         self.memory[place] = transition  # over the oldest once it is full
         self.priorities[place] = self.greatest
@@ -245,6 +262,7 @@ class Naive:
         {"exploration_bonus": 0.7, "n_steps": 2},
         {"epsilon": "step_0.8_0.5_40"},
         {"directed": False},
+        {"exploration": "ez_greedy", "duration_exponent": 1.3, "max_duration": 7},
         {"world": "RussellNorvig4x3-v0"},  # a reward in each step: what is explored is not all
     ],
 )
@@ -476,6 +494,7 @@ def test_epsilon_and_learning_rate():
             "temperature": "exp_2_0.1",
             "exploration_bonus": 0.5,
         },
+        {"exploration": "ez_greedy", "epsilon": "lin_1_0.1"},
     ],
 )
 def test_the_compiled_run_and_the_python_loop_end_with_the_same_bits(settings):
@@ -896,7 +915,14 @@ def test_what_an_environment_must_not_give_is_named(reward, scale, culprit):
         ({"tau": 1.5}, "tau"),
         ({"gamma": -0.1}, "gamma"),
         ({"train_freq": (1, "epsiode")}, "train_freq"),
-        ({"exploration": "ucb"}, "epsilon_greedy, softmax"),
+        ({"exploration": "ucb"}, "epsilon_greedy, softmax, ez_greedy"),
+        ({"exploration": "ez_greedy", "directed": True}, "directed is of exploration 'epsilon_greedy'"),
+        ({"exploration": "ez_greedy", "temperature": 0.5}, "this agent's is 'ez_greedy'"),
+        ({"exploration": "ez_greedy", "duration_exponent": -1.0}, "duration_exponent"),
+        ({"exploration": "ez_greedy", "max_duration": 0}, "max_duration"),
+        ({"exploration": "ez_greedy", "max_duration": 10_001}, "max_duration must be at most 10000"),
+        ({"exploration": "softmax", "duration_exponent": 1.5}, "is of exploration 'ez_greedy', .* 'softmax'"),
+        ({"max_duration": 5}, "max_duration is of exploration 'ez_greedy', and this agent's is 'epsilon_greedy'"),
         ({"temperature": 0.5}, "temperature is of exploration 'softmax'"),
         ({"exploration": "softmax", "epsilon": 0.1}, "epsilon is of exploration 'epsilon_greedy'"),
         ({"epsilon": 0.1, "exploration_final_eps": 0.2}, "either epsilon or exploration_final_eps"),

@@ -3,7 +3,8 @@
 Mnih et al. 2015 (Nature 518): replay, a target network, epsilon-greedy behaviour; van Hasselt, Guez & Silver 2016 for
 the double target. Each rule function is written once; the compiled loop calls it, and so does the Python loop over a
 foreign environment. Uniforms are drawn by ``uniform(stream)`` alone: for a step one to explore or not and, if so,
-one for the action (softmax: one for the action); for a gradient step one a sample of the batch.
+one for the action (softmax: one for the action), and one for how long it is held, where actions are; none while one
+is; for a gradient step one a sample of the batch.
 
 Several copies of an environment may be stepped at once, C of them. All act before any of them moves, one after the
 other as far as they explore, and then from one pass of the network. A step of all is C steps of the run.
@@ -15,6 +16,9 @@ Directed exploration has a table of its own, the novelty of each pair: what Q-le
 the reward. It begins at the most that can be, so that what was never tried draws from afar (Brafman & Tennenholtz 2002,
 JMLR 3), and the values that are learnt never see it (Whitney et al. 2021, Decoupled exploration and exploitation
 policies).
+
+Temporally extended exploration holds what epsilon explores for a number of steps that is drawn anew each time
+(epsilon-z-greedy; Dabney, Ostrovski & Barreto 2021, ICLR, algorithm 1).
 """
 
 import math
@@ -59,6 +63,10 @@ UPDATES = 0  # gradient steps done
 BAD_OP = 1  # the operation of the network whose values stopped being finite, -1 while all are
 STEPS_SINCE = 2  # steps since the last round of gradient steps
 EPISODES_SINCE = 3  # episodes that ended since
+
+# Places in a row of Learner.held.
+HELD = 0  # the action that is held
+LEFT = 1  # steps for which it is held yet
 
 # Places in Learner.measures: means over the last gradient steps, MEASURE_SPAN of them or so.
 LOSS = 0
@@ -127,6 +135,8 @@ class Learner(NamedTuple):
     visits: Any  # int64 [S], or [1] over vectors
     counts: Any  # int64 [S, A], how often each action was taken, or [0, 0] where nobody asks
     novelty: Any  # float64 [S, A], what directed exploration goes after, or [0, 0] where nobody asks
+    held: Any  # int64 [C, 2], the action that each copy holds, or [0, 2] where none is held
+    durations: Any  # float64 [N], the probability that an action is held for at most 1, 2 ... N steps; or [0]
     td_error: Any  # float64 [S], the last error in each state, or [1] over vectors
     reward_range: Any  # float64 [2], the least and the largest reward seen, 0 included
     counters: Any  # int64 [4]
@@ -219,6 +229,26 @@ def exploring_action(learner, num_actions, state, available, s, u):
 
 
 @njit(**INSIDE)
+def goes_on(held, e, available, s):
+    """Whether copy e takes the action that it holds for another step: not where state s lacks it."""
+    if held.size == 0 or held[e, LEFT] == 0:
+        return False
+    there = available.size == 0 or available[s, held[e, HELD]]
+    held[e, LEFT] = held[e, LEFT] - 1 if there else 0
+    return there
+
+
+@njit(**INSIDE)
+def hold(held, durations, e, action, u):
+    """Copy e holds the action, in all for as many steps as a uniform u selects; in as many steps they are found."""
+    more = 0
+    while u >= durations[more]:  # the last is 1
+        more += 1
+    held[e, HELD] = action
+    held[e, LEFT] = more
+
+
+@njit(**INSIDE)
 def nothing_won(learner):
     """Whether exploration is directed and every reward was 0 so far: values say nothing that is worth acting on."""
     return learner.novelty.size > 0 and learner.reward_range[0] == learner.reward_range[1]
@@ -247,8 +277,8 @@ def softmax_action(q, i, available, s, temperature, u):
 def act(learner, rule, t, stream):
     """The actions at the present observations, step t, into learner.step; before learning starts random ones.
 
-    Epsilon-greedy (Sutton & Barto, 2nd ed., section 2.2), or softmax over the values (section 2.8, with values in place
-    of preferences).
+    Epsilon-greedy (Sutton & Barto, 2nd ed., section 2.2), where the exploring action may be held for several steps, or
+    softmax over the values (section 2.8, with values in place of preferences).
     """
     learner = borrow(learner)
     network, observation, actions, idle = learner.network, learner.observation, learner.step.actions, learner.step.idle
@@ -265,8 +295,12 @@ def act(learner, rule, t, stream):
         elif softmax:
             if t < rule.learning_starts:
                 actions[e] = random_action(num_actions, available, s, uniform(stream))
+        elif goes_on(learner.held, e, available, s):
+            actions[e] = learner.held[e, HELD]
         elif uniform(stream) < (1.0 if nothing_won(learner) else strength_at(rule, t, learner.visits[state] + 1)):
             actions[e] = exploring_action(learner, num_actions, state, available, s, uniform(stream))
+            if learner.held.size > 0:
+                hold(learner.held, learner.durations, e, actions[e], uniform(stream))
         asked |= actions[e] < 0
     if not asked:
         return
@@ -431,7 +465,10 @@ def observe(learner, rule, t, stream, update):
         if learner.novelty.size > 0:
             renew(learner.novelty, learner.counts, s, action, to, not terminated, learner.arrival_mask, e)
         remember(learner, e, action, step.rewards[e], terminated, truncated)
-        counters[EPISODES_SINCE] += terminated or truncated
+        if terminated or truncated:
+            counters[EPISODES_SINCE] += 1
+            if learner.held.size > 0:
+                learner.held[e, LEFT] = 0
     done, rounds_of_all = t + copies, (t + copies) // copies
     counters[STEPS_SINCE] += copies
     if (counters[EPISODES_SINCE] >= rule.train_freq) if rule.by_episodes else (rounds_of_all % rule.train_freq == 0):
