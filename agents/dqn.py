@@ -701,7 +701,8 @@ class DQN(QNetworkAgent):
         counters, ops = given["counters"], len(self._architecture.names)
         if (counters < -1).any() or counters[STEPS_SINCE] > MOST_ROUND or counters[BAD_OP] >= ops:
             raise CheckpointError("counters in the file are out of range")
-        if "held" in given and not ((given["held"] >= 0) & (given["held"] < (self._num_actions, self.max_duration))).all():
+        limits = self._num_actions, self.max_duration
+        if "held" in given and not ((given["held"] >= 0) & (given["held"] < limits)).all():
             raise CheckpointError("held actions in the file are out of range")
         memory.take(learner.replay, arrays, self._num_actions)
         for name, array in own.items():
