@@ -612,7 +612,7 @@ class DQN(QNetworkAgent):
 
     def _settings(self) -> dict[str, Any]:
         held = ("duration_exponent", "max_duration") if self.exploration == "ez_greedy" else ()
-        return {name: getattr(self, name) for name in held} | {
+        return {
             "policy": self._policy,
             "learning_rate": self.learning_rate,
             "buffer_size": self.buffer_size,
@@ -644,7 +644,7 @@ class DQN(QNetworkAgent):
             "prioritized_replay_alpha": self.prioritized_replay_alpha,
             "prioritized_replay_beta0": self.prioritized_replay_beta0,
             "prioritized_replay_eps": self.prioritized_replay_eps,
-        }
+        } | {name: getattr(self, name) for name in held}
 
     @classmethod
     def _check_asked(cls, env: gym.Env[Any, Any], settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:

@@ -57,9 +57,9 @@ def test_actions_are_held_for_as_long_as_the_distribution_says():
     env = between_two([range(3)] * 2)
     agent = DQN("MlpPolicy", env, seed=1, exploration="ez_greedy", **(SMALL | settings))
     assert agent.compiled
-    agent.begin(2_000)
+    agent.begin(1_000)
     seen, taken, left = np.zeros(6), np.zeros(3), 0
-    for _ in range(2_000):
+    for _ in range(1_000):
         agent.advance(1)
         held = agent._learner.held[0]
         if left == 0:
