@@ -229,7 +229,7 @@ def exploring_action(learner, num_actions, state, available, s, u):
 
 
 @njit(**INSIDE)
-def goes_on(held, e, available, s):
+def holds_on(held, e, available, s):
     """Whether copy e takes the action that it holds for another step: not where state s lacks it."""
     if held.size == 0 or held[e, LEFT] == 0:
         return False
@@ -295,7 +295,7 @@ def act(learner, rule, t, stream):
         elif softmax:
             if t < rule.learning_starts:
                 actions[e] = random_action(num_actions, available, s, uniform(stream))
-        elif goes_on(learner.held, e, available, s):
+        elif holds_on(learner.held, e, available, s):
             actions[e] = learner.held[e, HELD]
         elif uniform(stream) < (1.0 if nothing_won(learner) else strength_at(rule, t, learner.visits[state] + 1)):
             actions[e] = exploring_action(learner, num_actions, state, available, s, uniform(stream))
