@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from rlgrid.window.engine import Engine, Scenario
+from rlgrid.window.looking import HURRIED
 from rlgrid.window.snapshot import TABLES, Tables, wanted
 from rlgrid.window.state import Snapshot, State
 from rlgrid.window.view import View
@@ -401,6 +402,53 @@ def test_snapshots_take_a_small_share_of_the_time_of_an_agent_at_full_speed(larg
     large.playing = False  # nobody is held up
     now[0] = 100.03
     assert worker._due()
+
+
+@pytest.fixture
+def hurrying():
+    engine = Engine(Scenario("rlgrid/FrozenLake-v1", agent="q_learning", seed=3))
+    engine.set_speed(math.inf)
+    engine.advance(2_000)
+    yield engine
+    engine.close()
+
+
+def test_the_picture_moves_on_at_full_speed_whatever_a_look_takes(hurrying, monkeypatch):
+    now = [100.0]
+    for clock in ("perf_counter", "thread_time"):
+        monkeypatch.setattr(f"rlgrid.window.worker.time.{clock}", lambda: now[0])
+
+    def slow(*_):
+        now[0] += 0.4
+        return []
+
+    monkeypatch.setattr("rlgrid.window.worker.told", slow)
+    worker = Worker(Deaf())
+    worker._engine = hurrying
+    worker._tables = Tables(16, 4)
+    try:
+        worker._publish()
+    finally:
+        worker._tables.close()
+    worker._unread = False
+    assert worker._spent < 0.1  # what the look took is not what the next snapshot takes
+    worker._spent = 0.1
+    for seconds, due in ((0.24, False), (0.26, True)):
+        now[0] = worker._worked + seconds
+        assert worker._due() == due
+
+
+def test_the_past_is_searched_at_full_speed_for_a_pinned_cell_alone(hurrying):
+    hurrying.looker.ask(0)
+    assert hurrying.looker.look(hurrying).words == HURRIED
+    hurrying.looker.ask(0, deeply=True)
+    hurrying.looker._next = 0.0
+    assert hurrying.looker.look(hurrying).update is not None
+    hurrying.looker.ask(0)
+    hurrying.looker._next = 0.0
+    assert hurrying.looker.look(hurrying).words == HURRIED
+    hurrying.playing = False
+    assert hurrying.looker.look(hurrying).update is not None
 
 
 def test_what_the_layers_need_is_asked_for():

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PATIENCE = 0.4  # seconds of a search for the last update
 WAIT = 0.1  # seconds that a look at another state may have to wait
 SHARE = 0.05  # of the time, for looks while the run plays
+HURRIED = "At full speed: click the cell to see its last update."
 MOST_NUMBERS = 2_000_000  # of an agent that is copied for a look
 
 
@@ -42,7 +43,7 @@ class Looker:
 
     def __init__(self) -> None:
         self.state: int | None = None
-        self.deeply = False  # the network's gradients too
+        self.deeply = False  # its cell is pinned: the network's gradients too
         self._last: Look | None = None
         self._next = 0.0  # when it may look again
 
@@ -61,7 +62,8 @@ class Looker:
         state, model = self.state, engine.model
         if state is None or model is None or not 0 <= state < model.num_states or not engine.warmed:
             return None
-        if self._last is not None and self._last.count == engine.count:
+        waits = self._last is not None and self._last.words == HURRIED and not engine.hurries
+        if self._last is not None and self._last.count == engine.count and not waits:
             return self._last
         now = time.perf_counter()
         if not engine.patient and engine.playing and now < self._next:
@@ -87,6 +89,8 @@ def look_into(engine: Engine, state: int, deeply: bool = False) -> Look:
         return Look(state, count, update, words, networks.inside(agent, state, deeply, patience))
     if not updates.explains(agent):
         return Look(state, count, words=updates.why_not_told(agent))
+    if engine.hurries and not (deeply or engine.patient):  # the run stands still for as long as its past is searched
+        return Look(state, count, words=HURRIED)
     return Look(state, count, *find_update(engine, state))
 
 

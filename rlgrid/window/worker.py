@@ -58,6 +58,7 @@ REFUSABLE = (
     "lane",
 )  # by the world or the agent, and nothing stops
 SHARE = 0.05  # of the time of an agent at full speed, for snapshots
+LONGEST = 0.25  # seconds of that time to the next one, but in a large world
 REPLACED = (
     "want",
     "speed",
@@ -190,11 +191,18 @@ class Worker:
                 self._pipe.send(message)
 
     def _due(self) -> bool:
-        """Whether a snapshot may be sent; beside an agent at full speed they take `SHARE` of the time at most."""
+        """Whether a snapshot may be sent; beside an agent at full speed they take `SHARE` of the time at most.
+
+        In a world that is not large the picture moves on every `LONGEST` seconds all the same: there a snapshot takes
+        long only where something beside its tables did, such as a kernel that is loaded.
+        """
         if self._tables is None or self._unread or time.perf_counter() - self._sent_at < PUBLISH:
             return False
-        hurries = self._engine is not None and self._engine.hurries
-        return not hurries or time.thread_time() - self._worked >= self._spent / SHARE
+        if self._engine is None or not self._engine.hurries:
+            return True
+        wait = self._spent / SHARE
+        wait = wait if any(one.large for one in engines_of(self._engine)) else min(wait, LONGEST)
+        return time.thread_time() - self._worked >= wait
 
     def _publish(self) -> None:
         engine, tables = self._engine, self._tables
@@ -215,11 +223,11 @@ class Worker:
             self._pipe.send(("lanes", self._run, shots))
         else:
             self._pipe.send(("snapshot", self._run, *tables.write(engine.snapshot(self._wanted if runs else None))))
-        for message in told(engine, self._run, self._said):
+        self._spent = time.thread_time() - began
+        for message in told(engine, self._run, self._said):  # a look into a cell has a share of its own
             self._pipe.send(message)
         self._unread, self._sent, self._sent_at = True, mark, time.perf_counter()
         self._worked = time.thread_time()
-        self._spent = self._worked - began
 
     def _fail(self, error: Exception) -> None:
         if isinstance(error, BrokenPipeError | EOFError | ConnectionError):
