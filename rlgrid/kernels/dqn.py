@@ -371,10 +371,14 @@ def draw_batch(learner, rule, t, stream):
         draw_uniform(replay, stream, batch.index, batch.weights)
     unroll(replay, learner.arrival, rule.gamma, rule.n_steps, learner.counts, rule.bonus, batch)
     if learner.novelty.size > 0:
-        for j in batch.index:  # one step each, however many those of the batch span
-            s, to = state_of(replay.observations, j), state_after(replay, learner.arrival, j)
-            goes_on = replay.endings[j] != TERMINATED
-            renew(learner.novelty, learner.counts, s, replay.actions[j], to, goes_on, replay.next_masks, j)
+        novelty, counts, endings, masks = learner.novelty, learner.counts, replay.endings, replay.next_masks
+        for i in range(batch.index.size):  # one step each, however many those of the batch span
+            j, s = batch.index[i], state_of(batch.observations, i)
+            if rule.n_steps == 1:
+                to = state_of(batch.next_observations, i)
+            else:
+                to = state_after(replay, learner.arrival, j)
+            renew(novelty, counts, s, replay.actions[j], to, endings[j] != TERMINATED, masks, j)
 
 
 @njit(**INSIDE)
