@@ -479,8 +479,11 @@ class LabelScene(Scene):
     def text(self, state: int | None) -> str:
         if state is None:
             return "before the first reset\n"
+        return self.label(state) + "\n"
+
+    def label(self, state: int) -> str:
         label: Any = self.model.states[state] if self.model.states is not None else state
-        return self.words.format(*(label if isinstance(label, tuple) else (label,))) + "\n"
+        return self.words.format(*(label if isinstance(label, tuple) else (label,)))
 
 
 # --- environments ---------------------------------------------------------------------------------------------------
@@ -542,6 +545,12 @@ def _parts_of_jacks(**arguments: Any) -> Parts:
     return Parts(model, scene, action_mask_of=jacks_moves(model))
 
 
+def _parts_of_deep_sea(**arguments: Any) -> Parts:
+    model = deep_sea(**arguments)
+    moves = ("left", "right") if arguments.get("mapping_seed") is None else ("0", "1")
+    return Parts(model, LabelScene(model, moves, "row {}, column {}"))
+
+
 def _parts_of_gambler(**arguments: Any) -> Parts:
     model = gamblers_problem(**arguments)
     stakes = tuple(f"stake {a}" for a in range(model.num_actions))
@@ -554,7 +563,7 @@ _WORLDS: dict[str, tuple[str, Callable[..., Parts]]] = {
     "gamblers_problem": ("classics:gamblers_problem", _parts_of_gambler),
     "river_swim": ("classics:river_swim", _labelled(river_swim, "place {}", "left", "right")),
     "chain": ("classics:chain", _labelled(chain, "state {}", "forward", "back")),
-    "deep_sea": ("classics:deep_sea", _labelled(deep_sea, "row {}, column {}")),
+    "deep_sea": ("classics:deep_sea", _parts_of_deep_sea),
     "t_maze": ("classics:t_maze", _parts_of_t_maze),
     "random_walk": ("classics:random_walk", _labelled(random_walk, "state {}", "left", "right")),
     "maximization_bias": ("classics:maximization_bias", _labelled(maximization_bias, "{}")),

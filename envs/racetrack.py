@@ -210,12 +210,18 @@ class TrackScene(Scene):
         label: Any = None if state is None else self._label(state)
         said = ""
         if isinstance(label, tuple):
-            row, column, up, right = label
+            row, column = label[:2]
             lines[row][2 * column], lines[row][2 * column + 2] = "[", "]"
-            said = f"row {row}, column {column}, velocity {up} up and {right} right\n"
-        elif label is not None:
-            said = f"{label}\n"
+        if state is not None:
+            said = self.label(state) + "\n"
         return "".join("".join(line).rstrip() + "\n" for line in lines) + said
+
+    def label(self, state: int) -> str:
+        label = self._label(state)
+        if not isinstance(label, tuple):
+            return str(label)
+        row, column, up, right = label
+        return f"row {row}, column {column}, velocity {up} up and {right} right"
 
 
 @lru_cache(maxsize=8)

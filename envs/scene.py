@@ -24,6 +24,10 @@ class Scene:
         """The state in words or as a map, lines that end in a newline."""
         raise NotImplementedError
 
+    def label(self, state: int) -> str:
+        """The state in a few words; empty where there are none."""
+        return ""
+
 
 def check_drawing(scene: Any, theme: Any, cell_size: Any) -> None:
     """Refuse what no picture can be drawn with.

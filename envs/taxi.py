@@ -277,8 +277,16 @@ class TaxiScene(Scene):
             return "".join(line + "\n" for line in _MAP)
         row, column, passenger, destination = decode(state)
         lines[row + 1][2 * column], lines[row + 1][2 * column + 2] = "[", "]"
-        who = "in the taxi" if passenger == _IN_TAXI else f"at {_NAMES[passenger]}"
+        who = _whereabouts(passenger)
         return "".join("".join(line) + "\n" for line in lines) + f"passenger {who}, destination {_NAMES[destination]}\n"
+
+    def label(self, state: int) -> str:
+        row, column, passenger, destination = decode(state)
+        return f"taxi at row {row}, column {column}, passenger {_whereabouts(passenger)}, to {_NAMES[destination]}"
+
+
+def _whereabouts(passenger: int) -> str:
+    return "in the taxi" if passenger == _IN_TAXI else f"at {_NAMES[passenger]}"
 
 
 def _map_row(row: int) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import pygame
 import pytest
 
-from rlgrid.window import inspector, plots
+from rlgrid.window import breakpoints, inspector, plots
 from rlgrid.window.app import App
 from rlgrid.window.local import LocalLink
 from rlgrid.window.state import Curve
@@ -322,7 +322,7 @@ def test_a_breakpoint_is_let_go_and_what_is_none_is_said() -> None:
     app.do("until:count reaches 100000")
     run(app, 0.2)
     assert app.link.engine.watch is not None
-    assert app.state.line.startswith("Running until count reaches 100000")
+    assert app.state.line.startswith("Running until step 100,000")
     app.do("until:nothing")
     settle(app)
     assert app.link.engine.watch is None
@@ -342,3 +342,27 @@ def test_a_condition_can_be_typed_into_the_menu() -> None:
     run(app, 3.0)
     assert app.state.snapshot.count == 400
     assert app.state.line.startswith("Stopped at step 400: the count is reached")
+
+
+def test_worlds_that_are_no_map_have_names_for_their_states_and_actions():
+    link = LocalLink()
+    app = App(link, (1280, 800), clock=link.clock)
+    app.open("Taxi", "value_iteration", 20.0)
+    app.end_tour()
+    app.state.pinned = 414
+    for _ in range(12):
+        link.pass_time(0.1)
+        app.update()
+        app.draw()
+    said = [words for words, _ in app.scene.texts]
+    assert "State 414" in said
+    assert "Taxi at row 4, column 0, passenger at blue, to yellow" in said
+    assert {"north", "pick up", "put down", "to state 314"} <= set(said)
+    assert ("the arrow of state 414 flips",) * 2 in breakpoints.offers(app.state)
+    assert breakpoints.parse("the arrow of state 414 flips", app.state.model).state == 414
+    with pytest.raises(ValueError, match="state 500 is not there"):
+        breakpoints.parse("the arrow of state 500 flips", app.state.model)
+    app.do("section:why")
+    app.draw()
+    assert any(words.startswith("state 4") or words.startswith("state 3") for words, _ in app.scene.texts)
+    link.close()

@@ -121,6 +121,7 @@ class App:
             state.pinned = state.hover = None
         self.place = place
         state.model, state.world, state.world_title, state.world_note = place.model, place.name, place.title, place.note
+        state.scene = place.scene
         state.agent, state.agent_title = agent, AGENTS[agent]
         state.unit = "sweep" if agent == "value_iteration" else "step"
         state.parameters = []
@@ -203,6 +204,7 @@ class App:
         """Run an environment and an agent of a script."""
         state = self.state
         state.model, state.world_title, state.agent_title = model, *titles
+        state.scene = None
         state.world, state.agent, state.unit, state.watched = "", "watched", unit, True
         state.speed = (8.0 if unit == "sweep" else 1_000.0) if speed is None else speed
         self.start(Scenario(agent="", pickled=pickled, seed=self._seed))

@@ -200,7 +200,24 @@ def place_of(model: Any, state: int) -> tuple[int, int, str]:
     return *cell_of(model, state), ""
 
 
-def names_of(model: Any) -> list[str]:
-    """The names of a model's actions."""
+def names_of(model: Any, scene: Any = None) -> list[str]:
+    """The names of a model's actions: those that a map has, or else its `rlgrid.envs.scene.Scene`."""
     names = getattr(model, "actions", None)
-    return [str(name) for name in names] if names is not None else [f"action {a}" for a in range(model.num_actions)]
+    if names is None and scene is not None and len(scene.actions) == model.num_actions:
+        names = scene.actions
+    if names is None:
+        names = range(model.num_actions)
+    return [f"action {name}" if str(name).isdecimal() else str(name) for name in names]
+
+
+def is_map(model: Any) -> bool:
+    """Whether the rows and columns in which the states are drawn mean something."""
+    return getattr(model, "shape", None) is not None
+
+
+def called(model: Any, state: int, scene: Any = None) -> str:
+    """A state in few characters: its cell (row, column), or its number where the world is no map."""
+    if scene is not None or not is_map(model):
+        return f"state {state}"
+    row, column, _ = place_of(model, state)
+    return f"({row}, {column})"

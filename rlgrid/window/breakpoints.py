@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from rlgrid.layout import state_at
 from rlgrid.window import numbers
-from rlgrid.window.arithmetic import names_of, place_of
+from rlgrid.window.arithmetic import is_map, names_of, place_of
 
 if TYPE_CHECKING:
     from rlgrid.window.engine import Engine
@@ -44,6 +44,7 @@ EXAMPLES = (
     "the episode ends",
     "count reaches 400",
 )
+MENU = 10.0  # seconds in which a menu is read
 MOST_JUDGED = 5_000  # states of a world whose policies are judged unit by unit
 MOST_COMPARED = 20_000  # states whose TD errors are compared in each unit
 
@@ -64,9 +65,11 @@ class Condition:
     below: bool = False
     state: int | None = None
 
-    def words(self, model: Any = None) -> str:
+    def words(self, model: Any = None, unit: str = "step") -> str:
         """The condition in words that `parse` understands."""
         if self.kind == "arrow":
+            if model is not None and not is_map(model):
+                return f"the arrow of state {self.state} flips"
             row, column, _ = (0, 0, "") if model is None or self.state is None else place_of(model, self.state)
             return f"the arrow of row {row}, column {column} flips"
         if self.kind == "td":
@@ -74,7 +77,7 @@ class Condition:
         if self.kind == "regret":
             return f"regret below {100 * self.number:g} %"
         if self.kind == "count":
-            return f"count reaches {int(self.number)}"
+            return f"{unit} {int(self.number):,}"
         return "the greedy path loops" if self.kind == "loop" else "the episode ends"
 
     def as_dict(self) -> dict[str, Any]:
@@ -137,6 +140,13 @@ def _arrow(words: str, given: str, model: Any, pinned: int | None) -> Condition:
         if pinned is None:
             raise ValueError(f"“{given}” needs a pinned cell: click one, or say “the arrow of row 3, column 4 flips”")
         return Condition("arrow", state=pinned)
+    numbered = re.fullmatch(r"arrow of state (\d+) flips", words)
+    if numbered and model is not None:
+        number = int(numbered[1])
+        if number >= model.num_states or bool(np.asarray(model.absorbing)[number]):
+            what = "not there" if number >= model.num_states else "without actions"
+            raise ValueError(f"state {number} is {what}: the world has the states 0 to {model.num_states - 1}")
+        return Condition("arrow", state=number)
     found = re.fullmatch(r"arrow of (?:cell )?row (\d+),? column (\d+) flips", words)
     if not found:
         raise ValueError(f"“{given}” is no condition: did you mean “this arrow flips” or “{EXAMPLES[1]}”?")
@@ -203,12 +213,13 @@ def offers(state: Any) -> list[tuple[str, str]]:
         if state.snapshot.td_error is not None:
             most = float(np.abs(state.snapshot.td_error).max(initial=0.0))
             more += [f"|TD| above {limit:.2g}" for limit in ((0.5 * most, 0.9 * most) if most > 0 else (0.1, 1.0))]
-    more.append(f"count reaches {_next_round(state.snapshot.count)}")
-    return found + [(one, f"the {one}" if one.startswith(("greedy", "episode", "count")) else one) for one in more]
+    more.append(f"{state.unit} {_next_round(state.snapshot.count, state.speed if state.playing else 0.0):,}")
+    return found + [(one, f"the {one}" if one.startswith(("greedy", "episode")) else one) for one in more]
 
 
-def _next_round(count: int) -> int:
-    """The next round number."""
+def _next_round(count: int, speed: float = 0.0) -> int:
+    """A round count that is not reached while a menu is read, at a speed in units a second."""
+    count += int(max(count / 10, 0.0 if math.isinf(speed) else MENU * speed))
     scale = int(10 ** max(1, len(str(count)) - 1))
     return (count // scale + 1) * scale
 
@@ -300,7 +311,7 @@ class Watch:
             return None
         if now == before:
             return None
-        names = names_of(engine.model)
+        names = names_of(engine.model, _scene(engine))
         was, is_now = (" or ".join(names[a] for a in arrow) or "none" for arrow in (before, now))
         return f"the arrow of {_cell(engine.model, state)} flipped from {was} to {is_now}"
 
@@ -386,6 +397,13 @@ def arrow_of(agent: Any, s: int) -> tuple[int, ...]:
     return tuple(int(a) for a in np.flatnonzero(q == q.max())) if known else ()
 
 
+def _scene(engine: Engine) -> Any:
+    scene = getattr(getattr(engine.env, "unwrapped", None), "scene", None)
+    return scene if hasattr(scene, "label") else None
+
+
 def _cell(model: Any, state: int) -> str:
+    if not is_map(model):
+        return f"state {state}"
     row, column, items = place_of(model, state)
     return f"row {row}, column {column}" + (f", {items}" if items else "")

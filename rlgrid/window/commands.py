@@ -176,7 +176,7 @@ def _until(app: App, words: str) -> None:
         app.say(str(error), 8.0)
         return
     app.end_tour()
-    state.playing, state.awaited, state.stopped = True, condition.words(state.model), ""
+    state.playing, state.awaited, state.stopped = True, condition.words(state.model, state.unit), ""
     app.race.send("until", condition.as_dict())
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import pygame
 
 from rlgrid.window import insideview, numbers, plots, shapes, sums, text
-from rlgrid.window.arithmetic import names_of, place_of
+from rlgrid.window.arithmetic import is_map, names_of, place_of
 from rlgrid.window.state import State
 from rlgrid.window.sums import MARGIN, plain
 from rlgrid.window.text import BODY, SMALL, TITLE
@@ -60,20 +60,27 @@ def paint(canvas: Canvas, state: State) -> None:
     if pinned:
         canvas.control("unpin", tag.inflate(8, 8), tip="let the cell go (Esc)")
     title = f"Row {row}, column {column}, {items}" if items else f"Cell row {row}, column {column}"
+    if state.scene is not None or not is_map(state.model):
+        title = f"State {focus}"
     canvas.text(title, MARGIN, 27, size=TITLE, bold=True, most=tag.left - 8 - MARGIN)
-    shot = state.snapshot
+    shot, top = state.snapshot, 54
+    label = "" if state.scene is None else state.scene.label(focus)
+    if label and label != f"state {focus}":
+        canvas.text(label[0].upper() + label[1:], MARGIN, 47, theme.muted, SMALL + 0.5, most=right - MARGIN)
+        top += 15
     if bool(np.asarray(state.model.absorbing)[focus]):
-        canvas.text(_closed_words(state, focus), MARGIN, 54, theme.muted)
+        canvas.text(_closed_words(state, focus), MARGIN, top, theme.muted)
         return
     if shot.values is None or (shot.q_values is None and not state.predicts):
-        canvas.text("Nothing is known about it yet.", MARGIN, 54, theme.muted)
+        canvas.text("Nothing is known about it yet.", MARGIN, top, theme.muted)
         return
-    _value_line(canvas, state, focus, right)
+    _value_line(canvas, state, focus, top, right)
+    names = names_of(state.model, state.scene)
     if state.predicts:
-        y = sums.paint_update(canvas, state, seen(state), names_of(state.model), (80, area.bottom - 90))
+        y = sums.paint_update(canvas, state, seen(state), names, (top + 26, area.bottom - 90))
         _sparkline(canvas, state, focus, y + 6, right)
         return
-    y = _bars(canvas, state, focus, 82, right)
+    y = _bars(canvas, state, focus, top + 28, right)
     action = shown_action(state, focus)
     if action is None:
         return
@@ -82,7 +89,6 @@ def paint(canvas: Canvas, state: State) -> None:
     y = _tabs(canvas, offered, section, y, right)
     curve = section != "network" and area.bottom - y > 250  # the network takes all of the room
     room = (y, area.bottom - (104 if curve else 10))
-    names = names_of(state.model)
     if section == "update":
         y = sums.paint_update(canvas, state, seen(state), names, room)
     elif section == "why":
@@ -148,7 +154,7 @@ def _closed_words(state: State, focus: int) -> str:
     return f"The episode ends here{reward}."
 
 
-def _value_line(canvas: Canvas, state: State, focus: int, right: int) -> None:
+def _value_line(canvas: Canvas, state: State, focus: int, y: int, right: int) -> None:
     theme, shot = canvas.theme, state.snapshot
     assert shot.values is not None
     value = float(shot.values[focus])
@@ -167,9 +173,9 @@ def _value_line(canvas: Canvas, state: State, focus: int, right: int) -> None:
         note = _visited(int(shot.visits[focus]))
         if shot.td_error is not None and shot.visits[focus]:
             note += f", TD error {numbers.short(float(shot.td_error[focus]))}"
-    canvas.text("V", MARGIN, 54, theme.muted)
-    shown = canvas.text(numbers.fixed(value, 6), MARGIN + 16, 54, mono=True, bold=False, size=BODY + 0.5)
-    canvas.text(note, right, 54, theme.muted, SMALL + 0.5, mono=True, align="right", most=right - shown.right - 12)
+    canvas.text("V", MARGIN, y, theme.muted)
+    shown = canvas.text(numbers.fixed(value, 6), MARGIN + 16, y, mono=True, bold=False, size=BODY + 0.5)
+    canvas.text(note, right, y, theme.muted, SMALL + 0.5, mono=True, align="right", most=right - shown.right - 12)
 
 
 def _visited(visits: int) -> str:
@@ -213,7 +219,7 @@ def _bars(canvas: Canvas, state: State, focus: int, top: int, right: int) -> int
     theme, q_table = canvas.theme, state.snapshot.q_values
     assert q_table is not None
     q = q_table[focus]
-    names = names_of(state.model)
+    names = names_of(state.model, state.scene)
     close = len(names) > 5 or canvas.rect.height < LOW
     pitch, thick = (19, 10) if close else (26, 14)
     greedy = greedy_actions(state, focus)

@@ -32,6 +32,7 @@ class Place:
     spec: Any = None  # the GridSpec that it is made of; None for a world that is no map
     painted: bool = False  # in the window, so that it is in no file
     made: Made | None = None  # what it was made from, where a generator made it
+    scene: Any = None  # how the states of a world that is no map are called (`rlgrid.envs.scene.Scene`)
 
 
 def find_place(world: str) -> Place:
@@ -113,11 +114,12 @@ def _classic(name: str) -> Place:
     from rlgrid.envs.classics import parts_of
 
     classic = CLASSICS[name]
-    model = parts_of(classic.world, classic.settings).model
+    parts = parts_of(classic.world, classic.settings)
+    model = parts.model
     note = f"{model.num_states:,} states and {model.num_actions} actions, which the agent sees whole."
     if classic.max_episode_steps:
         note += f" Episodes end after {classic.max_episode_steps:,} steps."
-    return Place(name, classic.title, None, model, f"{note}\n{classic.citation}")
+    return Place(name, classic.title, None, model, f"{note}\n{classic.citation}", scene=parts.scene)
 
 
 def place_of_text(name: str, map_text: str | None) -> Place:

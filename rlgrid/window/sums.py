@@ -7,7 +7,6 @@ map, and a line is lit while the pointer is over its cell.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pygame
@@ -20,8 +19,8 @@ from rlgrid.window.arithmetic import (
     Update,
     backup,
     backup_terms,
+    called,
     contrast,
-    place_of,
     product,
     read_values,
 )
@@ -33,12 +32,6 @@ from rlgrid.window.widgets import Canvas
 MARGIN = 18
 PITCH, LOW_PITCH = 22, 18  # pixels from line to line; the second where there is little room
 MOST_TERMS = 9
-
-
-def where(model: Any, state: int) -> str:
-    """The cell of a state, in few characters."""
-    row, column, _ = place_of(model, state)
-    return f"({row}, {column})"
 
 
 def plain(value: float) -> str:
@@ -153,7 +146,7 @@ def paint_backup(canvas: Canvas, state: State, focus: int, action: int, name: st
 
 
 def _term(lines: Lines, term: Term, gamma: float, focus: int, *, lit: bool) -> None:
-    there = where(lines.state.model, term.next_state)
+    there = called(lines.state.model, term.next_state, lines.state.scene)
     note = f"ends at {there}" if term.value is None else "stays here" if term.next_state == focus else f"to {there}"
     inside = f"({plain(term.reward)})"
     if term.value is not None:
@@ -186,8 +179,8 @@ def paint_contrast(
     lines.words("chance of coming there, by each action, and what that adds", muted=True)
     shown = rows[: lines.many(len(rows), 2)]
     for row in shown:
-        there = "stays" if row.next_state == focus else where(state.model, row.next_state)
-        left = f"{there:<8} {row.first:.3f} against {row.second:.3f}"
+        there = "stays" if row.next_state == focus else called(state.model, row.next_state, state.scene)
+        left = f"{there:<9} {row.first:.3f} against {row.second:.3f}"
         lines.term(left, _signed(row.more), state=row.next_state)
     lines.rule()
     gap = backup(first, gamma) - backup(second, gamma)
@@ -274,7 +267,7 @@ def _figure(factor: Factor) -> str:
 
 
 def _at(state: State, factor: Factor) -> str:
-    return "" if factor.state is None else f"at {where(state.model, factor.state)}"
+    return "" if factor.state is None else f"at {called(state.model, factor.state, state.scene)}"
 
 
 def _moved(lines: Lines, update: Update) -> None:
