@@ -15,6 +15,9 @@ dueling         True for two streams, of the state's value and of the actions' a
                 list of hidden layers that each stream has to itself
 optimizer_class, optimizer_kwargs
                 the optimiser and its settings (`rlgrid.agents.optimisers`)
+n_atoms, v_min, v_max
+                of a network of distributions, one for each action over ``n_atoms`` returns (51), evenly spaced from
+                ``v_min`` to ``v_max``: these are behind the last layer, which has a unit for each atom of each action
 channels        "first" or "last": where a Box of three dimensions has its channels; None takes the end with fewer
 
 Observations are Discrete, vectors, or images: Box [height, width], [height, width, channels] or
@@ -33,7 +36,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
-from rlgrid.agents.base import check_name
+from rlgrid.agents.base import check_count, check_name, check_number
 from rlgrid.agents.net_arch import ACTIVATIONS, Layer, check_initializer, check_net_arch, parsed
 from rlgrid.agents.optimisers import check_optimizer, optimiser_of
 
@@ -48,9 +51,15 @@ _DEFAULTS: dict[str, Any] = {
     "channels": None,
     "optimizer_class": "adam",
     "optimizer_kwargs": {},
+    "n_atoms": None,
+    "v_min": None,
+    "v_max": None,
 }
+ATOMS = 51  # of a distribution, unless given (Bellemare, Dabney & Munos 2017)
 
 MOST_PARAMETERS = 2**27  # 0.5 GB, five times
+MOST_RETURN = 1e30  # that an atom may stand for
+MOST_ATOMS = 10_000
 BOUNDLESS = 1e30  # a bound of a space beyond this says nothing
 
 
@@ -105,6 +114,7 @@ class Architecture:
     statistics: NDArray[np.float64]  # [R], what stands behind the weights at the beginning
     kept: int  # numbers that a pass through the network keeps of each observation, K
     dense: bool  # of dense layers alone
+    atoms: NDArray[np.float64]  # [Z], the returns of a network of distributions; [0] where it gives numbers
 
     @property
     def discrete(self) -> bool:
@@ -190,8 +200,8 @@ class Architecture:
             raise ValueError("batch_norm needs a batch_size of 2 or more: one observation has no variance")
         theta = theta.astype(dtype)
         made = columns.Network if self.dense else columns.LayeredNetwork
-        return made(
-            program=self.program,
+        inner = made(
+            program=self.program[:-1] if self.atoms.size else self.program,
             settings=self.settings,
             theta=theta,
             gradient=np.zeros(self.parameters, dtype),
@@ -201,6 +211,17 @@ class Architecture:
             deltas=np.zeros(batch * self.kept, dtype),
             row=np.zeros(rows * self.kept, dtype),
             scratch=np.zeros(self._scratch(max(batch, rows)), dtype),
+        )
+        if not self.atoms.size:
+            return inner
+        both = ("theta", "gradient", "mean", "square", "work", "deltas", "row")
+        return columns.DistributionalNetwork(
+            program=self.program,
+            inner=inner,
+            atoms=self.atoms,
+            probabilities=np.zeros(self.atoms.size),
+            targets=np.zeros((batch, self.atoms.size)),
+            **{name: getattr(inner, name) for name in both},
         )
 
     def _scratch(self, batch: int) -> int:
@@ -222,12 +243,12 @@ class Architecture:
 
 
 def architecture_of(
-    policy_kwargs: Mapping[str, Any] | None, observations: gym.Space[Any], outputs: int, atoms: int = 1
+    policy_kwargs: Mapping[str, Any] | None, observations: gym.Space[Any], outputs: int, distributions: bool = False
 ) -> Architecture:
     """The network that ``policy_kwargs`` describes, from a space of observations to a number of outputs.
 
     Args:
-        atoms: outputs of each action: ``outputs`` actions times ``atoms`` numbers, action by action.
+        distributions: each output is the mean of a distribution over the atoms that ``policy_kwargs`` say.
 
     Raises:
         TypeError, ValueError: naming the setting, and what it may be.
@@ -252,11 +273,38 @@ def architecture_of(
     )
     if not isinstance(given["dueling"], bool):
         given["dueling"] = check_net_arch(given["dueling"])
+    atoms = _check_atoms(given) if distributions else np.zeros(0)
+    if not distributions:
+        for name in ("n_atoms", "v_min", "v_max"):
+            if given[name] is not None:
+                raise ValueError(f"{name} in policy_kwargs is of distributions: loss='cross_entropy' learns them")
     built = _Builder(given, Observations.of(observations, given["channels"]), observations)
     for i, layer in enumerate(parsed(given["net_arch"])):
         built.add(layer, f"layer {i + 1} of net_arch")
-    built.head(outputs, atoms)
-    return built.architecture()
+    built.head(outputs, max(atoms.size, 1))
+    if distributions:
+        built.means(outputs)
+    return built.architecture(atoms)
+
+
+def _check_atoms(given: dict[str, Any]) -> NDArray[np.float64]:
+    """float64 [Z], the atoms that ``given`` says, whose numbers it then has as JSON can hold them."""
+    number = ATOMS if given["n_atoms"] is None else given["n_atoms"]
+    given["n_atoms"] = check_count("n_atoms", number, least=2, most=MOST_ATOMS)
+    for name in ("v_min", "v_max"):
+        if given[name] is None:
+            raise ValueError(
+                f"loss='cross_entropy' needs {name}: say which discounted returns there can be, "
+                "policy_kwargs={'v_min': ..., 'v_max': ...}"
+            )
+        given[name] = check_number(name, given[name], -MOST_RETURN, MOST_RETURN)
+    low, high = given["v_min"], given["v_max"]
+    if low >= high:
+        raise ValueError(f"v_min={low:g} must be below v_max={high:g}, the least and the largest return there can be")
+    atoms = np.linspace(low, high, given["n_atoms"])
+    if not (np.diff(atoms) > 0).all():
+        raise ValueError(f"between v_min={low!r} and v_max={high!r} there are no n_atoms={given['n_atoms']} numbers")
+    return atoms
 
 
 def _activation_over(discrete: bool) -> str:
@@ -449,8 +497,12 @@ class _Builder:
         self.shape = (atoms,)
         self._row("the dueling head", self.columns.DUELING, outputs * atoms, None, SECOND=ends[0])
 
-    def architecture(self) -> Architecture:
-        """What was built.
+    def means(self, outputs: int) -> None:
+        """The means of the distributions that the outputs so far are logits of."""
+        self._row("the means", self.columns.MEANS, outputs, None)
+
+    def architecture(self, atoms: NDArray[np.float64]) -> Architecture:
+        """What was built; its outputs have distributions over ``atoms`` [Z], or [0] where they have none.
 
         Raises:
             ValueError: if it has too many weights.
@@ -474,7 +526,8 @@ class _Builder:
             parameters=self.parameters,
             statistics=statistics,
             kept=self.kept,
-            dense=all(row[self.columns.KIND] == self.columns.DENSE for row in program),
+            dense=all(row[self.columns.KIND] in (self.columns.DENSE, self.columns.MEANS) for row in program),
+            atoms=atoms,
         )
 
 

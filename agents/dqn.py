@@ -6,7 +6,8 @@ steps, ``gradient_steps`` batches are drawn from it and Adam lowers the error of
     r + gamma Q_target(s', argmax_b Q(s', b))        (``double_q``; else the argmax is by Q_target as well)
 
 where nothing follows a terminated transition. Truncation is not termination: the target bootstraps from the true last
-observation of the episode. Mnih et al. 2015 (Nature 518); van Hasselt, Guez & Silver 2016 (AAAI).
+observation of the episode. Mnih et al. 2015 (Nature 518); van Hasselt, Guez & Silver 2016 (AAAI). With the loss
+"cross_entropy" distributions of returns are learnt in place of their means (`rlgrid.kernels.distributional_dqn`).
 
 The network and its training are our own compiled kernels (`rlgrid.kernels.network`, `rlgrid.kernels.dqn`) in float32.
 In float32 they give the same bits on every processor, and so does a run, where its world does.
@@ -45,6 +46,7 @@ from rlgrid.agents.tabular import LARGEST
 from rlgrid.agents.world import World, has_stream, put_back, sampling_arrays, stream_of
 
 LOSSES = ("huber", "mse")
+DISTRIBUTIONAL = "cross_entropy"
 EXPLORATIONS = {"epsilon_greedy": "epsilon", "softmax": "temperature", "ez_greedy": "epsilon"}  # and how much of it
 
 DISCOUNTED = 0.99  # gamma, unless given, in worlds whose own is 1
@@ -137,6 +139,11 @@ class DQN(QNetworkAgent):
         loss: "mse", whose minimum is the mean of the targets, which is what Q is. Or "huber", with which no transition
             has more influence than one that is off by 1: steadier where values are large and chance is small, but it
             goes towards the median where errors are beyond 1, and so hardly sees what is rare and costs a lot.
+            Or "cross_entropy", with which the distribution of returns is learnt and not their mean alone (Bellemare,
+            Dabney & Munos 2017): it needs "v_min" and "v_max" in ``policy_kwargs``, between which all returns lie, and
+            takes "n_atoms", in how many steps they are told apart. `distribution` reads it. Priorities are then
+            Kullback-Leibler divergences, ``clip_targets`` holds each atom of a target, and there is no
+            ``exploration_bonus``.
         adam_epsilon: added to the root of Adam's second moment.
         seed, compiled: see `Agent`.
 
@@ -251,9 +258,12 @@ class DQN(QNetworkAgent):
         self.n_steps = check_count("n_steps", n_steps)
         self.double_q = bool(double_q)
         self.clip_targets = bool(clip_targets)
-        if loss not in LOSSES:
-            raise ValueError(f"loss must be one of {', '.join(LOSSES)}, not {loss!r}")
-        self.loss = loss
+        self.loss = check_name("loss", loss, (*LOSSES, DISTRIBUTIONAL))
+        if self.loss == DISTRIBUTIONAL and self.exploration_bonus:
+            raise ValueError(
+                "exploration_bonus moves values, and loss='cross_entropy' learns distributions, which it would leave "
+                "wrong: leave one of them out (directed=True explores by counts and moves nothing)"
+            )
         self.adam_epsilon = check_number("adam_epsilon", adam_epsilon, 0.0, 1.0, open_low=True)
         self.prioritized_replay = bool(prioritized_replay)
         self.prioritized_replay_alpha = check_number("prioritized_replay_alpha", prioritized_replay_alpha, 0.0, 1.0)
@@ -262,7 +272,9 @@ class DQN(QNetworkAgent):
             "prioritized_replay_eps", prioritized_replay_eps, 0.0, 1.0, open_low=True
         )
         self._num_actions = int(self.env.action_space.n)  # type: ignore[attr-defined]
-        self._architecture = architecture_of(policy_kwargs, self.env.observation_space, self._num_actions)
+        self._architecture = architecture_of(
+            policy_kwargs, self.env.observation_space, self._num_actions, self.loss == DISTRIBUTIONAL
+        )
         self._discrete, self._width = self._architecture.discrete, self._architecture.width
         self._first_action = int(self.env.action_space.start)  # type: ignore[attr-defined]
         self._first_state = int(getattr(self.env.observation_space, "start", 0))
@@ -394,7 +406,10 @@ class DQN(QNetworkAgent):
         from rlgrid.kernels import address_of
         from rlgrid.kernels.dqn import gradient_step
 
-        return address_of(gradient_step, self._learner, self._rule(), 0, stream_of(self._generator))
+        step = gradient_step
+        if self.loss == DISTRIBUTIONAL:
+            from rlgrid.kernels.distributional_dqn import distributional_step as step
+        return address_of(step, self._learner, self._rule(), 0, stream_of(self._generator))
 
     def _advance_compiled(self, max_steps: int) -> int:
         world: Any = self._world
@@ -652,7 +667,8 @@ class DQN(QNetworkAgent):
         space: Any = getattr(env, "single_observation_space", env.observation_space)
         actions: Any = getattr(env, "single_action_space", env.action_space)
         num_actions = int(actions.n)
-        architecture = architecture_of(settings.get("policy_kwargs"), space, num_actions)
+        distributions = settings.get("loss") == DISTRIBUTIONAL
+        architecture = architecture_of(settings.get("policy_kwargs"), space, num_actions, distributions)
         n_envs = check_count("n_envs", settings.get("n_envs", 1), most=MOST_COPIES)
         n_envs = int(getattr(env, "num_envs", n_envs))
         if "n_envs" in settings and "agent.replay_counters" in arrays:  # before so many are made
@@ -666,7 +682,7 @@ class DQN(QNetworkAgent):
             rounds = check_train_freq(settings.get("train_freq", 1))[0] * n_envs
         rounds = check_count("gradient_steps", rounds)
         width = 1 if isinstance(space, Discrete) else int(np.prod(space.shape or 1))
-        asked = 8 * rows * (width + 2) + 8 * batch * (width + architecture.kept + 8)
+        asked = 8 * rows * (width + 2) + 8 * batch * (width + architecture.kept + architecture.atoms.size + 8)
         if asked > MOST_ASKED + sum(array.nbytes for array in arrays.values()):
             raise CheckpointError(
                 f"the file asks for {asked / 2**30:.1f} GiB of memory, which it does not hold: load it with "

@@ -206,6 +206,32 @@ class QNetworkAgent(Agent):
         outputs = [kept[:, row[OUTPUTS] : row[OUTPUTS] + row[UNITS]] for row in network.program]
         return outputs[-1], outputs
 
+    def distribution(self, observation: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What is learnt of the returns of each action, at an observation as the environment gives it.
+
+        Returns:
+            float64 [A, Z], probabilities, and float64 [Z], the returns (the atoms) that they are of. For a batch of
+            n observations [n, A, Z] and [Z].
+
+        Raises:
+            ValueError: if the observation is not one of the environment's, or values alone are learnt.
+        """
+        from rlgrid.kernels.losses import softmax
+        from rlgrid.kernels.program import OUTPUTS
+
+        network = self._learner.network
+        atoms: NDArray[np.float64] | None = getattr(network, "atoms", None)
+        if atoms is None:
+            raise ValueError("this agent learns values alone: DQN with loss='cross_entropy' learns distributions")
+        rows, single = self._rows(observation)
+        found = np.empty((len(rows), self._num_actions, atoms.size))
+        for i in range(len(rows)):
+            self._evaluate(rows[i : i + 1])
+            logits = network.row[network.inner.program[-1, OUTPUTS] :]
+            for a in range(self._num_actions):
+                softmax(logits[a * atoms.size : (a + 1) * atoms.size], 1.0, found[i, a])
+        return (found[0] if single else found), atoms.copy()
+
     def _values_after(self, rows: NDArray[Any], masks: NDArray[np.bool_] | None) -> NDArray[np.float64]:
         """float64 [n]: the values of observations as targets have them."""
         there = masks

@@ -41,10 +41,13 @@ class Net:
 
     def __init__(self, kwargs, space=VECTOR, outputs=3, atoms=1, dtype=np.float64, seed=0, batch=BATCH):
         rng = np.random.default_rng(seed)
-        self.architecture = architecture_of(kwargs, space, outputs, atoms)
+        if atoms > 1:
+            kwargs = {**kwargs, "n_atoms": atoms, "v_min": -1.0, "v_max": 1.0}
+        self.architecture = architecture_of(kwargs, space, outputs, atoms > 1)
         theta = self.architecture.first_weights(rng)
         theta[: self.architecture.parameters] += 0.2 * rng.normal(size=self.architecture.parameters)
-        self.network = self.architecture.network(theta, batch, dtype)
+        network = self.architecture.network(theta, batch, dtype)
+        self.network = network.inner if atoms > 1 else network  # of distributions the logits
         self.program, self.theta = self.network.program, self.network.theta
         self.outputs, self.atoms, seen = outputs, atoms, self.architecture.observations
         if seen.discrete:

@@ -382,6 +382,28 @@ def draw_batch(learner, rule, t, stream):
 
 
 @njit(**INSIDE)
+def descend(network, counters, measures, rule, t, loss, absolute_error):
+    """A step of the optimiser by network.gradient, and the means over such steps; False where a value is not finite.
+
+    ``loss`` and ``absolute_error`` are means over the batch.
+    """
+    norm = global_norm(network.gradient)
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        op = first_bad_op(network.theta, network.program)
+        if op < 0:
+            op = first_bad_op(network.gradient, network.program)
+        counters[BAD_OP] = op if op >= 0 else network.program.shape[0] - 1
+        return False
+    counters[UPDATES] += 1
+    optimise(network, rule.optimiser, counters[UPDATES], learning_rate_at(rule, t), norm)
+    span = min(counters[UPDATES], MEASURE_SPAN)
+    measures[LOSS] += (loss - measures[LOSS]) / span
+    measures[TD_ERROR] += (absolute_error - measures[TD_ERROR]) / span
+    measures[GRADIENT_NORM] += (norm - measures[GRADIENT_NORM]) / span
+    return True
+
+
+@njit(**INSIDE)
 def gradient_step(learner, rule, t, stream):
     """One step of the optimiser on the weighted mean loss of a batch from memory; False where a value is not finite.
 
@@ -389,7 +411,7 @@ def gradient_step(learner, rule, t, stream):
     al. 2016, equation 4), by the target network in plain Q-learning (Mnih et al. 2015).
     """
     learner = borrow(learner)
-    network, counters, measures, drawn = learner.network, learner.counters, learner.measures, learner.batch
+    network, drawn = learner.network, learner.batch
     batch = drawn.index.size
     draw_batch(learner, rule, t, stream)
 
@@ -430,21 +452,10 @@ def gradient_step(learner, rule, t, stream):
         learner.errors[i] = -error
         learner.td_error[state_of(drawn.observations, i)] = -error
     backward(network, drawn.observations, True)
-    norm = global_norm(network.gradient)
-    if not (math.isfinite(loss) and math.isfinite(norm)):
-        op = first_bad_op(network.theta, network.program)
-        if op < 0:
-            op = first_bad_op(network.gradient, network.program)
-        counters[BAD_OP] = op if op >= 0 else network.program.shape[0] - 1
+    if not descend(network, learner.counters, learner.measures, rule, t, loss / batch, absolute_error / batch):
         return False
-    counters[UPDATES] += 1
-    optimise(network, rule.optimiser, counters[UPDATES], learning_rate_at(rule, t), norm)
     if learner.replay.tree.size > 0:
         update_priorities(learner.replay, drawn.index, learner.errors, rule.priority_alpha, rule.priority_eps)
-    span = min(counters[UPDATES], MEASURE_SPAN)
-    measures[LOSS] += (loss / batch - measures[LOSS]) / span
-    measures[TD_ERROR] += (absolute_error / batch - measures[TD_ERROR]) / span
-    measures[GRADIENT_NORM] += (norm - measures[GRADIENT_NORM]) / span
     return True
 
 

@@ -23,9 +23,10 @@ def softmax(values, temperature, out):
     largest = np.float64(values[0])
     for i in range(1, values.size):
         largest = max(largest, np.float64(values[i]))
-    total = 0.0
     for i in range(values.size):
         out[i] = exp((np.float64(values[i]) - largest) / temperature)
+    total = 0.0  # apart, so that the loop above is vectorised
+    for i in range(values.size):
         total += out[i]
     for i in range(values.size):
         out[i] /= total

@@ -20,6 +20,7 @@ from numba.extending import overload
 
 from rlgrid.kernels.activations import COMPILED, INSIDE, KERNEL, activate, times_derivative
 from rlgrid.kernels.dense import add_to_rows, duel, duel_back, rows_of, sum_of_rows
+from rlgrid.kernels.distributions import take_means
 from rlgrid.kernels.layers import (
     convolve,
     convolve_back,
@@ -52,6 +53,8 @@ from rlgrid.kernels.program import (
     SECOND,
     UNITS,
     WEIGHTS,
+    DistributionalNetwork,
+    LayeredNetwork,
     Network,
     block,
 )
@@ -251,7 +254,20 @@ def _backward_layers(network, observations, training):
             _add_slopes(network, op, batch, slopes)
 
 
-# --- either -----------------------------------------------------------------------------------------------------------
+# --- distributions ----------------------------------------------------------------------------------------------------
+
+
+def _forward_means(network, theta, observations, work, training, stream):
+    logits = forward(network.inner, theta, observations, work, training, stream)
+    means = _outputs_of(network.program, network.program.shape[0] - 1, observations.shape[0], work)
+    take_means(logits, network.atoms, network.probabilities, means)
+    return means
+
+
+# --- any of them ------------------------------------------------------------------------------------------------------
+
+
+_FORWARD = {Network: _forward_dense, LayeredNetwork: _forward_layers, DistributionalNetwork: _forward_means}
 
 
 def forward(network, theta, observations, work, training, stream):
@@ -268,13 +284,12 @@ def forward(network, theta, observations, work, training, stream):
     Returns:
         float [B, units], the outputs of the last operation, a view of work.
     """
-    run = _forward_dense if isinstance(network, Network) else _forward_layers
-    return run(network, theta, observations, work, training, stream)
+    return _FORWARD[type(network)](network, theta, observations, work, training, stream)
 
 
 @overload(forward, jit_options=COMPILED)
 def _forward(network, theta, observations, work, training, stream):
-    return _forward_dense if network.instance_class is Network else _forward_layers
+    return _FORWARD[network.instance_class]
 
 
 def backward(network, observations, training):

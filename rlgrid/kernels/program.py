@@ -23,7 +23,8 @@ from rlgrid.kernels.activations import INSIDE
     AVERAGE_POOL,
     DROPOUT,
     BATCH_NORM,
-) = range(11)
+    MEANS,  # of the distributions that softmax makes of each action's outputs: the last operation
+) = range(12)
 
 # Columns of a program. Places in work are per row of the batch: operation l has them from B * OUTPUTS on.
 (
@@ -91,6 +92,27 @@ class LayeredNetwork(NamedTuple):
     deltas: Any
     row: Any
     scratch: Any
+
+
+class DistributionalNetwork(NamedTuple):
+    """A network whose outputs are the means of distributions, one for each of A actions over Z atoms.
+
+    The inner network gives the logits, [B, A * Z], action by action; its operations are those of ``program`` but the
+    last. The arrays that both have are the same ones.
+    """
+
+    program: Any  # as of Network, the operation MEANS at the end
+    inner: Any  # a Network or a LayeredNetwork
+    atoms: Any  # float64 [Z], the returns that are told apart, evenly spaced and rising
+    probabilities: Any  # float64 [Z], room for one distribution or its slopes
+    targets: Any  # float64 [B, Z], the distributions that those of a batch are moved to
+    theta: Any  # as of Network
+    gradient: Any
+    mean: Any
+    square: Any
+    work: Any
+    deltas: Any
+    row: Any
 
 
 @njit(**INSIDE)

@@ -60,7 +60,8 @@ def has_network(agent: Any) -> bool:
 
     if type(agent) is not DQN or not agent._discrete or agent.model is None:
         return False
-    return int(agent._learner.network.program[-1, UNITS]) == agent._num_actions
+    network = agent._learner.network
+    return int(network.program[-1, UNITS]) == agent._num_actions and not hasattr(network, "inner")  # no distributions
 
 
 # --- the target -------------------------------------------------------------------------------------------------------
