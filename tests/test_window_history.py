@@ -304,6 +304,28 @@ def test_a_driven_step_is_learnt_from_like_any_other(monkeypatch: pytest.MonkeyP
     assert [(e.name, e.count, e.rest) for e in engine.stamps] == [("drive", 100, (1,))]
 
 
+@pytest.mark.parametrize("speed", [200.0, np.inf])
+def test_who_is_led_by_hand_is_shown_whatever_the_speed(speed: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = an_engine("q_learning", monkeypatch, "rlgrid/CliffWalking-v1")
+    engine.obey("speed", speed)
+    engine.tick(0.5)
+    assert not engine.snapshot().follows_learner
+    engine.obey("play", False)
+    shown = engine.snapshot()
+    assert shown.follows_learner
+    assert shown.trail == (shown.walker,) == (engine.agent.state,)
+    seen = set()
+    for action in (UP, LEFT, DOWN, RIGHT):
+        engine.obey("drive", action)
+        seen.add(engine.snapshot().walker)
+        assert engine.snapshot().walker == engine.agent.state == engine.snapshot().trail[-1]
+    assert len(seen) > 1
+    engine.obey("step")
+    assert engine.snapshot().walker == engine.agent.state
+    engine.obey("play", True)
+    assert not engine.snapshot().follows_learner
+
+
 @pytest.mark.parametrize("agent", ["sarsa", "n_step_sarsa", "true_online_sarsa_lambda", "dqn", "psrl"])
 def test_driven_actions_are_taken(agent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = an_engine(agent, monkeypatch, "rlgrid/CliffWalking-v1")

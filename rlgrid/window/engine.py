@@ -38,7 +38,7 @@ from rlgrid.window.referee import Referee, Shown
 from rlgrid.window.shown import snapshot_of
 from rlgrid.window.state import SYMBOLS, Edit, Parameter, Snapshot
 
-SLOW = 20.0  # up to so many steps a second, the learner itself is shown
+SLOW = 20.0  # up to so many steps a second, and while it does not play, the learner itself is shown
 BOUNDS = 0.02  # of the time may be spent on proofs in a large world
 LONGEST_EPISODE = 10_000  # steps after which the command "episode" stops
 
@@ -267,10 +267,10 @@ class Engine(Paced):
 
     @property
     def follows_learner(self) -> bool:
-        """Whether the learner itself is shown, not the walker."""
+        """Whether the learner itself is shown, not the walker: while it is slow, and while it is led by hand."""
         if isinstance(self.agent, Acting) or self.walker is None:
             return True
-        return self.unit == "step" and self.speed <= SLOW
+        return self.unit == "step" and (not self.playing or self.speed <= SLOW)
 
     # --- running ----------------------------------------------------------------------------------------------------
 
@@ -412,7 +412,9 @@ class Engine(Paced):
     def _advance_learner(self, units: int) -> int:
         unseen = units - 2 * TRAIL  # steps that leave no trail
         if not self.follows_learner:
-            return int(self.agent.advance(units))
+            done = int(self.agent.advance(units))
+            self._begin_trail()  # its way here was not seen: it is shown from here on
+            return done
         if unseen > 0:
             self.agent.advance(unseen)
             self.trail.clear()
@@ -424,7 +426,15 @@ class Engine(Paced):
 
     def _leave_trail(self, episodes: int) -> None:
         if episodes != len(self.agent.episode_returns):
-            self.trail.clear()
+            self._begin_trail()
+        else:
+            self._go_on_with_trail()
+
+    def _begin_trail(self) -> None:
+        self.trail.clear()
+        self._go_on_with_trail()
+
+    def _go_on_with_trail(self) -> None:
         state = self.agent.state
         if state is not None:
             self.trail.append(int(state))
