@@ -14,7 +14,7 @@ import numpy as np
 import pygame
 import pytest
 
-from rlgrid import GridSpec
+from rlgrid import GridSpec, solvers
 from rlgrid.agents import AGENTS, agent_class
 from rlgrid.truth import Truth
 from rlgrid.window import plots, referee, side
@@ -85,11 +85,11 @@ class Pauses:
 
 
 def judged(slowness: float, monkeypatch: pytest.MonkeyPatch) -> tuple[Referee, list[float]]:
-    """A referee that has looked twice, each look taking so many seconds of a clock that nothing else moves."""
+    """A referee that has looked three times, each look taking so many seconds of a clock that nothing else moves."""
     engine = learning("q_learning", 100)
     shown = Shown(100, engine.agent.policy, engine.agent.q_values, engine.agent.visits)
     now = [0.0]
-    monkeypatch.setattr(referee.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(referee.time, "thread_time", lambda: now[0])
     real = Truth.judge
 
     def slow(truth: Truth, *words: Any) -> Any:
@@ -99,7 +99,7 @@ def judged(slowness: float, monkeypatch: pytest.MonkeyPatch) -> tuple[Referee, l
     monkeypatch.setattr(Truth, "judge", slow)
     found, pauses = Referee(engine.model, engine.gamma, patient=False), Pauses()
     found._stopped = pauses  # type: ignore[assignment]
-    for count in (100, 200):
+    for count in (100, 200, 300):
         found.judge(Shown(count, shown.policy, shown.q_values, shown.visits))
         while found.busy:
             time.sleep(0.001)
@@ -109,17 +109,51 @@ def judged(slowness: float, monkeypatch: pytest.MonkeyPatch) -> tuple[Referee, l
 
 def test_looks_take_a_bounded_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     found, pauses = judged(0.125, monkeypatch)
-    assert found.judged_at == 200
+    assert found.judged_at == 300
     assert not found.trouble
-    assert [0.125 / (0.125 + pause) for pause in pauses] == pytest.approx([SHARE, SHARE])
+    assert [0.125 / (0.125 + pause) for pause in pauses] == pytest.approx([SHARE] * 3)
 
 
 def test_a_world_that_is_too_large_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(referee, "SMALL", 10)
     found, pauses = judged(0.5, monkeypatch)
     assert found.trouble == "the world is too large to be judged while it is learnt"
-    assert found.judged_at == 100
-    assert len(pauses) == 1  # it was not asked again
+    assert found.judged_at == 200  # one slow look alone may have been a kernel that was compiled
+    assert len(pauses) == 2  # it was not asked again
     assert found.optimal is not None
+
+
+def test_a_small_world_is_judged_whatever_a_look_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, _ = judged(0.5, monkeypatch)
+    assert not found.trouble
+    assert found.judged_at == 300
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_what_compiles_before_the_first_look_makes_no_world_large(small: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(referee, "SMALL", 2_000 if small else 10)
+    now, limits = [0.0], []
+    monkeypatch.setattr(referee.time, "thread_time", lambda: now[0])
+    real = solvers.solve
+
+    def solve(model: Any, **settings: Any) -> Any:
+        now[0] += 60.0 * (not limits)  # the first that is solved is what warms the kernels
+        limits.append(settings.pop("time_limit", None))
+        return real(model, **settings)
+
+    monkeypatch.setattr("rlgrid.solvers.solve", solve)
+    referee._warm.cache_clear()
+    engine = learning("q_learning", 100)
+    found = Referee(engine.model, engine.gamma, patient=False)
+    found.judge(Shown(100, engine.agent.policy, engine.agent.q_values, engine.agent.visits))
+    while found.busy:
+        time.sleep(0.001)
+    found.stop()
+    assert not found.trouble
+    assert found.judged_at == 100
+    *warming, limit = limits
+    assert warming == [None, None]
+    assert limit == referee.PATIENCE * (30 if small else 1)
 
 
 @pytest.mark.parametrize(

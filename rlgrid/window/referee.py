@@ -2,7 +2,8 @@
 through (`rlgrid.truth`).
 
 It has a thread of its own beside the agent, and takes at most `SHARE` of the time for its looks, once V* is found. A
-world that is too large for that is not judged while it is learnt, and the window says so.
+world that is too large for that is not judged while it is learnt, and the window says so. What decides is processor
+time of that thread, after its kernels are loaded: neither compiling nor a busy machine makes a world large.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 PATIENCE = 20.0  # seconds that the optimum may take
 QUICK = 5.0  # seconds within which the optimum must be found, and twenty looks done, where policies are to be judged
 SHARE = 0.05  # of the time, for looks
+SMALL = 2_000  # states up to which policies are judged whatever that takes
+SLOW_LOOKS = 2  # in a row, after which no more are taken
 JUDGED = 20_000  # states up to which policies are judged where the clock must not decide
 
 
@@ -36,6 +39,20 @@ def _blas() -> Any:
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
+
+
+@cache
+def _warm() -> None:
+    """Load the judge's kernels, or have them compiled, in a world of eleven states."""
+    from rlgrid.gridmap import GridSpec
+    from rlgrid.solvers import solve
+    from rlgrid.truth import Truth
+
+    model = GridSpec.builtin("russell_norvig_4x3").compile()
+    for gamma in (0.9, 1.0):  # what has no discount is solved by other kernels
+        solve(model, gamma=gamma, tolerance=1e-9)
+        truth = Truth(model, gamma)
+        truth.judge(np.zeros(model.num_states, np.int64), np.zeros((model.num_states, model.num_actions)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +77,7 @@ class Referee:
         self._truth: Truth | None = None
         self._asked = -1
         self._spent = 0.0  # seconds of the last look
+        self._slow = 0  # looks in a row that took too long
         self.busy = False
         self.optimal: Floats | None = None
         self.acted_in: NDArray[np.bool_] | None = None  # [S], where an agent can ever act
@@ -125,12 +143,15 @@ class Referee:
     def _judge(self, shown: Shown) -> None:
         with _blas().limit(limits=1):  # these systems are small: several threads would wait for each other
             if self._truth is None:
+                if not self._patient:
+                    _warm()
                 self._truth = self._solve()
             if self._truth is not None:
-                began = time.perf_counter()
+                began = time.thread_time()
                 self._look(self._truth, shown)
-                self._spent = time.perf_counter() - began
-                if self._spent > SHARE * QUICK and not self._patient:
+                self._spent = time.thread_time() - began
+                self._slow = self._slow + 1 if self._spent > SHARE * QUICK else 0
+                if self._slow >= SLOW_LOOKS and self._model.num_states > SMALL and not self._patient:
                     self.trouble = "the world is too large to be judged while it is learnt"
 
     def _solve(self) -> Truth | None:
@@ -139,9 +160,10 @@ class Referee:
         from rlgrid.truth import Truth, acted_in
 
         # Without discounting a value may be infinite, and no time would be enough to find it.
-        # In simulated time a busy machine must not decide what is shown.
-        limit = (PATIENCE if self._gamma < 1.0 else PATIENCE / 5) * (30 if self._patient else 1)
-        began = time.perf_counter()
+        # In simulated time, and in a small world, a busy machine must not decide what is shown.
+        always = self._patient or self._model.num_states <= SMALL
+        limit = (PATIENCE if self._gamma < 1.0 else PATIENCE / 5) * (30 if always else 1)
+        began = time.thread_time()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that the limit was reached is read off the solution
             solution = solve(self._model, gamma=self._gamma, tolerance=1e-9, time_limit=limit)
@@ -150,7 +172,8 @@ class Referee:
             return None
         self.acted_in = acted_in(self._model)
         self.optimal = np.asarray(solution.values, np.float64)
-        if self._model.num_states > JUDGED if self._patient else time.perf_counter() - began > QUICK:
+        late = self._model.num_states > SMALL and time.thread_time() - began > QUICK
+        if self._model.num_states > JUDGED if self._patient else late:
             self.trouble = "the world is too large to be judged while it is learnt"
             return None
         return Truth(self._model, self._gamma)
