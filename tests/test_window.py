@@ -605,6 +605,20 @@ def test_words_are_fitted_and_wrapped():
 # --- play.py ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("lesson", "status"), [("list", 0), ("none", 2)])
+def test_the_prompt_does_not_wait_for_the_interpreter_to_be_taken_apart(lesson, status):
+    program = (
+        "import atexit, runpy, sys; atexit.register(print, 'taken apart'); "
+        f"sys.argv = ['play.py', '--lesson', {lesson!r}]; "
+        f"runpy.run_path({str(ROOT / 'play.py')!r}, run_name='__main__')"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert found.returncode == status
+    assert ("cliff" in found.stdout) == (status == 0)  # what was said has arrived
+    assert ("play.py:" in found.stderr) == (status == 2)
+    assert "taken apart" not in found.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
