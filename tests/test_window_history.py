@@ -14,8 +14,10 @@ import rlgrid
 from rlgrid.agents import AGENTS, QLearning
 from rlgrid.gridmap import GridSpec
 from rlgrid.window import history
+from rlgrid.window.app import App
 from rlgrid.window.engine import Engine, Scenario
 from rlgrid.window.history import captured
+from rlgrid.window.local import LocalLink
 from rlgrid.window.parameters import settings_of
 
 LAKE = GridSpec.builtin("frozen_lake_4x4").dump()
@@ -425,3 +427,22 @@ def test_worlds_with_keys_are_repainted(monkeypatch: pytest.MonkeyPatch) -> None
     assert sum(was == now for was, now in matched) >= 0.8 * len(matched)
     engine.advance(200)
     assert isinstance(rlgrid.solve(model).values, np.ndarray)
+
+
+def test_a_walk_back_shows_no_paths_of_what_is_ahead():
+    link = LocalLink()
+    app = App(link, (800, 600), clock=link.clock)
+    app.open("rlgrid/FrozenLake-v1", "q_learning", 60.0)
+    app.end_tour()
+    for _ in range(40):
+        link.pass_time(0.1)
+        app.update()
+    assert len(app.state.paths) > 2
+    assert app.seek(5)
+    for _ in range(3):
+        link.pass_time(0.1)
+        app.update()
+    assert app.state.snapshot.count == 5
+    assert len(app.state.paths) <= 1
+    assert sum(map(len, app.state.paths)) <= 7
+    link.close()

@@ -15,7 +15,8 @@ import pytest
 from test_window import check_apart, press, run
 
 import rlgrid
-from rlgrid.window import scaling, shapes
+from rlgrid.gridmap import GridSpec
+from rlgrid.window import editing, scaling, shapes, side
 from rlgrid.window.app import App
 from rlgrid.window.local import LocalLink
 from rlgrid.window.painting import between, free_name
@@ -229,7 +230,13 @@ def test_the_palette_has_room(size, world):
 def test_the_ring_reaches_every_control_and_acts():
     app = an_app()
     app.draw()
-    names = list(dict.fromkeys(control.name for control in app.scene.controls))
+    names = list(dict.fromkeys(control.name for control in app.scene.in_order()))
+    assert set(names) == {control.name for control in app.scene.controls}
+    places = {control.name: control.rect for control in app.scene.controls}
+    in_bar = [name for name in names if app.scene.regions.bar.collidepoint(places[name].center)]
+    assert in_bar == names[: len(in_bar)] == sorted(in_bar, key=lambda name: places[name].left)
+    sliders = [name for name in names if name.startswith("parameter:")]
+    assert sliders == sorted(sliders, key=lambda name: places[name].top)
     reached = []
     for _ in names:
         press(app, pygame.K_TAB)
@@ -492,3 +499,18 @@ def test_a_walk_back_is_no_stroke_and_undo_after_it_paints_nothing():
     assert rows(app) == painted
     press(app, pygame.K_z, CTRL)
     assert rows(app) == before
+
+
+def test_what_was_undone_and_done_again_is_listed_by_what_it_changed():
+    old, new = (editing.draft_of(GridSpec(rows)) for rows in (["S..", "..G"], ["S##", "..G"]))
+    assert editing.difference(old, new) == "wall, 2 cells"
+    assert editing.difference(new, old) == "floor, 2 cells"
+    assert editing.difference(old, editing.draft_of(GridSpec(["S.G"]))) == "size 1 × 3"
+
+
+def test_about_ends_with_a_sentence_or_says_that_it_goes_on():
+    lines = ["15 × 15 cells. Episodes", "end after 500 steps. From", "Sutton, Precup and", "Singh"]
+    assert side._whole_sentences(lines, 4) == lines
+    assert side._whole_sentences(lines, 3) == ["15 × 15 cells. Episodes", "end after 500 steps."]
+    assert side._whole_sentences(lines, 1) == ["15 × 15 cells."]
+    assert side._whole_sentences(lines[2:], 1) == ["Sutton, Precup …"]

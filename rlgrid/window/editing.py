@@ -467,6 +467,18 @@ def trouble(spec: GridSpec) -> str:
     return ""
 
 
+def difference(before: GridSpec, after: GridSpec) -> str:
+    """What leads from one map to another, in a few words."""
+    old, new = before.rows, after.rows
+    if (len(old), len(old[0])) != (len(new), len(new[0])):
+        return f"size {len(new)} × {len(new[0])}"
+    drawn = [b for above, below in zip(old, new, strict=True) for a, b in zip(above, below, strict=True) if a != b]
+    if not drawn:
+        return "of a stroke"  # between cells, or what a letter stands for
+    what = {"#": "wall, ", ".": "floor, "}.get(drawn[0], "") if len(set(drawn)) == 1 else ""
+    return f"{what}{len(drawn)} cell{'' if len(drawn) == 1 else 's'}"
+
+
 # --- undo and redo ----------------------------------------------------------------------------------------------------
 
 _FIELDS = ("rows", "legend", "column_wind", "row_wind", "gust", "walls", "changes", "name", "title")

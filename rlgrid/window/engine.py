@@ -505,7 +505,7 @@ class Engine(Paced):
             was, now = ("" if p is None else p.shown for p in (old, after))
             return Edit(entry.count, SYMBOLS.get(name, name), was, now)
         if entry.name == "restore":
-            return Edit(entry.count, "all", "", "as at first")
+            return Edit(entry.count, "settings", "", "as at first")
         if entry.name == "remap":
             return Edit(entry.count, "map", "", str(entry.rest[1]) if len(entry.rest) > 1 else "painted")
         return None

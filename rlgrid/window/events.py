@@ -163,7 +163,7 @@ class Input:
     def move_ring(self, by: int) -> None:
         """Give the ring to the control after, or before, the one that has it."""
         app = self._app
-        names = list(dict.fromkeys(control.name for control in app.scene.controls))
+        names = list(dict.fromkeys(control.name for control in app.scene.in_order()))
         if not names:
             return
         state = app.state

@@ -236,6 +236,9 @@ class Inbox:
     def _follow_paths(self, old: Snapshot, shot: Snapshot) -> None:
         """Keep the ways of the last episodes that were seen."""
         state = self._app.state
+        if shot.count < old.count:  # walked back: the ways of what is ahead are not known there
+            state.paths = (shot.trail,) if shot.trail else ()
+            return
         if not shot.trail or shot.trail == old.trail:
             return
         new = appended(old.trail, shot.trail) if state.paths else None

@@ -212,18 +212,20 @@ class Painter:
     def undo(self) -> None:
         """Take the last stroke back."""
         editor = self.editor
-        if editor is None or not editor.undo():
+        before = None if editor is None else editor.spec
+        if editor is None or before is None or not editor.undo():
             self._app.say("There is nothing to undo.")
             return
-        self._take(editor, "undo")
+        self._take(editor, f"undo {editing.difference(editor.spec, before)}")
 
     def redo(self) -> None:
         """Do the stroke again that was taken back last."""
         editor = self.editor
-        if editor is None or not editor.redo():
+        before = None if editor is None else editor.spec
+        if editor is None or before is None or not editor.redo():
             self._app.say("There is nothing to do again.")
             return
-        self._take(editor, "redo")
+        self._take(editor, f"redo {editing.difference(before, editor.spec)}")
 
     def resize(self, rows: int, columns: int) -> None:
         """Give the map another size."""

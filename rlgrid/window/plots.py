@@ -463,12 +463,15 @@ def _names(canvas: Canvas, state: State, spots: dict[int, int], ends: tuple[int,
     now = canvas.text(label, middle_x, middle, ink, SMALL, bold=True, align="center")
     taken = [now.inflate(8, 0)]
     for edit in state.edits:
-        spot, width = spots[edit.count], text.width(edit.symbol, SMALL, bold=True)
-        mark = pygame.Rect(0, now.top, width + 8, now.height)
-        mark.centerx = min(max(spot, left + width // 2), right - width // 2)
-        if mark.collidelist(taken) < 0:
-            taken.append(mark)
-            canvas.text(edit.symbol, mark.centerx, middle, theme.second, SMALL, bold=True, align="center")
+        whole = edit.symbol if edit.before else f"{edit.symbol}: {edit.after}"
+        for words in (whole, edit.symbol):  # with what was done where there is room
+            spot, width = spots[edit.count], text.width(words, SMALL, bold=True)
+            mark = pygame.Rect(0, now.top, width + 8, now.height)
+            mark.centerx = min(max(spot, left + width // 2), right - width // 2)
+            if mark.collidelist(taken) < 0:
+                taken.append(mark)
+                canvas.text(words, mark.centerx, middle, theme.second, SMALL, bold=True, align="center")
+                break
 
 
 def key(state: State) -> tuple[object, ...]:

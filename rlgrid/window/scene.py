@@ -19,6 +19,7 @@ from rlgrid.window import bar, inspector, mapview, overlays, palette, plots, rac
 from rlgrid.window.state import State
 from rlgrid.window.widgets import Canvas, Control
 
+LINE = 10  # pixels between the middles of controls that stand in one line, at most
 SMALLEST = (640, 480)
 
 
@@ -310,6 +311,24 @@ class Scene:
     def control_at(self, x: int, y: int) -> Control | None:
         """The control under a point."""
         return next((control for control in self.controls if control.rect.collidepoint(x, y)), None)
+
+    def in_order(self) -> list[Control]:
+        """The controls as they are read: what lies on top first, then region by region, line by line."""
+        if self._state is not None and self._state.menu is not None:
+            return self.controls
+        regions = [self.regions.bar, self.regions.left, self.regions.map, self.regions.right, self.regions.bottom]
+
+        def region(control: Control) -> int:
+            return next((n for n, one in enumerate(regions) if one.collidepoint(control.rect.center)), len(regions))
+
+        found: list[Control] = []
+        waiting = sorted(self.controls, key=lambda control: (region(control), control.rect.centery))
+        while waiting:
+            first = waiting[0]
+            line = [c for c in waiting if region(c) == region(first) and c.rect.centery - first.rect.centery <= LINE]
+            found += sorted(line, key=lambda control: control.rect.left)
+            waiting = waiting[len(line) :]
+        return found
 
     def spot_at(self, x: int, y: int) -> tuple[int, int] | None:
         """The (row, column) of the picture of the world under a point, or None."""

@@ -61,7 +61,7 @@ def paint(canvas: Canvas, state: State) -> None:
         y += 22
         shown = state.edits[-max(1, min(5, (limit - y) // 20 - 1)) :]
         for edit in shown:
-            what = edit.after if edit.symbol == "map" else f"{edit.symbol} {edit.after}"
+            what = edit.after if edit.symbol == "map" else f"{edit.symbol}: {edit.after}"
             change = f"{edit.symbol} {edit.before} → {edit.after}" if edit.before else what
             words = f"{edit.count:,} {change}"
             canvas.text(words, MARGIN, y, size=BODY - 0.5, mono=True, most=area.width - 2 * MARGIN)
@@ -71,11 +71,24 @@ def paint(canvas: Canvas, state: State) -> None:
     if state.world_note and y + 40 < limit:
         canvas.heading("About", MARGIN, y)
         y += 21
-        for line in text.wrap(state.world_note, area.width - 2 * MARGIN, SMALL):
-            if y + 10 > limit:
-                break
+        lines = text.wrap(state.world_note, area.width - 2 * MARGIN, SMALL)
+        for line in _whole_sentences(lines, 1 + (limit - 10 - y) // 16):
             canvas.text(line, MARGIN, y, theme.muted, SMALL)
             y += 16
+
+
+def _whole_sentences(lines: list[str], room: int) -> list[str]:
+    """As many lines as there is room for, up to the end of a sentence, or with an ellipsis where none ends."""
+    if len(lines) <= room:
+        return lines
+    shown = lines[:room]
+    for number in range(len(shown) - 1, -1, -1):
+        ends = max((shown[number].rfind(end) for end in (". ", "; ")), default=-1)
+        if shown[number].endswith("."):
+            return shown[: number + 1]
+        if ends > 0:
+            return [*shown[:number], shown[number][:ends] + "."]
+    return [*shown[:-1], shown[-1].rstrip(",; ").rpartition(" ")[0] + " …"] if shown else []
 
 
 def _made(state: State) -> list[Parameter]:

@@ -375,6 +375,8 @@ class State:
         for curve in (self.error_curve, self.regret_curve, self.return_curve, *self.series.values()):
             curve.cut(count)
         self.history.cut(count)
+        if self.snapshot.count > count:
+            self.paths = ()
 
     def parameter(self, name: str) -> Parameter | None:
         """A parameter by its name."""
