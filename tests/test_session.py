@@ -235,6 +235,55 @@ def test_what_a_file_looks_at_and_the_world_has_not_is_left_out(saved: Path) -> 
     assert state.brush != "x"
 
 
+def test_a_file_runs_no_further_than_its_session_was(saved: Path) -> None:
+    document = json.loads(saved.read_text())
+    document["log"] = [document["log"][0], [0.02, 0, "play", False], [0.04, 0, "step", 10**9]]
+    document["pace"] = [[0.0, 0], [0.3, 500]]
+    saved.write_text(json.dumps(document))
+    replay = Replay(Session.load(saved))
+    for _ in range(8):
+        replay.step()
+    assert replay.app.state.snapshot.count == 500
+    replay.link.close()
+
+
+def test_a_long_stretch_can_be_ended(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = json.loads(saved.read_text())
+    document["log"], document["pace"] = document["log"][:1], [[0.0, 0], [0.04, 10**9]]
+    saved.write_text(json.dumps(document))
+    now = [0.0]
+    shown = OnScreen(Replay(Session.load(saved)), lambda: now[0])
+    monkeypatch.setattr("rlgrid.window.replay.SLICE", 1e9)  # whatever compiles
+    pressed = [[], [], [pygame.event.Event(pygame.KEYDOWN, key=pygame.K_ESCAPE, mod=0)]]
+    monkeypatch.setattr(pygame.display, "get_init", lambda: True)
+    monkeypatch.setattr(pygame.event, "get", lambda kinds: pressed.pop(0))
+    shown.update()
+    assert not shown.running
+    assert not pressed
+    engine = shown.replay.link.engine
+    assert engine is not None
+    assert engine.count == 64 * (1 + 2 + 4)  # three slices
+    shown.draw()
+    shown.replay.link.close()
+
+
+def test_slices_change_nothing_of_a_replay(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = json.loads(saved.read_text())
+    document["log"], document["pace"] = document["log"][:1], [[0.0, 0], [0.04, 3_000]]
+    saved.write_text(json.dumps(document))
+    counts = []
+    for slice_ in (-1.0, 1e9):
+        monkeypatch.setattr("rlgrid.window.replay.SLICE", slice_)
+        replay = Replay(Session.load(saved))
+        replay.step()
+        engine = replay.link.engine
+        assert engine is not None
+        counts.append((engine.count, engine.agent.q_table.tobytes(), list(engine.trail)))
+        replay.link.close()
+    assert counts[0] == counts[1]
+    assert counts[0][0] == 3_000
+
+
 def test_a_view_that_no_window_has_is_brought_into_the_world(saved: Path) -> None:
     document = json.loads(saved.read_text())
     far = {"view": {"zoom": 1e6, "row": 1e300, "column": -1e300}}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pygame
@@ -24,11 +25,25 @@ if TYPE_CHECKING:
     from rlgrid.window.engine import Scenario
 
 RATE = 20.0  # frames a second
+SLICE = 0.05  # seconds of a long stretch, after which it can be ended
 LATE = 4  # frames that are made up for at a time where a machine is too slow
 
 
+class Ended(Exception):
+    """Whoever watches has ended the replay in the middle of a stretch."""
+
+
 class ReplayLink(LocalLink):
-    """The engine of a replay: it runs to counts, and obeys the log and nobody else."""
+    """The engine of a replay: it runs to counts, and obeys the log and nobody else.
+
+    ``reach`` is the furthest count of the session: no step goes beyond. ``ended`` is asked between the slices of a
+    long stretch.
+    """
+
+    def __init__(self, reach: int = 0) -> None:
+        super().__init__()
+        self.reach = reach
+        self.ended: Callable[[], bool] = lambda: False
 
     def send(self, name: str, *rest: Any) -> None:
         """What the app asks for by itself is in the log, if it happened; but for the lane that it looks into."""
@@ -38,7 +53,12 @@ class ReplayLink(LocalLink):
     def obey(self, count: int, name: str, rest: tuple[Any, ...]) -> None:
         """A command of the log, at its count."""
         self._go_to(count)
-        LocalLink.send(self, name, *rest)
+        if name == "step" and rest and isinstance(rest[0], int) and rest[0] > 1:  # a file may ask for any number
+            LocalLink.send(self, name, 1)
+            self._go_to(min(count + rest[0], self.reach))
+            self.show()
+        else:
+            LocalLink.send(self, name, *rest)
 
     def pass_frame(self, count: int, seconds: float, playing: bool) -> None:
         """Let time pass, up to a count, and say how things stand."""
@@ -50,11 +70,21 @@ class ReplayLink(LocalLink):
             self.show()
 
     def _go_to(self, count: int) -> None:
-        try:
-            if self.engine is not None:
-                self.engine.run_to(count)
-        except Exception as error:
-            self.fail(error)
+        """Run on, in slices: where they end changes nothing of the run."""
+        units = 64
+        while self.engine is not None and (before := self.engine.count) < count:
+            began = time.perf_counter()
+            try:
+                self.engine.run_to(min(count, before + units))
+            except Exception as error:
+                self.fail(error)
+                return
+            if self.engine.count <= before:  # there is nothing left to compute
+                return
+            if time.perf_counter() - began < SLICE:
+                units *= 2
+            if self.ended():
+                raise Ended
 
 
 class Replay:
@@ -67,7 +97,7 @@ class Replay:
 
     def __init__(self, session: Session, size: tuple[int, int] | None = None) -> None:
         self.session, self._own_size = session, size is None
-        self.link = ReplayLink()
+        self.link = ReplayLink(max((row[1] for row in (*session.log, *session.pace)), default=0))
         self.app = App(self.link, size or session.size, clock=self.link.clock)
         self.app.rescale(scaling.usual(self.app.size))
         self.frames = max(1, math.ceil(session.seconds * RATE))
@@ -187,6 +217,7 @@ class OnScreen:
         self.running, self.held = True, False
         self.wants_screenshot = self.wants_recording = self.wants_session = False
         self.scene, self.state, self.say = replay.app.scene, replay.app.state, replay.app.say
+        replay.link.ended = self._ended
         self._shown_at: float | None = None
         self.first_tables: float | None = None
 
@@ -205,9 +236,17 @@ class OnScreen:
             self._shown_at -= 1.0 / RATE
         due = min(LATE, int((now - self._shown_at) * RATE + 1e-9))
         self._shown_at = now if due == LATE else self._shown_at + due / RATE
-        for _ in range(due):
-            if not self.replay.over:
-                self.replay.step()
+        with suppress(Ended):
+            for _ in range(due):
+                if not self.replay.over:
+                    self.replay.step()
+
+    def _ended(self) -> bool:
+        """Whether it was ended in the meantime."""
+        if pygame.display.get_init():
+            for event in pygame.event.get((pygame.QUIT, pygame.KEYDOWN)):
+                self.handle(event)
+        return not self.running
 
     def draw(self) -> pygame.Surface:
         """The present frame."""
