@@ -366,3 +366,23 @@ def test_worlds_that_are_no_map_have_names_for_their_states_and_actions():
     app.draw()
     assert any(words.startswith("state 4") or words.startswith("state 3") for words, _ in app.scene.texts)
     link.close()
+
+
+def test_states_that_are_swept_as_one_say_so():
+    link = LocalLink()
+    app = App(link, (1280, 800), clock=link.clock)
+    app.open("rlgrid/RandomWalk-v0", "value_iteration", 1.0)
+    app.end_tour()
+    app.do("play")
+    app.state.pinned = 5
+    for count, told in ((1, True), (2, False)):
+        app.do("step")
+        for _ in range(3):
+            link.pass_time(0.1)
+            app.update()
+            app.draw()
+        said = " ".join(words for words, _ in app.scene.texts)
+        assert app.state.snapshot.count == count
+        assert "Bellman backup of" in said
+        assert ("swept as one" in said) is told
+    link.close()

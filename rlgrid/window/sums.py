@@ -32,6 +32,11 @@ from rlgrid.window.widgets import Canvas
 MARGIN = 18
 PITCH, LOW_PITCH = 22, 18  # pixels from line to line; the second where there is little room
 MOST_TERMS = 9
+TIED = (
+    "At γ = 1 states among which one can go round for nothing are swept as one: V here is that of the best way out of "
+    "them all."
+)
+"""Why a sweep without discounting may write another number than the best backup of the state alone."""
 
 
 def plain(value: float) -> str:
@@ -142,6 +147,11 @@ def paint_backup(canvas: Canvas, state: State, focus: int, action: int, name: st
         was = f"Q is {numbers.fixed(float(shot.q_values[focus, action]), 6)}"
     more = f"with {rest} more, " if rest else ""
     lines.result("=", numbers.fixed(backup(terms, gamma), 6), more + was)
+    if state.plans and gamma == 1.0 and not state.in_place and shot.values is not None:
+        every = [backup_terms(outcomes, values) for outcomes in state.outcomes[focus]]
+        best = max(backup(each, gamma) for each in every if each)
+        if not np.isclose(best, shot.values[focus], rtol=1e-9, atol=1e-9):
+            lines.paragraph(TIED)
     return lines.y
 
 
