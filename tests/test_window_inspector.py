@@ -386,3 +386,20 @@ def test_states_that_are_swept_as_one_say_so():
         assert "Bellman backup of" in said
         assert ("swept as one" in said) is told
     link.close()
+
+
+def test_many_actions_leave_room_for_the_sum():
+    link = LocalLink()
+    app = App(link, (1280, 800), clock=link.clock)
+    app.open("rlgrid/GamblersProblem-v0", "value_iteration", 20.0)
+    app.end_tour()
+    app.state.pinned, app.state.inspected = 37, 20
+    for _ in range(12):
+        link.pass_time(0.1)
+        app.update()
+        app.draw()
+    said = [words for words, _ in app.scene.texts]
+    assert {"stake 12", "stake 13", "stake 20"} <= set(said)
+    assert any(words.startswith("and ") and "more, worth no more" in words for words in said)
+    assert "Bellman backup of “stake 20”" in said
+    link.close()

@@ -30,6 +30,7 @@ from rlgrid.window.widgets import Canvas
 WIDTH = 376
 LOW = 430  # pixels of height below which the bars stand closer
 SECTIONS = {"update": "Update", "backup": "Backup", "why": "Why not", "network": "Network"}
+ROOM = 230  # pixels below the bars, at least
 LINE = 64  # pixels of the small curve at most
 
 
@@ -231,8 +232,13 @@ def _bars(canvas: Canvas, state: State, focus: int, top: int, right: int) -> int
     label = max(text.width(name, bold=True) for name in names) + 12
     left, end = MARGIN + max(48, label), right - 76
     zero = left + round((0.0 - low) / (high - low) * (end - left))
-    for action, name in enumerate(names):
-        y = top + action * pitch
+    room = max(3, (canvas.rect.height - ROOM - top) // pitch)
+    shown = list(range(len(names)))
+    if len(names) > max(room, 6):  # those that are worth most, and the one that is written out
+        order = sorted(shown, key=lambda a: (a != chosen, -q[a] if np.isfinite(q[a]) else np.inf))
+        shown = sorted(order[: room - 1])
+    for place, action in enumerate(shown):
+        y, name = top + place * pitch, names[action]
         best = action in greedy
         ink = theme.text if best or action == state.inspected else theme.muted
         canvas.text(name, MARGIN, y, ink, bold=best)
@@ -250,7 +256,11 @@ def _bars(canvas: Canvas, state: State, focus: int, top: int, right: int) -> int
             shapes.frame(canvas.surface, pygame.Rect(left, y - thick // 2, end - left, thick), theme.second, 3, 1)
         rect = pygame.Rect(MARGIN - 6, y - pitch // 2, right - MARGIN + 12, pitch)
         canvas.control(f"action:{action}", rect, tip=f"write out “{name}”")
-    return top + len(names) * pitch + 8
+    y = top + len(shown) * pitch
+    if len(shown) < len(names):
+        canvas.text(f"and {len(names) - len(shown)} more, worth no more", MARGIN, y, theme.muted, SMALL)
+        y += pitch
+    return y + 8
 
 
 def _why_not(canvas: Canvas, state: State, focus: int, action: int, names: list[str], room: tuple[int, int]) -> int:
