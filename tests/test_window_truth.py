@@ -152,7 +152,7 @@ def test_what_compiles_before_the_first_look_makes_no_world_large(small: bool, m
     assert not found.trouble
     assert found.judged_at == 100
     *warming, limit = limits
-    assert warming == [None, None]
+    assert warming == [None]
     assert limit == referee.PATIENCE * (30 if small else 1)
 
 

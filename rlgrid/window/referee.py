@@ -42,17 +42,16 @@ def _blas() -> Any:
 
 
 @cache
-def _warm() -> None:
+def _warm(gamma: float) -> None:
     """Load the judge's kernels, or have them compiled, in a world of eleven states."""
     from rlgrid.gridmap import GridSpec
     from rlgrid.solvers import solve
     from rlgrid.truth import Truth
 
     model = GridSpec.builtin("russell_norvig_4x3").compile()
-    for gamma in (0.9, 1.0):  # what has no discount is solved by other kernels
-        solve(model, gamma=gamma, tolerance=1e-9)
-        truth = Truth(model, gamma)
-        truth.judge(np.zeros(model.num_states, np.int64), np.zeros((model.num_states, model.num_actions)))
+    solve(model, gamma=gamma, tolerance=1e-9)
+    truth = Truth(model, gamma)
+    truth.judge(np.zeros(model.num_states, np.int64), np.zeros((model.num_states, model.num_actions)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +143,7 @@ class Referee:
         with _blas().limit(limits=1):  # these systems are small: several threads would wait for each other
             if self._truth is None:
                 if not self._patient:
-                    _warm()
+                    _warm(0.9 if self._gamma < 1.0 else 1.0)  # without a discount there are other kernels
                 self._truth = self._solve()
             if self._truth is not None:
                 began = time.thread_time()
