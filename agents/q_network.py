@@ -101,6 +101,20 @@ class QNetworkAgent(Agent):
         if self._told:
             place[0] = self._checked_mask(masks_of(self.env, self._info))
 
+    def _mask(self, q: NDArray[Any], rows: NDArray[Any], action_masks: Any) -> None:
+        """Lower to -inf, in q [n, A], what the world or ``action_masks`` say that there is not.
+
+        Raises:
+            ValueError: if there are not as many masks as rows, or a mask has no action.
+        """
+        if self._available is not None:
+            q[~self._available[rows]] = -np.inf
+        if action_masks is not None:
+            masks = [self._checked_mask(mask) for mask in np.atleast_2d(action_masks)]
+            if len(masks) != len(q):
+                raise ValueError(f"action_masks must be bool [{len(q)}, {self._num_actions}], a row an observation")
+            q[~np.array(masks)] = -np.inf
+
     def _checked_mask(self, given: Any) -> NDArray[np.bool_]:
         mask: NDArray[np.bool_] = np.asarray(given) != 0
         if mask.shape != (self._num_actions,) or not mask.any():
@@ -143,13 +157,7 @@ class QNetworkAgent(Agent):
         """
         rows, single = self._rows(observation)
         q = self._evaluate(rows)
-        if self._available is not None:
-            q[~self._available[rows]] = -np.inf
-        if action_masks is not None:
-            masks = [self._checked_mask(mask) for mask in np.atleast_2d(action_masks)]
-            if len(masks) != len(q):
-                raise ValueError(f"action_masks must be bool [{len(q)}, {self._num_actions}], a row an observation")
-            q[~np.array(masks)] = -np.inf
+        self._mask(q, rows, action_masks)
         actions = q.argmax(axis=1)
         if not deterministic:
             for i, row in enumerate(rows):

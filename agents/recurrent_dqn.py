@@ -387,13 +387,7 @@ class RecurrentDQN(QNetworkAgent):
         """
         rows, single = self._rows(observation)
         q, after = self._respond(rows, self._states(len(rows), state, episode_start))
-        if self._available is not None:
-            q[~self._available[rows]] = -np.inf
-        if action_masks is not None:
-            masks = [self._checked_mask(mask) for mask in np.atleast_2d(action_masks)]
-            if len(masks) != len(q):
-                raise ValueError(f"action_masks must be bool [{len(q)}, {self._num_actions}], a row an observation")
-            q[~np.array(masks)] = -np.inf
+        self._mask(q, rows, action_masks)
         actions = q.argmax(axis=1)
         if not deterministic:
             draw = self._predict_generator.random

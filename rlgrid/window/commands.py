@@ -151,13 +151,21 @@ def _restore(app: App, _: str) -> None:
     app.link.send("restore")
 
 
+def _closed(app: App, name: str) -> bool:
+    """Put the help away; whether the menu of this name was open, which is then closed."""
+    state = app.state
+    state.help = False
+    if state.menu is None or state.menu.name != name:
+        return False
+    state.menu = None
+    return True
+
+
 @command("breakpoint")
 def _breakpoints(app: App, _: str) -> None:
     """The menu of what can be awaited."""
     state = app.state
-    state.help = False
-    if state.menu is not None and state.menu.name == "breakpoint":
-        state.menu = None
+    if _closed(app, "breakpoint"):
         return
     state.menu = Menu("breakpoint", breakpoints.offers(state))
 
@@ -251,9 +259,7 @@ def _versus(app: App, _: str) -> None:
 
 def _toggle_menu(app: App, name: str, entries: list[tuple[str, str]], present: str) -> None:
     state = app.state
-    state.help = False
-    if state.menu is not None and state.menu.name == name:
-        state.menu = None
+    if _closed(app, name):
         return
     if state.watched:
         app.say("This window shows the environment and the agent of a script.")
@@ -342,9 +348,7 @@ def _show_layer(app: App, name: str) -> None:
 @command("more")
 def _more(app: App, _: str) -> None:
     state = app.state
-    state.help = False
-    if state.menu is not None and state.menu.name == "more":
-        state.menu = None
+    if _closed(app, "more"):
         return
     entries = layers.entries(state)
     state.menu = Menu("more", entries, [key for key, _ in entries].index(state.layer))
