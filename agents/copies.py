@@ -28,10 +28,10 @@ class Alike(gym.Env[Any, Any]):
         self.observation_space, self.action_space = vector.single_observation_space, vector.single_action_space
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        raise NotImplementedError("a copy of this vector cannot be reset alone: evaluate in another environment")
+        raise RuntimeError("a copy of this vector cannot be reset alone: evaluate in another environment")
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        raise NotImplementedError("a copy of this vector cannot be stepped alone: evaluate in another environment")
+        raise RuntimeError("a copy of this vector cannot be stepped alone: evaluate in another environment")
 
 
 def vector_of(env: gym.Env[Any, Any], n_envs: int) -> SyncVectorEnv:
