@@ -72,7 +72,7 @@ class Tour:
                 within = "" if tolerance is None else f" within {tolerance.shown}"
                 return f"Converged: V is proven{within} of the optimum. Next, Q-learning. Click a cell to open its sum."
             if shot.regret is not None and shot.regret <= 1e-9:
-                return "The greedy policy is already optimal; more sweeps prove the values. Next, Q-learning. Try 5."
+                return "The greedy policy is already optimal; more sweeps prove the values. Next, Q-learning. Try 7."
             return (
                 "Value iteration: every sweep carries values one cell further from the goal. Space pauses, “.” steps."
             )
