@@ -144,8 +144,8 @@ def window(path: str, seconds: float) -> dict[str, Any]:
     app.scene.ready = preparation.ready
     app.open(path, "value_iteration")
     app.set_speed(float("inf"))
-    pygame.display.init()
-    screen = pygame.display.set_mode(SIZE)
+    screen = launch.open_window(SIZE, "benchmark")
+    assert screen is not None
 
     def shown(real: Any) -> Any:
         def show(*arguments: Any) -> None:

@@ -280,7 +280,7 @@ def replay(options: argparse.Namespace) -> int:
         write_frames(shown.pictures(), shown.frames, target, RATE)
         return 0
     try:
-        screen = _open_window(shown.app.size, f"rlgrid: {path.name}", resizable=False)
+        screen = open_window(shown.app.size, f"rlgrid: {path.name}", resizable=False)
         if screen is None:
             return 1
         _loop(OnScreen(shown), screen, time.perf_counter(), False)
@@ -305,7 +305,7 @@ def run(link: Link, options: Any, begin: Callable[[App], None], tour: bool, bega
     app = App(link, options.size, theme=options.theme, tour=tour, seed=options.seed)
     app.scene.ready = preparation.ready
     begin(app)
-    screen = _open_window(options.size, "rlgrid")
+    screen = open_window(options.size, "rlgrid")
     if screen is None:
         return 1
     if screen.get_size() != options.size:
@@ -320,10 +320,13 @@ def run(link: Link, options: Any, begin: Callable[[App], None], tour: bool, bega
     return 0
 
 
-def _open_window(size: tuple[int, int], title: str, resizable: bool = True) -> pygame.Surface | None:
+def open_window(size: tuple[int, int], title: str, resizable: bool = True) -> pygame.Surface | None:
     """A window; None where none can be opened, which is said."""
     import pygame
 
+    # What is drawn lies in memory already: handed straight to the display it costs less than as a texture, far less
+    # where no graphics processor is there and SDL would have one imitated.
+    os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
     pygame.display.init()
     pygame.display.set_caption(title)
     pygame.display.set_icon(_icon())

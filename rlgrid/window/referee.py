@@ -9,11 +9,14 @@ time of that thread, after its kernels are loaded: neither compiling nor a busy 
 from __future__ import annotations
 
 import math
+import os
 import queue
+import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -31,6 +34,7 @@ QUICK = 5.0  # seconds within which the optimum must be found, and twenty looks 
 SHARE = 0.05  # of the time, for looks
 SMALL = 2_000  # states up to which policies are judged whatever that takes
 SLOW_LOOKS = 2  # in a row, after which no more are taken
+NICENESS = 10  # of its thread: the agent and the window come first
 JUDGED = 20_000  # states up to which policies are judged where the clock must not decide
 
 
@@ -127,6 +131,9 @@ class Referee:
         self._jobs.put(None)
 
     def _serve(self) -> None:
+        if sys.platform == "linux":  # elsewhere threads have no niceness of their own
+            with suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         while (job := self._jobs.get()) is not None and not self._stopped.is_set():
             self._spent = 0.0
             self._do(job)

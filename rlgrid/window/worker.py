@@ -69,6 +69,7 @@ REPLACED = (
 )  # what waits of these is needless once another one comes
 PUBLISH = 1 / 40  # seconds between two snapshots at least
 WAITING = 1000  # commands that may wait for a busy worker
+NICENESS = 5  # of the worker's process: where cores are few, the window's frames come first
 Message = tuple[Any, ...]
 
 
@@ -315,6 +316,8 @@ def main(pipe: Connection) -> None:
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the window decides when to end
+    with suppress(AttributeError, OSError):  # Windows has no niceness
+        os.nice(NICENESS)
     try:
         Worker(pipe).serve()
     except (BrokenPipeError, EOFError, ConnectionError):
