@@ -674,7 +674,7 @@ def test_watch_returns_frames_or_writes_them(tmp_path, monkeypatch):
     with pytest.raises(TypeError, match="predict"):
         rlgrid.watch(env, object())
     with pytest.raises(ValueError, match="gif"):
-        rlgrid.watch(env, agent, record="film.mp4")
+        rlgrid.watch(env, agent, record="film.webm")
 
 
 def test_a_policy_of_a_script_is_valued_exactly():

@@ -1,4 +1,4 @@
-"""Painting, driving and the keyboard's ring in the window, without a screen."""
+"""Painting and the keyboard's ring in the window, without a screen."""
 
 from __future__ import annotations
 
@@ -287,19 +287,6 @@ def test_typing_filters_a_menu():
     press(app, pygame.K_RETURN)
     assert not app.state.menu.shown
     press(app, pygame.K_BACKSPACE)
-
-
-def test_driving_sends_actions_and_says_what_cannot_be_driven():
-    app = an_app(agent="q_learning")
-    press(app, pygame.K_m)
-    assert (app.state.mode, app.state.playing) == ("drive", False)
-    press(app, pygame.K_d)
-    press(app, pygame.K_UP)
-    assert [rest for rest in app.link.sent if rest[0] == "drive"] == [("drive", 1), ("drive", 0)]
-    press(app, pygame.K_q)
-    assert "no action" in app.state.notice
-    press(app, pygame.K_ESCAPE)
-    assert app.state.mode == "look"
 
 
 def test_lines_between_cells():

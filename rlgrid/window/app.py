@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import pygame
 
 from rlgrid.window import bar, commands, inspector, plots, scaling
+from rlgrid.window.driving import Driver
 from rlgrid.window.engine import Scenario
 from rlgrid.window.events import Input
 from rlgrid.window.inbox import Inbox
@@ -79,6 +80,7 @@ class App:
         self.race = Race(self)
         self.inbox = Inbox(self)
         self.painter = Painter(self)
+        self.driver = Driver(self)
         self.recorder = Recorder(self)
         self.running = True
         self.warned = False  # that a painted map is not saved
@@ -193,13 +195,6 @@ class App:
         """Of the window, in pixels of the layout."""
         return self.scene.layout_size(self.size)[0]
 
-    @property
-    def ways(self) -> dict[str, int]:
-        """The actions that are directions, by the names of the keys that take them."""
-        names = [str(name).lower() for name in getattr(self.state.model, "actions", ()) or ()]
-        found = {way: names.index(name) for way, name in commands.WAYS.items() if name in names}
-        return found | {name: number for number, name in enumerate(names) if name in commands.DIRECTIONS}
-
     def watch(self, pickled: bytes, model: Any, titles: tuple[str, str], unit: str, speed: float | None) -> None:
         """Run an environment and an agent of a script."""
         state = self.state
@@ -243,6 +238,11 @@ class App:
         """Obey a command of a key or a control."""
         commands.do(self, command)
 
+    def pause(self) -> None:
+        """Stop playing, if it plays."""
+        if self.state.playing:
+            self.do("play")
+
     def end_tour(self) -> None:
         """The user has chosen something: from now on nothing happens by itself."""
         self.tour = None
@@ -276,8 +276,7 @@ class App:
             if where == state.snapshot.count:
                 return False
         self.end_tour()
-        if state.playing:
-            self.do("play")
+        self.pause()
         state.awaited = ""
         self.link.send("seek", where)
         return True

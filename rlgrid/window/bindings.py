@@ -43,6 +43,10 @@ _OTHER_WAYS = (
     (_keys(pygame.K_z), "down-left"),
     (_keys(pygame.K_c), "down-right"),
 )
+_DIGITS = tuple(
+    (digit, (getattr(pygame, f"K_{digit}"), getattr(pygame, f"K_KP{digit}")))
+    for digit in (1, 2, 3, 4, 5, 6, 7, 8, 9, 0)
+)
 _PANS = ((pygame.K_UP, "up"), (pygame.K_RIGHT, "right"), (pygame.K_DOWN, "down"), (pygame.K_LEFT, "left"))
 _ENTER = _keys(pygame.K_RETURN, pygame.K_KP_ENTER)
 _PLUS = _keys(pygame.K_EQUALS, pygame.K_PLUS, pygame.K_KP_PLUS)
@@ -136,6 +140,11 @@ BINDINGS: tuple[Binding, ...] = (
         for keys, way in _OTHER_WAYS
     ),
     Binding(_keys(pygame.K_x), "X", "go:stay", "stay, where one can", "Drive", "drive", repeats=True),
+    *(
+        Binding(_keys(*keys), "1 - 0" * (digit == 1), f"digit:{digit}", "other actions", "Drive", "drive", repeats=True)
+        for digit, keys in _DIGITS
+    ),
+    Binding(_ENTER, "Enter", "take", "take the chosen one", "Drive", "drive", repeats=True),
 )
 
 POINTER: tuple[tuple[str, str], ...] = (

@@ -30,7 +30,7 @@ Command = Callable[["App", str], None]
 COMMANDS: dict[str, Command] = {}
 
 # Commands by which the user takes over: nothing happens by itself from then on.
-CHOOSING = {"step", "episode", "faster", "slower", "end", "start", "restore", "next agent", "toggle", "go", "new"}
+CHOOSING = {"step", "episode", "faster", "slower", "end", "start", "restore", "next agent", "toggle", "new"}
 
 
 def command(*names: str) -> Callable[[Command], Command]:
@@ -64,13 +64,13 @@ def _play(app: App, _: str) -> None:
 
 @command("step")
 def _step(app: App, _: str) -> None:
-    _paused(app)
+    app.pause()
     app.link.send("step")
 
 
 @command("episode")
 def _episode(app: App, _: str) -> None:
-    _paused(app)
+    app.pause()
     app.race.send("episode")
 
 
@@ -92,11 +92,6 @@ def _curve(app: App, slot: str) -> None:
     if int(slot) < len(drawn):
         menu.lit = [plot.name for plot in there].index(drawn[int(slot)].name)
     state.menu = menu
-
-
-def _paused(app: App) -> None:
-    if app.state.playing:
-        _play(app, "")
 
 
 @command("faster")
@@ -587,34 +582,31 @@ def _new(app: App, _: str) -> None:
 
 # --- driving ----------------------------------------------------------------------------------------------------------
 
-WAYS = {"up": "north", "right": "east", "down": "south", "left": "west"}  # what actions are called elsewhere
-DIRECTIONS = {*WAYS, "up-left", "up-right", "down-left", "down-right", "stay"}
-
 
 @command("drive")
 def _drive(app: App, _: str) -> None:
-    state = app.state
-    if state.mode == "drive":
-        state.mode = "look"
-        return
-    if not app.ways:
-        app.say("This world's actions are no directions, so the agent cannot be driven by the arrows.", 6.0)
-        return
-    app.end_tour()
-    app.painter.cancel()
-    _paused(app)
-    state.mode, state.menu, state.ring = "drive", None, ""
+    app.driver.toggle()
 
 
 @command("go")
 def _go(app: App, way: str) -> None:
-    action = app.ways.get(way)
-    if action is None:
-        app.say(f"There is no action {way!r} in this world: it has {', '.join(app.ways)}.")
-        return
-    _paused(app)
-    app.touched()
-    app.race.send("drive", action)
+    app.driver.go(way)
+
+
+@command("digit")
+def _digit(app: App, digit: str) -> None:
+    """A number key while driving: where no action has it, that of its layer."""
+    if not app.driver.digit(digit) and digit != "0":
+        _show_layer(app, layers.LAYERS[int(digit) - 1].name)
+
+
+@command("take")
+def _take(app: App, action: str) -> None:
+    """An action by its number; without one that which was chosen, or Enter where none is."""
+    if action:
+        app.driver.take(int(action))
+    elif not app.driver.enter():
+        _act(app, "")
 
 
 # --- the keyboard's ring ----------------------------------------------------------------------------------------------

@@ -15,7 +15,20 @@ import pygame
 from rlgrid.layout import state_at
 from rlgrid.picture import Layout
 from rlgrid.theme import THEMES
-from rlgrid.window import bar, inspector, mapview, overlays, palette, plots, raceview, scaling, shapes, side, teaching
+from rlgrid.window import (
+    bar,
+    driving,
+    inspector,
+    mapview,
+    overlays,
+    palette,
+    plots,
+    raceview,
+    scaling,
+    shapes,
+    side,
+    teaching,
+)
 from rlgrid.window.state import State
 from rlgrid.window.widgets import Canvas, Control
 
@@ -120,6 +133,8 @@ class Scene:
 
     def _render(self, state: State, size: tuple[int, int], hovered: str | None) -> pygame.Surface:
         regions = arrange(self.layout_size(size), state.drawer)
+        strip = driving.strip(state, regions.map)
+        regions.map.height -= strip.height
         menu = state.menu
         over = (
             size,
@@ -146,6 +161,11 @@ class Scene:
             if name in _PAINTERS:
                 paint, key = _PAINTERS[name]
                 self.place_region(surface, name, rect, state, hovered, paint, key(state), everything)
+        if strip.height:
+            depends = driving.key(state)
+            self.place_region(
+                surface, "strip", strip, state, hovered, driving.paint, depends, everything or on_map != self._last[1]
+            )
         if everything:
             self._paint_overlays(surface, state, hovered)
             self.changed = [surface.get_rect()]

@@ -57,6 +57,7 @@ LOOK: dict[str, tuple[type, ...]] = {
     "help": (bool,),
     "notice": (str,),
     "mode": (str,),
+    "choice": (int,),
     "brush": (str,),
     "lesson": (str,),
     "lane": (int,),

@@ -334,6 +334,7 @@ class State:
     lane: int = 0  # the selected one: what else is in the state is about it
     versus: str = ""  # what of two lanes is drawn: their "difference", their "disagreement", or each by itself
     scene: Any = None  # of a world that is no map: names of its actions and words for its states (`rlgrid.envs.scene`)
+    choice: int = 0  # the action that is chosen while one drives, or was taken last (`rlgrid.window.driving`)
     drawn: Any = None  # what the map is coloured by in place of the layer (`rlgrid.window.layers.Coloured`)
 
     @property

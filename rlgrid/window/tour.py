@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rlgrid.window.driving import actions_of
 from rlgrid.window.state import State
 
 STAGES = ("value_iteration", "q_learning", "dqn")
@@ -87,7 +88,9 @@ def mode_line(state: State) -> str:
     """What the pointer and the arrows do, while they paint or drive; else nothing."""
     if state.mode == "drive":
         who = "the walker" if state.plans else "the agent, which learns from it"
-        return f"You are driving {who}: arrows or WASD take an action. M or Esc gives it back."
+        if not actions_of(state)[1]:
+            return f"You are driving {who}: digits or arrows choose an action, Enter takes it. M or Esc gives it back."
+        return f"You are driving {who}: the keys under the map take an action. M or Esc gives it back."
     if state.mode != "paint":
         return ""
     if state.missing:
