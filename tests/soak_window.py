@@ -1,27 +1,38 @@
-"""Random events against the window as it runs, worker process and all, for so many minutes:
+"""Random events against the window as it runs, its loop, its worker process and all, for so many minutes:
 
     python tests/soak_window.py 10 [seed]
 
-With DISPLAY set it opens a window, else it runs without one. Every half minute it prints the memory of both processes
-in MB; at the end it judges: no exception, an agent that still learns, and in the second half of the time no growth
-beyond `GROWTH`.
+With DISPLAY set it opens a window, else it runs without one. Events go through pygame's queue; recordings,
+screenshots, sessions and maps are written to a folder of its own. Every half minute a small run takes the place of the
+present one, so that what runs keep is let go, and it is counted what both processes hold then: memory in MB, threads,
+open files, pieces of shared memory, objects. At the end it judges: no exception, no error that is no sentence, no
+worker that died, every command given, an agent that still learns, a window that closes at once, nothing left behind;
+and in the second half of the time no count that grows and no memory that grows faster than `GROWTH`.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tempfile
 import time
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 if not os.environ.get("DISPLAY"):
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
-GROWTH = 150.0  # MB, of each process: what caches, compiled kernels and kept pasts may take
+GROWTH = 6.0  # MB a minute, of each process: kernels of agents that had not run yet are still compiled
 EVENTS = 30.0  # groups of events a second
-LINE = 30.0  # seconds between two lines
+LINE = 30.0  # seconds between two counts
+CALM = 3.0  # seconds of the small run before them
+OBJECTS = 1.3  # times as many of a type as at half time are too many
+SHARED = Path("/dev/shm")
 
 
 def memory(process: int) -> float:
@@ -33,87 +44,216 @@ def memory(process: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def soak(minutes: float, seed: int) -> list[str]:
+def entries(process: int, what: str) -> int:
+    """Threads ("task") or open files ("fd") of a process."""
+    try:
+        return len(os.listdir(f"/proc/{process}/{what}"))
+    except OSError:
+        return 0
+
+
+def pieces() -> set[str]:
+    """Pieces of shared memory of this machine that Python has made."""
+    return {path.name for path in SHARED.glob("psm_*")} if SHARED.is_dir() else set()
+
+
+@dataclass
+class Count:
+    """What both processes hold at one moment: each pair is of the window and of the worker."""
+
+    minute: float
+    memory: tuple[float, float]
+    threads: tuple[int, int]
+    files: tuple[int, int]
+    pieces: int
+    objects: Counter[str]
+
+    def __str__(self) -> str:
+        pairs = {"memory": [round(part) for part in self.memory], "threads": self.threads, "files": self.files}
+        words = [f"{name} {one}+{other}" for name, (one, other) in pairs.items()]
+        return f"{', '.join(words)}, shared {self.pieces}, objects {self.objects.total():,}"
+
+
+def slope(points: list[tuple[float, float]]) -> float:
+    """The median of the slopes of all pairs of points (Theil 1950): one that is far out moves nothing."""
+    found = [(b[1] - a[1]) / (b[0] - a[0]) for n, a in enumerate(points) for b in points[n + 1 :] if b[0] > a[0]]
+    return median(found) if found else 0.0
+
+
+def judged(counts: list[Count]) -> list[str]:
+    """What grew in the second half."""
+    half = counts[len(counts) // 2 :]
+    if len(half) < 4:
+        return []
+    wrong = []
+    for number, name in enumerate(("window", "worker")):
+        grown = slope([(count.minute, count.memory[number]) for count in half])
+        print(f"{name}: {half[0].memory[number]:.0f} to {half[-1].memory[number]:.0f} MB, {grown:+.2f} MB a minute")
+        if grown > GROWTH:
+            wrong.append(f"the memory of the {name} grows by {grown:.1f} MB a minute")
+        for what in ("threads", "files"):
+            held = [getattr(count, what)[number] for count in half]
+            if min(held[len(held) // 2 :]) > max(held[: len(held) // 2]):
+                wrong.append(f"{what} of the {name} grow: {held}")
+    held = [count.pieces for count in half]
+    if min(held[len(held) // 2 :]) > max(held[: len(held) // 2]):
+        wrong.append(f"pieces of shared memory grow: {held}")
+    for name in half[-1].objects:
+        held = [count.objects[name] for count in half]
+        more = min(held[len(held) // 2 :]) - OBJECTS * max(held[: len(held) // 2])
+        if more > 200:
+            wrong.append(f"objects {name} grow: {held}")
+    return wrong
+
+
+@dataclass
+class Soak:
+    """What is known of a soak so far."""
+
+    minutes: float
+    seed: int
+    wrong: list[str] = field(default_factory=list)
+    counts: list[Count] = field(default_factory=list)
+    errors: Counter[str] = field(default_factory=Counter)
+    seen: set[str] = field(default_factory=set)
+    groups: int = 0
+    longest: float = 0.0
+
+
+def soaking(soak: Soak, link: Any, folder: Path, reached: dict[str, int]) -> Any:
+    """An app that gives itself random events."""
+    import pygame
+    from random_events import LARGE, RandomEvents, dropped
+
+    from rlgrid.window.app import App
+
+    class Soaking(App):
+        def begin(self) -> None:
+            self.events = RandomEvents(self, soak.seed, (), LARGE, dropped(folder), reached)
+            self.began = self.due = self.line = time.perf_counter()
+            self.line += LINE
+            self.calm_until = self.last = 0.0
+            self.worker = 0
+            self.shown = ""
+
+        def update(self) -> None:
+            now = time.perf_counter()
+            if self.last:
+                soak.longest = max(soak.longest, now - self.last)
+            if self.calm_until:
+                if now > self.calm_until:
+                    self.calm_until = 0.0
+                    self.count(now)
+            elif now > self.line:
+                self.line += LINE
+                self.rest()
+                self.calm_until = now + CALM
+            elif now >= self.due:
+                self.due = max(self.due + 1 / EVENTS, now - 1.0)
+                self.give()
+            super().update()
+            self.look()
+            self.last = time.perf_counter()
+            if now - self.began > 60 * soak.minutes:
+                self.running = False
+
+        def give(self) -> None:
+            """The next events, through the queue."""
+            for event in self.events.next():
+                if event.type == pygame.VIDEORESIZE:
+                    pygame.display.set_mode((event.w, event.h), pygame.RESIZABLE)
+                pygame.event.post(event)
+            soak.groups += 1
+
+        def rest(self) -> None:
+            """A small run, so that what the last one kept is let go."""
+            self.state.menu, self.state.help, self.teacher = None, False, None
+            self.open("rlgrid/FrozenLake-v1", "value_iteration")
+
+        def count(self, now: float) -> None:
+            gc.collect()
+            here, there = os.getpid(), self.worker
+            objects = Counter(type(one).__name__ for one in gc.get_objects())
+            found = Count(
+                (now - self.began) / 60,
+                (memory(here), memory(there)),
+                (entries(here, "task"), entries(there, "task")),
+                (entries(here, "fd"), entries(there, "fd")),
+                len(pieces()),
+                objects,
+            )
+            soak.counts.append(found)
+            print(
+                f"{found.minute:5.1f} min, {soak.groups:,} groups, {found}; longest turn {1000 * soak.longest:.0f} ms, "
+                f"{len(soak.seen)} runs, {soak.errors.total()} errors shown",
+                flush=True,
+            )
+            soak.longest = 0.0
+
+        def look(self) -> None:
+            """What goes wrong is noted."""
+            state = self.state
+            soak.seen.add(f"{state.world_title}: {state.agent_title}")
+            if state.error and state.error != self.shown:
+                soak.errors[state.error] += 1
+                print(f"  {state.world_title}, {state.agent_title}: {state.error[:200]}", flush=True)
+            self.shown = state.error
+            if state.error and soak.groups % 60 == 0:
+                self.do("start")  # as a user would
+            process = link.process
+            if process is not None and process.is_alive() and process.pid != self.worker:
+                if self.worker:
+                    soak.wrong.append(f"the worker died in {state.world_title}, {state.agent_title}")
+                self.worker = process.pid
+
+    app = Soaking(link, (1280, 800), seed=soak.seed)
+    app.open("rlgrid/FourRooms-v0", "q_learning")
+    app.begin()
+    return app
+
+
+def run(minutes: float, seed: int, folder: Path) -> list[str]:
     """What was wrong."""
     import pygame
-    from random_events import RandomEvents
+    from random_events import counted
 
+    from rlgrid.window import launch
     from rlgrid.window.app import App
     from rlgrid.window.worker import Link
 
+    before = pieces()
     pygame.display.init()
     screen = pygame.display.set_mode((1280, 800), pygame.RESIZABLE)
-    link = Link()
-    app = App(link, (1280, 800), seed=seed)
-    app.open("rlgrid/FourRooms-v0", "q_learning")
-    events = RandomEvents(app, seed)
-    began = time.perf_counter()
-    end, line, due = began + 60 * minutes, began, began
-    groups = failures = deaths = 0
-    longest = 0.0
-    worker = 0
-    half: tuple[float, float] | None = None
-    seen: set[str] = set()
-    last_error = ""
-    while (now := time.perf_counter()) < end:
-        pygame.event.pump()
-        if now >= due:
-            due = max(due + 1 / EVENTS, now - 1.0)
-            for event in events.next():
-                app.handle(event)
-            groups += 1
+    soak, link = Soak(minutes, seed), Link()
+    with counted() as reached:
+        app = soaking(soak, link, folder, reached)
+        while time.perf_counter() - app.began < 60 * minutes:
             app.running = True
-        before = time.perf_counter()
-        app.update()
-        picture = app.draw()
-        longest = max(longest, time.perf_counter() - before)
-        screen.blit(picture, (0, 0))
-        pygame.display.flip()
-        state = app.state
-        seen.add(f"{state.world_title}: {state.agent_title}")
-        if state.error and state.error != last_error:
-            failures += 1
-            deaths += "ended by itself" in state.error
-            print(f"  {state.world_title}, {state.agent_title}: {state.error[:160]}", flush=True)
-        if state.error and groups % 60 == 0:
-            app.do("start")  # as a user would
-        last_error = state.error
-        alive = link.process is not None and link.process.is_alive()
-        if alive and link.process.pid != worker:
-            worker, half = link.process.pid, None
-        present = memory(os.getpid()), memory(worker)
-        if half is None and now - began > 30 * minutes:
-            half = present
-        if now >= line:
-            line += LINE
-            print(
-                f"{(now - began) / 60:5.1f} min, {groups:,} groups of events, window {present[0]:.0f} MB, "
-                f"worker {present[1]:.0f} MB, longest frame {1000 * longest:.0f} ms, {len(seen)} runs, "
-                f"{failures} errors shown",
-                flush=True,
-            )
-            longest = 0.0
-        time.sleep(max(0.0, min(0.016, due - time.perf_counter())))
-    wrong = [f"{deaths} workers died"] * bool(deaths)
-    if half is not None:
-        for name, then, now_ in zip(("window", "worker"), half, present, strict=True):
-            print(f"{name}: {then:.0f} MB at half time, {now_:.0f} MB at the end")
-            if now_ - then > GROWTH:
-                wrong.append(f"the {name} grew by {now_ - then:.0f} MB in the second half")
-    app.state.menu, app.state.help = None, False
-    app.state.playing = True
+            launch._loop(app, screen, 0.0, False)  # until Esc, or the end
+            for path in folder.iterdir():
+                if path.suffix in (".gif", ".png", ".rlgrid") or "painted" in path.name:
+                    path.unlink()
+    wrong = soak.wrong + judged(soak.counts)
+    wrong += [f"never given: {name}" for name, times in reached.items() if not times and minutes >= 5]
+    wrong += [f"an error that is no sentence: {words}" for words in soak.errors if "Error:" in words]
+    app.rest()
+    app.state.playing, app.state.awaited = True, ""
     app.open("rlgrid/FourRooms-v0", "q_learning", 1_000.0)
-    app.state.awaited = ""
     patience = time.perf_counter() + 180.0  # the worker may be compiling
     while app.state.snapshot.count < 100 and time.perf_counter() < patience:
-        app.update()
+        App.update(app)
         time.sleep(0.02)
     if app.state.snapshot.count < 100:
         wrong.append(f"the agent does not learn any more ({app.state.error or app.state.doing or app.state.notice})")
     closing = time.perf_counter()
-    link.close()
     pygame.display.quit()
-    print(f"closed in {1000 * (time.perf_counter() - closing):.0f} ms")
+    link.close()
+    took = time.perf_counter() - closing
+    print(f"closed in {1000 * took:.0f} ms")
+    if took > 0.2:
+        wrong.append("closing takes more than 200 ms")
+    if left := pieces() - before:
+        wrong.append(f"shared memory is left behind: {', '.join(sorted(left))}")
     return wrong
 
 
@@ -123,11 +263,8 @@ def main() -> int:
     sys.path.insert(0, str(Path(__file__).resolve().parent))
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        wrong = soak(minutes, seed)
-        left = sorted(path.name for path in Path(folder).iterdir())
+        wrong = run(minutes, seed, Path(folder))
         os.chdir("/")
-    if left:
-        wrong.append(f"files were written: {', '.join(left)}")
     for words in wrong:
         print("WRONG:", words)
     print("all well" if not wrong else "not well")

@@ -1,4 +1,4 @@
-"""Thousands of random events: no exception, an engine that runs at the end, memory that does not grow."""
+"""Thousands of random events: no exception, every command reached, an engine that runs at the end, no growing memory."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ import os
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pygame
 import pytest
-from random_events import RandomEvents
+from random_events import FAMILIES, LARGE, SIZES, LateLink, RandomEvents, counted, dropped
 
 from rlgrid.window.app import App
 from rlgrid.window.local import LocalLink
 
 AGENTS = ("value_iteration", "q_learning", "sarsa", "dyna_q")
 WORLDS = ("rlgrid/FourRooms-v0", "rlgrid/FrozenLake-v1", "rlgrid/KeyDoor-v0", "rlgrid/RiverSwim-v0")
+RARE = ("term", "why not")  # they need a pinned cell with an arithmetic that is long enough
 GROWTH = 160 << 20  # bytes that the caches of letters, boxes and kernels may take; what runs keep is let go first
 
 
@@ -32,44 +35,54 @@ def _display():
 class Small(App):
     """An app whose menus lead to few agents, whose kernels are compiled soon, and to small worlds."""
 
-    def open(self, world, agent, *rest, **settings):
-        name = world if isinstance(world, str) else world.name
-        known = name in WORLDS or not isinstance(world, str)
-        super().open(
-            world if known else WORLDS[len(name) % len(WORLDS)],
-            agent if agent in AGENTS else AGENTS[len(agent) % len(AGENTS)],
-            *rest,
-            **settings,
+    agents, worlds = AGENTS, WORLDS
+
+    def open(self, world, agent, *rest, rivals=(), **settings):
+        if isinstance(world, str) and world not in self.worlds:
+            world = self.worlds[len(world) % len(self.worlds)]
+        agent, *rivals = (
+            name if name in self.agents else self.agents[len(name) % len(self.agents)] for name in (agent, *rivals)
         )
+        super().open(world, agent, *rest, rivals=tuple(rivals), **settings)
+
+
+class Wide(Small):
+    """An app with a world of every family and every agent."""
+
+    from rlgrid.agents import AGENTS as _ALL
+
+    agents, worlds = tuple(_ALL), FAMILIES
 
 
 def memory(app):
     """Bytes of this process that lie in memory once a small run has taken the place of the present one."""
     app.open(WORLDS[0], "value_iteration")
+    app.link.pass_time(0.004)
     gc.collect()
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def play(count, seed, every):
-    """An app after so many random events, drawn after every so many, and the growth of memory in their second half."""
-    link = LocalLink()
-    app = Small(link, (1000, 700), clock=link.clock)
+def play(link, kind, count, seed, every, tmp_path, sizes=SIZES):
+    """An app after so many random events, drawn after every so many; how often each command was obeyed, and the growth
+    of memory in their second half."""
+    app = kind(link, (1000, 700), clock=link.clock)
     app.open(WORLDS[0], "value_iteration")
-    events = RandomEvents(app, seed)
     given, drawn, middle = 0, 0, 0
-    while given < count:
-        for event in events.next():
-            app.handle(event)
-            given += 1
-            app.running = True
-        link.pass_time(0.004)
-        app.update()
-        if given >= drawn + every:
-            app.draw()
-            drawn = given
-        if not middle and given >= count / 2:
-            middle = memory(app)
-    return app, memory(app) - middle
+    with counted() as reached:
+        events = RandomEvents(app, seed, (), sizes, dropped(tmp_path), reached)
+        while given < count:
+            for event in events.next():
+                app.handle(event)
+                given += 1
+                app.running = True
+            link.pass_time(0.004)
+            app.update()
+            if given >= drawn + every:
+                app.draw()
+                drawn = given
+            if not middle and given >= count / 2:
+                middle = memory(app)
+    return app, reached, memory(app) - middle
 
 
 def check_alive(app):
@@ -81,7 +94,7 @@ def check_alive(app):
     app.link.send("speed", 50.0)
     app.state.awaited = ""
     app.link.send("until", None)
-    for _ in range(10):
+    for _ in range(40):  # what is late comes in too
         app.link.pass_time(0.1)
         app.update()
     assert not app.state.error
@@ -91,14 +104,63 @@ def check_alive(app):
 
 def test_two_thousand_random_events(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    app, _ = play(2_000, 3, 40)
+    app, reached, _ = play(LateLink(3), Small, 2_000, 3, 50, tmp_path)
     check_alive(app)
+    assert [name for name, times in reached.items() if not times and name not in RARE] == []
 
 
 @pytest.mark.slow
-def test_twenty_thousand_random_events(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("late", "seed"), [(False, 4), (True, 5)])
+def test_twenty_thousand_random_events(late, seed, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    app, grown = play(20_000, 4, 60)
+    link = LateLink(seed) if late else LocalLink()
+    app, reached, grown = play(link, Wide, 20_000, seed, 40, tmp_path, LARGE)
     check_alive(app)
+    assert [name for name, times in reached.items() if not times] == []
     assert grown < GROWTH
-    assert not list(tmp_path.iterdir())
+
+
+# --- what random events have found ------------------------------------------------------------------------------------
+
+
+def test_a_walk_under_way_ends_at_once_at_full_speed():
+    link = LocalLink()
+    app = App(link, (800, 600), clock=link.clock)
+    app.open("rlgrid/FourRooms-v0", "q_learning", 4.0)
+    for _ in range(400):
+        link.pass_time(0.01)
+        app.update()
+        if app.animating:
+            break
+    assert app.state.behind
+    app.state.speed = math.inf  # the worker has not heard of it: what is shown still follows the learner
+    app.update()
+    assert app.state.behind == 0
+
+
+@pytest.mark.parametrize("layer", ["values", "visits"])
+def test_what_is_late_of_the_map_as_it_was_is_not_drawn_on_the_new_one(layer):
+    link = LateLink(0, most=0)
+    app = App(link, (800, 600), clock=link.clock)
+    app.open("rlgrid/FrozenLake-v1", "q_learning", 40.0)
+    for _ in range(20):
+        link.pass_time(0.1)
+        app.update()
+    late, states = app.state.snapshot, app.state.model.num_states
+    outcomes = ("outcomes", link.run, 15, [[(1.0, states - 1, 0.0, False)]] * 4)
+    app.painter.resize(3, 4)
+    assert app.state.model.num_states < states
+    app.do(f"layer:{layer}")
+    app.state.hover = 5
+    for shot in (late, replace(late, values=None, q_values=None)):  # of a learner that has not begun
+        app.inbox.take(("snapshot", link.run, shot), link.clock())
+        app.inbox.take(outcomes, link.clock())
+        assert app.state.snapshot is not shot
+        assert app.draw().get_size() == (800, 600)
+    assert 15 not in app.state.outcomes
+    for _ in range(4):
+        link.pass_time(0.1)
+        app.update()
+    assert app.state.snapshot.num_states == app.state.model.num_states
+    assert not app.painter.waiting
+    assert 5 in app.state.outcomes

@@ -212,6 +212,7 @@ class App:
         state.error, state.scale_lock, state.doing = "", None, ""
         self.inbox.busy("starting")
         self.inbox.forget()
+        self.painter.started()
         self.scenario = scenario
         self.recorder.run(scenario, state.playing, state.speed)
         self.link.load(scenario, state.playing, state.speed)

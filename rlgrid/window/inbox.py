@@ -150,6 +150,8 @@ class Inbox:
 
     def _outcomes(self, message: tuple[Any, ...], _: float) -> None:
         state = self._app.state
+        if self._app.painter.waiting:  # of the map as it was: once the new one is there, it is asked again
+            return
         state.outcomes = state.outcomes | {message[2]: message[3]}
 
     def _history(self, message: tuple[Any, ...], _: float) -> None:
@@ -172,7 +174,8 @@ class Inbox:
         self._app.say(message[1], 8.0)
 
     def _look(self, message: tuple[Any, ...], _: float) -> None:
-        self._app.state.look = message[2]
+        if not self._app.painter.waiting:
+            self._app.state.look = message[2]
 
     def _stopped(self, message: tuple[Any, ...], _: float) -> None:
         state = self._app.state
@@ -180,6 +183,7 @@ class Inbox:
 
     def _refused(self, message: tuple[Any, ...], _: float) -> None:
         self._app.painter.refused()
+        self.ask_again()
         self._app.say(message[1], 8.0)
 
     def _failed(self, message: tuple[Any, ...], _: float) -> None:
@@ -188,7 +192,7 @@ class Inbox:
     def _snapshot(self, message: tuple[Any, ...], now: float) -> None:
         shot: Snapshot = message[2]
         state, old = self._app.state, self._app.state.snapshot
-        if state.model is not None and shot.values is not None and shot.values.size != state.model.num_states:
+        if state.model is not None and shot.num_states not in (None, state.model.num_states):
             return  # of the map as it was before it was painted
         state.snapshot = shot
         if not state.lanes:

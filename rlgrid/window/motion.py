@@ -52,7 +52,7 @@ class Motion:
         while self._way:
             start, began = self._leg
             takes = 0.9 / max(_pace(state, state.snapshot), WALK) / len(self._way)
-            part = (now - began) / takes
+            part = (now - began) / takes if takes > 0 else 1.0  # at full speed it is there at once
             target = self._way[0]
             if part < 1.0:
                 eased = part * part * (3 - 2 * part)

@@ -86,6 +86,15 @@ class Painter:
             state.missing = "" if large else editing.trouble(editor.spec)
         self.show()
 
+    def started(self) -> None:
+        """The worker begins with the map that is shown: none is on its way."""
+        self._sent = []
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a map is on its way to the worker, so that what it says may be of the one before."""
+        return bool(self._sent)
+
     def cell_of(self, spot: Cell | None) -> Cell | None:
         """The cell of the map at a spot of the picture, which may be one of several panels of it."""
         editor, model = self.editor, self._app.state.model

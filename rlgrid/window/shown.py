@@ -49,6 +49,7 @@ def snapshot_of(engine: Engine, wanted: frozenset[str] | None = None) -> Snapsho
     values = tables["values"]
     return Snapshot(
         count=engine.count,
+        num_states=None if engine.model is None else engine.model.num_states,
         **tables,
         optimal=referee.optimal if referee is not None and "optimal" in wants else None,
         best=referee.best if referee is not None and "best" in wants else None,

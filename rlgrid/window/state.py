@@ -78,6 +78,7 @@ class Snapshot:
     """The tables of an agent at one moment, copied out of the worker. Absent tables are None."""
 
     count: int = 0
+    num_states: int | None = None  # S, of the world that it is of; None where that is unknown
     values: Floats | None = None  # [S]
     q_values: Floats | None = None  # [S, A]
     greedy: NDArray[np.bool_] | None = None  # [S, A]
