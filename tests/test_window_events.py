@@ -1,4 +1,4 @@
-"""Thousands of random events: no exception, every command reached, an engine that runs at the end, no growing memory."""
+"""Thousands of random events: no exception, every command, an engine that runs at the end, memory that does not grow."""
 
 from __future__ import annotations
 

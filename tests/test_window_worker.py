@@ -12,6 +12,7 @@ import threading
 import time
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from rlgrid.window.looking import HURRIED
 from rlgrid.window.snapshot import TABLES, Tables, wanted
 from rlgrid.window.state import Snapshot, State
 from rlgrid.window.view import View
-from rlgrid.window.worker import NICENESS, WAITING, Link, Sender, Worker
+from rlgrid.window.worker import NICENESS, WAITING, Link, Sender, Worker, sizes_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 60.0  # seconds, for kernels that are compiled
@@ -263,6 +264,40 @@ def test_late_messages_of_an_old_run_are_not_shown(monkeypatch):
     monkeypatch.setattr(link, "_pipe", OldPipe(*late, *new))
     monkeypatch.setattr(link, "_process", object())
     assert link.receive() == [("doing", "new"), ("refused", "new"), ("failed", "new")]
+
+
+def test_a_memory_that_the_window_has_replaced_is_neither_opened_nor_read(monkeypatch):
+    """A map that was painted smaller and larger at once: what is late is of a size that comes again."""
+
+    class Told:
+        sent: ClassVar[list] = []
+
+        def send(self, message):
+            self.sent.append(message)
+
+    worker = Worker(Told())
+    worker._obey(("load", 1, Scenario("rlgrid/FrozenLake-v1", agent="value_iteration"), False, 1.0))
+    states, actions, lanes = sizes_of(worker._engine.facts())
+    gone = Tables(states, actions, None, lanes)
+    gone.close()
+    worker._obey(("memory", 1, gone.name, states, actions, lanes))
+    assert [message for message in Told.sent if message[0] == "failed"] == []
+    assert worker._tables is None
+    there = Tables(states, actions, None, lanes)
+    worker._obey(("memory", 1, there.name, states, actions, lanes))
+    worker._publish()
+    said = [message for message in Told.sent if message[0] == "snapshot"]
+    link, asked = Link(), []
+    link.run, link._tables, link._process = 1, there, True
+    monkeypatch.setattr(link, "_send", asked.append)
+    old = ("snapshot", 1, gone.name, *said[0][3:])
+    link._pipe = OldPipe(old, said[0])
+    assert [message[0] for message in link.receive()] == ["snapshot"]
+    assert asked == [("read",), ("read",)]
+    worker._engine.close()
+    worker._tables.close()
+    there.close()
+    link._tables = link._process = None
 
 
 def test_tables_go_through_shared_memory():

@@ -9,8 +9,8 @@ The process is spawned, never forked, and does not import the program that opene
 Messages of the worker, each a tuple that begins with its name:
     ("world", run, facts)         a world is built: numbers of states and actions, unit, title, parameters ...
     ("doing", run, words)         what it is busy with; "" is nothing
-    ("snapshot", run, names, the rest)   these tables are in the memory; to be answered with ("read",)
-    ("lanes", run, list)          the same of every lane of a race: (names, the rest)
+    ("snapshot", run, memory, names, the rest)   these tables are in that memory; to be answered with ("read",)
+    ("lanes", run, memory, list)  the same of every lane of a race: (names, the rest)
     ("lane", run, number, message)  a message that is about one lane of a race
     ("outcomes", run, state, outcomes of each action)
     ("parameters", run, list)
@@ -136,8 +136,9 @@ class Worker:
                 if run == self._run and self._engine is not None and _sizes(self._engine) == (states, actions, lanes):
                     if self._tables is not None:
                         self._tables.close()
-                    self._tables = Tables(states, actions, memory, lanes)
-                    self._sent, self._unread = None, False
+                    self._tables, self._sent, self._unread = None, None, False
+                    with suppress(FileNotFoundError):  # the window has made another one since, and will say so
+                        self._tables = Tables(states, actions, memory, lanes)
             elif name == "read":
                 self._unread = False
             elif name == "want":
@@ -221,9 +222,10 @@ class Worker:
                 self._pipe.send(message)
         if isinstance(engine, Lanes):
             shots = [tables.write(shot, lane) for lane, shot in enumerate(engine.snapshots())]
-            self._pipe.send(("lanes", self._run, shots))
+            self._pipe.send(("lanes", self._run, tables.name, shots))
         else:
-            self._pipe.send(("snapshot", self._run, *tables.write(engine.snapshot(self._wanted if runs else None))))
+            shot = engine.snapshot(self._wanted if runs else None)
+            self._pipe.send(("snapshot", self._run, tables.name, *tables.write(shot)))
         self._spent = time.thread_time() - began
         for message in told(engine, self._run, self._said):  # a look into a cell has a share of its own
             self._pipe.send(message)
@@ -483,15 +485,12 @@ class Link:
                     self._fit_memory(message[3])
                 elif message[0] == "lane" and message[3][0] == "parameters":
                     self._fit_memory(message[3][3])
-                elif message[0] == "snapshot":
-                    assert self._tables is not None
-                    message = ("snapshot", message[1], self._tables.read(*message[2:]))
+                elif message[0] in ("snapshot", "lanes"):
+                    shots = self._read(*message[2:])
                     self.send("read")
-                elif message[0] == "lanes":
-                    assert self._tables is not None
-                    shots = [self._tables.read(names, rest, lane) for lane, (names, rest) in enumerate(message[2])]
-                    message = ("lanes", message[1], shots)
-                    self.send("read")
+                    if shots is None:
+                        continue
+                    message = (message[0], message[1], shots)
                 found.append(message)
         except (EOFError, ConnectionError, BrokenPipeError):
             self._process.join(0.2)
@@ -499,6 +498,15 @@ class Link:
             self._drop()
             found.append(("failed", f"The process that runs the agent ended by itself (exit code {code})."))
         return found
+
+    def _read(self, memory: str, *rest: Any) -> Any:
+        """A snapshot, or those of all lanes; None of tables in a memory that another one has taken the place of."""
+        tables = self._tables
+        if tables is None or tables.name != memory:
+            return None
+        if len(rest) == 2:
+            return tables.read(*rest)
+        return [tables.read(names, others, lane) for lane, (names, others) in enumerate(rest[0])]
 
     def _fit_memory(self, facts: dict[str, Any]) -> None:
         """A world that was painted may have another number of states."""
