@@ -73,7 +73,7 @@ def paint(canvas: Canvas, state: State) -> None:
     if one_row:
         right = _chips(canvas, state, right - 14, middle) - 20
     gap = 34 if wide else 30
-    track = 100 if wide else 60
+    track = 100 if wide else 60 if area.width >= 700 else 40
     said = text.width("100,000 steps/s", SMALL)
     speed_words = text.width("Speed", SMALL) + 12 if wide else 0
     after_menus = 5 * gap + 20 + speed_words + track + 12 + said
@@ -91,7 +91,8 @@ def paint(canvas: Canvas, state: State) -> None:
     canvas.slider(
         "speed", x, x + track, middle, speed_part(state.speed, state.unit), tip="speed (+ and -)", accent=True
     )
-    canvas.text(numbers.speed(state.speed, state.unit), x + track + 12, middle, theme.muted, SMALL)
+    words = numbers.speed(state.speed, state.unit)
+    canvas.number("speed", words, x + track + 12, middle, state.typing, theme.muted, SMALL, mono=False, align="left")
     if not one_row:
         canvas.hairline(0, HEIGHT - 1, area.right, HEIGHT - 1)
         second = HEIGHT + ROW // 2
@@ -179,6 +180,7 @@ def key(state: State) -> tuple[object, ...]:
         state.unit,
         state.playing,
         state.speed,
+        state.typing,
         state.layer,
         state.arrows,
         state.recording,

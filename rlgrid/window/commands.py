@@ -12,7 +12,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rlgrid.layout import shape_of
-from rlgrid.window import bar, breakpoints, inspector, layers, lessons, mapview, plots, raceview, scaling, view
+from rlgrid.window import (
+    bar,
+    breakpoints,
+    entering,
+    inspector,
+    layers,
+    lessons,
+    mapview,
+    plots,
+    raceview,
+    scaling,
+    view,
+)
 from rlgrid.window.places import catalogue
 from rlgrid.window.race import SAID, VERSUS
 from rlgrid.window.state import Menu
@@ -194,12 +206,23 @@ def _toggle_method(app: App, _: str) -> None:
 
 
 @command("next agent")
-def _next_agent(app: App, _: str) -> None:
+def _next_agent(app: App, by: str) -> None:
+    """The agent after the present one, or ``next agent:-1`` the one before; of a race the next lane is looked into.
+
+    In a lesson, which another agent would end, it is the next control.
+    """
     from rlgrid.agents import AGENTS
 
-    if app.place is not None:
+    step = int(by or 1)
+    if app.teacher is not None:
+        app.input.move_ring(step)
+    elif app.state.lanes:
+        app.race.select(app.state.lane + step)
+    elif app.place is not None:
         names = list(AGENTS)
-        app.race.replace(names[(names.index(app.state.agent) + 1) % len(names)])
+        following = names[(names.index(app.state.agent) + step) % len(names)]
+        app.race.replace(following)
+        app.say(f"{AGENTS[following]}. Tab: the next agent, Shift Tab: the one before, F6: the controls.", 4.0)
 
 
 @command("world", "worlds")
@@ -610,6 +633,12 @@ def _take(app: App, action: str) -> None:
 
 
 # --- the keyboard's ring ----------------------------------------------------------------------------------------------
+
+
+@command("value")
+def _value(app: App, slider: str) -> None:
+    """Type the number of a slider."""
+    entering.begin(app, slider)
 
 
 @command("focus")

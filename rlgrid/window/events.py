@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pygame
 
-from rlgrid.window import bar, bindings, palette, side
+from rlgrid.window import bar, bindings, entering, palette, side
 from rlgrid.window.panning import Panning
 from rlgrid.window.places import Made
 from rlgrid.window.state import Menu, Parameter
@@ -104,6 +104,9 @@ class Input:
     def _key(self, key: int, modifiers: int, repeated: bool, typed: str) -> None:
         app = self._app
         state = app.state
+        if state.typing is not None:
+            entering.press(app, key, modifiers, typed)
+            return
         if state.menu is not None and self._menu_key(state.menu, key, modifiers, repeated, typed):
             return
         if state.ring and self._ring_key(key, modifiers, repeated):
@@ -122,6 +125,8 @@ class Input:
             lit = menu.lit + steps[key]
             last = len(menu.shown) - 1
             menu.lit = lit % len(menu.shown) if abs(steps[key]) == 1 else min(max(0, lit), last)
+        elif key == pygame.K_TAB and menu.shown:
+            menu.lit = (menu.lit + (-1 if modifiers & pygame.KMOD_SHIFT else 1)) % len(menu.shown)
         elif key in (pygame.K_HOME, pygame.K_END):
             menu.lit = 0 if key == pygame.K_HOME else max(0, len(menu.shown) - 1)
         elif key in (pygame.K_RETURN, pygame.K_KP_ENTER):
@@ -150,8 +155,12 @@ class Input:
             return False
         ways = {pygame.K_RIGHT: 1, pygame.K_LEFT: -1, pygame.K_UP: 1, pygame.K_DOWN: -1}
         if key in (pygame.K_SPACE, pygame.K_RETURN, pygame.K_KP_ENTER):
-            if not repeated and control.kind != "slider":
+            if control.kind == "slider" and key != pygame.K_SPACE:
+                entering.begin(app, control.name)
+            elif not repeated and control.kind != "slider":
                 self._press_control(control.name)
+        elif key == pygame.K_TAB:
+            self.move_ring(-1 if modifiers & pygame.KMOD_SHIFT else 1)
         elif key in ways and control.kind == "slider" and key in (pygame.K_RIGHT, pygame.K_LEFT):
             self.nudge(control.name, ways[key] * (SLIDE / 5 if modifiers & pygame.KMOD_SHIFT else SLIDE))
         elif key in ways:
@@ -306,6 +315,8 @@ class Input:
         self.pointer = at
         state.tip, state.ring, self._moved_at = None, "", math.inf
         control = app.scene.control_at(*at)
+        if state.typing is not None and (control is None or control.name != f"value:{state.typing.slider}"):
+            entering.leave(app)
         if control is None:
             self._press_outside(at)
         elif control.kind == "minimap":

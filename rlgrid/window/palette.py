@@ -87,7 +87,7 @@ def _settings(canvas: Canvas, state: State, y: int, limit: int) -> int:
         for number, (name, size) in enumerate(zip(("Rows", "Columns"), state.map_size, strict=True)):
             begin = left + number * (half + 24)
             canvas.text(name, begin, y + 2, canvas.theme.muted)
-            canvas.text(f"{size}", begin + half, y + 2, mono=True, align="right")
+            canvas.number(f"size:{number}", f"{size}", begin + half, y + 2, state.typing, most=56)
             part = (size - 1) / (SIDE_LIMIT - 1)
             canvas.slider(f"size:{number}", begin, begin + half, y + 18, part, tip=f"{name.lower()} of the map")
     y += 36

@@ -47,7 +47,7 @@ def parameters(engine: Engine) -> list[Parameter]:
                 grain=3,
                 initial=base.gamma,
             ),
-            Parameter("slip", "Slip, each side", "world", slip, high=0.45 * top, digits=3, initial=slip_of(base)),
+            Parameter("slip", "Slip, each side", "world", slip, high=0.45 * top, digits=4, initial=slip_of(base)),
             Parameter(
                 "step_reward",
                 "Step reward",
@@ -55,6 +55,7 @@ def parameters(engine: Engine) -> list[Parameter]:
                 reward,
                 low=low * top,
                 high=high * top,
+                digits=4,
                 initial=base.step_reward,
             ),
         ]
@@ -92,7 +93,7 @@ def _agent_parameters(engine: Engine, adjustable: bool) -> list[Parameter]:
         label = "Exploration ε" if held else "Exploration ε ↓"
         value = float(engine.agent_changes["epsilon"]) if held else float(epsilon)
         start = math.nan if held else value
-        found.append(Parameter("epsilon", label, "agent", value, high=top, initial=start))
+        found.append(Parameter("epsilon", label, "agent", value, high=top, digits=4 if held else 2, initial=start))
     layers = hidden_layers(agent)
     if layers is not None:
         dense = all(isinstance(layer, int) for layer in layers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rlgrid.window import numbers, palette, plots, text
-from rlgrid.window.state import Parameter, State
+from rlgrid.window.state import Parameter, State, Typed
 from rlgrid.window.text import BODY, SMALL
 from rlgrid.window.widgets import MARGIN, Canvas
 
@@ -50,7 +50,7 @@ def paint(canvas: Canvas, state: State) -> None:
         for parameter in members:
             if y + 24 > limit:
                 break
-            y = _row(canvas, parameter, y, 34 if low else 44)
+            y = _row(canvas, parameter, y, 34 if low else 44, state.typing)
         y += 8 if low else 20
     if state.palette and (painting or area.height >= 640):
         y = palette.paint(canvas, state, y, limit - (0 if painting else 60))
@@ -122,22 +122,23 @@ def _truth(canvas: Canvas, state: State, y: int, limit: int, pitch: int) -> int:
     return y + 14
 
 
-def _row(canvas: Canvas, parameter: Parameter, y: int, pitch: int) -> int:
+def _row(canvas: Canvas, parameter: Parameter, y: int, pitch: int, typed: Typed | None) -> int:
     """A parameter's line, and its slider where it can be changed; where the next begins, ``pitch`` below a slider."""
     theme, right = canvas.theme, canvas.rect.width - MARGIN
     ink = theme.accent if parameter.changed else theme.text
     worded = bool(parameter.text) and parameter.group != "made"
     if parameter.name == "method":  # a choice of two: a click takes the other
         ink = theme.second
-    value = canvas.text(
-        parameter.shown, right, y, ink, mono=not worded, bold=worded, align="right", size=BODY, most=110
-    )
+    kind = "made" if parameter.group == "made" else "parameter"
+    if parameter.is_slider:
+        value = canvas.number(f"{kind}:{parameter.name}", parameter.shown, right, y, typed, ink)
+    else:
+        value = canvas.text(parameter.shown, right, y, ink, mono=not worded, bold=worded, align="right", most=110)
     canvas.text(parameter.label, MARGIN, y, theme.muted, most=value.left - 8 - MARGIN)
     if not parameter.is_slider:
         if parameter.name == "method":
             canvas.control("toggle", value.inflate(8, 8), tip="the other order")
         return y + 24
-    kind = "made" if parameter.group == "made" else "parameter"
     canvas.slider(f"{kind}:{parameter.name}", MARGIN, right, y + min(18, pitch // 2), parameter.part)
     return y + pitch
 
@@ -153,4 +154,5 @@ def key(state: State) -> tuple[object, ...]:
     """What the panel depends on."""
     truth = tuple(state.snapshot.truth.items())
     now = state.edits and state.snapshot.count
-    return (tuple(state.parameters), tuple(state.edits), now, truth, state.world_note, state.making, palette.key(state))
+    shown = (tuple(state.parameters), state.typing, tuple(state.edits), now, truth, state.world_note)
+    return (*shown, state.making, palette.key(state))

@@ -250,6 +250,18 @@ class Menu:
         self.lit = 0
 
 
+@dataclass(frozen=True)
+class Typed:
+    """A number that is typed in place of moving a slider: the slider's name, and what stands in the field.
+
+    ``fresh``: nothing was typed yet, and what is typed takes the place of the text.
+    """
+
+    slider: str
+    text: str
+    fresh: bool = True
+
+
 @dataclass(eq=False)
 class Lane:
     """A lane of a race: the fields of the state that are its own while another one is selected, and what the inbox
@@ -336,6 +348,7 @@ class State:
     versus: str = ""  # what of two lanes is drawn: their "difference", their "disagreement", or each by itself
     scene: Any = None  # of a world that is no map: names of its actions and words for its states (`rlgrid.envs.scene`)
     choice: int = 0  # the action that is chosen while one drives, or was taken last (`rlgrid.window.driving`)
+    typing: Typed | None = None  # the number that is typed (`rlgrid.window.entering`)
     drawn: Any = None  # what the map is coloured by in place of the layer (`rlgrid.window.layers.Coloured`)
 
     @property

@@ -12,6 +12,7 @@ import pygame
 
 from rlgrid.theme import RGB, Theme
 from rlgrid.window import scaling, shapes, text
+from rlgrid.window.state import Typed
 from rlgrid.window.text import BODY, SMALL
 
 MARGIN = 16
@@ -115,6 +116,40 @@ class Canvas:
         radius = 7.5 if self.hovered == name else 6.5
         shapes.disc(self.surface, (x, y), radius, theme.text)
         self.control(name, pygame.Rect(left - 8, y - 9, right - left + 16, 18), "slider", tip, (left, right))
+
+    def number(
+        self,
+        slider: str,
+        words: str,
+        x: int,
+        middle: int,
+        typed: Typed | None,
+        colour: RGB | None = None,
+        size: float = BODY,
+        *,
+        mono: bool = True,
+        bold: bool = False,
+        align: str = "right",
+        most: int = 110,
+    ) -> pygame.Rect:
+        """The number of a slider, which a click opens to be typed, or the field in which it is ``typed``."""
+        theme = self.theme
+        if typed is None or typed.slider != slider:
+            lit = self.hovered == f"value:{slider}"
+            ink = theme.second if lit else colour
+            rect = self.text(words, x, middle, ink, size, mono=mono, bold=bold, align=align, most=most)
+            self.control(f"value:{slider}", rect.inflate(6, 2), tip="click to type a number")
+            return rect
+        wide = min(most, max(56, text.width(typed.text, size, mono=True) + 16))
+        box = pygame.Rect(x + 4 - wide if align == "right" else x - 4, middle - 9, wide, 18)
+        shapes.box(self.surface, box, theme.raised, 4, theme.second)
+        room = text.fit(typed.text, wide - 12, size, mono=True)
+        if typed.fresh and room:
+            self.fill(pygame.Rect(box.left + 5, box.top + 2, text.width(room, size, mono=True) + 2, 14), theme.hairline)
+        end = self.text(room, box.left + 6, middle, theme.text, size, mono=True)
+        self.line((end.right + 1, box.top + 3), (end.right + 1, box.bottom - 4), theme.second)
+        self.control(f"value:{slider}", box, tip="Enter takes it, Esc leaves it as it was")
+        return box
 
     def chip(self, name: str, words: str, rect: pygame.Rect, on: bool, *, tip: str = "") -> None:
         """A switch of a layer: filled where it is on."""
