@@ -17,6 +17,7 @@ from rlgrid import glyphs
 from rlgrid.gridmodel import MOVES
 from rlgrid.layout import shape_of
 
+_ROUNDING = 1e-9  # by which the means of equal rewards may differ
 _PIT, _GOAL = glyphs.MARKS.index("pit") + 1, glyphs.MARKS.index("goal") + 1
 
 
@@ -94,18 +95,22 @@ def _wind(model: Any) -> NDArray[np.int8] | None:
 def _of_mdp(model: Any) -> Appearance:
     """An explicit MDP says nothing of walls and goals: they are read off its outcomes.
 
-    A state that ends the episode is a goal if no other such state is entered with a larger reward, else a pit; one
-    that nothing leads to is a wall. Actions have directions if the states are a grid and each moves one way.
+    A state that ends the episode is a goal if no other such state is entered with a larger reward, by the mean of a
+    random one, else a pit; one that nothing leads to is a wall. Actions have directions if the states are a grid and each moves one way.
     """
     absorbing = np.asarray(model.absorbing)
     mark = np.zeros(model.num_states, np.uint8)
     owner = np.repeat(np.arange(model.num_states), np.diff(model.offsets[:: model.num_actions]))
     entering = absorbing[model.next_state] & (owner != model.next_state) & (model.probability > 0)
     best = np.full(model.num_states, -np.inf)
-    np.maximum.at(best, model.next_state[entering], model.reward[entering])
+    pair = np.repeat(np.arange(model.offsets.size - 1), np.diff(model.offsets))[entering]
+    ways, way = np.unique(pair * model.num_states + model.next_state[entering], return_inverse=True)
+    chance = np.bincount(way, model.probability[entering], ways.size)
+    means = np.bincount(way, model.probability[entering] * model.reward[entering], ways.size) / chance
+    np.maximum.at(best, ways % model.num_states, means)
     entered = absorbing & np.isfinite(best)
     if entered.any():
-        mark[entered] = np.where(best[entered] >= best[entered].max(), _GOAL, _PIT)
+        mark[entered] = np.where(best[entered] >= best[entered].max() - _ROUNDING, _GOAL, _PIT)
     start = np.zeros(model.num_states, np.bool_)
     if model.start_states.size <= max(4, model.num_states // 8):
         start[model.start_states] = True

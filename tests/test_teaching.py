@@ -118,7 +118,7 @@ def test_steps_between_two_scenes_are_walked_back() -> None:
     assert app.state.snapshot.count == 4
     press(app, pygame.K_2, "2")
     wait(app, link, "told")
-    assert app.state.snapshot.count == 20
+    assert app.state.snapshot.count == 19
     link.close()
 
 

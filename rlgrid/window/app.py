@@ -141,7 +141,8 @@ class App:
         state = self.state
         state.help, state.pinned, state.mode = False, None, "look"
         state.drawer = "right" if self.width < bar.DRAWERS else ""
-        self.teacher = None
+        if self.teacher is not None:
+            self.teacher.end()
         self.teacher = Teacher(self, lesson)
 
     def keep(self, place: Place) -> None:

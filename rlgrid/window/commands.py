@@ -297,12 +297,14 @@ def _lessons(app: App, _: str) -> None:
 
 @command("lesson")
 def _lesson(app: App, what: str) -> None:
-    """Within a lesson: the next scene, its end, or the number of an answer."""
+    """Within a lesson: the next scene, one back, its end, or the number of an answer."""
     teacher = app.teacher
     if teacher is None:
         app.state.lesson = ""
     elif what == "next":
         teacher.next()
+    elif what == "back":
+        teacher.back()
     elif what == "end":
         teacher.end()
     else:

@@ -347,6 +347,12 @@ class Engine(Paced):
         while (entry := self.history.pending) is not None and entry.count <= self.count and entry.name != "drive":
             self._repeat(entry)
 
+    def _play(self, playing: bool) -> None:
+        super()._play(playing)
+        tables = self.tables
+        if not playing and not isinstance(tables, Planned) and "previous" in tables and "greedy" not in tables:
+            self._plan(tables["previous"])  # it stops right after the first sweep
+
     def _repeat(self, entry: Entry) -> None:
         self.history.at += 1
         self._commands[entry.name](*entry.rest)
@@ -404,10 +410,14 @@ class Engine(Paced):
             done, previous = done + 1, before
         self._stalled = done < units and not self.converged
         if done:
-            plan = Planned(agent, previous, getattr(agent, "method", "") == "gauss_seidel")
-            self.tables = plan if self.large else plan.whole()
-            self.shown_at = self.count
+            self._plan(previous)
         return int(done)
+
+    def _plan(self, previous: NDArray[np.float64]) -> None:
+        """Keep the tables of the last sweep, which began with the values ``previous``."""
+        plan = Planned(self.agent, previous, getattr(self.agent, "method", "") == "gauss_seidel")
+        self.tables = plan if self.large else plan.whole()
+        self.shown_at = self.count
 
     def _advance_learner(self, units: int) -> int:
         unseen = units - 2 * TRAIL  # steps that leave no trail

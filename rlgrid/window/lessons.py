@@ -15,6 +15,8 @@ A lesson is a TOML file in `rlgrid/lessons`. It names a world and an agent, and 
     answer = 2
     show = [["run", 20]]                              # commands after the viewer has chosen
     then = "..."
+    marks = [["goal", 11, 10]]                        # cells that are framed, with a word on them or ""
+    points = ["regret"]                               # curves that the text at the end is about
     claims = [{ fact = "cells_above", of = 0.0, is = 3 }]
 
 The commands are those of `COMMANDS`, the facts those of `FACTS`. The tests check every claim: what a lesson says will
@@ -54,6 +56,7 @@ COMMANDS: dict[str, tuple[tuple[str, Any], ...]] = {
     "change": (("name", str), ("value", _Number)),
     "reset": (),
     "layer": (("name", str),),
+    "curves": (("names", list),),
     "pin": (("row", int), ("column", int)),
     "unpin": (),
 }
@@ -106,6 +109,8 @@ class Scene:
     do: tuple[Command, ...] = ()
     show: tuple[Command, ...] = ()
     then: str = ""
+    marks: tuple[tuple[str, int, int], ...] = ()  # (words, row, column)
+    points: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
 
 
@@ -183,7 +188,7 @@ def read(text: str, name: str) -> Lesson:
 def _scene(data: Any, where: str) -> Scene:
     if not isinstance(data, dict):
         raise LessonError(f"{where}: a scene is a table")
-    _only(data, ("say", "ask", "choices", "answer", "do", "show", "then", "claims"), where)
+    _only(data, ("say", "ask", "choices", "answer", "do", "show", "then", "marks", "points", "claims"), where)
     ask = _word(data, "ask", where, default="")
     choices, answer = data.get("choices", []), data.get("answer", 0)
     if bool(ask) != bool(choices):
@@ -200,6 +205,8 @@ def _scene(data: Any, where: str) -> Scene:
         do=_commands(data.get("do", []), f"{where}, do"),
         show=_commands(data.get("show", []), f"{where}, show"),
         then=_word(data, "then", where, default=""),
+        marks=tuple(_mark(mark, f"{where}, marks") for mark in _array(data.get("marks", []), f"{where}, marks")),
+        points=_words(data.get("points", []), f"{where}, points"),
         claims=tuple(_claim(claim, f"{where}, claims") for claim in _array(data.get("claims", []), f"{where}, claims")),
     )
 
@@ -223,6 +230,20 @@ def _commands(data: Any, where: str) -> tuple[Command, ...]:
             raise LessonError(f"{where}: {name!r} takes a number from 1 on, not {given[0]!r}")
         found.append((name, *given))
     return tuple(found)
+
+
+def _mark(data: Any, where: str) -> tuple[str, int, int]:
+    if isinstance(data, list) and len(data) == 3:
+        words, row, column = data
+        if isinstance(words, str) and type(row) is int and type(column) is int:
+            return words, row, column
+    raise LessonError(f"{where}: a mark is an array of its words, a row and a column, not {data!r}")
+
+
+def _words(data: Any, where: str) -> tuple[str, ...]:
+    if not all(isinstance(entry, str) for entry in _array(data, where)):
+        raise LessonError(f"{where}: must be an array of texts, not {data!r}")
+    return tuple(data)
 
 
 def _claim(data: Any, where: str) -> Claim:

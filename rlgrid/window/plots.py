@@ -18,7 +18,7 @@ from itertools import pairwise
 import pygame
 
 from rlgrid.theme import RGB, Theme
-from rlgrid.window import numbers, shapes, text
+from rlgrid.window import numbers, shapes, teaching, text
 from rlgrid.window.race import views
 from rlgrid.window.state import Curve, State
 from rlgrid.window.text import BODY, SMALL
@@ -302,14 +302,18 @@ def _title(canvas: Canvas, state: State, number: int, plot: Plot, box: pygame.Re
     value = _present(state, plot) if at is None else value_at(plot.curve, at)
     ink = theme.text if at is None else theme.second
     shown_value = canvas.text(said(value, plot.kind), box.right, middle, ink, mono=True, align="right")
-    room = shown_value.left - 22 - box.left
+    room = shown_value.left - 36 - box.left
     title = plot.title
     if text.width(title, SMALL + 0.5, bold=True) > room:
         title = title.partition(",")[0]
     name = f"curve:{number}"
     lit = canvas.hovered == name
+    told = plot.name in teaching.pointed(state)  # the lesson speaks of it
+    left = box.left + 14 * told
+    if told:
+        shapes.icon(canvas.surface, "play", (box.left + 4, middle), 12, theme.accent)
     words = canvas.text(
-        title, box.left, middle, theme.text if lit else theme.muted, SMALL + 0.5, bold=True, most=max(20, room)
+        title, left, middle, theme.text if lit or told else theme.muted, SMALL + 0.5, bold=True, most=max(20, room)
     )
     shapes.icon(canvas.surface, "down", (words.right + 9, middle), 8, theme.text if lit else theme.hairline)
     canvas.control(name, pygame.Rect(words.left - 4, middle - 9, words.width + 20, 18), tip="choose another curve")
@@ -492,6 +496,7 @@ def key(state: State) -> tuple[object, ...]:
         state.snapshot.regret,
         state.snapshot.trouble,
         _lanes_key(state),
+        state.lesson,
     )
 
 

@@ -226,6 +226,7 @@ class Scene:
             state.mode,
             state.cursor,
             state.stroke,
+            state.lesson,
             self._race.key(state) if state.lanes else None,
         )
         theme = THEMES[state.theme]
@@ -257,6 +258,7 @@ class Scene:
                     surface.blit(self._cells[1], drawn)
                     mapview.overlay(surface, state, drawn, seen, theme)
                     palette.paint_marks(surface, state, drawn, seen, theme)
+                    teaching.paint_marks(surface, state, drawn, seen, theme)
                     surface.set_clip(None)
             if not state.view.fits:
                 self._paint_minimap(surface, state, place, region, again)

@@ -7,6 +7,7 @@ says in a few words where the lesson stands: "4-cliff:2:told:1" is its second sc
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import pygame
 
-from rlgrid.layout import state_at
-from rlgrid.theme import RGB
-from rlgrid.window import lessons, shapes, text
+from rlgrid.layout import Layout, state_at
+from rlgrid.theme import RGB, Theme
+from rlgrid.window import lessons, scaling, shapes, text
 from rlgrid.window.lessons import Command, Lesson, LessonError, Scene
 from rlgrid.window.text import BODY, SMALL, TITLE
 from rlgrid.window.tour import default_speed
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 LINE = 18  # pixels from one line of text to the next
 LOW = 430  # pixels of height below which only what is needed is told
 PATIENCE = 1.0  # seconds in which a planner that has work again would have said so
-PHASES = ("asking", "showing", "told")
+PHASES = ("asking", "showing", "told", "returning")
+RUNS = ("run", "episodes", "change", "reset")  # commands of which nothing is left where another agent begins
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,18 @@ def told(words: str) -> Told | None:
     except (LessonError, OSError):
         return None
     return Told(lesson, int(number), phase, int(chosen)) if 1 <= int(number) <= len(lesson.scenes) else None
+
+
+def marks(state: State) -> list[tuple[str, int, int]]:
+    """(words, row, column) of the cells that the present scene speaks of."""
+    now = told(state.lesson) if state.lesson else None
+    return [] if now is None else list(now.scene.marks)
+
+
+def pointed(state: State) -> tuple[str, ...]:
+    """The names of the curves that the lesson speaks of at present."""
+    now = told(state.lesson) if state.lesson else None
+    return () if now is None or now.phase != "told" else now.scene.points
 
 
 @dataclass
@@ -97,6 +111,7 @@ class Teacher:
         self._queue: deque[Command] = deque()
         self._awaited: _Awaited | None = None
         self._count = self._episodes = 0  # units and episodes at which the next command is given
+        self._curves = app.state.curves  # as the viewer had chosen them
         self.acting = False  # whether what the app is told comes from the lesson, not from the viewer
         self._open(lesson.world, lesson.agent, dict(lesson.settings))
         self._enter(0)
@@ -122,6 +137,13 @@ class Teacher:
             self._enter(self._number + 1)
         else:
             self.end()
+            self._app.say("That was the lesson. The world is yours to change now; F2 has the other lessons.", 8.0)
+
+    def back(self) -> None:
+        """To the question of this scene, or, where it is being asked or there is none, to the scene before."""
+        if self._phase != "returning":
+            asked = self._phase != "asking" and bool(self._scene.ask)
+            self._return(self._number if asked else max(0, self._number - 1))
 
     def again(self) -> None:
         """The lesson from its beginning."""
@@ -131,7 +153,8 @@ class Teacher:
         """Leave the lesson; the world stays as it is."""
         if self._awaited is not None:
             self._app.do("until:nothing")
-        self._app.teacher, self._app.state.lesson = None, ""
+        state = self._app.state
+        self._app.teacher, state.lesson, state.curves = None, "", self._curves
 
     # --- giving the commands ----------------------------------------------------------------------------------------
 
@@ -146,6 +169,21 @@ class Teacher:
         self._phase = "asking"
         if not scene.ask:
             self._show()
+        self._tell()
+
+    def _return(self, number: int) -> None:
+        """Begin again, and run at once all that comes before a scene."""
+        if self._awaited is not None:
+            self._app.do("until:nothing")
+        before = [command for scene in self.lesson.scenes[:number] for command in scene.do + scene.show]
+        last = max((n for n, command in enumerate(before) if command[0] in ("agent", "world")), default=0)
+        self._queue.clear()
+        for n, command in enumerate(before):
+            if n >= last or command[0] not in RUNS:
+                self._queue.append(("run", command[1], math.inf) if command[0] == "run" else command)
+        self._number, self._chosen, self._phase = number, 0, "returning"
+        self._app.state.curves = self._curves
+        self._open(self.lesson.world, self.lesson.agent, dict(self.lesson.settings))
         self._tell()
 
     def _show(self) -> None:
@@ -163,6 +201,9 @@ class Teacher:
         if self._phase == "showing" and not self._queue and self._done():
             self._phase = "told"
             self._tell()
+        elif self._phase == "returning" and not self._queue and self._done():
+            self._app.set_speed(default_speed(self._app.state.agent))
+            self._enter(self._number)
 
     def _go_on(self) -> None:
         """Await the count again where the viewer has walked back on the way to it and plays on."""
@@ -208,6 +249,8 @@ class Teacher:
             self._count = self._episodes = 0
         elif name == "layer" and state.layer != rest[0]:
             app.do(f"layer:{rest[0]}")
+        elif name == "curves":
+            state.curves = tuple(rest[0])
         elif name == "pin":
             state.pinned = state_at(state.model, *rest)
         elif name == "unpin":
@@ -251,13 +294,19 @@ def paint(canvas: Canvas, state: State) -> None:
     low = area.height < LOW
     gap = 4 if low else 14
     leave = canvas.text("leave the lesson", right, 27, theme.second, SMALL, align="right")
-    canvas.control("lesson:end", leave.inflate(8, 8), tip="the world stays as it is")
+    canvas.control("lesson:end", leave.inflate(8, 8), tip="the world stays as it is (Esc)")
+    if now.number > 1 or now.phase in ("showing", "told"):
+        back = canvas.text("go back", leave.left - 18, 27, theme.second, SMALL, align="right")
+        canvas.control("lesson:back", back.inflate(8, 8), tip="to the question, or to the scene before (Backspace)")
     canvas.text(f"Lesson, {now.number} of {len(now.lesson.scenes)}", left, 27, theme.muted, SMALL)
     y = _lines(canvas, now.lesson.title, left, 52, wide, theme.text, TITLE, bold=True, step=20)
     if not low:
         y = _lines(canvas, now.lesson.about, left, y + 4, wide, theme.muted, SMALL, step=15)
     if not low or now.phase == "asking" or not scene.ask:  # where there is little room, what was said makes way
         y = _lines(canvas, scene.say, left, y + gap, wide, theme.text)
+    if now.phase == "returning":
+        _lines(canvas, "Going back to where this scene begins.", left, y + gap + 4, wide, theme.accent)
+        return
     if scene.ask:
         y = _lines(canvas, scene.ask, left, y + gap, wide, theme.text, bold=True)
         for number, words in enumerate(scene.choices, 1):
@@ -266,8 +315,27 @@ def paint(canvas: Canvas, state: State) -> None:
         _lines(canvas, "Watch what happens.", left, y + gap + 4, wide, theme.accent)
     elif now.phase == "told":
         y = _lines(canvas, scene.then, left, y + gap + 4, wide, theme.text)
-        words = "Next" if now.number < len(now.lesson.scenes) else "Try for yourself"
+        words = "Next (Enter)" if now.number < len(now.lesson.scenes) else "Try for yourself"
         canvas.button("lesson:next", words, pygame.Rect(left, y, 132, 28), filled=True, tip="Enter")
+
+
+def paint_marks(surface: pygame.Surface, state: State, place: pygame.Rect, view: Layout, theme: Theme) -> None:
+    """Frame the cells that the present scene speaks of, each with its words at its upper edge."""
+    for words, row, column in marks(state):
+        if view.cell < 4:
+            continue
+        left, top, right, bottom = view.rect(row, column)
+        cell = pygame.Rect(place.left + left, place.top + top, right - left, bottom - top)
+        shapes.frame(surface, cell.inflate(2, 2), theme.background, 4, 5.0)
+        shapes.frame(surface, cell.inflate(2, 2), theme.text, 4, 2.5)
+        if words:
+            badge = pygame.Rect(0, 0, text.width(words, SMALL, bold=True) + 10, round(16 * scaling.letters()))
+            badge.midtop = (cell.centerx, cell.top - 2)
+            if badge.width > cell.width - 8 or badge.height > 0.4 * cell.height:
+                badge.bottom = cell.top
+            badge.clamp_ip(place)
+            shapes.box(surface, badge, theme.text, 4, theme.background)
+            text.draw(surface, words, *badge.center, theme.background, SMALL, bold=True, align="center")
 
 
 def _choice(canvas: Canvas, now: Told, number: int, words: str, rect: pygame.Rect) -> int:

@@ -99,16 +99,31 @@ def mode_line(state: State) -> str:
     return f"Painting: drag, or arrows and Enter; Ctrl Z takes a stroke back.{unsaved} E or Esc ends."
 
 
+def lesson_line(state: State) -> str:
+    """What to do in a lesson; nothing without one, and while the viewer runs on beside it."""
+    if ":showing:" in state.lesson:
+        if state.playing:
+            return "The lesson goes on when this has run. Space pauses it, + makes it faster."
+        return "The lesson waits for the run to go on: Space plays, R begins the lesson again."
+    if state.playing:
+        return ""
+    if ":asking:" in state.lesson:
+        return "What do you think? Choose by a number or a click, and see. Click a cell to look into it."
+    if ":told:" in state.lesson:
+        return "Enter goes on, Backspace goes back, Esc leaves the lesson. Click a cell to look into it."
+    return ""
+
+
 def plain_line(state: State) -> str:
     """The line once the tour is over."""
     if mode_line(state):
         return mode_line(state)
+    if lesson_line(state):
+        return lesson_line(state)
     if not state.playing and f" {state.snapshot.count:,}: " in state.stopped:
         return f"{state.stopped[0].upper()}{state.stopped[1:]}. Space goes on, B awaits something else."
     if state.playing and state.awaited:
         return f"Running until {state.awaited}. It stops there by itself; B awaits something else."
-    if ":showing:" in state.lesson and not state.playing:
-        return "The lesson waits for the run to go on: Space plays, R begins the lesson again."
     if not state.playing:
         return (
             f"Paused. Space plays, “.” runs one {state.unit}, Shift “.” runs {'ten' if state.plans else 'an episode'}."
