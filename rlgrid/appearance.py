@@ -96,7 +96,8 @@ def _of_mdp(model: Any) -> Appearance:
     """An explicit MDP says nothing of walls and goals: they are read off its outcomes.
 
     A state that ends the episode is a goal if no other such state is entered with a larger reward, by the mean of a
-    random one, else a pit; one that nothing leads to is a wall. Actions have directions if the states are a grid and each moves one way.
+    random one, else a pit; one that nothing leads to is a wall. Actions have directions if the states are a grid and
+    each moves one way.
     """
     absorbing = np.asarray(model.absorbing)
     mark = np.zeros(model.num_states, np.uint8)

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlgrid import glyphs, picture
+from rlgrid.envs import classics
 from rlgrid.gridmap import GridSpec
 from rlgrid.gridmodel import GridModel, Slip, TileKind
 from rlgrid.mdp import MDP
@@ -578,6 +579,13 @@ def test_an_explicit_grid_is_read_off_its_outcomes() -> None:
     assert (look.mark == read.mark).all()
     assert look.directions == read.directions
     assert (draw(model, np.arange(9.0)) == draw(model.to_mdp(), np.arange(9.0))).all()
+
+
+def test_a_random_reward_at_the_end_counts_by_its_mean() -> None:
+    """In the world of maximization bias a lucky action of B pays most, and yet the end that it leads to is the worse."""
+    marks = picture.appearance_of(classics.maximization_bias()).mark
+    names = [glyphs.MARKS[mark - 1] if mark else "" for mark in marks]
+    assert names == ["pit", "", "start", "goal"]
 
 
 def test_bars_where_actions_have_no_direction() -> None:

@@ -7,9 +7,13 @@ from itertools import combinations
 import pygame
 import pytest
 
-from rlgrid.window import lessons, teaching
+from rlgrid.appearance import appearance_of
+from rlgrid.layout import shape_of
+from rlgrid.theme import THEMES
+from rlgrid.window import lessons, plots, teaching, text
 from rlgrid.window.app import App
 from rlgrid.window.local import LocalLink
+from rlgrid.window.tour import plain_line
 
 
 def begin(name: str, size: tuple[int, int] = (1280, 800)) -> tuple[App, LocalLink]:
@@ -44,8 +48,11 @@ def check_panel(app: App) -> None:
     assert any(words == f"Lesson, {now.number} of {len(now.lesson.scenes)}" for words, _ in there)
     told = " ".join(words for words, _ in there)
     expected = [now.scene.ask, *now.scene.choices] + ([now.scene.then] if now.phase == "told" else [])
-    for text in expected:
-        assert all(word in told for word in text.split()), (text, told)
+    for words in expected:
+        assert all(word in told for word in words.split()), (words, told)
+    if app.state.line:
+        line = next(rect for words, rect in app.scene.texts if words == app.state.line)
+        assert line.width == text.width(app.state.line, text.BODY - 0.5), "the line is cut off"
     for (one, first), (other, second) in combinations(there, 2):
         assert not first.colliderect(second), (one, other)
 
@@ -61,6 +68,7 @@ def test_a_lesson_watched_ends_as_it_claims(name: str) -> None:
             assert app.state.lesson.startswith(f"{name}:{number}:showing:1")
         wait(app, link, "told")
         check_panel(app)
+        assert set(scene.points) <= {plot.name for plot in plots.shown(app.state)}
         assert link.engine is not None
         for claim in scene.claims:
             assert claim.holds(lessons.fact(link.engine, claim)), claim
@@ -81,6 +89,7 @@ def test_no_scene_is_cut_off(size: tuple[int, int], theme: str) -> None:
                 if phase == "asking" and not lessons.lesson(name).scenes[number - 1].ask:
                     continue
                 app.state.lesson = f"{name}:{number}:{phase}:{chosen}"
+                app.state.line = plain_line(app.state)
                 check_panel(app)
     link.close()
 
@@ -179,4 +188,80 @@ def test_words_that_name_no_scene_show_no_lesson(words: str) -> None:
     app, link = begin("slip")
     app.state.lesson = words
     app.draw()
+    link.close()
+
+
+def test_one_can_go_back_to_a_question_and_to_the_scene_before() -> None:
+    app, link = begin("bias")
+    for number in (1, 2):
+        wait(app, link, "asking")
+        press(app, pygame.K_2, "2")
+        wait(app, link, "told")
+        if number < 2:
+            press(app, pygame.K_RETURN)
+    assert app.state.agent == "double_q_learning"
+    for count, scene in ((200, 2), (0, 1)):
+        press(app, pygame.K_BACKSPACE)
+        app.draw()
+        wait(app, link, "asking")
+        assert app.state.lesson == f"5-bias:{scene}:asking:0"
+        assert (app.state.snapshot.count, app.state.agent) == (count, "q_learning")
+        assert not app.state.playing
+    press(app, pygame.K_1, "1")
+    wait(app, link, "told")
+    for claim in app.teacher.lesson.scenes[0].claims:
+        assert claim.holds(lessons.fact(link.engine, claim)), claim
+    link.close()
+
+
+def test_one_can_go_back_over_a_scene_that_asks_nothing() -> None:
+    app, link = begin("value-iteration")
+    app.teacher._return(3)
+    app.draw()
+    wait(app, link, "told")
+    assert app.state.lesson.startswith("1-value-iteration:4:")
+    press(app, pygame.K_BACKSPACE)
+    wait(app, link, "asking")
+    assert app.state.lesson == "1-value-iteration:3:asking:0"
+    assert app.state.snapshot.count == 19
+    link.close()
+
+
+@pytest.mark.parametrize("name", lessons.names())
+def test_what_a_lesson_marks_is_there_and_framed(name: str) -> None:
+    app, link = begin(name)
+    wait(app, link, "asking")
+    rows, columns = shape_of(app.state.model)
+    for number, scene in enumerate(app.teacher.lesson.scenes, 1):
+        assert set(scene.points) <= set(plots.PLOTS)
+        for _, row, column in scene.marks:
+            assert 0 <= row < rows
+            assert 0 <= column < columns
+            assert not appearance_of(app.state.model).wall.reshape(rows, columns)[row, column]
+        app.state.lesson = f"{name}:{number}:told:1"
+        picture = app.draw().copy()
+        place, view = app.scene.map_place, app.scene._layout
+        for _, row, column in scene.marks:
+            _, _, right, bottom = view.rect(row, column)
+            corner = (place.left + right - 8, place.top + bottom)
+            assert picture.get_at(corner)[:3] == THEMES["dark"].text
+    link.close()
+
+
+def test_the_curves_that_a_lesson_chooses_are_put_back() -> None:
+    app, link = begin("cliff")
+    app.end_tour()
+    wait(app, link, "asking")
+    assert app.state.curves == ("error", "regret", "optimal_share")
+    press(app, pygame.K_ESCAPE)
+    assert app.state.curves == ()
+    link.close()
+
+
+def test_a_planner_that_stops_after_its_first_sweep_has_its_arrows() -> None:
+    app, link = begin("value-iteration")
+    press(app, pygame.K_1, "1")
+    wait(app, link, "told")
+    assert app.state.snapshot.greedy.any(axis=1).sum() == 3
+    assert app.state.snapshot.regret is not None
     link.close()

@@ -102,7 +102,8 @@ def paint(canvas: Canvas, state: State) -> None:
             left = pygame.Rect(MARGIN - 4, second - 13, 104, 26)
             canvas.button("drawer:left", "Parameters", left, on=state.drawer == "left", tip="parameters ([)")
             right_rect = pygame.Rect(area.right - MARGIN + 4 - 104, second - 13, 104, 26)
-            canvas.button("drawer:right", "Inspector", right_rect, on=state.drawer == "right", tip="the cell (])")
+            words, tip = ("Lesson", "what the lesson tells (])") if state.lesson else ("Inspector", "the cell (])")
+            canvas.button("drawer:right", words, right_rect, on=state.drawer == "right", tip=tip)
 
 
 def _icons(canvas: Canvas, state: State, x: int, middle: int) -> int:
@@ -186,6 +187,7 @@ def key(state: State) -> tuple[object, ...]:
         state.recording,
         state.model is None,
         state.drawer,
+        bool(state.lesson),
         state.menu.name if state.menu else None,
         has_past(state),
     )

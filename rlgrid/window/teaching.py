@@ -320,22 +320,34 @@ def paint(canvas: Canvas, state: State) -> None:
 
 
 def paint_marks(surface: pygame.Surface, state: State, place: pygame.Rect, view: Layout, theme: Theme) -> None:
-    """Frame the cells that the present scene speaks of, each with its words at its upper edge."""
+    """Frame the cells that the present scene speaks of, each with its words at its edge."""
+    cells = []
     for words, row, column in marks(state):
-        if view.cell < 4:
-            continue
-        left, top, right, bottom = view.rect(row, column)
-        cell = pygame.Rect(place.left + left, place.top + top, right - left, bottom - top)
+        if view.cell >= 4:
+            left, top, right, bottom = view.rect(row, column)
+            cells.append((words, pygame.Rect(place.left + left, place.top + top, right - left, bottom - top)))
+    taken = [cell for _, cell in cells]
+    for words, cell in cells:
         shapes.frame(surface, cell.inflate(2, 2), theme.background, 4, 5.0)
         shapes.frame(surface, cell.inflate(2, 2), theme.text, 4, 2.5)
         if words:
-            badge = pygame.Rect(0, 0, text.width(words, SMALL, bold=True) + 10, round(16 * scaling.letters()))
-            badge.midtop = (cell.centerx, cell.top - 2)
-            if badge.width > cell.width - 8 or badge.height > 0.4 * cell.height:
-                badge.bottom = cell.top
-            badge.clamp_ip(place)
+            badge = _beside(cell, text.width(words, SMALL, bold=True) + 10, taken, surface.get_clip())
+            taken.append(badge)
             shapes.box(surface, badge, theme.text, 4, theme.background)
             text.draw(surface, words, *badge.center, theme.background, SMALL, bold=True, align="center")
+
+
+def _beside(cell: pygame.Rect, width: int, taken: list[pygame.Rect], area: pygame.Rect) -> pygame.Rect:
+    """Where the words of a mark stand: at the upper edge of a cell that has room for them, else beside it."""
+    badge = pygame.Rect(0, 0, width, round(16 * scaling.letters()))
+    badge.midtop = (cell.centerx, cell.top - 2)
+    if badge.width <= cell.width - 8 and badge.height <= 0.4 * cell.height:
+        return badge
+    spots = [badge.copy() for _ in range(4)]
+    spots[0].midbottom, spots[1].midtop = cell.midtop, cell.midbottom
+    spots[2].midright, spots[3].midleft = cell.midleft, cell.midright
+    free = [spot for spot in spots if area.contains(spot) and spot.collidelist(taken) < 0]
+    return free[0] if free else spots[0].clamp(area)
 
 
 def _choice(canvas: Canvas, now: Told, number: int, words: str, rect: pygame.Rect) -> int:
