@@ -32,7 +32,6 @@ EVENTS = 30.0  # groups of events a second
 LINE = 30.0  # seconds between two counts
 CALM = 3.0  # seconds of the small run before them
 OBJECTS = 1.3  # times as many of a type as at half time are too many
-SHARED = Path("/dev/shm")
 
 
 def memory(process: int) -> float:
@@ -52,9 +51,13 @@ def entries(process: int, what: str) -> int:
         return 0
 
 
-def pieces() -> set[str]:
-    """Pieces of shared memory of this machine that Python has made."""
-    return {path.name for path in SHARED.glob("psm_*")} if SHARED.is_dir() else set()
+def pieces(process: int) -> set[str]:
+    """Pieces of shared memory that a process holds."""
+    try:
+        lines = Path(f"/proc/{process}/maps").read_text().splitlines()
+    except OSError:
+        return set()
+    return {line.rpartition("/dev/shm/")[2].partition(" ")[0] for line in lines if "/dev/shm/psm_" in line}
 
 
 @dataclass
@@ -179,7 +182,7 @@ def soaking(soak: Soak, link: Any, folder: Path, reached: dict[str, int]) -> Any
                 (memory(here), memory(there)),
                 (entries(here, "task"), entries(there, "task")),
                 (entries(here, "fd"), entries(there, "fd")),
-                len(pieces()),
+                len(pieces(here) | pieces(there)),
                 objects,
             )
             soak.counts.append(found)
@@ -221,7 +224,6 @@ def run(minutes: float, seed: int, folder: Path) -> list[str]:
     from rlgrid.window.app import App
     from rlgrid.window.worker import Link
 
-    before = pieces()
     pygame.display.init()
     screen = pygame.display.set_mode((1280, 800), pygame.RESIZABLE)
     soak, link = Soak(minutes, seed), Link()
@@ -245,6 +247,7 @@ def run(minutes: float, seed: int, folder: Path) -> list[str]:
         time.sleep(0.02)
     if app.state.snapshot.count < 100:
         wrong.append(f"the agent does not learn any more ({app.state.error or app.state.doing or app.state.notice})")
+    mine = pieces(os.getpid())
     closing = time.perf_counter()
     pygame.display.quit()
     link.close()
@@ -252,7 +255,7 @@ def run(minutes: float, seed: int, folder: Path) -> list[str]:
     print(f"closed in {1000 * took:.0f} ms")
     if took > 0.2:
         wrong.append("closing takes more than 200 ms")
-    if left := pieces() - before:
+    if left := [name for name in mine if Path("/dev/shm", name).exists()]:
         wrong.append(f"shared memory is left behind: {', '.join(sorted(left))}")
     return wrong
 

@@ -214,6 +214,13 @@ def test_what_a_run_cannot_tell_is_refused() -> None:
         Watch(Condition("arrow", state=400), planner)
 
 
+@pytest.mark.parametrize("kind", ["arrow", "loop", "regret"])
+def test_the_policy_of_an_agent_with_a_memory_is_no_table_that_could_be_awaited(kind: str) -> None:
+    engine = an_engine("recurrent_dqn", policy_kwargs={"net_arch": [8]})
+    with pytest.raises(ValueError, match="greedy policy cannot be read"):
+        Watch(Condition(kind, 0.01, state=0), engine)
+
+
 @pytest.mark.parametrize("agent", ["q_learning", "monte_carlo", "dqn", "psrl"])
 def test_an_arrow_is_that_of_the_table_of_all(agent: str) -> None:
     settings = {"learning_starts": 50, "policy_kwargs": {"net_arch": [8]}} if agent == "dqn" else {}

@@ -1,4 +1,4 @@
-"""Thousands of random events: no exception, every command, an engine that runs at the end, memory that does not grow."""
+"""Thousands of random events: no exception, every command, an engine that runs at the end, no memory that grows."""
 
 from __future__ import annotations
 

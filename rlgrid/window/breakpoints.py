@@ -249,7 +249,8 @@ class Watch:
             raise ValueError(f"The count is {engine.count:,} already: choose a larger one, or step back first.")
         if kind == "episode" and plans:
             raise ValueError("A planner has no episodes: wait for a count of sweeps, or for a small change.")
-        if kind in ("arrow", "loop", "regret") and (model is None or not hasattr(agent, "greedy")):
+        unread = not hasattr(agent, "greedy") or getattr(agent, "recurrent", False)  # it depends on the past
+        if kind in ("arrow", "loop", "regret") and (model is None or unread):
             raise ValueError("This agent's greedy policy cannot be read, so no arrow can be awaited.")
         if kind == "td" and getattr(agent, "td_error", None) is None:
             raise ValueError("This agent has no TD errors.")

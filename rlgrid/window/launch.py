@@ -17,10 +17,9 @@ if TYPE_CHECKING:
     import pygame
 
     from rlgrid.window.app import App
+    from rlgrid.window.saving import Saver
 
 FILM_SECONDS, FILM_RATE = 40.0, 10.0
-RECORD_RATE = 12.0
-LONGEST_RECORDING = 60.0  # seconds; a GIF keeps its frames in memory until it ends
 FRAMES = 60  # a second
 
 _EPILOG = """\
@@ -268,6 +267,7 @@ def replay(options: argparse.Namespace) -> int:
 
     from rlgrid.window.record import write_frames
     from rlgrid.window.replay import RATE, OnScreen, Replay
+    from rlgrid.window.saving import Saver
     from rlgrid.window.session import Session, last_session
 
     path = last_session() if options.replay == "last" else Path(options.replay)
@@ -279,14 +279,16 @@ def replay(options: argparse.Namespace) -> int:
             print(f"There is no display, so what would be seen is written to {target}.")
         write_frames(shown.pictures(), shown.frames, target, RATE)
         return 0
+    saver = Saver()
     try:
         screen = open_window(shown.app.size, f"rlgrid: {path.name}", resizable=False)
         if screen is None:
             return 1
-        _loop(OnScreen(shown), screen, time.perf_counter(), False)
+        _loop(OnScreen(shown), screen, time.perf_counter(), False, saver)
     finally:
         pygame.display.quit()
         shown.link.close()
+        saver.close()
     return 0
 
 
@@ -299,9 +301,10 @@ def run(link: Link, options: Any, begin: Callable[[App], None], tour: bool, bega
 
     from rlgrid.window.app import App
     from rlgrid.window.preparing import Preparation
+    from rlgrid.window.saving import Saver
     from rlgrid.window.session import keep_last
 
-    preparation = Preparation()
+    preparation, saver = Preparation(), Saver()
     app = App(link, options.size, theme=options.theme, tour=tour, seed=options.seed)
     app.scene.ready = preparation.ready
     begin(app)
@@ -311,11 +314,12 @@ def run(link: Link, options: Any, begin: Callable[[App], None], tour: bool, bega
     if screen.get_size() != options.size:
         app.size = screen.get_size()
     try:
-        _loop(app, screen, began, options.profile_start)
+        _loop(app, screen, began, options.profile_start, saver)
     finally:
         pygame.display.quit()  # gone at once; the worker is killed, whatever it is doing
         link.close()
         preparation.close()
+        saver.close()
         keep_last(app.recorder.finished())
     return 0
 
@@ -357,15 +361,14 @@ def _icon() -> pygame.Surface:
     return icon
 
 
-def _loop(app: Any, screen: pygame.Surface, began: float, profile: bool) -> None:
+def _loop(app: Any, screen: pygame.Surface, began: float, profile: bool, saver: Saver | None = None) -> None:
     """60 frames a second while something moves; otherwise asleep until something happens."""
     import pygame
 
-    from rlgrid.window.record import GifWriter, save_png
+    from rlgrid.window.saving import Saver
 
+    saver = saver or Saver()
     ticker = pygame.time.Clock()
-    writer: GifWriter | None = None
-    recorded = 0.0
     previous: pygame.Surface | None = None
     first = True
     while app.running:
@@ -386,39 +389,8 @@ def _loop(app: Any, screen: pygame.Surface, began: float, profile: bool) -> None
         if profile and app.first_tables is not None and app.state.snapshot.count >= 1:
             print(f"learning visible after {time.perf_counter() - began:.2f} s", flush=True)
             return
-        if app.wants_screenshot:
-            app.wants_screenshot = False
-            path = _free_name("png")
-            try:
-                save_png(picture, path)
-            except (OSError, pygame.error) as error:
-                app.say(f"{path} could not be saved: {error}", 6.0)
-            else:
-                app.say(f"saved {path}")
-        if app.wants_session:
-            app.wants_session = False
-            try:
-                path = app.recorder.finished().save(_free_name("rlgrid"))
-            except (OSError, ValueError) as error:
-                app.say(f"The session could not be saved: {error}", 6.0)
-            else:
-                app.say(f"saved {path}; python play.py --replay {path} shows it again", 6.0)
-        if app.wants_recording:
-            app.wants_recording = False
-            if writer is None:
-                writer = GifWriter(_free_name("gif"), RECORD_RATE)
-                app.state.recording, recorded = True, 0.0
-            else:
-                _finish(app, writer)
-                writer = None
-        elif writer is not None and writer.frames >= LONGEST_RECORDING * RECORD_RATE:
-            _finish(app, writer, f": {LONGEST_RECORDING:g} s is the longest")
-            writer = None
-        now = time.perf_counter()
-        if writer is not None and now - recorded >= 1.0 / RECORD_RATE:
-            writer.add(picture)
-            recorded = now
-        busy = app.animating or writer is not None
+        saver.serve(app, picture)
+        busy = app.animating or saver.recording
         events = pygame.event.get()
         if not events and not busy:
             # Nothing moves: sleep until an event, but look for snapshots often enough.
@@ -428,26 +400,8 @@ def _loop(app: Any, screen: pygame.Surface, began: float, profile: bool) -> None
             ticker.tick(FRAMES)
         for event in events:
             app.handle(event)
-    if writer is not None:
-        _finish(app, writer)
-
-
-def _finish(app: App, writer: Any, why: str = "") -> None:
-    """End a recording and say where it is."""
-    app.state.recording = False
-    try:
-        writer.close()
-    except OSError as error:
-        app.say(str(error), 6.0)
-    else:
-        app.say(f"saved {writer.path}, {writer.frames} frames{why}")
-
-
-def _free_name(suffix: str) -> Path:
-    number = 1
-    while (path := Path(f"rlgrid-{number}.{suffix}")).exists():
-        number += 1
-    return path
+            if event.type in (pygame.WINDOWEXPOSED, pygame.WINDOWRESTORED):
+                previous = None  # what lay over the window has taken the picture away
 
 
 # --- from a script ----------------------------------------------------------------------------------------------------

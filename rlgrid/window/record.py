@@ -55,36 +55,71 @@ def _palette(first: NDArray[np.uint8]) -> Any:
     return palette
 
 
+WAITING = 64 << 20  # bytes of frames that may wait to be written
+STILL = 300_000.0  # milliseconds that one frame may last: the format knows no more than 655 s
+
+
 class GifWriter:
     """Writes a GIF frame by frame in a thread, so that who records is not held up.
 
     Frames that equal the one before only lengthen it. Colours are those of one palette without dithering, which would
-    crawl over flat areas from frame to frame.
+    crawl over flat areas from frame to frame. Each frame goes to the file as soon as it is known how long it lasts:
+    of those before none is kept in memory.
+
+    Args:
+        live: who records must not wait: where the thread is too slow frames are left out, and the one before lasts
+            longer. Else `add` waits.
+
+    Raises:
+        OSError: if the file cannot be opened.
     """
 
-    def __init__(self, path: str | Path, frames_per_second: float) -> None:
+    def __init__(self, path: str | Path, frames_per_second: float, live: bool = False) -> None:
         self.path = Path(path)
         self.frames = 0
         self._step = 1000.0 / frames_per_second  # milliseconds
+        self._live, self._most = live, 0  # frames that may wait
         self._jobs: queue.Queue[tuple[NDArray[np.uint8], float] | None] = queue.Queue()
+        self._room = threading.Semaphore(0)
         self._pending: tuple[NDArray[np.uint8], float] | None = None
+        self._ended = False
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._write, daemon=True)
+        self._file = self.path.open("wb")
+        self._thread = threading.Thread(target=self._write, name="rlgrid recording", daemon=True)
         self._thread.start()
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is written."""
+        return not self._thread.is_alive()
 
     def add(self, surface: pygame.Surface) -> None:
         """Record a frame."""
         self.frames += 1
         frame = pixels(surface)
-        if self._pending is not None:
-            before, lasts = self._pending
-            if before.shape == frame.shape and np.array_equal(before, frame):
-                self._pending = (before, lasts + self._step)
-                return
-            if before.shape != frame.shape:
-                return  # a GIF has one size
+        if self._pending is None:
+            self._pending = (frame, self._step)
+            self._room.release(max(2, WAITING // frame.nbytes))
+            return
+        before, lasts = self._pending
+        if before.shape != frame.shape:
+            return  # a GIF has one size
+        if np.array_equal(before, frame) and lasts < STILL:
+            self._pending = (before, lasts + self._step)
+        elif self._room.acquire(blocking=not self._live):
             self._jobs.put(self._pending)
-        self._pending = (frame, self._step)
+            self._pending = (frame, self._step)
+        else:
+            self._pending = (before, lasts + self._step)
+
+    def end(self) -> None:
+        """There are no more frames; what waits is still written."""
+        if not self._ended:
+            self._ended = True
+            self._jobs.put(self._pending)
+            if self._pending is not None:
+                self._jobs.put(None)
+            self._pending = None
 
     def close(self) -> None:
         """Finish the file.
@@ -92,41 +127,61 @@ class GifWriter:
         Raises:
             OSError: if it could not be written.
         """
-        if self._pending is not None:
-            self._jobs.put(self._pending)
-            self._pending = None
-        self._jobs.put(None)
+        self.end()
         self._thread.join()
+        if not self.frames:
+            self.path.unlink(missing_ok=True)
         if self._error is not None:
             raise OSError(f"{self.path} could not be written: {self._error}") from self._error
 
     def _write(self) -> None:
         try:
-            self._write_all()
+            with self._file:
+                self._write_all()
         except BaseException as error:
             self._error = error
-            while self._jobs.get() is not None:
+            while self._next() is not None:
                 pass
 
+    def _next(self) -> tuple[NDArray[np.uint8], float] | None:
+        self._room.release()
+        return self._jobs.get()
+
     def _write_all(self) -> None:
-        from PIL import Image
+        from PIL import GifImagePlugin, Image
 
-        def images() -> Any:
-            palette: Any = None
-            while (job := self._jobs.get()) is not None:
-                frame, lasts = job
-                durations.append(round(lasts / 10) * 10)
-                if palette is None:
-                    palette = _palette(frame)
-                yield Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
+        palette: Any = None
+        before: NDArray[np.uint8] | None = None
+        while (job := self._next()) is not None:
+            frame, lasts = job
+            palette = palette or _palette(frame)
+            image = Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
+            now: NDArray[np.uint8] = np.asarray(image)
+            how: Any = {"duration": max(10, round(lasts / 10) * 10), "disposal": 1}
+            if before is None:
+                self._file.writelines(GifImagePlugin.getheader(image, info={"loop": 0} | how)[0])
+                self._file.writelines(GifImagePlugin.getdata(image, **how))
+            else:
+                left, top, part = _changed(before, now)
+                image = Image.fromarray(part, "L")
+                self._file.writelines(GifImagePlugin.getdata(image, (left, top), **how, transparency=CLEAR))
+            before = now
+        if before is not None:
+            self._file.write(b";")
 
-        durations: list[int] = []  # grows with the images, which are taken one by one
-        frames = images()
-        first = next(frames, None)
-        if first is not None:
-            first.save(
-                self.path, format="GIF", save_all=True, append_images=frames, duration=durations, loop=0, disposal=1
-            )
+
+CLEAR = 255  # the number of a pixel that stays as it was; no palette has so many colours
+
+
+def _changed(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> tuple[int, int, NDArray[np.uint8]]:
+    """The smallest part of a frame outside of which nothing is new: its left and upper end, and its pixels; those that
+    stay as they were are `CLEAR`, which takes few bytes."""
+    same = before == now
+    rows, columns = np.flatnonzero(~same.all(axis=1)), np.flatnonzero(~same.all(axis=0))
+    if not rows.size:
+        return 0, 0, np.full((1, 1), CLEAR, np.uint8)
+    part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return int(columns[0]), int(rows[0]), np.where(same[part], np.uint8(CLEAR), now[part])
 
 
 SUFFIXES = (".gif", ".png", ".mp4")
