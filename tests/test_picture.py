@@ -582,7 +582,7 @@ def test_an_explicit_grid_is_read_off_its_outcomes() -> None:
 
 
 def test_a_random_reward_at_the_end_counts_by_its_mean() -> None:
-    """In the world of maximization bias a lucky action of B pays most, and yet the end that it leads to is the worse."""
+    """In the world of maximization bias a lucky action of B pays most, yet the end that it leads to is the worse."""
     marks = picture.appearance_of(classics.maximization_bias()).mark
     names = [glyphs.MARKS[mark - 1] if mark else "" for mark in marks]
     assert names == ["pit", "", "start", "goal"]
