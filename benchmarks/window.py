@@ -9,8 +9,8 @@ besides it an X server: the one that there is, or one of its own (Xvfb) where th
 
 The work of a frame is the time from looking for messages to the picture being on the display, waiting excluded. Times
 are of the wall clock; the processor time of the window's thread stands beside them, since on a busy machine the wall
-clock also counts what others do. The slowdown of the solver is in sweeps a second of processor time, in alternating
-turns: the same sweeps in a process without a window, and in the worker.
+clock also counts what others do. The slowdown of the solver, on one thread, is in sweeps a second of processor time, in
+alternating turns: in a process without a window, and in the worker, at moments at which it has other things to do.
 """
 
 from __future__ import annotations
@@ -177,16 +177,21 @@ def alone(path: str, seconds: float) -> dict[str, Any]:
     kind: Any = agent_class("value_iteration")
     agent = kind(env=from_map(model=find_place(path).model), seed=0)
     agent.advance(2)
-    before, used, end = agent.num_timesteps, time.process_time(), time.perf_counter() + seconds
+    sweeps, used, began, end = 0, time.process_time(), time.perf_counter(), time.perf_counter() + seconds
     while time.perf_counter() < end:
-        agent.advance(10)
-    return {"rate": (agent.num_timesteps - before) / (time.process_time() - used)}
+        done = agent.advance(10)
+        sweeps += done
+        if not done:  # solved: from the start again
+            agent.begin(None)
+    return {"rate": sweeps / (time.process_time() - used), "wall": sweeps / (time.perf_counter() - began)}
 
 
 def watched(path: str, seconds: float) -> dict[str, Any]:
-    """Sweeps a second of processor time while a window shows them: of the worker's thread that sweeps and publishes.
+    """Sweeps a second while a window shows them, of the worker's thread that sweeps and publishes, at three moments.
 
-    Its other thread looks for the optimum for as long as that may take, on the other core.
+    "values" are shown first. "searching": then the layer of errors, from when it is asked for to when V* is there and
+    no more policies are judged, which another thread of the worker does. "known": the same layer from then on. Each
+    takes ``seconds`` at the most, and a run that is solved begins again. What lies between two snapshots is counted.
     """
     import pygame
 
@@ -199,33 +204,43 @@ def watched(path: str, seconds: float) -> dict[str, Any]:
     app.set_speed(float("inf"))
     pygame.display.init()
     screen = pygame.display.set_mode(SIZE)
+    before: tuple[int, float, float] | None = None  # count, processor time and time at the last snapshot
 
-    def look(until: float) -> None:
-        while time.perf_counter() < until:
-            app.update()
-            screen.blit(app.draw(), (0, 0))
-            pygame.display.flip()
-            time.sleep(1 / 60)
+    def look(sums: list[float]) -> None:
+        """A frame; what was swept and used since the last snapshot is added up."""
+        nonlocal before
+        shown = app.state.snapshot
+        app.update()
+        if app.state.snapshot is not shown:
+            shown = app.state.snapshot
+            now = shown.count, processor_seconds(link.process.pid, main_thread=True), time.perf_counter()
+            if before is not None and now[0] > before[0] and not shown.finished:
+                sums[:] = [total + b - a for total, a, b in zip(sums, before, now, strict=True)]
+            before = now
+            if shown.finished:
+                app.do("reset")
+                before = None
+        screen.blit(app.draw(), (0, 0))
+        pygame.display.flip()
+        time.sleep(1 / 60)
 
+    def judged() -> bool:
+        shown = app.state.snapshot
+        return shown.optimal is not None and bool(shown.trouble)
+
+    found: dict[str, Any] = {}
     while app.state.snapshot.count < 20:
-        look(time.perf_counter() + 0.2)
-    process = link.process.pid
-
-    def moment() -> tuple[int, float]:
-        """The count and the time used when the next snapshot comes in."""
-        count, end = app.state.snapshot.count, time.perf_counter() + 10.0
-        while app.state.snapshot.count == count and not app.state.snapshot.finished and time.perf_counter() < end:
-            look(time.perf_counter() + 0.02)
-        return app.state.snapshot.count, processor_seconds(process, main_thread=True)
-
-    before, used = moment()
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end and not app.state.snapshot.finished:  # what is solved is swept no more
-        look(time.perf_counter() + 0.1)
-    count, by_then = moment()
-    rate = (count - before) / (by_then - used)
+        look([0.0] * 3)
+    for moment in ("values", "searching", "known"):
+        if moment == "searching":
+            app.state.layer = "error"
+        sums, end = [0.0] * 3, time.perf_counter() + seconds
+        while time.perf_counter() < end and not (moment == "searching" and judged()):
+            look(sums)
+        found[moment] = {"rate": sums[0] / max(sums[1], 1e-9), "wall": sums[0] / max(sums[2], 1e-9), "sweeps": sums[0]}
+    found["V*"] = judged()
     link.close()
-    return {"rate": rate}
+    return found
 
 
 def idle(seconds: float) -> dict[str, Any]:
@@ -332,6 +347,27 @@ def print_frames(path: str, seconds: float, driver: str) -> None:
     show("input to picture, p99", share(latencies, 0.99), LATENCY, "ms")
 
 
+def print_slowdown(path: str, seconds: float) -> None:
+    """What the window costs the solver, in alternating turns with and without it; medians of three turns."""
+    os.environ["RLGRID_NUM_THREADS"] = "1"
+    turns = [[child(part, path, seconds, "dummy") for part in ("alone", "watched")] for _ in range(3)]
+    free = statistics.median(turn[0]["rate"] for turn in turns)
+    show("sweeps a second of processor time, alone", free, None, "/s")
+    for moment, words in (
+        ("values", "values shown"),
+        ("searching", "V* searched for, policies judged"),
+        ("known", "errors to V* shown"),
+    ):
+        met = [turn[1][moment] for turn in turns]
+        seen = statistics.median(one["rate"] for one in met)
+        show(f"in the window, {words} ({sum(one['sweeps'] for one in met):.0f} sweeps)", seen, None, "/s")
+        show("slowdown of the solver, of processor time", 100 * (1 - seen / free), SLOWDOWN, "%")
+        lost = [1 - turn[1][moment]["wall"] / turn[0]["wall"] for turn in turns]
+        show("the same by the clock", 100 * statistics.median(lost), None, "%")
+    if not all(turn[1]["V*"] for turn in turns):
+        print("V* was not found in time")
+
+
 def main() -> None:
     """Print every figure with its target."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -371,14 +407,7 @@ def main() -> None:
                     server.wait()
         if "slowdown" in chosen.parts:
             print()
-            turns = [
-                (child("alone", path, chosen.seconds, "dummy"), child("watched", path, chosen.seconds, "dummy"))
-                for _ in range(3)
-            ]
-            free, seen = (statistics.median(turn[k]["rate"] for turn in turns) for k in (0, 1))
-            show("sweeps a second of processor time, alone", free, None, "/s")
-            show("sweeps a second of processor time, in the window", seen, None, "/s")
-            show("slowdown of the solver", 100 * (1 - seen / free), SLOWDOWN, "%")
+            print_slowdown(path, chosen.seconds)
         if "idle" in chosen.parts:
             found = child("idle", path, chosen.seconds, "dummy")
             print()

@@ -22,7 +22,17 @@ from rlgrid.window.looking import HURRIED
 from rlgrid.window.snapshot import TABLES, Tables, wanted
 from rlgrid.window.state import Snapshot, State
 from rlgrid.window.view import View
-from rlgrid.window.worker import NICENESS, WAITING, Link, Sender, Worker, sizes_of
+from rlgrid.window.worker import (
+    LONGEST,
+    NICENESS,
+    SHARE,
+    WAITING,
+    Link,
+    Sender,
+    Worker,
+    a_core_for_the_window,
+    sizes_of,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 60.0  # seconds, for kernels that are compiled
@@ -359,6 +369,18 @@ def test_scripts_without_a_main_guard_work_and_leave_nothing(tmp_path, end):
     assert not Path(f"/proc/{pid}").exists()
 
 
+@pytest.mark.parametrize(("cores", "asked", "given"), [(1, None, "1"), (2, None, "1"), (8, None, "7"), (2, "2", "2")])
+def test_the_window_keeps_a_core(monkeypatch, cores, asked, given):
+    monkeypatch.delenv("RLGRID_NUM_THREADS", raising=False)
+    if asked is not None:
+        monkeypatch.setenv("RLGRID_NUM_THREADS", asked)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(cores)), raising=False)
+    with a_core_for_the_window():
+        assert os.environ["RLGRID_NUM_THREADS"] == given
+        assert os.environ["OPENBLAS_NUM_THREADS"] == "1"
+    assert os.environ.get("RLGRID_NUM_THREADS") == asked
+
+
 # --- large worlds -----------------------------------------------------------------------------------------------------
 
 
@@ -434,12 +456,47 @@ def test_snapshots_take_a_small_share_of_the_time_of_an_agent_at_full_speed(larg
     worker = Worker(Deaf())
     worker._engine, worker._tables = large, object()
     worker._sent_at, worker._worked, worker._spent = 100.0, 100.0, 0.1
-    for seconds, due in ((0.01, False), (1.9, False), (2.1, True)):
+    for seconds, due in ((0.01, False), (2.4, False), (2.6, True)):
         now[0] = 100.0 + seconds
         assert worker._due() == due
     large.playing = False  # nobody is held up
     now[0] = 100.03
     assert worker._due()
+
+
+def test_what_a_snapshot_takes_is_known_from_the_second_one_on(large, monkeypatch):
+    now = [100.0]
+    for clock in ("perf_counter", "thread_time"):
+        monkeypatch.setattr(f"time.{clock}", lambda: now[0])
+    worker = Worker(Deaf())
+    worker._engine, worker._tables = large, Tables(16, 4)
+    large._patient, large.showing = False, True
+    real = Tables.write
+
+    def slow(*given):
+        now[0] += 0.3
+        return real(*given)
+
+    monkeypatch.setattr(Tables, "write", slow)  # as a kernel that is loaded
+    agent, values = type(large.agent), type(large.agent).values.fget
+
+    def copied(self):
+        now[0] += 0.1
+        return values(self)
+
+    try:
+        worker._publish()
+        assert worker._spent == pytest.approx(SHARE * LONGEST)
+        monkeypatch.setattr(agent, "values", property(copied))
+        large.advance(2)
+        worker._publish()
+        assert worker._spent == pytest.approx(0.3 + 2 * 0.1)  # the values before the sweep and after it
+        worker._obey(("want", ("greedy",)))
+        large.advance(1)
+        worker._publish()
+        assert worker._spent == pytest.approx(SHARE * LONGEST)
+    finally:
+        worker._tables.close()
 
 
 @pytest.fixture
@@ -496,6 +553,13 @@ def test_what_the_layers_need_is_asked_for():
     for layer, expected in (("gap", ("lower", "upper")), ("values", ()), ("visits", ("visits",))):
         shown = State(model=LargeModel(), layer=layer)
         assert wanted(shown) == expected
+    for unit, in_place, layer, expected in (
+        ("sweep", False, "error", ("optimal",)),  # a planner's values say it
+        ("step", False, "error", ("optimal", "q_values")),
+        ("sweep", False, "td", ("previous", "td_error")),
+        ("sweep", True, "td", ("previous", "q_values", "td_error")),
+    ):
+        assert wanted(State(model=LargeModel(), unit=unit, in_place=in_place, layer=layer)) == expected
     assert wanted(State(model=LargeModel(), pinned=3)) is None
     assert wanted(State(model=LargeModel(), pinned=3, layer="gap"), dragging=True) == ("lower", "upper")
     assert wanted(State(model=LargeModel(), view=View(20.0, 3.0, 3.0))) == ("greedy",)

@@ -39,7 +39,7 @@ from rlgrid.window.shown import snapshot_of
 from rlgrid.window.state import SYMBOLS, Edit, Parameter, Snapshot
 
 SLOW = 20.0  # up to so many steps a second, and while it does not play, the learner itself is shown
-BOUNDS = 0.02  # of the time may be spent on proofs in a large world
+BOUNDS = 0.01  # of the time may be spent on proofs in a large world
 LONGEST_EPISODE = 10_000  # steps after which the command "episode" stops
 
 # Steps over which a learner's schedules run: those that plan with what they remember need fewer, those that learn only
@@ -90,6 +90,7 @@ class Engine(Paced):
         self.showing = True  # whether what comes next is shown: else tables are left as they were
         self._proof: tuple[tuple[Any, int], bool] | None = None  # whether that planner has converged at that count
         self._bound: tuple[float, float] | None = None  # what was proven last, and until when that will do
+        self._copying = 0.0  # seconds for tables, of which nobody was told
         self._walk_credit = 0.0
         self._rehearsing = False  # whether a command is only tried
         self._rate = 0.0  # units a second, as measured
@@ -396,13 +397,9 @@ class Engine(Paced):
             self.tables = {"values": agent.values, "previous": before_any, "change": np.abs(agent.values - before_any)}
             self.shown_at = self.count
             return int(done)
-        if not self.showing and self.large:
-            done = agent.advance(units)
-            self._stalled = done < units and not self.converged
-            return int(done)
+        if self.large:
+            return self._advance_large(units)
         done, previous = 0, agent.values
-        if self.large and units > 1:
-            done, previous = agent.advance(units - 1), agent.values
         while done < units:  # whichever sweep turns out to be the last, its table and the one before it are at hand
             before = agent.values
             if not agent.advance(1):
@@ -418,6 +415,28 @@ class Engine(Paced):
         plan = Planned(self.agent, previous, getattr(self.agent, "method", "") == "gauss_seidel")
         self.tables = plan if self.large else plan.whole()
         self.shown_at = self.count
+
+    def _advance_large(self, units: int) -> int:
+        """Sweep a large world: its values are copied where they are shown, and the time of that is noted."""
+        agent = self.agent
+        unseen = units - 1 if self.showing else units
+        done = int(agent.advance(unseen)) if unseen else 0
+        if self.showing:
+            began = time.thread_time()
+            previous = agent.values
+            self._copying += time.thread_time() - began
+            done += int(agent.advance(1))
+            began = time.thread_time()
+            if done:
+                self._plan(previous)
+            self._copying += time.thread_time() - began
+        self._stalled = done < units and not self.converged
+        return done
+
+    def take_copying(self) -> float:
+        """Seconds of processor time that copying the values of a large world has taken since this was asked last."""
+        taken, self._copying = self._copying, 0.0
+        return taken
 
     def _advance_learner(self, units: int) -> int:
         unseen = units - 2 * TRAIL  # steps that leave no trail

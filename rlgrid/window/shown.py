@@ -29,7 +29,7 @@ def snapshot_of(engine: Engine, wanted: frozenset[str] | None = None) -> Snapsho
     policy = None
     if learns and engine.model is not None and engine.warmed:
         policy = _learnt(engine, tables, wants, judging)
-    elif judging:
+    elif judging and referee is not None and not referee.trouble:
         policy = shown.get("policy")
     visits = getattr(agent, "visits", None) if "visits" in wants else None
     td_error = getattr(agent, "td_error", None) if learns and "td_error" in wants else None

@@ -113,6 +113,8 @@ def wanted(state: State, dragging: bool = False) -> tuple[str, ...] | None:
     if state.pinned is not None and not dragging:
         return None
     found = set(LAYER_TABLES.get(state.layer, ()))
+    if state.plans and (state.layer == "error" or (state.layer == "td" and not state.in_place)):
+        found.discard("q_values")  # a planner's values say it
     rows, columns = shape_of(model)
     if state.arrows and state.view.zoom / max(rows, columns) > 1 / ARROWS:
         found.add("greedy")

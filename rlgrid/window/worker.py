@@ -43,6 +43,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
+from rlgrid.parallel import num_threads
 from rlgrid.window.actors import outcomes_of
 from rlgrid.window.engine import Engine, Scenario
 from rlgrid.window.lanes import Lanes, engine_of
@@ -57,7 +58,7 @@ REFUSABLE = (
     "until",
     "lane",
 )  # by the world or the agent, and nothing stops
-SHARE = 0.05  # of the time of an agent at full speed, for snapshots
+SHARE = 0.04  # of the time of an agent at full speed, for snapshots
 LONGEST = 0.25  # seconds of that time to the next one, but in a large world
 REPLACED = (
     "want",
@@ -87,6 +88,7 @@ class Worker:
         self._unread = False
         self._sent: tuple[Any, ...] | None = None
         self._sent_at = 0.0  # when a snapshot was sent last
+        self._tried = False  # whether a snapshot of such tables was made before
         self._worked = self._spent = 0.0  # by then, and for it, in seconds of processor time: others may be busy too
         self._wanted: frozenset[str] | None = None  # tables that are shown; None: all of them
         self._said: dict[str, Any] = {}  # what was told last of the map and of the history
@@ -143,7 +145,7 @@ class Worker:
                 self._unread = False
             elif name == "want":
                 self._wanted = None if rest[0] is None else frozenset(rest[0])
-                self._sent, self._spent = None, 0.0  # what other tables take is not known yet
+                self._sent, self._spent, self._tried = None, 0.0, False  # what other tables take is not known yet
             elif self._engine is not None:
                 self._command(self._engine, name, rest)
         except Exception as error:
@@ -181,7 +183,7 @@ class Worker:
         if self._tables is not None:
             self._tables.close()
         self._engine, self._tables, self._sent, self._unread, self._said = None, None, None, False, {}
-        self._wanted = None
+        self._wanted, self._tried = None, False
         # an engine keeps the number it was built with, whatever is loaded while it speaks
         engine = engine_of(scenario, lambda words: self._pipe.send(("doing", run, words)))
         engine.playing = playing
@@ -216,6 +218,8 @@ class Worker:
             return
         if any(one.unit == "sweep" and one.large and one.shown_at != one.count for one in engines_of(engine)):
             return  # its tables are of an earlier sweep, and the next one is shown
+        for one in engines_of(engine):
+            one.error_bound()  # a proof has a share of its own, and is known to the snapshot then
         began = time.thread_time()
         if any(p.name == "epsilon" for one in engines_of(engine) if one.unit == "step" for p in one.parameters()):
             for message in described(engine, self._run):
@@ -226,7 +230,9 @@ class Worker:
         else:
             shot = engine.snapshot(self._wanted if runs else None)
             self._pipe.send(("snapshot", self._run, tables.name, *tables.write(shot)))
-        self._spent = time.thread_time() - began
+        spent = time.thread_time() - began + sum(one.take_copying() for one in engines_of(engine))
+        # what such tables take is known from the second on: before the first one kernels may have to be loaded
+        self._spent, self._tried = spent if self._tried else min(spent, SHARE * LONGEST), True
         for message in told(engine, self._run, self._said):  # a look into a cell has a share of its own
             self._pipe.send(message)
         self._unread, self._sent, self._sent_at = True, mark, time.perf_counter()
@@ -342,11 +348,13 @@ def _no_main_module() -> Iterator[None]:
 
 
 @contextmanager
-def _one_blas_thread() -> Iterator[None]:
-    """The worker's matrices are small: BLAS gets one thread there, and the window keeps the other core."""
-    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+def a_core_for_the_window() -> Iterator[None]:
+    """The worker's matrices are small: BLAS gets one thread there. What works through large arrays gets all cores but
+    one, which is the window's, unless ``RLGRID_NUM_THREADS`` says how many."""
+    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "RLGRID_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
+    os.environ.update(dict.fromkeys(names[:3], "1"))
+    os.environ.setdefault("RLGRID_NUM_THREADS", str(max(1, num_threads() - 1)))
     try:
         yield
     finally:
@@ -443,7 +451,7 @@ class Link:
         self._pipe, other = context.Pipe()
         atexit.register(self.close)  # a program that ends without closing leaves no shared memory behind
         self._process = context.Process(target=main, args=(other,), name="rlgrid worker", daemon=True)
-        with _no_main_module(), _one_blas_thread():
+        with _no_main_module(), a_core_for_the_window():
             self._process.start()
         other.close()
         self._sender = Sender(self._pipe)
