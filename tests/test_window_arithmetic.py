@@ -14,15 +14,27 @@ from rlgrid import GridSpec
 from rlgrid.agents import AGENTS, agent_class
 from rlgrid.envs import CLASSICS, WORLDS
 from rlgrid.envs.gridworld import from_map
-from rlgrid.window import networks, updates
+from rlgrid.window import networks, recurrence, steps, updates
 from rlgrid.window.actors import outcomes_of
 from rlgrid.window.arithmetic import Factor, Update, backup, backup_terms, contrast, discounted, read_values
 from rlgrid.window.engine import Engine, Scenario
 
 NEAR = 1e-12
 FEW = ["rlgrid/FrozenLake-v1", "rlgrid/CliffWalking-v1", "rlgrid/WindyGridworldStochastic-v0", "rlgrid/RiverSwim-v0"]
-EVERY = [name for name in (*WORLDS, *CLASSICS) if name not in FEW]
-IN_ONE_LINE = [name for name in AGENTS if agent_class(name).__name__ in updates.RULES]
+TOLD = [name for name in AGENTS if agent_class(name).__name__ in updates.RULES]
+OTHERS = {"value_iteration", "dqn", "recurrent_dqn"}  # these are no rules for tables, and have tests of their own
+SETTINGS: dict[str, dict[str, Any]] = {
+    "r_max": {"visits_to_know": 3, "gamma": 0.9},
+    "ucb_q_learning": {"horizon": 9},
+    "ucbvi": {"horizon": 9},
+    "psrl": {"horizon": 9},
+}
+"""Under which they plan often."""
+RANDOM = ["rlgrid/RandomFrozenLake-v0", "rlgrid/RandomMaze-v0"]  # of which the first map is taken
+EVERY = [name for name in (*WORLDS, *CLASSICS, *RANDOM) if name not in FEW]
+SEEN_OTHERWISE = {name for name in gym.registry if name.startswith("rlgrid/") and "OneHot" in name}
+NO_TABLE = {"rlgrid/Acrobot-v1", "rlgrid/CartPole-v1", "rlgrid/MountainCar-v0", "rlgrid/GridWorld-v0"}
+"""Of pictures or of numbers, and the one that has no map of its own."""
 
 
 def near(one: float, other: float) -> bool:
@@ -34,6 +46,10 @@ def new_env(world: str) -> Any:
         env = gym.make(world)
         hidden = env.unwrapped.observation_of is not None  # its states are only partly observed
         return from_map(model=env.unwrapped.model) if hidden else env
+    if world in RANDOM:
+        env = gym.make(world)
+        env.reset(seed=1)
+        return from_map(model=env.unwrapped.model)
     return from_map(model=GridSpec.builtin(WORLDS[world][0]).compile())
 
 
@@ -112,56 +128,88 @@ def test_a_sum_without_outcomes_is_of_no_action() -> None:
 # --- learners -----------------------------------------------------------------------------------------------------
 
 
-def check_learner(world: str, name: str, steps: int = 60, **settings: Any) -> int:
-    """Step by step, what is told of the state that was left and of three that changed; how many updates were told."""
-    agent: Any = agent_class(name)(env=new_env(world), seed=1, **settings)
+def shown(agent: Any) -> Any:
+    """The table that the window shows of a learner, as it is."""
+    if agent._learnt().ndim == 1:
+        return agent._learnt().copy()
+    return agent.q_values
+
+
+LONG = 3_000
+
+
+def check_learner(world: str, name: str, steps_told: int = 60, begin: int = 400, **settings: Any) -> int:
+    """Step by step, what is told of the state that was left, of three that changed and of two others at random: it is
+    what the table has. How many updates were told."""
+    agent: Any = agent_class(name)(env=new_env(world), seed=1, **(SETTINGS.get(name, {}) | settings))
     assert updates.explains(agent)
     agent.begin(5_000)
-    agent.advance(400)
-    told = 0
-    for _ in range(steps):
-        before, old = updates.standing(agent), agent._learnt().copy()
+    agent.advance(begin)
+    random, told = np.random.default_rng(3), 0
+    for step in range(LONG):  # what learns seldom is waited for
+        if step >= steps_told and told:
+            break
+        before, old, was = steps.standing(agent), agent._learnt().copy(), shown(agent)
         agent.advance(1)
-        now = agent._learnt()
-        changed = [int(s) for s in np.unique(np.argwhere(now != old)[:, 0])[:3]]
-        for s in {before.state, *changed}:
-            update = updates.update_of(agent, before, s)
-            if update is None:
-                assert s not in changed or "dyna" in name, "a value that changed is told"
-                continue
-            told += 1
-            check_update(agent, update, name, now, old)
+        now = shown(agent)
+        changed = np.unique(np.argwhere(now != was)[:, 0]) if name != "ucb_q_learning" else np.array([before.state])
+        changed = [int(s) for s in random.permutation(changed)[:3]]
+        anywhere = [int(s) for s in random.integers(len(now), size=2)]
+        for s in {before.state, *changed, *anywhere}:
+            last = {update.action: update for update in updates.told(agent, before, s) if update is not None}
+            if np.array_equal(agent._learnt(), old) or name == "ucb_q_learning":
+                pass  # nothing changed, or another step of the round did
+            elif last:
+                rows = np.atleast_1d(now[s]), np.atleast_1d(was[s])
+                moved = {int(a) for a in np.flatnonzero(rows[0] != rows[1])}
+                actions = {0 if a is None else a for a in last}
+                traced = "lambda" in name  # of a state's actions the one with the largest trace is told
+                assert moved <= actions or (traced and moved & actions), "every value that changed is told"
+            else:
+                assert s not in changed, "a value that changed is told"
+            told += len(last)
+            for update in last.values():
+                check_update(agent, update, name, now, was)
     return told
 
 
-def check_update(agent: Any, update: Update, name: str, now: Any, old: Any) -> None:
+def check_update(agent: Any, update: Update, name: str, now: Any, was: Any) -> None:
     place = update.state if update.action is None else (update.state, update.action)
     assert update.count == agent.num_timesteps
     assert update.result is not None
-    if "dyna" in name:  # planned updates follow in the same step
-        assert update.old == old[place]
-        return
+    assert update.new is not None
     if name == "double_q_learning":
         assert update.new in (agent.first[place], agent.second[place])
         assert near(0.5 * (agent.first[place] + agent.second[place]), now[place])
     else:
-        assert update.new is not None
         assert near(update.new, now[place])
-    assert near(update.result, float(update.new or 0.0))
-    if name in ("q_learning", "sarsa", "expected_sarsa", "td0", "double_q_learning"):
+    assert near(update.result, update.new)
+    if update.planned:
+        assert update.old == was[place] or name == "prioritized_sweeping"  # which may back a pair up twice
+    elif name in ("q_learning", "sarsa", "expected_sarsa", "td0", "double_q_learning", "ucb_q_learning"):
         assert near(update.error, float(agent.td_error[update.state]))
-        assert name == "double_q_learning" or update.old == old[place]
+        assert name in ("double_q_learning", "ucb_q_learning") or update.old == was[place]
 
 
-@pytest.mark.parametrize("name", IN_ONE_LINE)
+BEGIN = {"r_max": 10, "prioritized_sweeping": 50}  # steps before, where others than 400 show more
+
+
+def test_every_agent_is_told_of() -> None:
+    assert set(AGENTS) == OTHERS | set(TOLD)
+
+
+@pytest.mark.parametrize("name", TOLD)
 def test_the_last_update_is_what_changed_the_table(name: str) -> None:
-    assert check_learner("rlgrid/FrozenLake-v1", name) > 0
+    begin = 1_500 if name == "prioritized_sweeping" else BEGIN.get(name, 400)  # by then it has found the reward
+    assert check_learner("rlgrid/FrozenLake-v1", name, begin=begin) > 5
 
 
 @pytest.mark.parametrize("world", FEW[1:])
-@pytest.mark.parametrize("name", ["q_learning", "sarsa"])
+@pytest.mark.parametrize("name", TOLD)
 def test_the_last_update_in_other_worlds(world: str, name: str) -> None:
-    assert check_learner(world, name) == 60
+    at_each_step = name in ("q_learning", "sarsa")
+    told = check_learner(world, name, 30 if at_each_step else 10, BEGIN.get(name, 400))
+    assert told == 30 if at_each_step else told > 0
 
 
 @pytest.mark.parametrize(
@@ -173,6 +221,15 @@ def test_the_last_update_in_other_worlds(world: str, name: str) -> None:
         ("sarsa_lambda", {"traces": "dutch"}),
         ("q_lambda", {"traces": "accumulating", "learning_rate": "1/N"}),
         ("monte_carlo", {"visits": "every"}),
+        ("dyna_q", {"learning_rate": "1/N"}),
+        ("dyna_q_plus", {"kappa": 0.1, "planning_steps": 3}),
+        ("prioritized_sweeping", {"threshold": 0.0, "initial_q": 0.5, "begin": 30}),
+        ("r_max", {"gamma": 1.0, "begin": 10}),
+        ("ucb_q_learning", {"bonus": "hoeffding"}),
+        ("ucb_q_learning", {"correction_scale": 1e-3}),
+        ("ucbvi", {"bonus": "hoeffding"}),
+        ("ucbvi", {"correction_scale": 1.0, "bonus_scale": 1e-4}),
+        ("psrl", {"prior_transitions": 0.5, "horizon": 7}),
     ],
 )
 def test_the_last_update_under_other_settings(name: str, settings: dict[str, Any]) -> None:
@@ -190,7 +247,7 @@ def test_a_truncated_episode_keeps_what_follows(name: str) -> None:
     agent.q_table[there] = np.random.default_rng(2).normal(size=there.sum())
     told = 0
     for _ in range(70):
-        before, ended = updates.standing(agent), len(agent.episode_returns)
+        before, ended = steps.standing(agent), len(agent.episode_returns)
         agent.advance(1)
         update = updates.update_of(agent, before, before.state)
         if len(agent.episode_returns) > ended and update is not None:
@@ -203,13 +260,20 @@ def test_a_truncated_episode_keeps_what_follows(name: str) -> None:
 @pytest.mark.parametrize("world", EVERY)
 def test_the_last_update_in_every_world(world: str) -> None:
     for name in ("q_learning", "sarsa"):
-        check_learner(world, name, steps=25)
+        assert check_learner(world, name, steps_told=25) >= 25
 
 
-def test_foreign_environments_and_planning_agents_are_told_of_nothing() -> None:
-    slippery = gym.make("FrozenLake-v1")
-    assert not updates.explains(agent_class("q_learning")(env=slippery))
-    assert not updates.explains(agent_class("r_max")(env=new_env(FEW[0])))
+def test_there_is_no_world_but_these() -> None:
+    """What is checked in every world is checked in all that are registered and have states."""
+    registered = {name for name in gym.registry if name.startswith("rlgrid/")}
+    assert {*FEW, *EVERY} | SEEN_OTHERWISE | NO_TABLE == registered
+    assert len({*FEW, *EVERY}) >= 41
+
+
+def test_foreign_environments_are_told_of_nothing() -> None:
+    slippery = agent_class("q_learning")(env=gym.make("FrozenLake-v1"))
+    assert not updates.explains(slippery)
+    assert updates.why_not_told(slippery) == "Its environment does not tell which outcomes it drew."
 
 
 # --- the network --------------------------------------------------------------------------------------------------
@@ -229,16 +293,31 @@ def check_targets(agent: Any) -> None:
     for _ in range(3):
         learner = agent._learner
         theta, target = learner.network.theta.copy(), learner.target.copy()
-        agent.advance(1)
+        agent.advance(agent.n_envs)
         for i, place in enumerate(learner.batch.index[:6]):
             update = networks.target_update(agent, int(place), theta, target)
             assert near(update.target, float(learner.targets[i]))
             assert near(update.error, float(learner.errors[i]))
 
 
+C51 = {
+    "loss": "cross_entropy",
+    "policy_kwargs": {"net_arch": [8, 8], "activation_fn": "relu", "v_min": -0.3, "v_max": 0.9, "n_atoms": 13},
+}
+
+
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"double_q": False, "n_steps": 3}, {"exploration_bonus": 0.5, "directed": False}, {"clip_targets": False}],
+    [
+        {},
+        {"double_q": False, "n_steps": 3},
+        {"exploration_bonus": 0.5, "directed": False},
+        {"clip_targets": False},
+        {"n_envs": 3, "n_steps": 2},
+        C51,
+        C51 | {"double_q": False, "n_steps": 3, "n_envs": 2},
+        C51 | {"clip_targets": False},
+    ],
 )
 def test_the_target_is_that_of_the_gradient_step(settings: dict[str, Any]) -> None:
     check_targets(a_dqn(**settings))
@@ -248,6 +327,92 @@ def test_the_target_is_that_of_the_gradient_step(settings: dict[str, Any]) -> No
 @pytest.mark.parametrize("world", EVERY)
 def test_the_target_is_that_of_the_gradient_step_in_every_world(world: str) -> None:
     check_targets(a_dqn(world, 150))
+
+
+@pytest.mark.parametrize("world", FEW[:3])
+def test_the_target_of_distributions_is_that_of_the_gradient_step(world: str) -> None:
+    """Atom by atom."""
+    agent = a_dqn(world, 150, **C51)
+    for _ in range(3):
+        learner = agent._learner
+        theta, target = learner.network.theta.copy(), learner.target.copy()
+        agent.advance(1)
+        for i, place in enumerate(learner.batch.index[:6]):
+            found, mean = networks.projected(agent, int(place), theta, target)
+            np.testing.assert_allclose(found, learner.network.targets[i], rtol=0, atol=NEAR)
+            assert near(mean, float(learner.targets[i]))
+            assert found.sum() == pytest.approx(1.0)
+
+
+def test_the_distributions_of_a_cell_have_its_values_as_means() -> None:
+    agent = a_dqn(**C51)
+    for s in (0, 4, 14):
+        look = networks.inside(agent, s)
+        assert look.returns is not None
+        chances, atoms = agent.distribution(s)
+        np.testing.assert_array_equal(look.returns.chances, chances)
+        np.testing.assert_allclose(chances @ atoms, agent.q_values[s], atol=1e-6)
+        assert [layer.units for layer in look.layers] == [8, 8]
+        assert look.similarity is not None
+        assert look.similarity[s] == pytest.approx(1.0)
+        gradient = networks.gradient(agent, s)
+        theta, best = agent._learner.network.theta, int(agent.q_values[s].argmax())
+        for k in np.random.default_rng(s).choice(np.flatnonzero(np.abs(gradient) > 1e-2), 5, replace=False):
+            sides = []
+            for nudge in (1e-2, -1e-2):
+                other = theta.copy()
+                other[k] += nudge
+                sides.append((float(agent._evaluate(np.array([s], np.int32), other)[0, best]), float(other[k])))
+            slope = (sides[0][0] - sides[1][0]) / (sides[0][1] - sides[1][1])
+            assert slope == pytest.approx(gradient[k], rel=0.05, abs=2e-3)
+
+
+@pytest.mark.parametrize("world", FEW[:3])
+@pytest.mark.parametrize("settings", [{}, {"burn_in": 3, "sequence_length": 6, "double_q": False}])
+def test_the_target_of_a_network_that_remembers_is_that_of_the_gradient_step(
+    world: str, settings: dict[str, Any]
+) -> None:
+    small = {"learning_starts": 50, "batch_size": 4, "policy_kwargs": {"net_arch": [{"lstm": 8}]}}
+    agent: Any = agent_class("recurrent_dqn")(env=new_env(world), seed=1, **small, **settings)
+    agent.begin(2_000)
+    agent.advance(200)
+    checked = 0
+    for step in range(12):  # there is a gradient step in every fourth
+        learner = agent._learner
+        theta, target = learner.network.theta.copy(), learner.target.copy()
+        agent.advance(1)
+        if step % 4 < 3:
+            continue
+        for i, (place, burned, count) in enumerate(zip(learner.index, learner.burned, learner.lengths, strict=True)):
+            sequence = int(place), int(burned), int(count)
+            for t in range(int(burned), int(count), 3):
+                at = (int(place) + t) % agent.buffer_size
+                update = recurrence.target_update(agent, at, theta, target, sequence)
+                assert near(update.target, float(learner.targets[t * agent.batch_size + i]))
+                checked += 1
+    assert checked > 20
+    s = int(agent.visits.argmax())
+    place = networks.last_transition(agent, s)
+    assert place is not None
+    begins, burned, count = recurrence.sequence_around(agent, place)
+    assert 0 <= (place - begins) % agent.buffer_size < count
+    assert recurrence.target_update(agent, place).state == s
+
+
+def test_what_a_network_remembers_is_what_it_acts_by() -> None:
+    agent: Any = agent_class("recurrent_dqn")(env=new_env(FEW[0]), seed=1)
+    agent.begin(500)
+    agent.advance(123)
+    state = agent._learner.state.copy()
+    now = recurrence.inside(agent, 3).now
+    assert now is not None
+    assert now.state == agent.state
+    action, after = agent.predict(agent.state, state)
+    assert int(now.values.argmax()) == action
+    np.testing.assert_array_equal(now.memory, after[0])
+    np.testing.assert_array_equal(agent._learner.state, state)
+    assert recurrence.has_memory(agent)
+    assert not networks.has_network(agent)
 
 
 def test_the_last_transition_of_a_state_is_the_newest() -> None:

@@ -11,11 +11,12 @@ import pytest
 
 from rlgrid import GridSpec
 from rlgrid.truth import Truth
+from rlgrid.window import looking
 from rlgrid.window.actors import outcomes_of
 from rlgrid.window.arithmetic import backup, backup_terms, names_of, place_of
 from rlgrid.window.breakpoints import EXAMPLES, Condition, Watch, arrow_of, parse
 from rlgrid.window.engine import Engine, Scenario
-from rlgrid.window.looking import find_update
+from rlgrid.window.looking import look_into
 from rlgrid.window.shown import known
 
 LAKE = "rlgrid/FrozenLake-v1"
@@ -250,7 +251,8 @@ def test_the_last_update_is_found_in_the_past_and_nothing_changes() -> None:
     before = engine.agent.q_table.tobytes(), engine.agent.counts.tobytes(), list(engine.agent.episode_returns)
     found = 0
     for s in range(16):
-        update, words = find_update(engine, s)
+        look = look_into(engine, s)
+        update, words = look.update, look.words
         if s not in last:
             assert update is None
             assert words == "Nothing was learnt here yet."
@@ -283,8 +285,80 @@ def test_the_looker_follows_the_run_and_tells_why_there_is_nothing() -> None:
     planning.looker.ask(0)
     look = planning.looker.look(planning)
     assert look is not None
+    assert [update.action for update in look.each] == [0, 1, 2, 3]
+    assert look.update_of(2) is look.each[2]
+    assert look.update_of(None) is look.update
+    waiting = an_engine("r_max")
+    waiting.advance(20)
+    waiting.looker.ask(0)
+    look = waiting.looker.look(waiting)
+    assert look is not None
     assert look.update is None
-    assert "more than a line" in look.words
+    assert look.words == "No action is known well enough yet, so nothing was planned."
+
+
+@pytest.mark.parametrize("agent", ["q_learning", "ucbvi", "prioritized_sweeping", "double_q_learning"])
+def test_a_look_is_made_bit_by_bit_beside_the_run(agent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In slices of no time at all: the same as at once, and neither the run nor what it draws is touched."""
+    engine, twin = an_engine(agent), an_engine(agent)
+    for one in (engine, twin):
+        one.advance(3_000)
+    s = int(np.argmax(engine.agent.visits))
+    at_once = look_into(twin, s)
+    assert at_once.update is not None
+    monkeypatch.setattr(looking, "SLICE", 0.0)
+    engine._patient = False
+    engine._play(False)
+    engine.looker.ask(s)
+    engine.looker._next = 0.0
+    times = 0
+    while engine.looker.look(engine) is None:
+        times += 1
+        assert times < 100_000
+        assert engine.count == 3_000
+        assert engine.looker.goes_on_in() == 0.0
+    look = engine.looker.look(engine)
+    assert look is not None
+    assert times >= 2
+    assert (look.update, look.each) == (at_once.update, at_once.each)
+    assert engine.looker.goes_on_in() == math.inf
+    for one in (engine, twin):
+        one._patient = True
+        one.advance(200)
+    assert engine.agent.q_table.tobytes() == twin.agent.q_table.tobytes()
+    assert list(engine.agent.episode_returns) == list(twin.agent.episode_returns)
+
+
+def test_a_look_is_let_go_where_the_run_goes_elsewhere_or_it_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = an_engine()
+    engine.advance(3_000)
+    monkeypatch.setattr(looking, "SLICE", 0.0)
+    engine._patient = False
+    engine._play(False)
+    engine.looker.ask(0)
+    engine.looker._next = 0.0
+    assert engine.looker.look(engine) is None
+    assert engine.looker.goes_on_in() == 0.0
+    engine.obey("seek", 100)
+    engine.looker.look(engine)
+    assert engine.looker._of[0] == 100
+    engine.obey("change", "gamma", 0.5)
+    assert engine.looker.goes_on_in() == math.inf  # what was begun is of another agent
+    engine._patient = True
+    look = engine.looker.look(engine)
+    assert look is not None
+    assert look.update is None
+    assert look.words == "Nothing was learnt here since step 100."
+    other = an_engine()
+    other.advance(3_000)
+    other._patient = False
+    other._play(False)
+    other.looker.ask(0)
+    other.looker._next = 0.0
+    monkeypatch.setattr(looking, "PATIENCE", 0.0)
+    look = other.looker.look(other)
+    assert look is not None
+    assert look.words == "It was learnt of long ago."
 
 
 def test_a_look_into_a_network() -> None:

@@ -128,6 +128,7 @@ class Update:
         rest: what true online traces add.
         held: the bounds that the target is held between, or None.
         note: what else must be known, in words.
+        planned: the target took the place of the value: a backup on a model that was learnt.
     """
 
     rule: str
@@ -143,6 +144,7 @@ class Update:
     rest: float = 0.0
     held: tuple[float, float] | None = None
     note: str = ""
+    planned: bool = False
 
     @property
     def target(self) -> float:
@@ -162,6 +164,8 @@ class Update:
         """The new value by the formula."""
         if self.rate is None:
             return None
+        if self.planned:
+            return self.target
         return self.old + self.rate * (1.0 if self.trace is None else self.trace) * self.error + self.rest
 
     @property

@@ -696,6 +696,14 @@ class Engine(Paced):
         settings = settings_of(scenario.agent, scenario.settings) | parameters.as_settings(changes)
         return type(self.agent)(env=self._new_env(model), seed=scenario.seed, **settings)
 
+    def another_agent(self) -> Any:
+        """An agent of the same kind and settings in a world of its own, which has learnt nothing here."""
+        if self.scenario.pickled is not None:
+            import cloudpickle
+
+            return cloudpickle.loads(self.scenario.pickled)[1]
+        return self._new_agent(self.setup.model, self.setup.agent_changes, self.scenario)
+
     def put_back(self, kept: Kept) -> None:
         """Stand where a state was kept."""
         setup: Setup = kept.setup

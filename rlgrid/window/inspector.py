@@ -9,6 +9,7 @@ by its tab:
     Update    the last update of a learner here (of a DQN its target), written out
     Why not   another action, place by place
     Network   of a DQN: its hidden units here, and which cells learn with this one
+    Returns   of a DQN that learns distributions: that of each action here, and what the last step moved one to
 
 and at the foot V of the cell over the run, with V* dashed.
 """
@@ -29,7 +30,8 @@ from rlgrid.window.widgets import Canvas
 
 WIDTH = 376
 LOW = 430  # pixels of height below which the bars stand closer
-SECTIONS = {"update": "Update", "backup": "Backup", "why": "Why not", "network": "Network"}
+SECTIONS = {"update": "Update", "backup": "Backup", "why": "Why not", "network": "Network", "returns": "Returns"}
+WHOLE = ("network", "returns")  # sections that take all of the room
 ROOM = 230  # pixels below the bars, at least
 LINE = 64  # pixels of the small curve at most
 
@@ -72,13 +74,19 @@ def paint(canvas: Canvas, state: State) -> None:
     if bool(np.asarray(state.model.absorbing)[focus]):
         canvas.text(_closed_words(state, focus), MARGIN, top, theme.muted)
         return
+    look = seen(state)
+    if look is not None and look.inside is not None and look.inside.now is not None:
+        names = names_of(state.model, state.scene)
+        y = insideview.paint_now(canvas, state, look.inside.now, names, (top - 8, area.bottom - 10))
+        sums.paint_update(canvas, state, look, names, (y, area.bottom - 10))
+        return
     if shot.values is None or (shot.q_values is None and not state.predicts):
         canvas.text("Nothing is known about it yet.", MARGIN, top, theme.muted)
         return
     _value_line(canvas, state, focus, top, right)
     names = names_of(state.model, state.scene)
     if state.predicts:
-        y = sums.paint_update(canvas, state, seen(state), names, (top + 26, area.bottom - 90))
+        y = sums.paint_update(canvas, state, look, names, (top + 26, area.bottom - 90))
         _sparkline(canvas, state, focus, y + 6, right)
         return
     y = _bars(canvas, state, focus, top + 28, right)
@@ -88,18 +96,19 @@ def paint(canvas: Canvas, state: State) -> None:
     offered = sections(state)
     section = state.section if state.section in offered else offered[0]
     y = _tabs(canvas, offered, section, y, right)
-    curve = section != "network" and area.bottom - y > 250  # the network takes all of the room
+    curve = section not in WHOLE and area.bottom - y > 250
     room = (y, area.bottom - (104 if curve else 10))
     if section == "update":
-        y = sums.paint_update(canvas, state, seen(state), names, room)
+        y = sums.paint_update(canvas, state, look, names, room, updated_action(state, action))
     elif section == "why":
         y = _why_not(canvas, state, focus, action, names, room)
     elif section == "network":
-        look = seen(state)
         y = insideview.paint(canvas, state, None if look is None else look.inside, room)
+    elif section == "returns":
+        y = insideview.paint_returns(canvas, None if look is None else look.inside, names, room)
     else:
         y = sums.paint_backup(canvas, state, focus, action, names[action], room)
-    if section != "network":
+    if section not in WHOLE:
         _sparkline(canvas, state, focus, max(y + 14, area.bottom - 210), right)
 
 
@@ -107,7 +116,8 @@ def sections(state: State) -> list[str]:
     """What can be opened of a cell, the first being shown unless another is chosen."""
     if state.plans or state.agent == "acting":
         return ["backup", "why"]
-    network = ["network"] if seen_network(state) else []
+    inside = None if state.look is None else state.look.inside
+    network = [] if inside is None else ["network"] if inside.returns is None else ["network", "returns"]
     return ["update", "backup", "why", *network]
 
 
@@ -124,9 +134,11 @@ def seen(state: State) -> Any:
     return look if look is not None and look.state == state.focus else None
 
 
-def seen_network(state: State) -> bool:
-    """Whether the agent has a network that can be looked into."""
-    return state.look is not None and state.look.inside is not None
+def updated_action(state: State, action: int) -> int | None:
+    """The action whose update is written out: the one that was chosen, or that a plan prefers; None: the last one."""
+    look = seen(state)
+    planned = look is not None and look.update is not None and look.update.planned
+    return action if planned or state.inspected is not None else None
 
 
 def _tabs(canvas: Canvas, offered: list[str], present: str, y: int, right: int) -> int:

@@ -1,16 +1,20 @@
 """The one cell that is inspected, looked into beside the run: its last update, or what the network does there.
 
 The run's kept states (`rlgrid.window.history`) tell between which two of them the state was learnt of last. From there
-the run is repeated by halves until the very step is found, `rlgrid.window.updates` tells what it did, and the agent is
-put back where it stood, to the bit. So nothing is noted while an agent runs, and the past is asked only when somebody
-looks. A look is cheap where the last update is near, is given up where it would take more than `PATIENCE`, and all
-looks together take at most `SHARE` of the time.
+a second agent of the same settings repeats the run by halves until the very step is found, and `rlgrid.window.updates`
+tells what it did. So nothing is noted while an agent runs, the run itself never stands still for it, and the past is
+asked only when somebody looks.
+
+A look is made bit by bit, `SLICE` seconds at a time, and commands are heard in between. While the run plays the pauses
+between are as long, beside one at full speed so long that looks take `SHARE` of the time. It is given up after
+`PATIENCE` seconds of work.
 """
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +24,12 @@ from rlgrid.window.networks import Inside
 if TYPE_CHECKING:
     from rlgrid.window.engine import Engine
 
-PATIENCE = 0.4  # seconds of a search for the last update
+PATIENCE = 1.5  # seconds of work for a look
+SLICE = 0.006  # seconds of it at a time, about
 WAIT = 0.1  # seconds that a look at another state may have to wait
 SHARE = 0.05  # of the time, for looks while the run plays
 HURRIED = "At full speed: click the cell to see its last update."
-MOST_NUMBERS = 2_000_000  # of an agent that is copied for a look
+MOST_NUMBERS = 2_000_000  # of an agent that is repeated for a look
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,116 +38,179 @@ class Look:
 
     state: int
     count: int
-    update: Update | None = None
+    update: Update | None = None  # the last one
     words: str = ""  # why there is no update
     inside: Inside | None = None
+    each: tuple[Update, ...] = ()  # the last one of each action in that step
+
+    def update_of(self, action: int | None) -> Update | None:
+        """The update of an action where there is one, else the last one."""
+        return next((update for update in self.each if update.action == action), self.update)
+
+
+Work = Generator[None, None, Look]
 
 
 class Looker:
-    """Looks into the state that was asked for, when a snapshot is made."""
+    """Looks into the state that was asked for, when it is asked what it sees."""
 
     def __init__(self) -> None:
         self.state: int | None = None
         self.deeply = False  # its cell is pinned: the network's gradients too
         self._last: Look | None = None
-        self._next = 0.0  # when it may look again
+        self._work: Work | None = None  # a look that is being made
+        self._of: tuple[int, int] = (0, 0)  # the count that it is of, and the commands before it
+        self._spent = 0.0  # seconds of work for it
+        self._next = 0.0  # when it may look again, or go on
+        self._double: tuple[Any, Any] | None = None  # (setup, an agent that repeats the past)
 
     def ask(self, state: int | None, deeply: bool = False) -> None:
         """Look into this state from now on, or into none."""
         if (state, deeply) != (self.state, self.deeply):
-            self.state, self.deeply, self._last = state, deeply, None
+            self.state, self.deeply, self._last, self._work = state, deeply, None, None
             self._next = min(self._next, time.perf_counter() + WAIT)
 
     def forget(self) -> None:
         """What was seen is of another run."""
-        self._last, self._next = None, 0.0
+        self._last, self._next, self._work, self._double = None, 0.0, None, None
+
+    def goes_on_in(self) -> float:
+        """Seconds until a look that is being made should go on; infinity where none is."""
+        return math.inf if self._work is None else max(0.0, self._next - time.perf_counter())
 
     def look(self, engine: Engine) -> Look | None:
-        """What is seen of the state; while the run plays at most `SHARE` of the time is spent for it."""
+        """What is seen of the state: the present look, or the one before it while that is being made."""
         state, model = self.state, engine.model
         if state is None or model is None or not 0 <= state < model.num_states or not engine.warmed:
             return None
+        if self._work is not None and (engine.count < self._of[0] or engine.history.at != self._of[1]):
+            self._work = None  # the run stands elsewhere
         waits = self._last is not None and self._last.words == HURRIED and not engine.hurries
-        if self._last is not None and self._last.count == engine.count and not waits:
+        if self._work is None and self._last is not None and self._last.count == engine.count and not waits:
             return self._last
         now = time.perf_counter()
-        if not engine.patient and engine.playing and now < self._next:
+        if not engine.patient and now < self._next and (engine.playing or self._work is not None):
             return self._last
-        self._last = look_into(engine, state, self.deeply)
-        spent = time.perf_counter() - now
-        self._next = now + spent / SHARE
+        if self._work is None:
+            self._work, self._spent = looked(engine, state, self.deeply, self), 0.0
+            self._of = engine.count, engine.history.at
+        found = self._go_on(math.inf if engine.patient else SLICE)
+        after = time.perf_counter()
+        self._spent += after - now
+        if found is None and self._spent > PATIENCE and not engine.patient:
+            found = Look(state, self._of[0], words="It was learnt of long ago.")
+        if found is not None:
+            self._last, self._work = found, None
+            self._next = after + self._spent / SHARE
+        elif engine.playing:
+            self._next = after + (after - now) / (SHARE if engine.hurries else 1.0)
         return self._last
+
+    def _go_on(self, seconds: float) -> Look | None:
+        """Work on a look for so long; what is seen, once it is done."""
+        assert self._work is not None
+        until = time.perf_counter() + seconds
+        try:
+            while True:
+                next(self._work)
+                if time.perf_counter() > until:
+                    return None
+        except StopIteration as done:
+            found: Look = done.value
+            return found
+
+    def double(self, engine: Engine) -> Any:
+        """An agent like the engine's, for the past to be repeated with."""
+        if self._double is None or self._double[0] is not engine.setup:
+            self._double = engine.setup, engine.another_agent()
+        return self._double[1]
 
 
 def look_into(engine: Engine, state: int, deeply: bool = False) -> Look:
     """What is seen of a state now."""
-    from rlgrid.window import networks, updates
+    work = looked(engine, state, deeply, Looker())
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            found: Look = done.value
+            return found
+
+
+def looked(engine: Engine, state: int, deeply: bool, looker: Looker) -> Work:
+    """`look_into`, bit by bit."""
+    from rlgrid.window import networks, recurrence, updates
 
     agent, count = engine.agent, engine.count
-    patience = math.inf if engine.patient else networks.PATIENCE
     if engine.unit == "sweep":
         return Look(state, count)
-    if hasattr(agent, "_learner") and networks.has_network(agent):
+    if recurrence.has_memory(agent):
+        place = networks.last_transition(agent, state)
+        update = None if place is None else recurrence.target_update(agent, place)
+        return Look(state, count, update, networks.NO_STEP if place is None else "", recurrence.inside(agent, state))
+    if networks.has_network(agent):
         place = networks.last_transition(agent, state)
         update = None if place is None else networks.target_update(agent, place)
-        words = "" if place is not None else "The memory holds no step from here."
-        return Look(state, count, update, words, networks.inside(agent, state, deeply, patience))
+        words = "" if place is not None else networks.NO_STEP
+        inside = yield from networks.opened(agent, state, place, deeply)
+        return Look(state, count, update, words, inside)
     if not updates.explains(agent):
         return Look(state, count, words=updates.why_not_told(agent))
-    if engine.hurries and not (deeply or engine.patient):  # the run stands still for as long as its past is searched
+    if engine.hurries and not (deeply or engine.patient):
         return Look(state, count, words=HURRIED)
-    return Look(state, count, *find_update(engine, state))
+    found, words = yield from _searched(engine, state, looker)
+    return Look(state, count, found[-1] if found else None, words, each=found)
 
 
-def find_update(engine: Engine, state: int) -> tuple[Update | None, str]:
-    """The last update of a state, or why it is not told; the run stands where it stood."""
-    from rlgrid.window import updates
+def _searched(engine: Engine, state: int, looker: Looker) -> Generator[None, None, tuple[tuple[Update, ...], str]]:
+    """The last update of each action of a state in the last step in which it was learnt of, or why it is not told."""
+    from rlgrid.window import steps, updates
     from rlgrid.window.history import Kept, captured, put_into
 
     agent, history = engine.agent, engine.history
     if history.why:
-        return None, f"Its past is not kept: {history.why}."
+        return (), f"Its past is not kept: {history.why}."
     if agent._learnt().size > MOST_NUMBERS:
-        return None, "The world is too large to search its past."
-    print_now = _print(agent, state)
+        return (), "The world is too large to search its past."
+    mark = updates.marker(agent, state)
+    now = mark(agent._arrays())
     kept = [one for one in history.kept if one.count <= engine.count and one.at == history.at]
-    place = next((i for i in range(len(kept) - 1, -1, -1) if _kept_print(kept[i], agent, state) != print_now), None)
+    place = next((i for i in range(len(kept) - 1, -1, -1) if mark(kept[i].arrays) != now), None)
     if place is None:
         if kept and kept[0].count == 0:
-            return None, "Nothing was learnt here yet."
-        return None, "Nothing was learnt here since the last change."
-    end = kept[place + 1].count if place + 1 < len(kept) else engine.count
-
-    def capture() -> Kept:
-        arrays, run = captured(agent)
-        return Kept(agent.num_timesteps, history.at, engine.setup, arrays, run, (), 0)
-
-    present, base, began = capture(), kept[place], time.perf_counter()
-    try:
-        put_into(agent, base)
-        span = end - base.count
-        while span > 1 and (engine.patient or time.perf_counter() - began < PATIENCE):
-            half = span // 2
-            agent.advance(half)
-            if _print(agent, state) != print_now:
-                base, span = capture(), span - half
-            else:
-                put_into(agent, base)
-                span = half
-        if span > 1:
-            return None, "It was learnt of long ago."
-        before = updates.standing(agent)
-        agent.advance(1)
-        return updates.update_of(agent, before, state), ""
-    finally:
-        put_into(agent, present)
-
-
-def _print(agent: Any, state: int) -> tuple[bytes, ...]:
-    """What an update of a state changes."""
-    return agent._learnt()[state].tobytes(), agent.counts[state].tobytes(), agent.td_error[state].tobytes()
+            return (), updates.why_nothing(agent)
+        since = kept[0].count if kept else engine.count
+        return (), f"Nothing was learnt here since {engine.unit} {since:,}."
+    base, setup = kept[place], engine.setup
+    span = (kept[place + 1].count if place + 1 < len(kept) else engine.count) - base.count
+    double = looker.double(engine)
+    yield
+    put_into(double, base)
+    while span > 1:
+        half = span // 2
+        yield from _repeated(engine, double, half)
+        if mark(double._arrays()) != now:
+            arrays, run = captured(double)
+            base, span = Kept(double.num_timesteps, base.at, setup, arrays, run, (), 0), span - half
+        else:
+            put_into(double, base)
+            span = half
+        yield
+    before = steps.standing(double)
+    double.advance(1)
+    found: dict[int | None, Update] = {}
+    for update in updates.told(double, before, state):
+        if update is None:
+            yield
+        else:
+            found.pop(update.action, None)
+            found[update.action] = update
+    return tuple(found.values()), "" if found else updates.why_nothing(agent)
 
 
-def _kept_print(kept: Any, agent: Any, state: int) -> tuple[bytes, ...]:
-    table = kept.arrays["values" if agent._learnt().ndim == 1 else "q"]
-    return tuple(array[state].tobytes() for array in (table, kept.arrays["counts"], kept.arrays["td_error"]))
+def _repeated(engine: Engine, double: Any, units: int) -> Generator[None, None, None]:
+    """Have the double go on, at most half a slice at a time."""
+    most = units if engine.patient else max(1, int(engine.pace * SLICE / 2))
+    while units > 0:
+        units -= double.advance(min(units, most))
+        yield

@@ -209,18 +209,26 @@ def _signed(value: float) -> str:
 # --- an update ----------------------------------------------------------------------------------------------------
 
 
-def paint_update(canvas: Canvas, state: State, look: Look | None, names: Sequence[str], room: tuple[int, int]) -> int:
-    """The last update of the cell, or why there is none; where the next thing may stand."""
+def paint_update(
+    canvas: Canvas,
+    state: State,
+    look: Look | None,
+    names: Sequence[str],
+    room: tuple[int, int],
+    action: int | None = None,
+) -> int:
+    """The last update of the cell, of an ``action`` where it had several, or why there is none; where the next thing
+    may stand."""
     lines = Lines(canvas, state, room)
-    if look is None or look.update is None:
+    update = None if look is None else look.update_of(action)
+    if look is None or update is None:
         lines.words("Last update here", bold=True)
         lines.paragraph(_unseen(state) if look is None else look.words or "Nothing was learnt here yet.")
         return lines.y
-    update = look.update
     taken = "" if update.action is None else f" of “{names[update.action]}”"
     title = f"Target{taken}, {update.rule}" if update.rate is None else f"{update.rule}{taken}"
     lines.words(title, bold=True, right="" if update.rate is None else f"step {update.count:,}")
-    after = 3 if update.rate is None else 4 + bool(update.note)
+    after = 4 if update.planned or update.rate is None else 4 + bool(update.note)
     parts = update.parts
     shown = lines.many(len(parts), after)
     if shown < len(parts):  # the last part stands for all that follow
@@ -232,7 +240,15 @@ def paint_update(canvas: Canvas, state: State, look: Look | None, names: Sequenc
         total = sum(product(part) for part in rest)
         lines.term(f"and {len(rest)} more terms", numbers.fixed(total, 6))
     lines.rule()
-    held = update.held is not None and update.target != sum(product(part) for part in update.parts)
+    total = sum(product(part) for part in update.parts)
+    held = update.held is not None and update.target != total
+    if update.planned:
+        if held:
+            lines.term("sum", numbers.fixed(total, 6))
+        was = f"was {numbers.fixed(update.old, 6)}" if update.old != update.target else "as it was"
+        lines.result("Q(s,a) =", numbers.fixed(update.target, 6), f"held: {was}" if held else was)
+        lines.paragraph(update.note)
+        return lines.y
     lines.result("target =", numbers.fixed(update.target, 6), "held to what rewards allow" if held else "")
     base = update.base
     lines.term(f"error  = target − {base.symbol}", numbers.fixed(update.error, 6), _at(state, base), base.state)

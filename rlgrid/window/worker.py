@@ -112,6 +112,9 @@ class Worker:
                     self._engine.judge()
                     if due:
                         self._publish()
+                    if any(one.looker.goes_on_in() == 0.0 for one in engines_of(self._engine)):
+                        for message in told(self._engine, self._run, self._said):
+                            self._pipe.send(message)
                 except Exception as error:
                     self._fail(error)
 
@@ -121,7 +124,8 @@ class Worker:
         if engine is None:
             return 0.5
         if not engine.playing:
-            return min(engine.due_in(), 0.02 if self._waiting_for_referee() else 0.2)
+            looks_in = min(one.looker.goes_on_in() for one in engines_of(engine))
+            return min(engine.due_in(), looks_in, 0.02 if self._waiting_for_referee() else 0.2)
         wait = engine.due_in()
         return 0.0 if wait == 0.0 else min(max(0.002, wait), 0.03)
 
