@@ -27,12 +27,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.compressed import compressed
+from rlgrid.compressed import compressed, offsets_of, read_only
 from rlgrid.parallel import in_pieces
 from rlgrid.problem import written_out
 from rlgrid.undiscounted import Graph
@@ -53,7 +53,7 @@ class Outcomes(NamedTuple):
     """Some pairs of the model with their outcomes as stored; pair s * A + a owns [offsets[pair], offsets[pair + 1])."""
 
     num_actions: int
-    offsets: Ints  # [S * A + 1]
+    offsets: NDArray[Any]  # int32 or int64 [S * A + 1]
     next_state: NDArray[np.int32]  # [N]
     probability: Floats  # [N]
     reward: Floats  # [N]
@@ -94,7 +94,7 @@ class Parts:
         keep = pairs[self.graph.pair]
         return Outcomes(
             self.num_actions,
-            _offsets(self.graph.pair[keep], self.graph.num_pairs),
+            offsets_of(np.bincount(self.graph.pair[keep], minlength=self.graph.num_pairs)),
             self.graph.to[keep].astype(np.int32),
             self.graph.probability[keep],
             self.graph.reward[keep],
@@ -110,7 +110,7 @@ class Parts:
         arrays = ExplicitArrays(
             S + 1,
             A,
-            _offsets(np.concatenate([graph.pair[keep], end]), (S + 1) * A),
+            offsets_of(np.bincount(np.concatenate([graph.pair[keep], end]), minlength=(S + 1) * A)),
             np.concatenate([np.where(graph.terminated, S, graph.to)[keep], [S]]).astype(np.int32),
             np.concatenate([graph.probability[keep], [1.0]]),
             np.concatenate([graph.reward[keep], [0.0]]),
@@ -118,7 +118,7 @@ class Parts:
             np.zeros(1, np.int64),
             np.ones(1),
         )
-        return compressed(arrays)
+        return compressed(read_only(arrays))
 
     def bounds(self, h: Floats, policy: Ints) -> tuple[float, float]:
         """(l, u) with l <= g^policy <= g* <= u wherever all is not over; h [S] and the policy may be any."""
@@ -154,12 +154,6 @@ class Parts:
         if mdp.shape is not None:
             return f"state {state} (row {state // mdp.shape[1]}, column {state % mdp.shape[1]})"
         return f"state {state}"
-
-
-def _offsets(pair: Ints, num_pairs: int) -> Ints:
-    result = np.zeros(num_pairs + 1, np.int64)
-    np.cumsum(np.bincount(pair, minlength=num_pairs), out=result[1:])
-    return result
 
 
 def above(outcomes: Outcomes, h: Floats) -> Floats:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rlgrid.kernels.model import ExplicitArrays
 
 T = TypeVar("T")
+Form = TypeVar("Form", bound=tuple[Any, ...])
 
 INT32, INT64 = np.dtype(np.int32), np.dtype(np.int64)
 PIECE = 1 << 17  # outcomes that are worth a thread
@@ -119,7 +120,7 @@ def compressed(model: ExplicitArrays, known: Survey | None = None, *, even: bool
         in_pieces(lambda first, last: compress(*old, *new, first, last), pairs)
     if next_state.size < pairs * width:
         width = 0
-    return _read_only(
+    return read_only(
         CompressedArrays(model.num_states, model.num_actions, offsets, next_state, weight, known.expected, width)
     )
 
@@ -158,8 +159,9 @@ def over_states(piece: Callable[[int, int], T], form: CompressedArrays) -> list[
     return in_pieces(piece, form.num_states, max(1, SWEPT * form.num_states // max(1, form.next_state.size)))
 
 
-def _read_only(form: CompressedArrays) -> CompressedArrays:
+def read_only(form: Form) -> Form:
     """The same; all forms are read-only like models, for numba compiles kernels for each kind of array."""
-    for array in form[2:6]:
-        array.setflags(write=False)
+    for array in form:
+        if isinstance(array, np.ndarray):
+            array.setflags(write=False)
     return form

@@ -490,6 +490,11 @@ class GridModel:
         kinds = tuple(replace(kind, slip=None) for kind in self.kinds)
         return self.with_changes(slip=Slip.sideways(left=slip, right=slip), kinds=kinds)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A pickle doesn't keep arrays read-only, and for others kernels would be compiled once more."""
+        self.__dict__.update({name: value for name, value in state.items() if name != "arrays"})
+        self.tiles.setflags(write=False)
+
     def __deepcopy__(self, memo: Any) -> Self:
         """The model itself, since models do not change: copies of what holds it share it, and what was made of it."""
         return self

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rlgrid import transitions
-from rlgrid.compressed import Survey, index_type, survey
+from rlgrid.compressed import Survey, index_type, read_only, survey
 
 if TYPE_CHECKING:
     from rlgrid.kernels.model import ExplicitArrays
@@ -397,6 +397,11 @@ class MDP:
     @cached_property
     def _state_index(self) -> dict[Hashable, int]:
         return {label: i for i, label in enumerate(self.states or [])}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A pickle doesn't keep arrays read-only, and for others kernels would be compiled once more."""
+        self.__dict__.update(state)
+        read_only((self.offsets, *(getattr(self, name) for name in FIELDS), self.start))
 
     def __deepcopy__(self, memo: Any) -> Self:
         """The model itself, since models do not change: copies of what holds it share it, and what was made of it."""

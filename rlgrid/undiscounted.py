@@ -32,7 +32,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
+from rlgrid.compressed import offsets_of, read_only
 from rlgrid.gain_signs import Component, Decision, decide
+from rlgrid.transitions import Runs
 
 if TYPE_CHECKING:
     from rlgrid.kernels.model import ExplicitArrays
@@ -276,13 +278,14 @@ def _select(mdp: MDP, graph: Graph, pairs: Bools) -> ExplicitArrays:
     """The arrays of a model with the outcomes of some pairs alone."""
     keep = pairs[graph.pair]
     sizes = np.bincount(graph.pair[keep], minlength=graph.num_pairs)
-    return mdp.arrays._replace(
-        offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(mdp.offsets.dtype),
-        next_state=graph.to[keep].astype(np.int32),
-        probability=graph.probability[keep],
-        reward=graph.reward[keep],
-        terminated=graph.terminated[keep],
+    chosen = Runs(
+        offsets_of(sizes),
+        graph.to[keep].astype(np.int32),
+        graph.probability[keep],
+        graph.reward[keep],
+        graph.terminated[keep],
     )
+    return mdp.arrays._replace(**read_only(chosen)._asdict())
 
 
 def _refuse_unless_costly(mdp: MDP, graph: Graph, signs: NDArray[np.int8], inner: Bools, groups: Ints) -> None:

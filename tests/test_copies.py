@@ -6,6 +6,7 @@ import re
 from functools import partial
 
 import gymnasium as gym
+import numba
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
@@ -17,6 +18,7 @@ from rlgrid.agents.checkpoint import CheckpointError
 from rlgrid.agents.dqn import DQN
 from rlgrid.envs.gridworld import GridWorld
 from rlgrid.kernels.dqn import UPDATES
+from rlgrid.problem import written_out
 
 MODES = list(AutoresetMode)
 
@@ -335,6 +337,17 @@ def test_an_agent_of_many_environments_can_be_pickled():
     agent = DQN("MlpPolicy", "rlgrid/FrozenLake-v1", n_envs=3, seed=0, **SMALL)
     again = pickle.loads(pickle.dumps(agent))
     assert_same_agent(agent.learn(90), again.learn(90))
+
+
+@pytest.mark.parametrize("name", ["FrozenLake-v1", "CliffWalking-v1", "FourRooms-v0"])
+def test_models_out_of_pickles_need_no_kernels_of_their_own(name):
+    grid = gym.make(f"rlgrid/{name}").unwrapped.model
+    for model in (grid, written_out(grid)):
+        kept = model.arrays
+        again = pickle.loads(pickle.dumps(model)).arrays
+        assert numba.typeof(again) == numba.typeof(kept)
+        for one, other in zip(again, kept, strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def test_a_vector_that_was_moved_begins_anew():
