@@ -171,6 +171,7 @@ class RandomEvents:
         self.app, self.quiet, self.sizes, self.files = app, quiet, sizes, files
         self.reached = {} if reached is None else reached
         self.draws = np.random.default_rng(seed)
+        self.kinds = [0.1, 0.5, 0.65, 0.8, 0.9, 0.95] * 2  # of undertakings: each comes soon
         self.plan = deque()  # what is still to be done of a longer undertaking: calls that give lists of events
 
     def pick(self, among):
@@ -282,8 +283,9 @@ class RandomEvents:
 
     def begin(self):
         """Something that takes several steps: a menu, a lesson, a race, painting, driving, a walk through time."""
-        kind = self.draws.random()
+        kind = self.kinds.pop() if self.kinds else self.draws.random()
         stroke, on = self.stroke, self.on
+        clear = [lambda: stroke(pygame.K_ESCAPE)] * 3
         if kind < 0.45:
             menus = (pygame.K_w, pygame.K_a, pygame.K_b, pygame.K_c, pygame.K_F2)
             keys = [lambda key=key: stroke(key) for key in menus]
@@ -302,10 +304,11 @@ class RandomEvents:
             back = [lambda: stroke(pygame.K_z, pygame.KMOD_CTRL), lambda: stroke(pygame.K_y, pygame.KMOD_CTRL)]
             brush = [lambda: stroke(pygame.K_PAGEDOWN), lambda: on("brush")]
             keys = [lambda: stroke(self.pick((pygame.K_RETURN, pygame.K_DELETE)))]
-            return [lambda: stroke(pygame.K_e), *brush, *way, *brush, *way, *back, *keys, *way, *back]
+            return [*clear, lambda: stroke(pygame.K_e), *brush, *way, *brush, *way, *back, *keys, *way, *back]
         if kind < 0.92:  # driven by hand
-            ways = (pygame.K_UP, pygame.K_RIGHT, pygame.K_DOWN, pygame.K_LEFT, pygame.K_q, pygame.K_x)
-            return [lambda: stroke(pygame.K_m), *[lambda: stroke(self.pick(ways))] * 8, lambda: stroke(pygame.K_m)]
+            ways = (pygame.K_UP, pygame.K_RIGHT, pygame.K_DOWN, pygame.K_LEFT, pygame.K_q, pygame.K_x, pygame.K_1)
+            steps = [lambda: stroke(self.pick(ways)), lambda: stroke(pygame.K_1 + int(self.draws.integers(9)))]
+            return [*clear, lambda: stroke(pygame.K_m), *steps * 4, lambda: on("take"), lambda: stroke(pygame.K_m)]
         slide = [lambda: self.drag(1, self.track("timeline"))]
         return [*slide, *self.wait(3), lambda: stroke(pygame.K_COMMA), *slide, lambda: stroke(pygame.K_PERIOD)]
 
