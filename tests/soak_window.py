@@ -222,16 +222,19 @@ def run(minutes: float, seed: int, folder: Path) -> list[str]:
 
     from rlgrid.window import launch
     from rlgrid.window.app import App
+    from rlgrid.window.saving import Saver
     from rlgrid.window.worker import Link
 
     pygame.display.init()
     screen = pygame.display.set_mode((1280, 800), pygame.RESIZABLE)
-    soak, link = Soak(minutes, seed), Link()
+    soak, link, saver = Soak(minutes, seed), Link(), Saver()
     with counted() as reached:
         app = soaking(soak, link, folder, reached)
         while time.perf_counter() - app.began < 60 * minutes:
             app.running = True
-            launch._loop(app, screen, 0.0, False)  # until Esc, or the end
+            launch._loop(app, screen, 0.0, False, saver)  # until Esc, or the end
+            if saver.recording:
+                continue
             for path in folder.iterdir():
                 if path.suffix in (".gif", ".png", ".rlgrid") or "painted" in path.name:
                     path.unlink()
@@ -252,6 +255,7 @@ def run(minutes: float, seed: int, folder: Path) -> list[str]:
     pygame.display.quit()
     link.close()
     took = time.perf_counter() - closing
+    saver.close()
     print(f"closed in {1000 * took:.0f} ms")
     if took > 0.2:
         wrong.append("closing takes more than 200 ms")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 FILM_SECONDS, FILM_RATE = 40.0, 10.0
 FRAMES = 60  # a second
+STOPPED = 130  # the exit status of a program that was stopped from the keyboard
 
 _EPILOG = """\
 examples:
@@ -148,7 +151,17 @@ def two_pygames() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run play.py; its exit status."""
+    """Run play.py; its exit status. Ctrl+C in the terminal, or a terminal that is closed, ends it as Esc does."""
+    hang_up = getattr(signal, "SIGHUP", None)
+    if hang_up is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(hang_up, signal.default_int_handler)
+    try:
+        return _main(arguments)
+    except KeyboardInterrupt:
+        return STOPPED
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     began = time.perf_counter()
     found = parser()
     options = found.parse_args(arguments)
@@ -367,6 +380,7 @@ def _loop(app: Any, screen: pygame.Surface, began: float, profile: bool, saver: 
 
     from rlgrid.window.saving import Saver
 
+    own = saver is None
     saver = saver or Saver()
     ticker = pygame.time.Clock()
     previous: pygame.Surface | None = None
@@ -402,6 +416,8 @@ def _loop(app: Any, screen: pygame.Surface, began: float, profile: bool, saver: 
             app.handle(event)
             if event.type in (pygame.WINDOWEXPOSED, pygame.WINDOWRESTORED):
                 previous = None  # what lay over the window has taken the picture away
+    if own:
+        saver.close()
 
 
 # --- from a script ----------------------------------------------------------------------------------------------------
