@@ -67,7 +67,7 @@ def scale_of(model: Any, values: ArrayLike) -> tuple[float, float]:
 
     Cells that end an episode and walls are left out: they are drawn as what they are.
     """
-    from rlgrid.kernels.raster import extent
+    from rlgrid.kernels.map_tables import extent
 
     look = appearance_of(model)
     table = np.ascontiguousarray(values, np.float64)
@@ -222,9 +222,9 @@ def prepare() -> None:
 
 def compiled() -> bool:
     """Whether an earlier process has compiled what pictures need."""
-    from rlgrid.kernels import raster
+    from rlgrid.kernels import map_tables, raster, shrinking
 
-    return all(_kept(kernel) for kernel in (raster.paint, raster.shrink, raster.extent))
+    return all(_kept(kernel) for kernel in (raster.paint, shrinking.shrink, map_tables.extent))
 
 
 def _kept(kernel: Any) -> bool:
@@ -325,20 +325,21 @@ class _Glyphs:
 
 def _cells(frame: Frame, model: Any, look: Appearance, tables: _Tables, view: Layout, theme: Theme) -> None:
     """The cells, their glyphs and the walls."""
-    from rlgrid.kernels import raster
+    from rlgrid.kernels import raster, shrinking
 
     height, width = frame.shape[:2]
-    colours, shown = _colours_of(view, theme, model, tables), _shown(model, tables)
+    size = int(np.ceil(view.cell - 1e-9))
+    wedged = tables.layer == "q_values" and has_wedges(view.cell, int(model.num_actions))
+    colours, shown = _colours_of(view, theme, model, tables), _shown(model, tables, wedged)
     kinds = _kinds(look, tables.layer is None)
     if view.cell < 1:
-        raster.shrink(frame, view.cell, view.left, view.top, (view.rows, view.columns), kinds, colours, shown)
+        shrinking.shrink(frame, view.cell, view.left, view.top, (view.rows, view.columns), kinds, colours, shown)
         return
     rows = visible(view.top, view.cell, view.rows, height)
     columns = visible(view.left, view.cell, view.columns, width)
     if rows[0] >= rows[1] or columns[0] >= columns[1]:
         return
-    size = int(np.ceil(view.cell - 1e-9))
-    ink = _glyphs(look, tables, view, rows, columns, size, int(model.num_actions))
+    ink = _glyphs(look, tables, view, rows, columns, size, int(model.num_actions), wedged)
     raster.paint(
         frame,
         edges(view.top, view.cell, rows),
@@ -358,6 +359,11 @@ def _cells(frame: Frame, model: Any, look: Appearance, tables: _Tables, view: La
     )
 
 
+def has_wedges(cell: float, num_actions: int) -> bool:
+    """Whether cells of so many pixels show a number for each action."""
+    return int(np.ceil(cell - 1e-9)) >= max(_WEDGES, min(num_actions, 255))
+
+
 # --- colours of cells -----------------------------------------------------------------------------------------------
 
 
@@ -373,8 +379,9 @@ def _scale(model: Any, tables: _Tables) -> tuple[float, float]:
     return scale_of(model, table)
 
 
-def _shown(model: Any, tables: _Tables) -> Any:
+def _shown(model: Any, tables: _Tables, wedged: bool) -> Any:
     """The numbers that colour the cells, for `rlgrid.kernels.raster`."""
+    from rlgrid.kernels.map_tables import largest
     from rlgrid.kernels.raster import Shown
 
     flash = np.zeros(0) if tables.flash is None else np.ascontiguousarray(tables.flash, np.float64)
@@ -384,6 +391,8 @@ def _shown(model: Any, tables: _Tables) -> Any:
     assert given is not None
     table = np.ascontiguousarray(given, np.float64)
     _, lo, hi = palette_of(*_scale(model, tables))
+    if table.ndim == 2 and not wedged:
+        table = largest(table)
     return Shown(table.reshape(len(table), -1), lo, hi, tables.layer == "visits", tables.extreme, flash)
 
 
@@ -465,6 +474,7 @@ def _glyphs(
     columns: tuple[int, int],
     s: int,
     A: int,
+    wedged: bool,
 ) -> _Glyphs:
     """Which glyphs the cells of a range of rows and columns carry, and what these look like."""
     nothing = np.zeros((0, 0), np.int64)
@@ -475,7 +485,6 @@ def _glyphs(
     grid = np.arange(*rows)[:, None] * view.columns + np.arange(*columns)
     states = np.minimum(grid, look.num_states - 1)
     closed = look.closed[states]
-    wedged = tables.layer == "q_values" and s >= max(_WEDGES, min(A, 255))
     greedy = None if tables.policy is None else _greedy(tables.policy[states.ravel()], A).reshape(*states.shape, A)
     coloured = tables.layer is not None or greedy is not None
     arrowed = np.zeros(states.shape, np.bool_) if greedy is None or s < _ARROWS else ~closed

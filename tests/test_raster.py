@@ -11,7 +11,7 @@ import pytest
 from rlgrid import glyphs, picture
 from rlgrid.appearance import appearance_of
 from rlgrid.gridmodel import GridModel, TileKind
-from rlgrid.kernels import raster
+from rlgrid.kernels import map_tables, shrinking
 from rlgrid.picture import Layout, draw
 from rlgrid.theme import THEMES, colormap, ink_on
 
@@ -169,7 +169,7 @@ def test_what_a_pixel_reads_is_bounded() -> None:
     model = GridModel(np.zeros((900, 900), int), KINDS)
     values = np.repeat(np.linspace(0.0, 1.0, 900), 900)
     frame = draw(model, values, size=(9, 9))
-    assert 100 / raster.SAMPLES > raster.SAMPLES
+    assert 100 / shrinking.SAMPLES > shrinking.SAMPLES
     for y in range(9):
         assert np.abs(frame[y, 4].astype(int) - colormap((y + 0.5) / 9, 0.0, 1.0)).max() <= 3
 
@@ -190,8 +190,8 @@ def test_extent_leaves_out_what_is_not_shown_or_not_finite() -> None:
     table[rng.random((200, 3)) < 0.2] = np.inf
     shown = rng.random(200) < 0.5
     seen = table[shown]
-    assert raster.extent(table, shown) == (seen[np.isfinite(seen)].min(), seen[np.isfinite(seen)].max())
-    assert raster.extent(table, np.zeros(200, np.bool_)) == (math.inf, -math.inf)
+    assert map_tables.extent(table, shown) == (seen[np.isfinite(seen)].min(), seen[np.isfinite(seen)].max())
+    assert map_tables.extent(table, np.zeros(200, np.bool_)) == (math.inf, -math.inf)
 
 
 def test_visits_are_coloured_by_their_logarithm_and_none_as_the_floor() -> None:

@@ -1,7 +1,7 @@
 """Cells to pixels: tables over the states of a grid and a place to look at in, the pixels of that place out.
 
 What it costs follows the picture and not the world: `paint` visits the cells that can be seen and writes each pixel
-once; `shrink`, for cells smaller than a pixel, reads at most `SAMPLES` x `SAMPLES` cells for each pixel.
+once. Cells smaller than a pixel are the business of `rlgrid.kernels.shrinking`.
 
 A pixel of a cell is a mixture of three colours,
 
@@ -9,11 +9,6 @@ A pixel of a cell is a mixture of three colours,
 
 where `cover` says how much of the pixel the cell takes, `weight` how much of that a glyph takes, both in [0, 255].
 The ground is the colour of the cell's number; a cell that shows a number for each action has a ground for each part.
-
-Below a pixel a cell, a pixel mixes walls, marked cells, cells with a number and cells without one by their shares of
-it. Those with a number have the colour of the mean of their finite numbers; or, where ``extreme`` is asked for, the
-whole pixel has the colour of the finite number that is farthest from zero, so that a single cell cannot hide. With
-more than `SAMPLES` cells along a pixel's side, evenly spread ones stand for the others.
 """
 
 import math
@@ -22,9 +17,6 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-
-SAMPLES = 6
-
 
 WALL, MARKED, CLOSED = 1, 2, 128
 """What a cell is, in a byte: coloured by its number (0), a wall, or `MARKED` + its mark, whose colour it has; `CLOSED`
@@ -202,149 +194,3 @@ def paint(frame, rows, columns, first, width, size, hatch_at, kinds, colours, sh
                     for c in range(3):
                         colour = _mixed(grounds[k, c], inks[k, c], weight) if weight else grounds[k, c]
                         frame[y, x, c] = _mixed(int(plain[1, c]), colour, cover)
-
-
-@njit(cache=True, nogil=True)
-def _spans(origin, cell, count, pixels):
-    """The cells looked at along a line of pixels, int64 [n], and where those of a pixel begin, int64 [pixels + 1]."""
-    found = np.empty(pixels * SAMPLES, np.int64)
-    begins = np.zeros(pixels + 1, np.int64)
-    n = 0
-    for at in range(pixels):
-        begins[at] = n
-        first = max(0, math.floor((at - origin) / cell + 1e-9))
-        after = min(count, math.floor((at + 1 - origin) / cell + 1e-9))
-        if after > 0 and first < count:
-            after = max(after, first + 1)
-            step = -(-(after - first) // SAMPLES)
-            for k in range(first + (step - 1) // 2, after, step):
-                found[n] = k
-                n += 1
-    begins[pixels] = n
-    return found[:n], begins
-
-
-@njit(cache=True, nogil=True)
-def _gather(base, picks, kinds, table, nothing, tally, total, low, high):
-    """Add the cells ``picks`` of the row that begins at ``base`` to the sums of their columns; how many there were.
-
-    A tally counts four things in 16 bits each: cells, numbers, walls and marks. No branches: which cells are walls
-    cannot be foretold.
-    """
-    n = len(picks)
-    while n and base + picks[n - 1] >= len(kinds):
-        n -= 1
-    if n == 0:
-        return
-    across = table.shape[1]
-    if across == 1 and picks[n - 1] - picks[0] == n - 1:  # neighbours, which the processor adds several at a time
-        first = base + picks[0]
-        values, what = table.reshape(-1)[first : first + n], kinds[first : first + n]
-        for i in range(n):
-            kind = what[i] & (CLOSED - 1)
-            fine = (kind == 0) & (values[i] > nothing) & (values[i] < math.inf)
-            value = values[i] if fine else 0.0
-            tally[i] += 1 + (int(fine) << 16) + (int(kind == WALL) << 32) + (int(kind >= MARKED) << 48)
-            total[i] += value
-            low[i] = value if value < low[i] else low[i]
-            high[i] = value if value > high[i] else high[i]
-        return
-    for i in range(n):
-        state = base + picks[i]
-        kind = kinds[state] % CLOSED
-        value = 0.0
-        fine = False
-        if across:
-            value = _largest(table, state)
-            fine = (kind == 0) & (value > nothing) & (value < math.inf)
-        value = value if fine else 0.0
-        tally[i] += 1 + (int(fine) << 16) + (int(kind == WALL) << 32) + (int(kind >= MARKED) << 48)
-        total[i] += value
-        low[i] = value if value < low[i] else low[i]
-        high[i] = value if value > high[i] else high[i]
-
-
-@njit(cache=True, nogil=True)
-def shrink(frame, cell, left, top, shape, kinds, colours, shown):
-    """Draw a grid of ``shape`` (rows, columns) whose cells are smaller than a pixel; see the text of this file."""
-    palette, plain, marked = colours.palette, colours.plain, colours.marked
-    table, lo, hi, counts, extreme = shown.table, shown.lo, shown.hi, shown.counts, shown.extreme
-    rows, down = _spans(top, cell, shape[0], frame.shape[0])
-    columns, along = _spans(left, cell, shape[1], frame.shape[1])
-    n = len(columns)
-    tally = np.empty(n, np.int64)
-    total, low, high = np.empty(n), np.empty(n), np.empty(n)
-    nothing = 0.0 if counts else -math.inf  # what a number must exceed
-    for y in range(frame.shape[0]):
-        if down[y] == down[y + 1]:
-            continue
-        tally[:], total[:], low[:], high[:] = 0, 0.0, 0.0, 0.0
-        for r in range(down[y], down[y + 1]):
-            _gather(rows[r] * shape[1], columns, kinds, table, nothing, tally, total, low, high)
-        for x in range(frame.shape[1]):
-            count = 0
-            mean, lowest, highest = 0.0, 0.0, 0.0
-            for i in range(along[x], along[x + 1]):
-                count += tally[i]
-                mean += total[i]
-                lowest = min(lowest, low[i])
-                highest = max(highest, high[i])
-            cells, finite, walls, marks = count & 65535, (count >> 16) & 65535, (count >> 32) & 65535, count >> 48
-            if cells == 0:
-                continue
-            at = -1
-            if finite:
-                value = mean / finite
-                if extreme:
-                    value = highest if highest >= -lowest else lowest
-                at = _place(value, lo, hi, counts, len(palette))
-                if extreme and at >= 0:
-                    frame[y, x, 0], frame[y, x, 1], frame[y, x, 2] = palette[at, 0], palette[at, 1], palette[at, 2]
-                    continue
-            empty = cells - walls - marks - finite
-            share = 1.0 / cells
-            for c in range(3):
-                mixed = walls * int(plain[2, c]) + empty * int(plain[0, c])
-                if at >= 0:
-                    mixed += finite * int(palette[at, c])
-                if marks:
-                    for r in range(down[y], down[y + 1]):
-                        for i in range(along[x], along[x + 1]):
-                            state = rows[r] * shape[1] + columns[i]
-                            if state < len(kinds) and kinds[state] % CLOSED >= MARKED:
-                                mixed += int(marked[kinds[state] % CLOSED - MARKED, c])
-                frame[y, x, c] = int(mixed * share + 0.5)
-
-
-@njit(cache=True, nogil=True)
-def extent(table, shown):
-    """(lowest, highest) of the finite numbers of table [S, K] in the cells that ``shown`` bool [S] names.
-
-    (inf, -inf) where there is none. Blocks of rows are compared with what came before at the same place of the block,
-    which the processor does several at a time.
-    """
-    block = 512
-    lows, highs = np.full(block, math.inf), np.full(block, -math.inf)
-    across = table.shape[1]
-    flat = table.reshape(-1)
-    if across == 1:
-        for first in range(0, len(flat), block):
-            part, seen = flat[first : first + block], shown[first : first + block]
-            for j in range(len(part)):
-                value = part[j]
-                fine = seen[j] & (value > -math.inf) & (value < math.inf)
-                low, high = value if fine else math.inf, value if fine else -math.inf
-                lows[j] = low if low < lows[j] else lows[j]
-                highs[j] = high if high > highs[j] else highs[j]
-        return lows.min(), highs.max()
-    for first in range(0, len(shown), block):
-        seen = shown[first : first + block]
-        for k in range(across):
-            part = flat[first * across + k : (first + block) * across : across]
-            for j in range(len(part)):
-                value = part[j]
-                fine = seen[j] & (value > -math.inf) & (value < math.inf)
-                low, high = value if fine else math.inf, value if fine else -math.inf
-                lows[j] = low if low < lows[j] else lows[j]
-                highs[j] = high if high > highs[j] else highs[j]
-    return lows.min(), highs.max()

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,12 @@ class Coloured:
     extreme: bool = False
     common: bool = False
 
+    @cached_property
+    def numbers(self) -> Floats:
+        """float64 [S]: the number that colours a cell as a whole, of action values the largest."""
+        assert self.table is not None
+        return largest(self.table) if self.table.ndim == 2 else np.asarray(self.table, np.float64)
+
 
 def coloured(state: State, layer: str | None = None) -> Coloured:
     """What a layer of a state draws; of the present layer if None. Computed once for each snapshot."""
@@ -133,14 +140,14 @@ def residual(shot: Snapshot, in_place: bool) -> Floats | None:
     A sweep's values are T of the values before it. After sweeps in place the action values are those of the present
     values, which T V is the largest of.
     """
+    from rlgrid.kernels import map_tables
+
     if shot.values is None or (shot.q_values if in_place else shot.previous) is None:
         return None
     before = shot.values if in_place else shot.previous
     after = largest(shot.q_values) if in_place and shot.q_values is not None else shot.values
     assert before is not None
-    with np.errstate(invalid="ignore"):
-        found: Floats = after - before
-        found[~np.isfinite(after) | (after == before)] = 0.0
+    found: Floats = map_tables.residual(after, before)
     return found
 
 
@@ -183,20 +190,17 @@ def _disagreement(state: State) -> Coloured:
 
 def disagreement(greedy: NDArray[np.bool_], best: NDArray[np.bool_]) -> Floats:
     """float64 [S]: the share of the greedy actions, equally likely, that are not optimal; NaN where none is greedy."""
-    taken, wrong = np.zeros((2, len(greedy)), np.uint16)
-    for a in range(greedy.shape[1]):  # NumPy is slow along short rows
-        taken += greedy[:, a]
-        wrong += greedy[:, a] > best[:, a]
-    share: Floats = np.full(len(greedy), np.nan)
-    np.divide(wrong, taken, out=share, where=taken > 0)
+    from rlgrid.kernels import map_tables
+
+    share: Floats = map_tables.disagreement(greedy, best)
     return share
 
 
 def largest(q_values: Floats) -> Floats:
     """float64 [S], max_a Q(s, a)."""
-    found = q_values[:, 0].copy()
-    for a in range(1, q_values.shape[1]):  # NumPy is slow along short rows
-        np.maximum(found, q_values[:, a], out=found)
+    from rlgrid.kernels import map_tables
+
+    found: Floats = map_tables.largest(q_values)
     return found
 
 

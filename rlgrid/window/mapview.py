@@ -86,11 +86,11 @@ def _settings(state: State, size: tuple[int, int], view: Layout) -> dict[str, An
     settings: dict[str, Any] = {"theme": state.theme, "size": size, "view": view, "extreme": layer.extreme}
     if layer.table is None or scale is None:
         return settings
-    if state.layer == "q":
+    if state.layer == "q" and picture.has_wedges(view.cell, int(state.model.num_actions)):
         return settings | {"q_values": layer.table, "scale": scale, "layer": "q_values"}
     if layer.counts:
-        return settings | {"visits": layer.table, "layer": "visits", "scale": (0.0, float(np.log1p(scale[1])))}
-    return settings | {"values": layer.table, "scale": scale, "layer": "values"}
+        return settings | {"visits": layer.numbers, "layer": "visits", "scale": (0.0, float(np.log1p(scale[1])))}
+    return settings | {"values": layer.numbers, "scale": scale, "layer": "values"}
 
 
 def cells(state: State, size: tuple[int, int], view: Layout) -> pygame.Surface:
