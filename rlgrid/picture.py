@@ -224,7 +224,8 @@ def compiled() -> bool:
     """Whether an earlier process has compiled what pictures need."""
     from rlgrid.kernels import map_tables, raster, shrinking
 
-    return all(_kept(kernel) for kernel in (raster.paint, shrinking.shrink, map_tables.extent))
+    kernels = (raster.paint, shrinking.shrink, map_tables.extent, map_tables.residual)
+    return all(_kept(kernel) for kernel in kernels)
 
 
 def _kept(kernel: Any) -> bool:

@@ -141,7 +141,7 @@ def test_tables_are_those_written_out():
     lower, upper = values - rng.random(S), values + rng.random(S)
     upper[7] = np.inf
     shot = Snapshot(
-        3, values, q, greedy, previous, lower, upper, optimal=optimal, visits=visits, td_error=previous, best=best
+        3, S, values, q, greedy, previous, lower, upper, optimal=optimal, visits=visits, td_error=previous, best=best
     )
     paths = ((1, 2, 2, 3), (3, 29))
     planner = State(World(5, 6), snapshot=shot, unit="sweep", paths=paths)

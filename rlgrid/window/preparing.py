@@ -12,6 +12,20 @@ import sys
 import threading
 from contextlib import suppress
 
+import numpy as np
+
+
+def prepare() -> None:
+    """Compile what the map needs, or load what was compiled before."""
+    from rlgrid import picture
+    from rlgrid.kernels import map_tables
+
+    picture.prepare()
+    none = np.zeros((1, 4), np.bool_)
+    map_tables.largest(np.zeros((1, 4)))
+    map_tables.residual(np.zeros(1), np.zeros(1))
+    map_tables.disagreement(none, none)
+
 
 class Preparation:
     """Make the rasteriser ready; `ready` says whether it is."""
@@ -36,11 +50,11 @@ class Preparation:
                     if self._closed:
                         return
                     self._process = subprocess.Popen(
-                        [sys.executable, "-c", "from rlgrid import picture; picture.prepare()"],
+                        [sys.executable, "-c", "from rlgrid.window import preparing; preparing.prepare()"],
                         stdin=subprocess.DEVNULL,
                     )
                 self._process.wait()
-            picture.prepare()
+            prepare()
         self._done.set()
 
     def close(self) -> None:
