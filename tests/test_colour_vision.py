@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rlgrid.theme import LINEAR, THEMES, colormap, contrast, diverging, ink_on, sequential
+from rlgrid.window.widgets import legible
 
 KINDS = {
     "protanopia": [
@@ -73,6 +74,19 @@ def test_signs_are_told_apart(kind: str, theme: str) -> None:
     assert difference(negative, positive).min() > 10
     middle = seen(diverging(theme)[len(diverging(theme)) // 2], kind)
     assert min(difference(negative[1:], middle).min(), difference(positive[1:], middle).min()) > 8
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_coloured_words_are_legible_on_panels(theme: str) -> None:
+    chosen = THEMES[theme]
+    for colour in (chosen.accent, chosen.second, chosen.goal, chosen.harm):
+        ink = legible(colour, chosen)
+        for ground in (chosen.panel, chosen.background, chosen.raised):
+            assert contrast(ink, ground) >= 4.5
+            for kind in KINDS:
+                assert contrast(seen(np.array(ink), kind), seen(np.array(ground), kind)) > 3.5
+        hues = lab(np.array([ink, colour]))[:, 1:]  # still of the same hue
+        assert hues[0] @ hues[1] > 0.9 * np.linalg.norm(hues[0]) * np.linalg.norm(hues[1])
 
 
 @pytest.mark.parametrize("theme", THEMES)

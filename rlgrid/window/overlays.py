@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from itertools import combinations, pairwise
 
 import pygame
 
-from rlgrid.window import shapes, text
+from rlgrid.window import scaling, shapes, text
 from rlgrid.window.bindings import BINDINGS, POINTER
 from rlgrid.window.state import Menu
 from rlgrid.window.text import BODY, SMALL, TITLE
 from rlgrid.window.widgets import Canvas
 
+HELP = (800, 600)  # pixels of the layout that all keys take
 SEARCHED = 12  # entries of a menu from which on it is said that it can be searched
 
 
@@ -20,10 +23,10 @@ def paint_menu(canvas: Canvas, menu: Menu, anchor: pygame.Rect) -> None:
     theme, area = canvas.theme, canvas.rect
     pitch, top = 28, anchor.bottom + 4
     if anchor.centery > area.centery:  # a menu of the lower half opens upwards
-        wanted = pitch * len(menu.entries) + 12 + (30 if menu.typed or len(menu.entries) > SEARCHED else 0)
+        wanted = pitch * len(menu.entries) + 12 + _head(menu)
         top = max(8, anchor.top - 4 - wanted)
     lines: list[int] = menu.shown if menu.typed else list(range(len(menu.entries)))
-    head = 30 if menu.typed or len(menu.entries) > SEARCHED else 0
+    head = _head(menu)
     room = area.bottom - 8 - top - 12 - head
     if len(lines) > 2 * (room // pitch):
         pitch = 22
@@ -33,14 +36,17 @@ def paint_menu(canvas: Canvas, menu: Menu, anchor: pygame.Rect) -> None:
         if not menu.entries[lines[number]][0] and rows < room // pitch:
             rows += 1
             break
-    widest = max(text.width(title, bold=True) for _, title in menu.entries)
-    each = min(max(anchor.width - 10, widest + 30), (area.width - 8) // columns - 10)
-    left = max(4, min(anchor.left, area.width - columns * each - 10 - 4))
-    box = pygame.Rect(left, top, columns * each + 10, pitch * rows + 12 + head)
+    titles = [title for _, title in menu.entries]
+    parts = [[titles[number] for number in lines[start : start + rows]] for start in range(0, columns * rows, rows)]
+    if columns == 1:  # as wide as it is without typing
+        parts = [[*titles, menu.typed]]
+    widths = _widths(parts, anchor.width - 10, area.width - 24)
+    left = max(4, min(anchor.left, area.width - sum(widths) - 10 - 4))
+    box = pygame.Rect(left, top, sum(widths) + 10, pitch * rows + 12 + head)
     shapes.box(canvas.surface, box.move(0, 3).inflate(4, 4), shapes.mix(theme.background, (0, 0, 0), 0.25), 8)
     shapes.box(canvas.surface, box, theme.raised, 6, theme.hairline)
     if head:
-        words = menu.typed or "type to search"
+        words = menu.typed or ("or type another" if menu.name == "breakpoint" else "type to search")
         ink = theme.text if menu.typed else theme.muted
         typed = canvas.text(words, box.left + 15, box.top + 18, ink, most=box.width - 40)
         if menu.typed:
@@ -52,7 +58,7 @@ def paint_menu(canvas: Canvas, menu: Menu, anchor: pygame.Rect) -> None:
     for place, number in enumerate(lines):
         column, line = divmod(place, rows)
         key, title = menu.entries[number]
-        row = pygame.Rect(box.left + 5 + column * each, box.top + head + 6 + line * pitch, each, pitch)
+        row = pygame.Rect(box.left + 5 + sum(widths[:column]), box.top + head + 6 + line * pitch, widths[column], pitch)
         if not key:
             canvas.heading(title, row.left + 10, row.centery + 2)
             continue
@@ -63,16 +69,46 @@ def paint_menu(canvas: Canvas, menu: Menu, anchor: pygame.Rect) -> None:
         canvas.control(f"entry:{number}", row)
 
 
+def _head(menu: Menu) -> int:
+    """Pixels of the line at the top of a menu that one can type in."""
+    return 30 if menu.typed or menu.name == "breakpoint" or len(menu.entries) > SEARCHED else 0
+
+
+def _widths(parts: list[list[str]], least: int, most: int) -> list[int]:
+    """The width of each column of a menu: what its longest title takes, as far as there is room for all."""
+    wanted = [max((text.width(title, bold=True) for title in part), default=0) + 30 for part in parts]
+    if sum(wanted) <= most:
+        return wanted if len(wanted) > 1 else [max(wanted[0], least)]
+    over = sum(wanted) - most
+    return [width - math.ceil(over * width / sum(wanted)) for width in wanted]
+
+
 def paint_help(canvas: Canvas) -> None:
-    """All keys, from the table that the app acts by."""
-    theme, area = canvas.theme, canvas.rect
+    """All keys, from the table that the app acts by; in a small window in smaller letters, so that all are there."""
     _veil(canvas)
+    part = min(1.0, canvas.rect.width / HELP[0], canvas.rect.height / HELP[1])
+    if part == 1.0:
+        _keys(canvas)
+        return
+    small = Canvas(canvas.surface, canvas.theme, hovered=canvas.hovered)
+    with scaling.within(part * scaling.scale()):
+        _keys(small)
+
+    def there(rect: pygame.Rect) -> pygame.Rect:
+        return pygame.Rect(*(round(part * side) for side in rect))
+
+    canvas.controls += [replace(control, rect=there(control.rect)) for control in small.controls]
+    canvas.texts += [(words, there(rect)) for words, rect in small.texts]
+
+
+def _keys(canvas: Canvas) -> None:
+    theme, area = canvas.theme, canvas.rect
     groups: dict[str, list[tuple[str, str]]] = {}
     for binding in BINDINGS:
         if binding.shown:
             groups.setdefault(binding.group, []).append((binding.shown, binding.does))
     groups["Pointer"] = list(POINTER)
-    columns = 3 if area.width >= 600 else 2
+    columns = 3
     parts = _columns({name: len(lines) + 2 for name, lines in groups.items()}, columns)
     tallest = max(sum(len(groups[name]) + 2 for name in part) for part in parts)
     pitch = max(12, min(22, (area.height - 24 - 76) // tallest))

@@ -302,13 +302,12 @@ def _title(canvas: Canvas, state: State, number: int, plot: Plot, box: pygame.Re
     value = _present(state, plot) if at is None else value_at(plot.curve, at)
     ink = theme.text if at is None else theme.second
     shown_value = canvas.text(said(value, plot.kind), box.right, middle, ink, mono=True, align="right")
-    room = shown_value.left - 36 - box.left
-    title = plot.title
-    if text.width(title, SMALL + 0.5, bold=True) > room:
-        title = title.partition(",")[0]
+    told = plot.name in teaching.pointed(state)  # the lesson speaks of it
+    room = shown_value.left - 22 - box.left - 14 * told
+    forms = (plot.title, plot.title.partition(",")[0], plot.title.partition(" of ")[0])
+    title = next((form for form in forms if text.width(form, SMALL + 0.5, bold=True) <= room), forms[-1])
     name = f"curve:{number}"
     lit = canvas.hovered == name
-    told = plot.name in teaching.pointed(state)  # the lesson speaks of it
     left = box.left + 14 * told
     if told:
         shapes.icon(canvas.surface, "play", (box.left + 4, middle), 12, theme.accent)

@@ -7,10 +7,11 @@ for all of them and for every line of text, and check that they lie apart and in
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 
 import pygame
 
-from rlgrid.theme import RGB, Theme
+from rlgrid.theme import RGB, Theme, contrast
 from rlgrid.window import scaling, shapes, text
 from rlgrid.window.state import Typed
 from rlgrid.window.text import BODY, SMALL
@@ -62,8 +63,13 @@ class Canvas:
         most: int | None = None,
     ) -> pygame.Rect:
         """One line of text; see `rlgrid.window.text.draw`."""
-        ink = self.theme.text if colour is None else colour
-        rect = text.draw(self.surface, words, x, middle, ink, size, mono=mono, bold=bold, align=align, most=most)
+        theme = self.theme
+        ink = theme.text if colour is None else colour
+        if ink in (theme.accent, theme.second, theme.goal, theme.harm):
+            ink = legible(ink, theme)
+        if most is not None:
+            words = text.fit(words, most, size, mono=mono, bold=bold)
+        rect = text.draw(self.surface, words, x, middle, ink, size, mono=mono, bold=bold, align=align)
         if words:
             self.texts.append((words, rect.move(self.left, self.top)))
         return rect
@@ -190,6 +196,14 @@ class Canvas:
             ink = theme.text
         self.text(words, rect.centerx, rect.centery, ink, SMALL + 0.5, bold=True, align="center", most=rect.width - 6)
         self.control(name, rect, tip=tip)
+
+
+@cache
+def legible(colour: RGB, theme: Theme) -> RGB:
+    """A colour as an ink for words on panels: itself, or nearer to that of text until its contrast is 4.5."""
+    grounds = (theme.panel, theme.background, theme.raised)
+    inks = (shapes.mix(colour, theme.text, part / 20) for part in range(20))
+    return next((ink for ink in inks if contrast([*grounds], ink).min() >= 4.5), theme.text)
 
 
 def on_accent(theme: Theme) -> RGB:
