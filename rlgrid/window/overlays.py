@@ -15,32 +15,34 @@ from rlgrid.window.text import BODY, SMALL, TITLE
 from rlgrid.window.widgets import Canvas
 
 HELP = (800, 600)  # pixels of the layout that all keys take
+PITCHES = (28, 22, 18)  # pixels from one entry of a menu to the next, as long as all have room
 SEARCHED = 12  # entries of a menu from which on it is said that it can be searched
 
 
 def paint_menu(canvas: Canvas, menu: Menu, anchor: pygame.Rect) -> None:
     """An open menu below its closed form, in as many columns as it needs to stay within the window."""
     theme, area = canvas.theme, canvas.rect
-    pitch, top = 28, anchor.bottom + 4
+    pitch, top = PITCHES[0], anchor.bottom + 4
     if anchor.centery > area.centery:  # a menu of the lower half opens upwards
         wanted = pitch * len(menu.entries) + 12 + _head(menu)
         top = max(8, anchor.top - 4 - wanted)
     lines: list[int] = menu.shown if menu.typed else list(range(len(menu.entries)))
     head = _head(menu)
     room = area.bottom - 8 - top - 12 - head
-    if len(lines) > 2 * (room // pitch):
-        pitch = 22
-    columns = max(1, -(-len(lines) // max(1, room // pitch)))
-    rows = max(1, -(-len(lines) // columns))
-    for number in range(rows - 1, len(lines), rows):  # no heading at the foot of a column
-        if not menu.entries[lines[number]][0] and rows < room // pitch:
-            rows += 1
+    for pitch in PITCHES:
+        columns = max(1, -(-len(lines) // max(1, room // pitch)))
+        rows = max(1, -(-len(lines) // columns))
+        for number in range(rows - 1, len(lines), rows):  # no heading at the foot of a column
+            if not menu.entries[lines[number]][0] and rows < room // pitch:
+                rows += 1
+                break
+        titles = [title for _, title in menu.entries]
+        parts = [[titles[number] for number in lines[start : start + rows]] for start in range(0, columns * rows, rows)]
+        if columns == 1:  # as wide as it is without typing
+            parts = [[*titles, menu.typed]]
+        widths, whole = _widths(parts, anchor.width - 10, area.width - 24)
+        if whole and (columns <= 2 or pitch < PITCHES[0]):
             break
-    titles = [title for _, title in menu.entries]
-    parts = [[titles[number] for number in lines[start : start + rows]] for start in range(0, columns * rows, rows)]
-    if columns == 1:  # as wide as it is without typing
-        parts = [[*titles, menu.typed]]
-    widths = _widths(parts, anchor.width - 10, area.width - 24)
     left = max(4, min(anchor.left, area.width - sum(widths) - 10 - 4))
     box = pygame.Rect(left, top, sum(widths) + 10, pitch * rows + 12 + head)
     shapes.box(canvas.surface, box.move(0, 3).inflate(4, 4), shapes.mix(theme.background, (0, 0, 0), 0.25), 8)
@@ -74,13 +76,15 @@ def _head(menu: Menu) -> int:
     return 30 if menu.typed or menu.name == "breakpoint" or len(menu.entries) > SEARCHED else 0
 
 
-def _widths(parts: list[list[str]], least: int, most: int) -> list[int]:
-    """The width of each column of a menu: what its longest title takes, as far as there is room for all."""
-    wanted = [max((text.width(title, bold=True) for title in part), default=0) + 30 for part in parts]
-    if sum(wanted) <= most:
-        return wanted if len(wanted) > 1 else [max(wanted[0], least)]
+def _widths(parts: list[list[str]], least: int, most: int) -> tuple[list[int], bool]:
+    """The width of each column of a menu: what its longest title takes; and whether there is room for that."""
+    longest = [max((text.width(title, bold=True) for title in part), default=0) for part in parts]
+    for gap in (30, 18):
+        wanted = [width + gap for width in longest]
+        if sum(wanted) <= most:
+            return wanted if len(wanted) > 1 else [max(wanted[0], least)], True
     over = sum(wanted) - most
-    return [width - math.ceil(over * width / sum(wanted)) for width in wanted]
+    return [width - math.ceil(over * width / sum(wanted)) for width in wanted], False
 
 
 def paint_help(canvas: Canvas) -> None:

@@ -335,7 +335,16 @@ def _line(canvas: Canvas, state: State, middle: int) -> None:
         _names_of_lanes(canvas, state, words.left - 20, middle)
     elif state.line:
         shapes.disc(canvas.surface, (MARGIN + 4, middle), 3.5, theme.accent if state.touring else theme.second)
-        canvas.text(state.line, MARGIN + 16, middle, theme.text, BODY - 0.5, most=words.left - 12 - MARGIN - 16)
+        room = words.left - 12 - MARGIN - 16
+        line = _shorter(state.line, room, BODY - 0.5)
+        canvas.text(line, MARGIN + 16, middle, theme.text, BODY - 0.5, most=room)
+
+
+def _shorter(line: str, most: int, size: float) -> str:
+    """As many of the clauses of a line as have room, at least the first."""
+    while text.width(line, size) > most and (end := max(line.rfind(". ", 0, -1), line.rfind(", ", 0, -1))) > 0:
+        line = f"{line[:end]}."
+    return line
 
 
 def _names_of_lanes(canvas: Canvas, state: State, right: int, middle: int) -> None:
