@@ -129,6 +129,7 @@ class Update:
         held: the bounds that the target is held between, or None.
         note: what else must be known, in words.
         planned: the target took the place of the value: a backup on a model that was learnt.
+        formula: of such a target, in symbols; its parts need none then.
     """
 
     rule: str
@@ -145,6 +146,7 @@ class Update:
     held: tuple[float, float] | None = None
     note: str = ""
     planned: bool = False
+    formula: str = ""
 
     @property
     def target(self) -> float:

@@ -25,7 +25,7 @@ from rlgrid.window.arithmetic import Factor, Floats, Product, Update, discounted
 from rlgrid.window.steps import PRIME, Standing, Step, q_learning, size_of_step, worth
 
 MANY = 4_000  # outcomes that are gone through before others may have their turn
-MEAN = "r̄"
+MEAN = "mean reward r̄"
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ def _backup(
     parts: list[Product],
     values: tuple[float, float],
     note: str,
+    formula: str,
     held: tuple[float, float] | None = None,
 ) -> Update:
     """A backup that takes the place of what was there; ``values`` are those before it and after."""
@@ -75,7 +76,18 @@ def _backup(
         held=held,
         note=note,
         planned=True,
+        formula=formula,
     )
+
+
+def _times(n: int) -> str:
+    return "once" if n == 1 else "twice" if n == 2 else f"{n} times"
+
+
+def _ended(outcomes: list[tuple[int, int]], end: int) -> str:
+    """How many of the outcomes ended the episode; ``end`` is the first state that there is not."""
+    many = sum(many for to, many in outcomes if not 0 <= to < end)
+    return f", of which {many} ended the episode" if many else ""
 
 
 def _share(gamma: float, many: int, n: int, symbol: str, value: float, to: int, action: int | None = None) -> Product:
@@ -194,8 +206,10 @@ def prioritized_sweeping(agent: Any, before: Standing, step: Step, state: int) -
                 if to >= 0:
                     b = int(q[to].argmax())
                     parts.append(_share(gamma, many, n, f"max Q({PRIME})", float(q[to, b]), to, b))
-            words = f"backup {i + 1} of {agent.planning_steps} after the step, priority {p:.3g}; taken {n} times"
-            yield _backup("Prioritized sweeping", before, (s, a), parts, (old, value), words)
+            words = f"backup {i + 1} of {agent.planning_steps} after the step, its priority {p:.3g}; "
+            words += f"taken {_times(n)}{_ended(model.outcomes(key), len(q))}"
+            formula = f"r̄ + γ Σ n({PRIME})/n max Q({PRIME})"
+            yield _backup("Prioritized sweeping", before, (s, a), parts, (old, value), words, formula)
         q[s, a] = value
         for i_outcome in leads[firsts[s] : firsts[s + 1]]:
             pair = int(now["model.pair"][i_outcome])
@@ -259,16 +273,19 @@ def r_max(agent: Any, before: Standing, step: Step, state: int) -> Iterator[Upda
         n = int(agent.counts[state, a])
         if not known[state, a]:
             words = f"taken {n} of {m} times: not known yet, and so thought to be as good as can be"
+            formula = ""
             parts: list[Product] = [(Factor("the most that is possible", new),)]
         else:
-            words = f"known: the frequencies of its first {m} outcomes"
+            ended = _ended(model.outcomes(state * width + a), len(q))
+            words = f"known: the frequencies of its first {m} outcomes{ended}"
+            formula = f"r̄ + γ Σ n({PRIME})/n V({PRIME})"
             parts = [(Factor(MEAN, float(agent._reward[state * width + a]) / m),)]
             parts += [
                 _share(gamma, many, m, f"V({PRIME})", read[to], to)
                 for to, many in model.outcomes(state * width + a)
                 if to >= 0
             ]
-        yield _backup("R-max", before, (state, a), parts, (old, new), words, (lowest, highest))
+        yield _backup("R-max", before, (state, a), parts, (old, new), words, formula, (lowest, highest))
 
 
 # --- plans of a round -------------------------------------------------------------------------------------------------
@@ -296,7 +313,7 @@ def ucbvi(agent: Any, before: Standing, step: Step, state: int) -> Iterator[Upda
         key = state * width + a
         if n == 0:
             parts: list[Product] = [(Factor("the most that is possible", new),)]
-            yield _backup("UCBVI", before, (state, a), parts, (old, new), "not taken before this plan was made")
+            yield _backup("UCBVI", before, (state, a), parts, (old, new), "not taken before this plan was made", "")
             continue
         outcomes = [(to if to >= 0 else agent._num_states, many) for to, many in model.outcomes(key)]
         mean = sum(many / n * values[to] for to, many in outcomes)
@@ -306,8 +323,9 @@ def ucbvi(agent: Any, before: Standing, step: Step, state: int) -> Iterator[Upda
         parts += [
             _share(gamma, many, n, "V₁(s′)", float(values[to]), to) for to, many in outcomes if to < agent._num_states
         ]
-        words = f"planned as a round began; taken {n} time{'s' if n > 1 else ''}; a plan never raises a value"
-        yield _backup("UCBVI", before, (state, a), parts, (old, new), words, (-np.inf, old))
+        words = f"planned as a round began; taken {_times(n)} by then{_ended(outcomes, agent._num_states)}"
+        formula = f"r̄ + bonus + γ Σ n({PRIME})/n V₁({PRIME}), at most as before"
+        yield _backup("UCBVI", before, (state, a), parts, (old, new), words, formula, (-np.inf, old))
 
 
 def _bonus_of_plan(rule: Any, before: Standing, outcomes: list[tuple[int, int]], n: int, variance: float) -> float:
@@ -351,11 +369,12 @@ def psrl(agent: Any, before: Standing, step: Step, state: int) -> Iterator[Updat
         if s != state:
             continue
         chances = np.bincount(into[:end], weight[:end], minlength=states + 1)
-        parts: list[Product] = [(Factor("r drawn", float(gain)),)]
+        parts: list[Product] = [(Factor("mean reward drawn", float(gain)),)]
         parts += [
             (*discounted(agent.gamma, 1), Factor("P drawn", float(chances[j])), Factor("V₁(s′)", float(values[j]), j))
             for j in np.flatnonzero(chances[:states] > 0.0).tolist()
         ]
         old, new = float(before.table[s, a]), float(agent.q_table[0, s, a])
-        words = f"in the world drawn from the posterior as a round began; taken {n} time{'' if n == 1 else 's'} by then"
-        yield _backup("PSRL", before, (s, a), parts, (old, new), words)
+        words = f"in the world drawn from the posterior as a round began; taken {_times(n) if n else 'never'} by then"
+        formula = f"r + γ Σ P({PRIME}) V₁({PRIME}), all drawn"
+        yield _backup("PSRL", before, (s, a), parts, (old, new), words, formula)

@@ -228,13 +228,16 @@ def paint_update(
     taken = "" if update.action is None else f" of “{names[update.action]}”"
     title = f"Target{taken}, {update.rule}" if update.rate is None else f"{update.rule}{taken}"
     lines.words(title, bold=True, right="" if update.rate is None else f"step {update.count:,}")
-    after = 4 if update.planned or update.rate is None else 4 + bool(update.note)
+    noted = len(text.wrap(update.note, lines.right - MARGIN, SMALL + 0.5))
+    after = (2 if update.planned else 3 if update.rate is None else 4) + noted
+    if update.formula:
+        lines.words(update.formula, muted=True)
     parts = update.parts
     shown = lines.many(len(parts), after)
     if shown < len(parts):  # the last part stands for all that follow
         parts = (*parts[: shown - 1],)
     for part in parts:
-        _part(lines, part, names)
+        _part(lines, part, names, short=bool(update.formula))
     if len(parts) < len(update.parts):
         rest = update.parts[len(parts) :]
         total = sum(product(part) for part in rest)
@@ -266,8 +269,11 @@ def _unseen(state: State) -> str:
     return "It is being looked for."
 
 
-def _part(lines: Lines, part: Product, names: Sequence[str]) -> None:
-    """A product of the target: its symbols, its numbers where they are more than one, and its worth."""
+def _part(lines: Lines, part: Product, names: Sequence[str], *, short: bool = False) -> None:
+    """A product of the target: its symbols, its numbers where they are more than one, and its worth.
+
+    ``short``: the numbers alone, for what they are stands above them.
+    """
     source = next((factor for factor in reversed(part) if factor.state is not None), None)
     symbols = " × ".join(_symbol(factor, names) for factor in part)
     figures = " × ".join(_figure(factor) for factor in part) if len(part) > 1 else ""
@@ -276,7 +282,9 @@ def _part(lines: Lines, part: Product, names: Sequence[str]) -> None:
     ends = text.width(note, SMALL) + text.width(worth, SMALL + 1, mono=True) + 22
     both = f"{symbols}  {figures}"
     state = None if source is None else source.state
-    if text.width(both, SMALL + 1, mono=True) + ends < lines.right - MARGIN or not figures:
+    if short and figures:
+        lines.term(figures, worth, note, state)
+    elif text.width(both, SMALL + 1, mono=True) + ends < lines.right - MARGIN or not figures:
         lines.term(both if figures else symbols, worth, note, state)
     else:  # the symbols have a line of their own
         if lines.room(6):
@@ -289,6 +297,8 @@ def _symbol(factor: Factor, names: Sequence[str]) -> str:
 
 
 def _figure(factor: Factor) -> str:
+    if "/" in factor.symbol:  # a share, as a fraction
+        return factor.symbol
     return f"{factor.value:.4g}".replace("-", numbers.MINUS)
 
 
