@@ -13,13 +13,20 @@ import numpy as np
 import pygame
 import pytest
 
-from rlgrid.window import breakpoints, inspector, plots
+from rlgrid.window import breakpoints, inspector, layers, plots
+from rlgrid.window.actors import outcomes_of
 from rlgrid.window.app import App
 from rlgrid.window.local import LocalLink
 from rlgrid.window.state import Curve
 
 ROOMS, LAKE, CLIFF = "rlgrid/FourRooms-v0", "rlgrid/FrozenLake-v1", "rlgrid/CliffWalking-v1"
 SMALL_NET = {"policy_kwargs": {"net_arch": [16, 16], "activation_fn": "relu"}, "learning_starts": 50}
+
+SMALL_C51 = {
+    "policy_kwargs": {"net_arch": [16, 16], "v_min": 0.0, "v_max": 1.0, "n_atoms": 21},
+    "loss": "cross_entropy",
+    "learning_starts": 50,
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -106,6 +113,15 @@ def check_apart(app: Any, size: tuple[int, int]) -> None:
         ("expected_sarsa", {}, (800, 600)),
         ("td0", {}, (1280, 800)),
         ("dqn", SMALL_NET, (800, 600)),
+        ("psrl", {}, (800, 600)),
+        ("recurrent_dqn", {"learning_starts": 50}, (800, 600)),
+        ("dqn", SMALL_C51, (800, 600)),
+        pytest.param("dqn", SMALL_C51, (1280, 800), marks=pytest.mark.slow),
+        pytest.param("ucbvi", {}, (800, 600), marks=pytest.mark.slow),
+        pytest.param("r_max", {"visits_to_know": 3}, (800, 600), marks=pytest.mark.slow),
+        pytest.param("prioritized_sweeping", {}, (800, 600), marks=pytest.mark.slow),
+        pytest.param("ucb_q_learning", {}, (800, 600), marks=pytest.mark.slow),
+        pytest.param("monte_carlo", {}, (800, 600), marks=pytest.mark.slow),
         pytest.param("q_learning", {}, (800, 600), marks=pytest.mark.slow),
         pytest.param("value_iteration", {}, (1280, 800), marks=pytest.mark.slow),
         pytest.param("dqn", SMALL_NET, (1280, 800), marks=pytest.mark.slow),
@@ -182,6 +198,52 @@ def test_the_last_update_is_written_out_with_its_numbers() -> None:
     assert inspector.numbers.fixed(update.target, 6) in said
 
 
+def test_of_a_plan_the_action_that_is_chosen_is_written_out() -> None:
+    app = an_app(agent="psrl", seconds=2.0, speed=200.0)
+    pin(app, 8)
+    greedy = inspector.greedy_actions(app.state, 8)[0]
+    other = next(a for a in range(4) if a != greedy)
+    names = app.state.model.actions
+    assert f"PSRL of “{names[greedy]}”" in words(app)
+    click(app, control(app, f"action:{other}").rect.center)
+    assert f"PSRL of “{names[other]}”" in words(app)
+    update = app.state.look.update_of(other)
+    assert update.result == pytest.approx(float(app.state.snapshot.q_values[8, other]), abs=1e-12)
+    assert inspector.numbers.fixed(update.target, 6) in words(app)
+    term = next(c for c in app.scene.controls if c.name.startswith("term:") and not c.name.endswith((":", ":8")))
+    point(app, term.rect.center)
+    assert app.state.lit == int(term.name.rpartition(":")[2])
+
+
+def test_a_network_that_remembers_has_no_value_of_a_cell_and_says_so() -> None:
+    app = an_app(agent="recurrent_dqn", seconds=3.0, speed=200.0, learning_starts=50)
+    pin(app, 4)
+    said = " ".join(words(app))
+    assert "no value can be told of a cell alone" in said
+    now, agent = app.state.look.inside.now, app.link.engine.agent
+    assert now.state == agent.state
+    for value in now.values:
+        assert inspector.numbers.fixed(float(value), 6) in words(app)
+    assert "What it remembers" in words(app)
+    assert app.state.look.update.state == 4
+    assert "Recurrent DQN" in said
+
+
+def test_the_returns_of_a_cell_are_drawn_and_its_target_is_written_out() -> None:
+    app = an_app(agent="dqn", seconds=3.0, speed=200.0, **SMALL_C51)
+    pin(app, 4)
+    assert inspector.sections(app.state) == ["update", "backup", "why", "network", "returns"]
+    assert "all are means of distributions" in " ".join(words(app))
+    click(app, control(app, "section:returns").rect.center)
+    returns, said = app.state.look.inside.returns, words(app)
+    for chances, q in zip(returns.chances, app.state.snapshot.q_values[4], strict=True):
+        assert float(chances @ returns.atoms) == pytest.approx(q, abs=1e-6)
+        assert inspector.numbers.fixed(float(chances @ returns.atoms), 4) in said
+    z = int(returns.target.argmax())
+    assert f"{returns.target[z]:.4f}" in said
+    assert inspector.numbers.fixed(float(returns.atoms[z]), 4) in said
+
+
 def test_why_not_adds_up_to_the_difference() -> None:
     app = an_app(seconds=2.0)
     pin(app, 8, "why")
@@ -190,6 +252,49 @@ def test_why_not_adds_up_to_the_difference() -> None:
     said = " ".join(words(app))
     assert "Why not" in said
     assert inspector.numbers.fixed(float(q[best] - q[other]), 6) in said
+
+
+# --- the layer of errors ------------------------------------------------------------------------------------------
+
+
+def optimal_values(model: Any, gamma: float) -> np.ndarray:
+    """float64 [S]: max Q* by plain value iteration over outcomes that are read one by one."""
+    every = [outcomes_of(model, s) for s in range(model.num_states)]
+    values = np.zeros(model.num_states)
+    for _ in range(10_000):
+        before = values.copy()
+        for s, actions in enumerate(every):
+            if not model.absorbing[s]:
+                values[s] = max(
+                    sum(p * (r + (0.0 if ended else gamma * before[to])) for p, to, r, ended in each)
+                    for each in actions
+                    if each
+                )
+        if np.abs(values - before).max() < 1e-14:
+            return values
+    raise AssertionError("it has not settled")
+
+
+@pytest.mark.parametrize(
+    ("agent", "settings"),
+    [("dqn", SMALL_NET), ("dqn", SMALL_NET | {"gamma": 0.9}), ("dqn", SMALL_C51), ("q_learning", {}), ("psrl", {})],
+)
+def test_the_layer_of_errors_is_the_distance_to_what_is_optimal(agent: str, settings: dict[str, Any]) -> None:
+    app = an_app(agent=agent, seconds=2.0, speed=300.0, **settings)
+    app.handle(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_6, mod=0, unicode="6"))
+    settle(app)
+    assert app.state.layer == "error"
+    engine = app.link.engine
+    best = optimal_values(engine.model, engine.agent.gamma)
+    assert best.max() > 0.1
+    drawn = layers.coloured(app.state, "error").table
+    q = engine.agent.q_values
+    here = ~engine.model.absorbing
+    np.testing.assert_allclose(drawn[here], np.abs(q.max(axis=1) - best)[here], rtol=0, atol=1e-9)
+    assert drawn[here].max() > 1e-3
+    if agent == "dqn":  # the network at a cell, asked directly
+        s = 4
+        assert drawn[s] == pytest.approx(abs(engine.agent._evaluate(np.array([s], np.int32)).max() - best[s]), abs=1e-9)
 
 
 # --- curves -------------------------------------------------------------------------------------------------------

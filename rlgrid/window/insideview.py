@@ -176,16 +176,17 @@ def paint_returns(canvas: Canvas, look: Inside | None, names: Sequence[str], roo
     rows: list[tuple[str, Floats, bool]] = [(name, returns.chances[a], False) for a, name in enumerate(names)]
     if target is not None and returns.action is not None:
         rows.append((f"target of {names[returns.action]}", target, True))
-    room_for = (bottom - y - 40) // (len(rows) + (2 if target is not None else 0))
-    tall = max(22, min(50, room_for)) - 8
+    words = text.wrap(TOLD, right - MARGIN, SMALL)
+    below = 18 + 14 * len(words) + (102 if target is not None else 0)
+    tall = max(24, min(46, (bottom - y - below) // len(rows))) - 8
     label = 12 + max(text.width(name, SMALL) for name, _, _ in rows)
     for name, chances, aimed in rows:
         if y + tall + 14 > bottom:
             return y
         canvas.text(name, MARGIN, y + tall - 6, theme.accent if aimed else theme.text, SMALL, bold=aimed)
         mean = float(chances @ returns.atoms)
-        words = canvas.text(numbers.fixed(mean, 4), right, y + tall - 6, mono=True, align="right", size=SMALL)
-        plot = pygame.Rect(MARGIN + label, y, min(words.left, right - 56) - 10 - MARGIN - label, tall)
+        said = canvas.text(numbers.fixed(mean, 4), right, y + tall - 6, mono=True, align="right", size=SMALL)
+        plot = pygame.Rect(MARGIN + label, y, min(said.left, right - 56) - 10 - MARGIN - label, tall)
         _histogram(canvas, returns, chances, plot, mean, aimed)
         y += tall + 8
     low, high = float(returns.atoms[0]), float(returns.atoms[-1])
@@ -195,7 +196,7 @@ def paint_returns(canvas: Canvas, look: Inside | None, names: Sequence[str], roo
     y += 18
     if target is not None:
         y = _largest(canvas, returns, target, y, bottom, right)
-    for line in text.wrap(TOLD, right - MARGIN, SMALL):
+    for line in words:
         if y + 14 > bottom:
             break
         canvas.text(line, MARGIN, y + 7, theme.muted, SMALL)
