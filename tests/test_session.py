@@ -414,7 +414,7 @@ def test_films_go_through_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     program.chmod(0o755)
     monkeypatch.setattr(record, "ffmpeg", lambda: str(program))
     writer = Mp4Writer(tmp_path / "film.mp4", 20.0)
-    surface = pygame.Surface((64, 48))
+    surface = pygame.Surface((65, 49))  # a column and a row more than its colours can have
     for _ in range(3):
         writer.add(surface)
     writer.add(pygame.Surface((10, 10)))  # of another size

@@ -208,6 +208,19 @@ def ffmpeg() -> str | None:
     return shutil.which("ffmpeg")
 
 
+# The colours of high-definition video, said in the file: a player that has to guess shows other ones.
+_FILTER = "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int"
+_COLOURS = [f"-{name}" for name in ("colorspace", "color_primaries", "color_trc")]
+_CODED = ["-an", "-vf", _FILTER, "-pix_fmt", "yuv420p", *(word for name in _COLOURS for word in (name, "bt709"))]
+
+
+def _encoder(program: str) -> list[str]:
+    """The options of x264 for letters that stay sharp, where ffmpeg has it; else its own choice."""
+    asked = [program, "-hide_banner", "-encoders"]
+    said = subprocess.run(asked, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=20)
+    return ["-c:v", "libx264", "-crf", "16"] if b"libx264 " in said.stdout else []
+
+
 class Mp4Writer:
     """Writes a film by way of ffmpeg, frame by frame."""
 
@@ -223,14 +236,14 @@ class Mp4Writer:
             OSError: if ffmpeg has ended, with its last words.
         """
         frame = pixels(surface)
-        size = (frame.shape[1], frame.shape[0])
+        height, width = (max(2, side - side % 2) for side in frame.shape[:2])  # even, as its colours ask for
+        frame, size = np.ascontiguousarray(frame[:height, :width]), (width, height)
         if self._process is None:
             self._size, program = size, ffmpeg()
             if program is None:
                 raise OSError(f"{self.path} could not be written: there is no ffmpeg")
-            even = "scale=trunc(iw/2)*2:trunc(ih/2)*2"  # what its colours ask for
             raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-r", f"{self._rate:g}"]
-            coded = ["-an", "-vf", even, "-pix_fmt", "yuv420p", "-movflags", "+faststart", str(self.path)]
+            coded = [*_CODED, *_encoder(program), "-color_range", "tv", "-movflags", "+faststart", str(self.path)]
             self._process = subprocess.Popen(
                 [program, "-y", "-loglevel", "error", *raw, "-i", "-", *coded],
                 stdin=subprocess.PIPE,
