@@ -373,3 +373,62 @@ def test_a_look_into_a_network() -> None:
     assert look.update.rate is None
     terms = backup_terms(outcomes_of(engine.model, 4)[0], engine.agent.values)
     assert math.isfinite(backup(terms, engine.gamma))
+
+
+UPDATING = {"n_step_sarsa": {"n_steps": 4}, "monte_carlo": {}, "q_learning": {}, "r_max": {}, "td0": {}, "dqn": {}}
+
+
+def learnt(agent: Any) -> bytes:
+    """All that is learnt, as bytes."""
+    if hasattr(agent, "value_table"):
+        return agent.value_table.tobytes()
+    return agent.q_table.tobytes() if hasattr(agent, "q_table") else bytes(str(agent.metrics()["updates"]), "ascii")
+
+
+@pytest.mark.parametrize("agent", UPDATING)
+def test_stepping_by_updates_stands_at_every_one_forwards_and_backwards(agent: str) -> None:
+    settings = UPDATING[agent] if agent != "dqn" else {"learning_starts": 40, "train_freq": 7}
+    engine, slow = (an_engine(agent, world="rlgrid/RussellNorvig4x3-v0", **settings) for _ in range(2))
+    counts, before = [], learnt(slow.agent)
+    while len(counts) < 6:
+        slow.advance(1)
+        if learnt(slow.agent) != before:
+            counts.append(slow.count)
+            before = learnt(slow.agent)
+    found = []
+    for _ in counts:
+        engine.obey("update")
+        found.append(engine.count)
+    assert found == counts
+    assert [entry.name for entry in engine.stamps] == ["update"] * 6
+    tables = learnt(engine.agent)
+    back = []
+    for _ in counts[1:]:
+        engine.obey("seek", "update")
+        back.append(engine.count)
+    assert back == counts[-2::-1]
+    assert engine.stamps[-1].rest == (counts[0],), "noted as a count, which a replay goes to"
+    engine.obey("seek", counts[-1])
+    assert learnt(engine.agent) == tables
+
+
+def test_a_planner_is_stepped_by_sweeps_and_nothing_learnt_is_said() -> None:
+    planner = an_engine("value_iteration")
+    planner.obey("update")
+    planner.obey("update")
+    planner.obey("seek", "update")
+    assert planner.count == 1
+    with pytest.raises(ValueError, match="Every sweep"):
+        planner.obey("until", {"kind": "update"})
+    idle = an_engine("q_learning", world="rlgrid/SuttonBarto4x4-v0")
+    idle.obey("change", "step_reward", 0.0)
+    idle.obey("update")
+    assert idle.notices[-1] == "Nothing was learnt in 10,000 steps."
+    assert idle.count == 10_000
+
+
+def test_until_something_is_learnt() -> None:
+    engine = an_engine("q_learning")
+    said = run_until(engine, "something is learnt")
+    assert "the value of row 3, column 2 changed, by 0.300 at most" in said
+    assert engine.agent.q_table.any()

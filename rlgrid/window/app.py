@@ -268,7 +268,7 @@ class App:
         self.race.send("change", name, value, held)
 
     def seek(self, where: int | str) -> bool:
-        """Go to a count of the run, or one "unit" or "episode" back; whether there was anything to go to."""
+        """Go to a count of the run, or one "unit", "update" or "episode" back; whether there was anything to go to."""
         state = self.state
         if state.timeline.why:
             self.say(f"This run cannot be walked back: {state.timeline.why}.", 5.0)

@@ -22,9 +22,9 @@ _BETWEEN = 6  # pixels between two chips
 
 _TIPS = {
     "start": "back to the start: forget what was learnt (R)",
-    "back": "one step back (,), with Shift an episode",
+    "back": "one step back (,), with Shift an episode, with Ctrl an update",
     "play": "play or pause (Space)",
-    "step": "one step (.), with Shift an episode",
+    "step": "one step (.), with Shift an episode, with Ctrl to the next update",
     "end": "as fast as possible until converged (End)",
 }
 

@@ -7,6 +7,7 @@
     the greedy path loops               from the likeliest start, by the likeliest outcomes, it comes back to a state
     regret below 5 %                    the exact share of regret of the greedy policy is less
     the episode ends                    terminated or truncated
+    something is learnt                 a value changes; of a network, a gradient step is taken
     count reaches 400                   so many units were run (also: step 400, sweep 400)
 
 Chunks would run past a condition that holds for a moment only. So while one is awaited, the agent runs unit by unit
@@ -34,7 +35,7 @@ from rlgrid.window.arithmetic import is_map, names_of, place_of
 if TYPE_CHECKING:
     from rlgrid.window.engine import Engine
 
-KINDS = ("arrow", "td", "loop", "regret", "episode", "count")
+KINDS = ("arrow", "td", "loop", "regret", "episode", "update", "count")
 EXAMPLES = (
     "this arrow flips",
     "the arrow of row 3, column 4 flips",
@@ -42,6 +43,7 @@ EXAMPLES = (
     "the greedy path loops",
     "regret below 5 %",
     "the episode ends",
+    "something is learnt",
     "count reaches 400",
 )
 MENU = 10.0  # seconds in which a menu is read
@@ -78,7 +80,8 @@ class Condition:
             return f"regret below {100 * self.number:g} %"
         if self.kind == "count":
             return f"{unit} {int(self.number):,}"
-        return "the greedy path loops" if self.kind == "loop" else "the episode ends"
+        words = {"loop": "the greedy path loops", "update": "something is learnt"}
+        return words.get(self.kind, "the episode ends")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data that `parse` takes back."""
@@ -108,6 +111,8 @@ def parse(given: str | Mapping[str, Any], model: Any = None, pinned: int | None 
         return Condition("loop")
     if re.fullmatch(r"(an )?episode ends", words):
         return Condition("episode")
+    if words == "something is learnt":
+        return Condition("update")
     if words.startswith(("|td|", "td", "residual", "change")):
         return _td(words, given)
     if words.startswith("regret"):
@@ -209,7 +214,7 @@ def offers(state: Any) -> list[tuple[str, str]]:
     if state.plans:
         more += [f"|TD| below {limit}" for limit in ("0.1", "0.01", "0.001")]
     else:
-        more.append("episode ends")
+        more += ["episode ends", "something is learnt"]
         if state.snapshot.td_error is not None:
             most = float(np.abs(state.snapshot.td_error).max(initial=0.0))
             more += [f"|TD| above {limit:.2g}" for limit in ((0.5 * most, 0.9 * most) if most > 0 else (0.1, 1.0))]
@@ -244,6 +249,7 @@ class Watch:
         self._errors: NDArray[np.float64] | None = None
         self._successors: dict[tuple[int, int], int | None] = {}
         self._policy: bytes = b""
+        self._learnt: NDArray[np.float64] | float = 0.0
         self._truth: Any = None
         if kind == "count" and condition.number <= engine.count:
             raise ValueError(f"The count is {engine.count:,} already: choose a larger one, or step back first.")
@@ -254,6 +260,8 @@ class Watch:
             raise ValueError("This agent's greedy policy cannot be read, so no arrow can be awaited.")
         if kind == "td" and getattr(agent, "td_error", None) is None:
             raise ValueError("This agent has no TD errors.")
+        if kind == "update" and plans:
+            raise ValueError("Every sweep of a planner changes values: step it, or wait for a small change.")
         if kind == "td" and not plans and condition.below:
             raise ValueError("A learner's TD errors are small at any time: wait for |TD| above a number.")
         if kind == "arrow":
@@ -263,6 +271,8 @@ class Watch:
             self._arrow = self._arrow_of(engine, condition.state)
         elif kind == "regret":
             self._judge(engine)
+        elif kind == "update":
+            self._learnt = _learnt(agent)
         elif kind == "td" and not plans and agent.td_error.size <= MOST_COMPARED:
             self._errors = np.array(agent.td_error)
 
@@ -302,6 +312,21 @@ class Watch:
         lengths = getattr(agent, "episode_lengths", None)
         after = f" after {numbers.count(int(lengths[-1]), 'step')}" if lengths else ""
         return f"episode {len(agent.episode_returns):,} ended{after}, its return is {returned}"
+
+    def _update_reached(self, engine: Engine, left: int | None) -> str | None:
+        before, now = self._learnt, _learnt(engine.agent)
+        self._learnt = now
+        if isinstance(now, float) or isinstance(before, float):
+            return None if now == before else f"gradient step {int(np.max(now)):,} is taken"
+        changed = np.flatnonzero((now != before).reshape(len(now), -1).any(axis=1))
+        if not changed.size:
+            return None
+        with np.errstate(invalid="ignore"):
+            by = np.nan_to_num(np.abs(now - before)).reshape(len(now), -1).max(axis=1)
+        s = int(np.argmax(by))
+        more = "" if changed.size == 1 else f", and of {changed.size - 1:,} more"
+        at = _cell(engine.model, s) if engine.model is not None else f"state {s}"
+        return f"the value of {at}{more} changed, by {numbers.short(float(by[s]))} at most"
 
     def _arrow_reached(self, engine: Engine, left: int | None) -> str | None:
         state = self.condition.state
@@ -383,6 +408,23 @@ class Watch:
             greedy = engine.tables.get("greedy")
             return () if greedy is None else tuple(int(a) for a in np.flatnonzero(greedy[s]))
         return arrow_of(engine.agent, s)
+
+
+def _learnt(agent: Any) -> NDArray[np.float64] | float:
+    """What changes where something is learnt: [S] or [S, A], the table, copied; of a network its gradient steps.
+
+    Raises:
+        ValueError: if the table is too large to be compared unit by unit, or there is none.
+    """
+    table = getattr(agent, "q_table", getattr(agent, "value_table", None))
+    if table is None:
+        updates = agent.metrics().get("updates")
+        if updates is None:
+            raise ValueError("What this agent learns cannot be seen, so no update can be awaited.")
+        return float(updates)
+    if len(table) > MOST_COMPARED:
+        raise ValueError(f"In worlds of more than {MOST_COMPARED:,} states updates are not told apart: step instead.")
+    return np.array(table, np.float64)
 
 
 def arrow_of(agent: Any, s: int) -> tuple[int, ...]:

@@ -42,7 +42,7 @@ Command = Callable[["App", str], None]
 COMMANDS: dict[str, Command] = {}
 
 # Commands by which the user takes over: nothing happens by itself from then on.
-CHOOSING = {"step", "episode", "faster", "slower", "end", "start", "restore", "next agent", "toggle", "new"}
+CHOOSING = {"step", "update", "episode", "faster", "slower", "end", "start", "restore", "next agent", "toggle", "new"}
 
 
 def command(*names: str) -> Callable[[Command], Command]:
@@ -86,9 +86,15 @@ def _episode(app: App, _: str) -> None:
     app.race.send("episode")
 
 
+@command("update")
+def _update(app: App, _: str) -> None:
+    app.pause()
+    app.race.send("update")
+
+
 @command("back")
 def _back(app: App, step: str) -> None:
-    """One unit back, or ``back:episode``."""
+    """One unit back, or ``back:update``, ``back:episode``."""
     app.seek(step or "unit")
 
 

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from rlgrid.window import parameters, remaking
 from rlgrid.window.actors import TRAIL, Acting, Walker, model_of
-from rlgrid.window.breakpoints import Watch, parse
+from rlgrid.window.breakpoints import Condition, Watch, parse
 from rlgrid.window.history import Entry, History, Kept, put_into
 from rlgrid.window.looking import Looker
 from rlgrid.window.pacing import BUDGET, WALK, Paced
@@ -110,6 +110,7 @@ class Engine(Paced):
             "speed": self.set_speed,
             "step": self.step,
             "episode": self.episode,
+            "update": self.update,
             "reset": self.reset,
             "change": self.change,
             "restore": self.restore,
@@ -550,6 +551,21 @@ class Engine(Paced):
             if len(self.agent.episode_returns) > before or self.stopped:
                 return
 
+    def update(self) -> None:
+        """Run until something is learnt (`rlgrid.window.breakpoints`), at most 10,000 steps; for a planner, a sweep.
+
+        Raises:
+            ValueError: if this run cannot tell.
+        """
+        if self.unit == "sweep":
+            self.advance(1)
+            return
+        watch = Watch(Condition("update"), self)
+        for _ in range(LONGEST_EPISODE):
+            if not self.advance(1) or self.stopped or watch.reached(self):
+                return
+        self.notices.append(f"Nothing was learnt in {LONGEST_EPISODE:,} steps.")
+
     def reset(self) -> None:
         """Forget what was learnt; changed parameters and a painted map stay. Before this the run cannot be walked."""
         changes, settings = self.setup.world_changes, self.setup.agent_changes
@@ -615,7 +631,7 @@ class Engine(Paced):
         self._leave_trail(episodes)
 
     def _place(self, where: int | str) -> int:
-        """The count that "seek" means: a number, or "unit" or "episode" for one of these back."""
+        """The count that "seek" means: a number, or "unit", "update" or "episode" for one of these back."""
         self._owed, self.watch = 0, None
         return self.history.back(self, where) if isinstance(where, str) else int(where)
 

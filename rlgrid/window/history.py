@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 BYTES = 256 << 20  # that kept states may take
 MOST = 400  # of them
 SHARE = 0.02  # of the time that keeping may take
+FAR, WINDOW = 10_000, 1_000  # steps in which an update is looked for backwards, and at a time
 WALKS = 2_000  # places of the walker that are written down
 LAST = 1_000  # episodes that are remembered one by one
 
@@ -253,14 +254,42 @@ class History:
             engine.walker.go(self._walks[place][1], self._tours)
 
     def back(self, engine: Engine, step: str) -> int:
-        """The count one step back: a "unit", or an "episode" (of a planner, ten sweeps)."""
-        if step == "unit":
+        """The count one step back: a "unit", an "update", or an "episode" (of a planner, ten sweeps)."""
+        if step == "unit" or (step == "update" and engine.unit == "sweep"):
             return engine.count - 1
         if engine.unit == "sweep":
             return engine.count - 10
+        if step == "update":
+            return self._update_before(engine)
         agent = engine.agent
         into = int(agent._episode_length)
         return engine.count - (into or (agent.episode_lengths[-1] if agent.episode_lengths else 1))
+
+    def _update_before(self, engine: Engine) -> int:
+        """The count before the present one after which something was learnt last; at most `FAR` steps back.
+
+        The run is repeated up to there and looked at step by step, so it stands elsewhere afterwards.
+        """
+        from rlgrid.window.breakpoints import Condition, Watch
+
+        if self.why:
+            raise ValueError(f"This run cannot be walked back: {self.why}.")
+        end, least = engine.count - 1, max(self.kept[0].count, engine.count - 1 - FAR)
+        while end > least:
+            begin = max(least, end - WINDOW)
+            self.seek(engine, begin)
+            watch, found = Watch(Condition("update"), engine), -1
+            while engine.count < end:
+                before = engine.count
+                engine.run_to(before + 1)
+                if watch.reached(engine):
+                    found = engine.count
+                if engine.count == before:
+                    break
+            if found >= 0:
+                return found
+            end = begin
+        return least
 
     def facts(self) -> dict[str, Any]:
         """What the timeline shows."""

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from rlgrid.window.breakpoints import Watch
+from rlgrid.window.breakpoints import Condition, Watch
 from rlgrid.window.engine import LONGEST_EPISODE, Engine, Scenario
 from rlgrid.window.history import Entry
 from rlgrid.window.pacing import Paced
@@ -59,6 +59,7 @@ class Lanes(Paced):
             "speed": self.set_speed,
             "step": self.step,
             "episode": self.episode,
+            "update": self.update,
             "reset": self.reset,
             "change": self.change,
             "restore": lambda: self._all("restore"),
@@ -192,7 +193,7 @@ class Lanes(Paced):
 
     def _lane(self, number: int, name: str, *rest: Any) -> None:
         """A command that concerns one lane: of the world's numbers, all."""
-        if not 0 <= number < len(self.engines) or name not in ("change", "drive", "until", "episode"):
+        if not 0 <= number < len(self.engines) or name not in ("change", "drive", "until", "episode", "update"):
             raise ValueError(f"a race of {len(self.engines)} has no lane {number}, or no command {name!r} for one")
         if name == "change" and rest[0] not in WORLD:
             self._change([self.engines[number]], name, *rest)
@@ -229,6 +230,22 @@ class Lanes(Paced):
             self.advance(1)
             if len(leader.agent.episode_returns) > before or self.stopped:
                 return
+
+    def update(self, lane: int = 0) -> None:
+        """Run until something is learnt in a lane, as `Engine.update`.
+
+        Raises:
+            ValueError: if that lane's run cannot tell.
+        """
+        leader = self.engines[lane]
+        if leader.unit == "sweep":
+            self.advance(1)
+            return
+        watch = Watch(Condition("update"), leader)
+        for _ in range(LONGEST_EPISODE):
+            if not self.advance(1) or self.stopped or watch.reached(leader):
+                return
+        self._notices.append(f"Nothing was learnt in {LONGEST_EPISODE:,} steps.")
 
     def reset(self) -> None:
         """All forget what was learnt; changed numbers and a painted map stay."""
@@ -267,7 +284,7 @@ class Lanes(Paced):
         return next((engine.watch for engine in self.engines if engine.watch is not None), None)
 
     def _place(self, where: int | str) -> int:
-        """The count that "seek" means: a number, or "unit" or "episode" of the selected lane back."""
+        """The count that "seek" means: a number, or "unit", "update" or "episode" of the selected lane back."""
         self._owed = 0
         for engine in self.engines:
             engine.watch = None

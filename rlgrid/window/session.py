@@ -41,7 +41,21 @@ MOST_SECONDS = 6 * 3600.0  # that a session lasts
 MOST_TEXT = 4 << 20  # characters of a map
 LOOKS = 0.05  # seconds between two entries of what is looked at
 
-RUN = ("play", "speed", "step", "episode", "reset", "change", "restore", "remap", "drive", "seek", "until", "lane")
+RUN = (
+    "play",
+    "speed",
+    "step",
+    "episode",
+    "update",
+    "reset",
+    "change",
+    "restore",
+    "remap",
+    "drive",
+    "seek",
+    "until",
+    "lane",
+)
 
 # What is looked at: fields of the state that are nobody's answer but the viewer's choice, and their types.
 LOOK: dict[str, tuple[type, ...]] = {

@@ -56,6 +56,7 @@ REFUSABLE = (
     "drive",
     "seek",
     "until",
+    "update",
     "lane",
 )  # by the world or the agent, and nothing stops
 SHARE = 0.04  # of the time of an agent at full speed, for snapshots
@@ -404,7 +405,7 @@ class Sender:
     def _shorten(self) -> None:
         """Drop the oldest step, or else the oldest command that the two ends can do without."""
         names = [about[0] for about, _ in self._waiting]
-        index = next((i for i, name in enumerate(names) if name in ("step", "episode")), None)
+        index = next((i for i, name in enumerate(names) if name in ("step", "episode", "update")), None)
         if index is None:
             index = next((i for i, name in enumerate(names) if name not in ("load", "memory", "read")), None)
         if index is not None:
