@@ -73,6 +73,17 @@ def _watched(app: App) -> None:
     app.watch(cloudpickle.dumps((env, Leaning())), None, ("CartPole-v1", "Leaning"), "step", 6.0)
 
 
+def _caves(side: int) -> Callable[[App], None]:
+    """Value iteration in caves of so many rows and columns."""
+
+    def begin(app: App) -> None:
+        from rlgrid.window.places import Made, made_place
+
+        app.open(made_place(Made("caves", side, side)), "value_iteration", 100.0)
+
+    return begin
+
+
 WINDOW = "The window"
 LAYERS = "The nine layers"
 DETAIL = "Detail by the size of a cell"
@@ -124,7 +135,8 @@ SCREENS: tuple[Screen, ...] = (
         "1",
         agents=("q_learning",),
         world=LAKE,
-        does=("wait 8",),
+        speed=50_000.0,
+        does=("wait 6",),
     ),
     Screen(
         "layer-q",
@@ -133,16 +145,17 @@ SCREENS: tuple[Screen, ...] = (
         "2",
         agents=("q_learning",),
         world=LAKE,
-        does=("wait 8", "key 2"),
+        speed=50_000.0,
+        does=("wait 6", "key 2"),
     ),
     Screen(
         "layer-policy",
         LAYERS,
-        "The greedy policy alone, an arrow for every tie, over the world's own colours.",
-        "3",
+        "The greedy policy: an arrow for every tie, over any of the other layers.",
+        "3 puts the arrows there, and away.",
         agents=("value_iteration",),
         world="SuttonBarto4x4-v0",
-        does=("wait 3", "key 3"),
+        does=("wait 3",),
     ),
     Screen(
         "layer-visits",
@@ -187,7 +200,8 @@ SCREENS: tuple[Screen, ...] = (
         "8",
         agents=("q_learning",),
         world=LAKE,
-        does=("wait 6", "key 8"),
+        speed=50_000.0,
+        does=("wait 3", "key 8"),
         theme="light",
     ),
     Screen(
@@ -196,6 +210,7 @@ SCREENS: tuple[Screen, ...] = (
         "The ways of the last episodes, and how often each cell was passed.",
         "9",
         agents=("sarsa",),
+        speed=2_000.0,
         world="WindyGridworld-v0",
         does=("wait 8", "key 9"),
         theme="light",
@@ -215,7 +230,8 @@ SCREENS: tuple[Screen, ...] = (
         "2",
         agents=("q_learning",),
         world="WilsonMaze-v0",
-        does=("wait 8", "key 2"),
+        speed=50_000.0,
+        does=("wait 5", "key 2"),
     ),
     Screen(
         "detail-arrows",
@@ -231,18 +247,16 @@ SCREENS: tuple[Screen, ...] = (
         DETAIL,
         "A thousand by a thousand cells: colours alone, the goal as a star.",
         "W",
-        world="made:rooms",
+        begin=_caves(1000),
         does=("wait 6",),
-        speed=20.0,
     ),
     Screen(
         "detail-minimap",
         DETAIL,
         "Zoomed in, a small map says where one is.",
         "Wheel or Z.",
-        world="made:rooms",
-        does=("wait 6", "wheel 10,10 by 8", "away"),
-        speed=20.0,
+        begin=_caves(200),
+        does=("wait 6", "do view:8,120,120"),
         theme="light",
     ),
     # --- inspector ---
@@ -283,6 +297,7 @@ SCREENS: tuple[Screen, ...] = (
         "Sarsa: its target takes the action that was taken next.",
         "Click a cell.",
         agents=("sarsa",),
+        speed=2_000.0,
         world=CLIFF,
         theme="light",
         does=("wait 4", "key space", "click 2,5", "away"),
@@ -580,6 +595,7 @@ SCREENS: tuple[Screen, ...] = (
         theme="light",
         agents=("q_learning",),
         world=LAKE,
-        does=("wait 6",),
+        does=("wait 5",),
+        speed=50_000.0,
     ),
 )

@@ -131,6 +131,7 @@ def arrows(size: int, directions: tuple[Direction, ...]) -> Mask:
     x, y = centres(size)
     # Small cells need a larger share of their area for an arrow to be read.
     share = float(np.interp(size, [8, 14, 32], [0.80, 0.64, 0.50]))
+    reach = float(np.interp(size, [40, 56], [0.10, 0.06]))  # large cells have a number below their arrows
     shaft = _stroke(size, 0.062, 1.0)
     result = np.zeros((size, size), np.float32)
     for direction in directions:
@@ -144,7 +145,7 @@ def arrows(size: int, directions: tuple[Direction, ...]) -> Mask:
         else:
             head = max(0.36 * share * size, 2.5)
             tail = 0.11 * size if (0, 0) in directions else -shaft / 2  # so that shafts meet without a seam
-            points = arrow_points(tail, (share / 2 + 0.10) * size, shaft, head, head * 1.12)
+            points = arrow_points(tail, (share / 2 + reach) * size, shaft, head, head * 1.12)
         result = np.maximum(result, coverage(polygon(x, y, _rotated(points, direction))))
     return result
 

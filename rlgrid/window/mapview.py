@@ -142,6 +142,7 @@ def _numbers(surface: pygame.Surface, state: State, view: Layout, scale: tuple[f
     table = layer.table[seen]
     _, low, high = palette_of(*((0.0, float(np.log1p(scale[1]))) if layer.counts else scale))
     inks = ink_on(colormap(np.log1p(table) if layer.counts else table, low, high, state.theme))
+    wind = None if getattr(state.model, "sheet", None) is not None else appearance_of(state.model).wind
     for number, focus in enumerate(seen.tolist()):
         x, y = view.centre(*cell_of(state.model, focus))
         if state.layer == "q":
@@ -149,12 +150,14 @@ def _numbers(surface: pygame.Surface, state: State, view: Layout, scale: tuple[f
                 value = float(table[number, action])
                 if np.isfinite(value):
                     words = _in_cell(value, view.cell * (0.46 if dx else 0.6))
-                    at = (x + dx * view.cell * 0.27, y + dy * view.cell * 0.34)
+                    at = (x + dx * view.cell * 0.25, y + dy * view.cell * 0.34)
                     text.draw(surface, words, *at, _colour(inks[number, action]), SMALL, mono=True, align="center")
         elif np.isfinite(table[number]):
             value = float(table[number])
-            words = f"{int(value):,}" if layer.counts else _in_cell(value, view.cell * 0.8)
-            place = (x, y + view.cell * 0.415)  # below the tips of tied arrows
+            blows = wind is not None and bool(wind[focus].any())  # its chevrons stand in the lower right corner
+            words = f"{int(value):,}" if layer.counts else _in_cell(value, view.cell * (0.6 if blows else 0.8))
+            below = min(view.cell * 0.4, view.cell / 2 - 7 * scaling.letters())  # the tips of arrows, above the edge
+            place = (x - 0.1 * blows * view.cell, y + below)
             text.draw(surface, words, *place, _colour(inks[number]), SMALL, mono=True, align="center")
 
 
@@ -215,14 +218,15 @@ def overlay(surface: pygame.Surface, state: State, place: pygame.Rect, view: Lay
         return place.left + x, place.top + y
 
     thick = max(1.5, min(4.0, view.cell * 0.075))
+    faint = 110 if view.cell >= NUMBERED * scaling.letters() else 205  # numbers are read through it
     if state.layer == "trajectories" and state.model is not None:
         for age, path in enumerate(reversed(state.paths[:-1])):
             _draw_path(surface, state.model, [*path], centre, theme.second, 0.6 * thick, max(40, 190 - 25 * age))
     passed = shot.trail[: len(shot.trail) - state.behind]
     if state.model is not None and passed:
-        _draw_path(surface, state.model, [*passed], centre, theme.accent, thick, 205)
+        _draw_path(surface, state.model, [*passed], centre, theme.accent, thick, faint)
         if state.behind and state.walker_at is not None:  # apart from the rest, which stays as it is
-            _draw_path(surface, state.model, [passed[-1], state.walker_at], centre, theme.accent, thick, 205)
+            _draw_path(surface, state.model, [passed[-1], state.walker_at], centre, theme.accent, thick, faint)
     marked = [(state.pinned, 3.0), (state.hover, 1.5), (state.lit, 3.0)]
     for focus, thick in marked:
         if focus is not None and state.model is not None and focus < state.model.num_states and view.cell >= 4:

@@ -284,15 +284,22 @@ def paint(canvas: Canvas, state: State) -> None:
         _title(canvas, state, number, plot, box, 18 if tall else 14)
         _plot(canvas, state, plot, box, end, colours[number])
         canvas.control(f"plot:{number}", box, "plot", track=(box.left, box.right - 1))
-        if (
-            plot.kind == "share"
-            and not any(line.curve.points for line in lines(state, plot, theme.accent, theme))
-            and (state.snapshot.trouble or state.snapshot.regret is not None)
-        ):
-            words = state.snapshot.trouble or "the policy does not end its episodes"
-            canvas.text(words, box.left, box.centery - 9, theme.muted, SMALL, most=box.width)
+        if not any(line.curve.points for line in lines(state, plot, theme.accent, theme)):
+            words = _missing(state, plot)
+            canvas.text(words, box.left, box.top + round(box.height / 4), theme.muted, SMALL, most=box.width)
     _timeline(canvas, state, end, 148 if tall else 91)
     _line(canvas, state, 172 if tall else 114)
+
+
+def _missing(state: State, plot: Plot) -> str:
+    """Why a curve has no point yet."""
+    if plot.name == "return":
+        return f"begins after the first {'walk' if state.plans else 'episode'}"
+    if plot.name == "error" and state.agent == "dqn":
+        return "begins with the first gradient step"
+    if plot.name == "regret" and (state.snapshot.trouble or state.snapshot.regret is not None):
+        return state.snapshot.trouble or "the policy does not end its episodes"
+    return ""
 
 
 def _title(canvas: Canvas, state: State, number: int, plot: Plot, box: pygame.Rect, middle: int) -> None:
@@ -372,7 +379,7 @@ def _plot(canvas: Canvas, state: State, plot: Plot, box: pygame.Rect, end: float
         places = [scale_points(line.curve.points, inner, end, low, high, log) for line in drawn]
         # The ends of the scale stand where the curves are not: beyond the present.
         if box.right - max(spots[-1][0] for spots in places) > 70:
-            top, bottom = (percent(high), percent(low)) if share else (_end(high), _end(low))
+            top, bottom = (f"{100 * high:.0f} %", f"{100 * low:.0f} %") if share else (_end(high), _end(low))
             canvas.text(top, box.right, box.top + 9, theme.muted, SMALL, mono=True, align="right")
             canvas.text(bottom, box.right, box.bottom - 9, theme.muted, SMALL, mono=True, align="right")
         for line, spots in zip(drawn, places, strict=True):
@@ -413,6 +420,8 @@ def _letters(canvas: Canvas, ends: list[tuple[float, float, Line]], box: pygame.
 
 
 def _end(value: float) -> str:
+    if value == 0.1:
+        return "0.1"
     if value and math.isclose(math.log10(abs(value)) % 1.0, 0.0, abs_tol=1e-9) and (abs(value) < 0.1):
         return f"1e{round(math.log10(abs(value)))}"
     if value == round(value) and abs(value) < 1e5:
