@@ -143,7 +143,7 @@ def arrows(size: int, directions: tuple[Direction, ...]) -> Mask:
             head = max(0.45 * share * size, 3.0)
             points = arrow_points(-share / 2 * size, share / 2 * size, shaft, head, head * 1.12)
         else:
-            head = max(0.36 * share * size, 2.5)
+            head = max((0.36 - (0.10 - reach)) * share * size, 2.5)
             tail = 0.11 * size if (0, 0) in directions else -shaft / 2  # so that shafts meet without a seam
             points = arrow_points(tail, (share / 2 + reach) * size, shaft, head, head * 1.12)
         result = np.maximum(result, coverage(polygon(x, y, _rotated(points, direction))))

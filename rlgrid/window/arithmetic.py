@@ -221,9 +221,14 @@ def is_map(model: Any) -> bool:
     return getattr(model, "shape", None) is not None
 
 
+def has_cells(model: Any) -> bool:
+    """Whether a state is called by its cell: in a map, and in each panel of a world of position and items."""
+    return is_map(model) or isinstance(model, ItemWorld)
+
+
 def called(model: Any, state: int, scene: Any = None) -> str:
     """A state in few characters: its cell (row, column), or its number where the world is no map."""
-    if scene is not None or not is_map(model):
+    if scene is not None or not has_cells(model):
         return f"state {state}"
     row, column, _ = place_of(model, state)
     return f"({row}, {column})"

@@ -22,7 +22,7 @@ import numpy as np
 import pygame
 
 from rlgrid.window import insideview, numbers, plots, shapes, sums, text
-from rlgrid.window.arithmetic import is_map, names_of, place_of
+from rlgrid.window.arithmetic import has_cells, names_of, place_of
 from rlgrid.window.state import State
 from rlgrid.window.sums import MARGIN, plain
 from rlgrid.window.text import BODY, SMALL, TITLE
@@ -63,7 +63,7 @@ def paint(canvas: Canvas, state: State) -> None:
     if pinned:
         canvas.control("unpin", tag.inflate(8, 8), tip="let the cell go (Esc)")
     title = f"Row {row}, column {column}, {items}" if items else f"Cell row {row}, column {column}"
-    if state.scene is not None or not is_map(state.model):
+    if state.scene is not None or not has_cells(state.model):
         title = f"State {focus}"
     canvas.text(title, MARGIN, 27, size=TITLE, bold=True, most=tag.left - 8 - MARGIN)
     shot, top = state.snapshot, 54

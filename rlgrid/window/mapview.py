@@ -125,7 +125,9 @@ def _beacons(surface: pygame.Surface, state: State, view: Layout) -> None:
     theme = theme_of(state.theme)
     for goal in goals.tolist():
         x, y = view.centre(*divmod(goal, view.columns))
-        if -8 <= x <= surface.get_width() + 8 and -8 <= y <= surface.get_height() + 8:
+        width, height = surface.get_size()
+        if -8 <= x <= width + 8 and -8 <= y <= height + 8:
+            x, y = min(max(x, 8.0), width - 8.0), min(max(y, 8.0), height - 8.0)  # whole at the edge of the map
             shapes.disc(surface, (x, y), 7.0, theme.goal, theme.background, 1.0)
             shapes.star(surface, (x, y), 5.0, theme.background)
 
@@ -348,6 +350,11 @@ def paint_legend(canvas: Canvas, state: State) -> None:
     if state.before is not None and state.arrows and y + 34 < canvas.rect.height:
         canvas.text("faint: before the change", 0, y, theme.accent, SMALL, most=most)
         y += 17
+    if state.arrows and state.snapshot.greedy is not None and appearance_of(state.model).directions is None:
+        words = "digits: the greedy actions, counted from 0 in the inspector's order"
+        for line in text.wrap(words, most, SMALL) if y + 90 < canvas.rect.height else ():
+            canvas.text(line, 0, y, theme.muted, SMALL)
+            y += 16
     if state.plans and state.snapshot.converged:
         canvas.text("converged", 0, y, theme.goal, SMALL, bold=True)
         y += 17
