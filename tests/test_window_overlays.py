@@ -104,3 +104,35 @@ def test_the_menu_of_breakpoints_offers_to_type_one() -> None:
     app.handle(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_RETURN, mod=0, unicode=""))
     assert app.state.awaited == "step 9"
     app.link.close()
+
+
+@pytest.mark.parametrize(("size", "scale"), SIZES)
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_an_error_is_told_whole_with_its_remedy(size: tuple[int, int], scale: float, theme: str) -> None:
+    app = an_app(size, scale, theme=theme)
+    before = app.state.snapshot
+    app.link.fail(ZeroDivisionError("a number of visits was 0"))
+    app.link.pass_time(0.1)
+    app.update()
+    app.draw()
+    check_whole(app)
+    shown = words_of(app)
+    assert "The agent stopped" in shown
+    assert "ZeroDivisionError: a number of visits was 0" in shown
+    assert "Map and numbers are kept. Another agent: A. A stroke back: Ctrl Z." in shown
+    assert app.state.snapshot is before
+    assert app.state.line.startswith("Nothing runs. R tries again")
+    app.handle(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_r, mod=0, unicode="r"))
+    assert app.state.error == ""
+    app.link.close()
+
+
+def test_a_long_error_ends_in_an_ellipsis_and_keeps_its_button() -> None:
+    app = an_app((640, 480))
+    app.link.fail(RuntimeError("far too long a message " * 60))
+    app.update()
+    app.draw()
+    panel = next(control.rect for control in app.scene.controls if control.name == "start" and control.rect.width > 60)
+    assert app.scene.regions.map.contains(panel)
+    assert any(words == "…" for words in words_of(app))
+    app.link.close()

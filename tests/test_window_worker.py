@@ -31,6 +31,8 @@ from rlgrid.window.worker import (
     Sender,
     Worker,
     a_core_for_the_window,
+    ending,
+    failure,
     sizes_of,
 )
 
@@ -131,9 +133,25 @@ def test_a_worker_that_dies_is_said_and_the_next_one_starts(link):
     link.load(Scenario("rlgrid/FourRooms-v0"), True, 8.0)
     until(link, snapshot_of(1))
     link.process.kill()
-    assert "ended by itself" in until(link, lambda message: message[0] == "failed")[1]
+    assert "was killed (signal 9)" in until(link, lambda message: message[0] == "failed")[1]
     link.load(Scenario("rlgrid/FourRooms-v0"), True, 8.0)
     until(link, snapshot_of(1))
+
+
+def test_an_error_names_the_line_of_a_stranger_and_an_end_its_reason():
+    with pytest.raises(ZeroDivisionError) as caught:
+        _ = 1 / len([])
+    words, line = failure(caught.value).split("\n")
+    assert words == "ZeroDivisionError: division by zero"
+    assert line.startswith("In test_window_worker.py, line ")
+    assert line.endswith(": _ = 1 / len([])")
+    with pytest.raises(AttributeError) as own:
+        failure(None)
+    assert "\n" not in failure(own.value)  # it arose in rlgrid itself
+    assert failure(KeyError("x")) == "KeyError: 'x'"  # raised nowhere
+    assert failure(ValueError("gamma is 2")) == "gamma is 2"
+    assert "killed (signal 9)" in ending(-9)
+    assert "exit code 3" in ending(3)
 
 
 def test_closing_takes_no_time_whatever_runs(link):

@@ -7,7 +7,7 @@ from typing import Any
 from rlgrid.window.actors import outcomes_of
 from rlgrid.window.engine import Engine, Scenario
 from rlgrid.window.lanes import Lanes, engine_of
-from rlgrid.window.worker import described, look_at, told
+from rlgrid.window.worker import described, failure, look_at, told
 
 
 class LocalLink:
@@ -72,7 +72,7 @@ class LocalLink:
         if self.engine is not None:
             self.engine.close()
             self.engine = None
-        self._messages.append(("failed", str(error) or type(error).__name__))
+        self._messages.append(("failed", failure(error)))
 
     def _tell(self) -> None:
         """Say of the commands, the map and the history what the worker would say."""

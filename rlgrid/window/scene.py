@@ -307,7 +307,9 @@ class Scene:
     def _paint_overlays(self, surface: pygame.Surface, state: State, hovered: str | None) -> None:
         canvas = Canvas(surface, THEMES[state.theme], hovered=hovered)
         if state.error:
-            remedy = "" if state.watched else "Map and numbers are kept. Another agent: A. A stroke back: Ctrl Z."
+            remedy = "Map and numbers are kept. Another agent: A. A stroke back: Ctrl Z."
+            if state.watched:
+                remedy = "Map and numbers are kept. The terminal has the traceback."
             overlays.paint_error(canvas, state.error, self.regions.map, remedy)
         if state.menu is not None:
             anchor = next((c.rect for c in self.controls if c.name == state.menu.name), pygame.Rect(88, 9, 168, 30))

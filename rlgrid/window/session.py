@@ -173,7 +173,7 @@ class Session:
         try:
             document = json.loads(read_plain(where))
         except (ValueError, RecursionError) as error:
-            raise SessionError(f"{where} is no session: {error}") from error
+            raise SessionError(f"{where} is no session, or is damaged: it cannot be read ({error})") from error
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             raise SessionError(f"{where} is no session of rlgrid")
         if document.get("format_version") != FORMAT_VERSION:

@@ -41,6 +41,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from rlgrid.parallel import num_threads
@@ -250,10 +251,7 @@ class Worker:
         if self._engine is not None:
             self._engine.close()
             self._engine = None
-        words = str(error) or type(error).__name__
-        if not isinstance(error, ValueError | FloatingPointError):
-            words = f"{type(error).__name__}: {words}"
-        self._pipe.send(("failed", self._run, words))
+        self._pipe.send(("failed", self._run, failure(error)))
 
 
 def _sizes(engine: Engine | Lanes) -> tuple[int, int, int]:
@@ -288,6 +286,27 @@ def look_at(engine: Engine | Lanes, state: int, deeply: bool) -> None:
     selected = engine.engine if isinstance(engine, Lanes) else engine
     for one in engines_of(engine):
         one.looker.ask(state if one is selected else None, deeply)
+
+
+def failure(error: Exception) -> str:
+    """An error in words: what it is, and of code that is not rlgrid's own the line at which it arose."""
+    words = str(error) or type(error).__name__
+    if isinstance(error, ValueError | FloatingPointError):
+        return words
+    words = f"{type(error).__name__}: {words}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_file()]
+    own = Path(__file__).resolve().parents[1]
+    if frames and own not in Path(frames[-1].filename).resolve().parents:
+        last = frames[-1]
+        words += f"\nIn {Path(last.filename).name}, line {last.lineno}, {last.name}: {last.line}"
+    return words
+
+
+def ending(code: int | None) -> str:
+    """Why the worker may have ended, by its exit code."""
+    if code is not None and code < 0:
+        return f"The process that runs the agent was killed (signal {-code}), perhaps because there was no memory left."
+    return f"The process that runs the agent ended by itself (exit code {code}); the terminal may say why."
 
 
 def described(engine: Engine | Lanes, run: int) -> list[Message]:
@@ -509,7 +528,7 @@ class Link:
             self._process.join(0.2)
             code = self._process.exitcode
             self._drop()
-            found.append(("failed", f"The process that runs the agent ended by itself (exit code {code})."))
+            found.append(("failed", ending(code)))
         return found
 
     def _read(self, memory: str, *rest: Any) -> Any:
