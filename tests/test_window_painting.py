@@ -501,3 +501,16 @@ def test_about_ends_with_a_sentence_or_says_that_it_goes_on():
     assert side._whole_sentences(lines, 3) == ["15 × 15 cells. Episodes", "end after 500 steps."]
     assert side._whole_sentences(lines, 1) == ["15 × 15 cells."]
     assert side._whole_sentences(lines[2:], 1) == ["Sutton, Precup …"]
+
+
+def test_no_stroke_moves_the_palette():
+    app = an_app()
+    press(app, pygame.K_e)
+    app.draw()
+    before = {c.name: c.rect for c in app.scene.controls if c.name.startswith("brush:")}
+    assert app.state.parameter("slip").is_slider
+    app.do("brush:door")
+    drag(app, (6, 3))
+    run(app, 0.3)
+    assert app.state.parameter("slip") is None, "a map with keys keeps its own numbers"
+    assert {c.name: c.rect for c in app.scene.controls if c.name.startswith("brush:")} == before

@@ -108,7 +108,7 @@ def _pay(low: float = -10.0, high: float = 10.0, initial: float = 1.0) -> Amount
 
 
 def _iced(side: float) -> Tile:
-    return Tile(slip=Slip.sideways(side, side), name="ice")
+    return Tile(slip=Slip(round(1.0 - 2.0 * side, 9), side, side), name="ice")  # 0.4 in the file, and not 0.39...97
 
 
 def _reward(pays: float) -> Tile:

@@ -33,10 +33,12 @@ def paint(canvas: Canvas, state: State) -> None:
     y = 20 if low else 26
     limit = area.bottom - 8 if low else _keys(canvas, area.bottom) - 16
     painting = state.mode == "paint" and bool(state.palette)
-    # While a map is painted, the palette comes first in a low window, and the agent's numbers wait.
-    if painting and area.height < 640:
-        palette.paint(canvas, state, y, area.bottom - 6)
-        return
+    # While a map is painted, the palette comes first, where no stroke moves it, and the agent's numbers wait.
+    if painting:
+        high = area.height >= 640
+        y = palette.paint(canvas, state, y, limit - 200 if high else area.bottom - 6)
+        if not high:
+            return
     for group, title in (("world", "World"), ("agent", "Agent")):
         if painting and group == "agent":
             continue
@@ -52,9 +54,9 @@ def paint(canvas: Canvas, state: State) -> None:
                 break
             y = _row(canvas, parameter, y, 34 if low else 44, state.typing)
         y += 8 if low else 20
-    if state.palette and (painting or area.height >= 640):
-        y = palette.paint(canvas, state, y, limit - (0 if painting else 60))
     if not painting:
+        if state.palette and area.height >= 640:
+            y = palette.paint(canvas, state, y, limit - 60)
         y = _truth(canvas, state, y, limit, 17 if low else 20)
     if state.edits and y + 40 < limit:
         canvas.heading("Changes", MARGIN, y)
