@@ -30,7 +30,8 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 GROWTH = 6.0  # MB a minute, of each process: kernels of agents that had not run yet are still compiled
 EVENTS = 30.0  # groups of events a second
 LINE = 30.0  # seconds between two counts
-CALM = 3.0  # seconds of the small run before them
+SIZE = (1280, 800)  # while it is counted
+CALM = 5.0  # seconds of the small run before them
 OBJECTS = 1.3  # times as many of a type as at half time are too many
 
 
@@ -169,8 +170,14 @@ def soaking(soak: Soak, link: Any, folder: Path, reached: dict[str, int]) -> Any
             soak.groups += 1
 
         def rest(self) -> None:
-            """A small run, so that what the last one kept is let go."""
-            self.state.menu, self.state.help, self.teacher = None, False, None
+            """A small run in a window of one size, so that what was kept before is let go."""
+            state = self.state
+            state.menu, state.help, self.teacher, state.drawer, state.mode = None, False, None, "", "look"
+            if state.recording:
+                self.do("record")
+            if self.size != SIZE:
+                pygame.display.set_mode(SIZE, pygame.RESIZABLE)
+                self.resize(SIZE)
             self.open("rlgrid/FrozenLake-v1", "value_iteration")
 
         def count(self, now: float) -> None:
@@ -253,10 +260,10 @@ def run(minutes: float, seed: int, folder: Path) -> list[str]:
     mine = pieces(os.getpid())
     closing = time.perf_counter()
     pygame.display.quit()
-    link.close()
     took = time.perf_counter() - closing
+    link.close()
     saver.close()
-    print(f"closed in {1000 * took:.0f} ms")
+    print(f"closed in {1000 * took:.0f} ms, and the worker ended {1000 * (time.perf_counter() - closing):.0f} ms after")
     if took > 0.2:
         wrong.append("closing takes more than 200 ms")
     if left := [name for name in mine if Path("/dev/shm", name).exists()]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from rlgrid.window import lessons
@@ -61,6 +64,21 @@ def test_what_is_no_lesson_is_refused_by_name(added: str, named: str) -> None:
     with pytest.raises(lessons.LessonError) as caught:
         lessons.read(PLAIN + added, "mine")
     assert named in str(caught.value)
+
+
+def test_files_of_strangers_that_are_no_lessons_are_named(tmp_path: Path) -> None:
+    files = {"bytes": b"\xff\xfe\x00", "deep": b"a = " + b"[" * 9_000, "large": b"#" * (lessons.MOST_BYTES + 1)}
+    words = {"bytes": "no text in UTF-8", "deep": "nested too deeply", "large": "larger than any lesson"}
+    for name, content in files.items():
+        (tmp_path / f"{name}.toml").write_bytes(content)
+        with pytest.raises(lessons.LessonError, match=f"{name}.*{words[name]}"):
+            lessons.lesson(str(tmp_path / f"{name}.toml"))
+    os.mkfifo(tmp_path / "pipe.toml")  # reading it would never end
+    for name in ("pipe.toml", "."):
+        with pytest.raises(lessons.LessonError, match="is no plain file" if name != "." else "no lesson is called"):
+            lessons.lesson(str(tmp_path / name) if name != "." else name)
+    with pytest.raises(lessons.LessonError, match="there is no lesson file"):
+        lessons.lesson(str(tmp_path / "none.toml"))
 
 
 def test_an_unknown_lesson_is_answered_with_the_nearest() -> None:

@@ -45,9 +45,17 @@ class Acting:
                 self._observation, _ = self.env.reset(seed=0 if self.num_timesteps == 0 else None)
                 self._return, self._memory = 0.0, None
             remembered = {"state": self._memory} if self._carries else {}
-            action, self._memory = self.actor.predict(self._observation, **remembered)
+            found = self.actor.predict(self._observation, **remembered)
+            if not (isinstance(found, tuple) and len(found) == 2):
+                name = type(self.actor).__name__
+                raise ValueError(f"{name}.predict must return (action, state), not {found!r:.80}")
+            action, self._memory = found
             action = action.item() if isinstance(action, np.ndarray) and action.size == 1 else action
-            self._observation, reward, terminated, truncated, _ = self.env.step(action)
+            outcome = self.env.step(action)
+            if len(outcome) != 5:
+                name, wanted = type(self.env.unwrapped).__name__, "(observation, reward, terminated, truncated, info)"
+                raise ValueError(f"{name}.step must return {wanted}, not {len(outcome)} parts")
+            self._observation, reward, terminated, truncated, _ = outcome
             self._return += float(reward)
             self.num_timesteps += 1
             if terminated or truncated:

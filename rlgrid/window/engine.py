@@ -33,7 +33,7 @@ from rlgrid.window.history import Entry, History, Kept, put_into
 from rlgrid.window.looking import Looker
 from rlgrid.window.pacing import BUDGET, WALK, Paced
 from rlgrid.window.parameters import settings_of
-from rlgrid.window.planned import LARGE, Planned
+from rlgrid.window.planned import LARGE, Planned, apart
 from rlgrid.window.referee import Referee, Shown
 from rlgrid.window.shown import snapshot_of
 from rlgrid.window.state import SYMBOLS, Edit, Parameter, Snapshot
@@ -395,7 +395,7 @@ class Engine(Paced):
         ):  # the first sweep is shown before the kernels of the action values are compiled
             before_any = agent.values
             done = agent.advance(1)
-            self.tables = {"values": agent.values, "previous": before_any, "change": np.abs(agent.values - before_any)}
+            self.tables = {"values": agent.values, "previous": before_any, "change": apart(agent.values, before_any)}
             self.shown_at = self.count
             return int(done)
         if self.large:

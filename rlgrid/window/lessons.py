@@ -36,11 +36,13 @@ from typing import Any
 
 import numpy as np
 
+from rlgrid.atomic import read_plain
 from rlgrid.layout import cell_of, state_at
 from rlgrid.window.actors import outcomes_of
 from rlgrid.window.arithmetic import names_of
 from rlgrid.window.engine import Engine, Scenario
 
+MOST_BYTES = 1 << 20  # of a file
 MOST_STEPS = 10**6  # of one command
 MOST_EPISODES = 10_000
 LONGEST_PATH = 10_000  # cells of a greedy path that are followed
@@ -149,7 +151,7 @@ def lesson(name: str) -> Lesson:
         OSError: if a file cannot be read.
     """
     if name.endswith(".toml"):
-        return read(Path(name).read_text(encoding="utf-8"), Path(name).stem)
+        return read(_text(Path(name)), Path(name).stem)
     known = names()
     found = next((known_name for known_name in known if name in (known_name, known_name.partition("-")[2])), None)
     if found is None:
@@ -158,6 +160,19 @@ def lesson(name: str) -> Lesson:
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(short)}"
         raise LessonError(f"no lesson is called {name!r}; {hint}")
     return read((resources.files("rlgrid.lessons") / f"{found}.toml").read_text(encoding="utf-8"), found)
+
+
+def _text(path: Path) -> str:
+    if not path.exists():
+        raise LessonError(f"there is no lesson file {path}; the lessons that come along have names without .toml")
+    if path.is_file() and path.stat().st_size > MOST_BYTES:
+        raise LessonError(f"{path} is larger than any lesson: {MOST_BYTES >> 10} KiB at most")
+    try:
+        return read_plain(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise LessonError(f"{path} is no text in UTF-8, which lessons are written in: {error.reason}") from None
+    except ValueError as error:
+        raise LessonError(str(error)) from None
 
 
 def read(text: str, name: str) -> Lesson:
@@ -170,6 +185,8 @@ def read(text: str, name: str) -> Lesson:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise LessonError(f"{name}: {error}") from None
+    except RecursionError:
+        raise LessonError(f"{name}: brackets are nested too deeply: no entry of a lesson needs that") from None
     where = name
     _only(data, ("title", "about", "world", "agent", "seed", "settings", "scenes"), where)
     scenes = data.get("scenes")

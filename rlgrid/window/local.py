@@ -32,7 +32,7 @@ class LocalLink:
             self.engine = engine_of(scenario, patient=True)
         except Exception as error:
             self.engine = None
-            self._messages.append(("failed", str(error)))
+            self._messages.append(("failed", failure(error)))
             return
         self.engine.playing = playing
         self.engine.set_speed(speed)

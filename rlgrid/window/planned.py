@@ -31,7 +31,7 @@ def known(greedy: NDArray[np.bool_], q_values: Floats, first: float) -> NDArray[
     return shown
 
 
-def _apart(values: Floats, previous: Floats) -> Floats:
+def apart(values: Floats, previous: Floats) -> Floats:
     """|V - previous|; 0 where both are the same infinity, of states that no end can be reached from."""
     with np.errstate(invalid="ignore"):
         change: Floats = np.abs(values - previous)
@@ -50,7 +50,7 @@ class Planned(dict[str, Any]):
 
     def __missing__(self, name: str) -> Any:
         compute: dict[str, Callable[[], Any]] = {
-            "change": lambda: _apart(self["values"], self["previous"]),
+            "change": lambda: apart(self["values"], self["previous"]),
             "q_values": lambda: self._of_base(lambda: self._agent.q_values),
             "greedy": lambda: known(self._of_base(self._agent.greedy), self["q_values"], 0.0),
             "policy": lambda: self._of_base(lambda: self._agent.policy),

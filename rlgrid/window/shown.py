@@ -44,7 +44,7 @@ def snapshot_of(engine: Engine, wanted: frozenset[str] | None = None) -> Snapsho
     returns = agent.episode_returns if learns else (walker.returns if walker else [])
     frame = None
     if engine.model is None and getattr(engine.env, "render_mode", None) == "rgb_array":
-        frame = np.ascontiguousarray(engine.env.render(), np.uint8) if engine.count else None
+        frame = _frame(engine.env) if engine.count else None
     recent = 100 if learns else 1
     values = tables["values"]
     return Snapshot(
@@ -71,6 +71,20 @@ def snapshot_of(engine: Engine, wanted: frozenset[str] | None = None) -> Snapsho
         metrics=agent.metrics() if engine.warmed and not engine.large else {},
         frame=frame,
     )
+
+
+def _frame(env: Any) -> NDArray[np.uint8]:
+    """uint8 [H, W, 3], what a foreign environment looks like.
+
+    Raises:
+        ValueError: if it renders anything else.
+    """
+    given = env.render()
+    shape: tuple[int, ...] = np.shape(given) if given is not None else ()
+    if len(shape) != 3 or shape[-1] != 3 or 0 in shape:
+        what = f"the shape {shape}" if shape else f"{given!r:.80}"
+        raise ValueError(f"{type(env.unwrapped).__name__}.render must return uint8 [H, W, 3], not {what}")
+    return np.ascontiguousarray(given, np.uint8)
 
 
 def _learnt(engine: Engine, tables: dict[str, Any], wants: set[str], judging: bool) -> NDArray[Any] | None:

@@ -71,6 +71,7 @@ REPLACED = (
     "seek",
 )  # what waits of these is needless once another one comes
 PUBLISH = 1 / 40  # seconds between two snapshots at least
+LONGEST_WORDS = 2_000  # characters of what has failed
 WAITING = 1000  # commands that may wait for a busy worker
 NICENESS = 5  # of the worker's process: where cores are few, the window's frames come first
 Message = tuple[Any, ...]
@@ -290,10 +291,14 @@ def look_at(engine: Engine | Lanes, state: int, deeply: bool) -> None:
 
 def failure(error: Exception) -> str:
     """An error in words: what it is, and of code that is not rlgrid's own the line at which it arose."""
-    words = str(error) or type(error).__name__
+    name = type(error).__name__
+    try:
+        words = str(error)[:LONGEST_WORDS]
+    except Exception:  # of a stranger, whose words fail as well
+        words = ""
     if isinstance(error, ValueError | FloatingPointError):
-        return words
-    words = f"{type(error).__name__}: {words}"
+        return words or name
+    words = f"{name}: {words}" if words else name
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_file()]
     own = Path(__file__).resolve().parents[1]
     if frames and own not in Path(frames[-1].filename).resolve().parents:
