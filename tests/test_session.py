@@ -20,7 +20,7 @@ from rlgrid.window.app import App
 from rlgrid.window.engine import Scenario
 from rlgrid.window.local import LocalLink
 from rlgrid.window.record import Mp4Writer, pixels
-from rlgrid.window.replay import RATE, OnScreen, Replay
+from rlgrid.window.replay import HELD, OVER, RATE, OnScreen, Replay
 from rlgrid.window.session import Session, SessionError, keep_last, last_session
 from rlgrid.window.view import View
 
@@ -354,10 +354,22 @@ def test_a_replay_in_a_window_keeps_time(saved: Path) -> None:
     now[0] += 3.0
     shown.update()
     assert shown.replay.frame == frame
+    assert shown.state.notice == HELD
     shown.handle(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_SPACE, mod=0))
+    assert shown.state.notice != HELD
     now[0] += 1.01 / RATE
     shown.update()
     assert shown.replay.frame == frame + 1
+    while not shown.replay.over:
+        now[0] += 1.0 / RATE
+        shown.update()
+    last = pixels(shown.draw()).copy()
+    *_, end = Replay(Session.load(saved)).pictures()
+    assert np.array_equal(last, pixels(end))
+    for seconds, words in ((0.0, ""), (0.5, ""), (1.0, OVER)):
+        now[0] += seconds
+        shown.update()
+        assert shown.state.notice == words
     shown.handle(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_ESCAPE, mod=0))
     assert not shown.running
 

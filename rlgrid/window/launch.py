@@ -294,7 +294,8 @@ def replay(options: argparse.Namespace) -> int:
         return 0
     saver = Saver()
     try:
-        screen = open_window(shown.app.size, f"rlgrid: {path.name}", resizable=False)
+        title = f"rlgrid: {path.name}, replayed (Space holds, Esc ends)"
+        screen = open_window(shown.app.size, title, resizable=False)
         if screen is None:
             return 1
         _loop(OnScreen(shown), screen, time.perf_counter(), False, saver)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 RATE = 20.0  # frames a second
 SLICE = 0.05  # seconds of a long stretch, after which it can be ended
 LATE = 4  # frames that are made up for at a time where a machine is too slow
+LINGER = 1.0  # seconds that the last frame is seen as it was
+OVER, HELD = "The replay is over. Esc closes it.", "The replay is held. Space goes on, Esc ends it."
 
 
 class Ended(Exception):
@@ -219,6 +221,8 @@ class OnScreen:
         self.scene, self.state, self.say = replay.app.scene, replay.app.state, replay.app.say
         replay.link.ended = self._ended
         self._shown_at: float | None = None
+        self._over_at: float | None = None
+        self._notice = ""  # what was said when it was held
         self.first_tables: float | None = None
 
     @property
@@ -229,6 +233,10 @@ class OnScreen:
     def update(self) -> None:
         """Go on to the frame that is due."""
         now = self._clock()
+        if self.replay.over:
+            self._over_at = now if self._over_at is None else self._over_at
+            if now - self._over_at >= LINGER:
+                self.state.notice = OVER
         if self._shown_at is None or not self.animating:
             self._shown_at = now
             if self.replay.frame:
@@ -258,6 +266,10 @@ class OnScreen:
             self.running = False
         elif event.type == pygame.KEYDOWN and event.key == pygame.K_SPACE:
             self.held = not self.held
+            if self.held:
+                self._notice, self.state.notice = self.state.notice, HELD
+            else:  # the frames are those of the session again
+                self.state.notice = self._notice
         elif event.type == pygame.KEYDOWN and event.key == pygame.K_p:
             self.wants_screenshot = True
         elif event.type == pygame.KEYDOWN and event.key == pygame.K_g:

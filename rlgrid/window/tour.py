@@ -117,9 +117,7 @@ def lesson_line(state: State) -> str:
 def plain_line(state: State) -> str:
     """The line once the tour is over."""
     if state.error:
-        return "Nothing runs. R tries again from the beginning" + (
-            "." if state.watched else ", W and A choose another."
-        )
+        return f"Nothing runs. R tries again from the beginning{'' if state.watched else ', W and A choose another'}."
     if mode_line(state):
         return mode_line(state)
     if lesson_line(state):
