@@ -152,6 +152,7 @@ def looked(engine: Engine, state: int, deeply: bool, looker: Looker) -> Work:
         place = networks.last_transition(agent, state)
         update = None if place is None else networks.target_update(agent, place)
         words = "" if place is not None else networks.NO_STEP
+        yield
         inside = yield from networks.opened(agent, state, place, deeply)
         return Look(state, count, update, words, inside)
     if not updates.explains(agent):

@@ -314,18 +314,17 @@ def _similar(agent: Any, state: int, patience: float) -> Generator[None, None, F
     asked = np.flatnonzero(~np.asarray(model.absorbing, np.bool_) | (np.arange(model.num_states) == state))
     asked = asked[np.argsort(np.abs(asked - state), kind="stable")]
     here = gradient(agent, state, network)  # which may have to be compiled
-    norm, spent = float(np.linalg.norm(here)), 0.0
-    for k, other in enumerate(asked):
+    norm, spent = math.sqrt(float((here * here).sum())), 0.0  # without BLAS, whose threads wait for each other here
+    for other in asked:
         began = time.perf_counter()
         there = gradient(agent, int(other), network)
-        size = norm * float(np.linalg.norm(there))
+        size = norm * math.sqrt(float((there * there).sum()))
         if size > 0.0:
-            found[other] = min(1.0, max(-1.0, float(here @ there) / size))
+            found[other] = min(1.0, max(-1.0, float((here * there).sum()) / size))
         spent += time.perf_counter() - began
         if spent > patience:
             break
-        if k % 8 == 7:
-            yield
+        yield
     return found
 
 
