@@ -91,6 +91,21 @@ def test_an_agent_from_end_to_end(link, agent):
     assert until(link, snapshot_of(1))[2].count == 1
 
 
+def test_a_look_into_a_cell_is_finished_while_nothing_runs(link):
+    """It is made bit by bit, and the worker goes on with it by itself; commands are answered meanwhile."""
+    link.load(Scenario("rlgrid/FrozenLake-v1", agent="psrl", seed=1), False, 8.0)
+    link.send("step", 2_000)
+    until(link, snapshot_of(2_000))
+    link.inspect(0, deeply=True)
+    look = until(link, lambda message: message[0] == "look" and message[2] is not None)[2]
+    assert (look.state, look.count) == (0, 2_000)
+    assert [update.action for update in look.each] == [0, 1, 2, 3]
+    engine = Engine(Scenario("rlgrid/FrozenLake-v1", agent="psrl", seed=1), patient=True)
+    engine.advance(2_000)
+    for update in look.each:
+        assert update.result == pytest.approx(float(engine.agent.q_values[0, update.action]), abs=1e-12)
+
+
 def test_the_worker_computes_what_the_engine_does(link):
     scenario = Scenario("rlgrid/CliffWalking-v1", agent="q_learning", seed=3)
     link.load(scenario, False, 8.0)

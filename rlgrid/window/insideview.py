@@ -58,6 +58,10 @@ def paint(canvas: Canvas, state: State, look: Inside | None, room: tuple[int, in
         return y
     if bottom - y >= 74:
         y = _map(canvas, state, look.state, look.similarity, y, min(bottom, y + 230), right)
+    elif y + 22 <= bottom:
+        words = "A higher window shows which cells learn with this one."
+        canvas.text(words, MARGIN, y + 11, theme.muted, SMALL + 0.5, most=right - MARGIN)
+        y += 22
     return y
 
 
