@@ -4,8 +4,12 @@
     python benchmarks/window.py --seconds 10 --parts frames slowdown
 
 A world of 1000 x 1000 cells is solved by value iteration at full speed in the worker process, as play.py runs it, and
-the window (1280 x 800) shows it at rest, while it is panned, and while it is zoomed. The display is SDL's dummy, and
-besides it an X server: the one that there is, or one of its own (Xvfb) where that is installed.
+the window (1280 x 800) shows it at rest, with each layer that a planner has at once and with a cell pinned, while it
+is panned, and while it is zoomed. The display is SDL's dummy, and besides it an X server: the one that there is, or
+one of its own (Xvfb) where that is installed. `--size 3840x2160 --scale 2` shows it on a large screen.
+
+At rest a frame is drawn for each snapshot; a phase goes on until there were enough of them. Where there are not, or a
+layer was not drawn, that is said, and the exit status is 1.
 
 The work of a frame is the time from looking for messages to the picture being on the display, waiting excluded. Times
 are of the wall clock; the processor time of the window's thread stands beside them, since on a busy machine the wall
@@ -28,7 +32,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-SIZE, SIDE = (1280, 800), 1000
+SIDE = 1000
+LAYERS = ("values", "q", "td", "gap")  # what a planner in a large world has without V* and its policy being judged
+ENOUGH, PATIENCE = 20, 40.0  # frames of a phase at least, and seconds that they may take
 FRAME, SLOWDOWN, LATENCY, IDLE, CLOSING = 12.0, 10.0, 50.0, 5.0, 200.0  # ms, %, ms, % of a core, ms
 PARTS = ("frames", "slowdown", "idle", "closing")
 
@@ -58,7 +64,8 @@ class Driver:
     """Posts events to a window from a thread, each with the time at which it was posted."""
 
     def __init__(self, seconds: float) -> None:
-        self.seconds, self.phase = seconds, "start"
+        self.seconds, self.phase, self.frames = seconds, "start", 0
+        self.troubles: list[str] = []
         self.ready = threading.Event()
         self.done = threading.Event()
 
@@ -72,11 +79,23 @@ class Driver:
         """The phases of the measurement, and the end of the window."""
         import pygame
 
+        from rlgrid.window.layers import coloured
+
         self.ready.wait()
         time.sleep(1.0)
-        middle = (520, 330)
+        region = app.scene.map_place
+        middle = tuple(round(app.scene.scale * at) for at in region.center)
         self.post(pygame.MOUSEMOTION, pos=middle, rel=(0, 0), buttons=(0, 0, 0))
-        self._during("rest", lambda n: None)
+        for layer in LAYERS:
+            app.do(f"layer:{layer}")
+            self._during(f"rest, {layer}", lambda n: None)
+            drawn = coloured(app.state)
+            if app.state.layer != layer or drawn.table is None:
+                self.troubles.append(f"rest, {layer}: the layer was not drawn: {drawn.reason}")
+        app.do("layer:values")
+        app.state.pinned = app.scene.cell_at(*region.center, app.state)
+        self._during("rest, a cell pinned", lambda n: None)
+        app.state.pinned = None
         for _ in range(4):
             self.post(pygame.MOUSEWHEEL, x=0, y=1, flipped=False)
         for way in ("far", "near"):  # cells smaller than a pixel, and cells with arrows
@@ -99,16 +118,18 @@ class Driver:
 
     def _during(self, phase: str, act: Any) -> None:
         time.sleep(0.4)
-        self.phase = phase
-        end, n = time.perf_counter() + self.seconds, 0
-        while time.perf_counter() < end:
+        self.phase, self.frames = phase, 0
+        began, n = time.perf_counter(), 0
+        while time.perf_counter() - began < (self.seconds if self.frames >= ENOUGH else PATIENCE):
             act(n)
             n += 1
             time.sleep(1 / 60)
         self.phase = "between"
+        if self.frames < ENOUGH:
+            self.troubles.append(f"{phase}: {self.frames} frames were drawn in {PATIENCE:g} s, {ENOUGH} are needed")
 
 
-def window(path: str, seconds: float) -> dict[str, Any]:
+def window(path: str, seconds: float, size: tuple[int, int], scale: float) -> dict[str, Any]:
     """The measurements of one window, by phase."""
     import pygame
 
@@ -138,13 +159,14 @@ def window(path: str, seconds: float) -> dict[str, Any]:
 
     link = Link()
     link.start()
-    app = Measured(link, SIZE)
+    app = Measured(link, size)
+    app.rescale(scale)
     app.taken = []
     preparation = Preparation()
     app.scene.ready = preparation.ready
     app.open(path, "value_iteration")
     app.set_speed(float("inf"))
-    screen = launch.open_window(SIZE, "benchmark")
+    screen = launch.open_window(size, "benchmark")
     assert screen is not None
 
     def shown(real: Any) -> Any:
@@ -152,6 +174,7 @@ def window(path: str, seconds: float) -> dict[str, Any]:
             real(*arguments)
             now, used = time.perf_counter(), time.thread_time()
             frames.setdefault(driver.phase, []).append((now - app.began[0], used - app.began[1]))
+            driver.frames += 1
             latencies.extend(now - posted for posted in app.taken)
             app.taken = []
             if app.state.snapshot.count > 3 and preparation.ready():
@@ -165,7 +188,9 @@ def window(path: str, seconds: float) -> dict[str, Any]:
     sweeps = app.state.snapshot.count
     link.close()
     preparation.close()
-    return {"frames": frames, "latencies": latencies, "sweeps": sweeps, "driver": pygame.display.get_driver()}
+    troubles = driver.troubles + ([f"the run has failed: {app.state.error}"] if app.state.error else [])
+    name = pygame.display.get_driver()
+    return {"frames": frames, "latencies": latencies, "sweeps": sweeps, "driver": name, "troubles": troubles}
 
 
 def alone(path: str, seconds: float) -> dict[str, Any]:
@@ -199,11 +224,11 @@ def watched(path: str, seconds: float) -> dict[str, Any]:
     from rlgrid.window.worker import Link
 
     link = Link()
-    app = App(link, SIZE)
+    app = App(link, (1280, 800))
     app.open(path, "value_iteration")
     app.set_speed(float("inf"))
     pygame.display.init()
-    screen = pygame.display.set_mode(SIZE)
+    screen = pygame.display.set_mode((1280, 800))
     before: tuple[int, float, float] | None = None  # count, processor time and time at the last snapshot
 
     def look(sums: list[float]) -> None:
@@ -252,10 +277,10 @@ def idle(seconds: float) -> dict[str, Any]:
     from rlgrid.window.worker import Link
 
     link = Link()
-    app = App(link, SIZE)
+    app = App(link, (1280, 800))
     app.open("rlgrid/FrozenLake-v1", "value_iteration", 200.0)
     pygame.display.init()
-    screen = pygame.display.set_mode(SIZE)
+    screen = pygame.display.set_mode((1280, 800))
     found: dict[str, Any] = {}
 
     def measure() -> None:
@@ -288,11 +313,11 @@ def closing(path: str) -> dict[str, Any]:
     took = []
     for wait in (0.0, 0.3, 2.0, 3.0):
         link = Link()
-        app = App(link, SIZE)
+        app = App(link, (1280, 800))
         app.open(path, "value_iteration")
         app.set_speed(float("inf"))
         pygame.display.init()
-        pygame.display.set_mode(SIZE)
+        pygame.display.set_mode((1280, 800))
         end = time.perf_counter() + wait
         while time.perf_counter() < end:
             app.update()
@@ -319,23 +344,22 @@ def share(values: list[float], part: float) -> float:
     return sorted(values)[min(len(values) - 1, int(part * len(values)))]
 
 
-def child(part: str, path: str, seconds: float, driver: str) -> dict[str, Any]:
+def child(part: str, path: str, seconds: float, driver: str, *more: str) -> dict[str, Any]:
     """What a fresh process measures."""
-    command = [sys.executable, __file__, "--child", part, path, str(seconds)]
+    command = [sys.executable, __file__, "--child", part, path, str(seconds), *more]
     environment = os.environ | {"SDL_VIDEODRIVER": driver, "PYGAME_HIDE_SUPPORT_PROMPT": "1"}
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=600)
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
 
 
-def print_frames(path: str, seconds: float, driver: str) -> None:
-    """Frames and latency under one driver of the display."""
-    found = child("frames", path, seconds, driver)
-    print(f"\n{SIDE} x {SIDE} cells, value iteration at full speed, {SIZE[0]} x {SIZE[1]}, display: {found['driver']}")
-    for phase in ("rest", "pan far", "pan near", "zoom"):
-        pairs = found["frames"].get(phase, [])
-        if not pairs:
-            print(f"{phase}: no frame was drawn")
+def print_frames(path: str, seconds: float, driver: str, size: tuple[int, int], scale: float) -> bool:
+    """Frames and latency under one driver of the display; whether every phase was drawn."""
+    found = child("frames", path, seconds, driver, "--size", f"{size[0]}x{size[1]}", "--scale", str(scale))
+    shown = f"{size[0]} x {size[1]}" + (f", scale {scale:g}" if scale != 1.0 else "")
+    print(f"\n{SIDE} x {SIDE} cells, value iteration at full speed, {shown}, display: {found['driver']}")
+    for phase, pairs in found["frames"].items():
+        if phase in ("start", "between", "end"):
             continue
         wall, used = ([1000 * pair[k] for pair in pairs] for k in (0, 1))
         show(f"{phase}: work of a frame, p50 ({len(pairs)} frames)", share(wall, 0.5), None, "ms")
@@ -345,6 +369,9 @@ def print_frames(path: str, seconds: float, driver: str) -> None:
     latencies = [1000 * latency for latency in found["latencies"]]
     show(f"input to picture, p50 ({len(latencies)} inputs)", share(latencies, 0.5), None, "ms")
     show("input to picture, p99", share(latencies, 0.99), LATENCY, "ms")
+    for trouble in found["troubles"]:
+        print(f"MISSED: {trouble}")
+    return not found["troubles"]
 
 
 def print_slowdown(path: str, seconds: float) -> None:
@@ -368,39 +395,45 @@ def print_slowdown(path: str, seconds: float) -> None:
         print("V* was not found in time")
 
 
-def main() -> None:
-    """Print every figure with its target."""
+def main() -> int:
+    """Print every figure with its target; 1 if something was not measured."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--seconds", type=float, default=6.0, help="of each phase (default 6)")
     options.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    options.add_argument("--size", default="1280x800", help="of the window whose frames are measured")
+    options.add_argument("--scale", type=float, default=1.0, help="of its letters and controls")
     options.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     chosen = options.parse_args()
+    width, _, height = chosen.size.partition("x")
+    size, scale, complete = (int(width), int(height)), chosen.scale, True
     if chosen.child:
         part, path, seconds = chosen.child[0], chosen.child[1], float(chosen.child[2])
         measures: dict[str, Any] = {
-            "frames": lambda: window(path, seconds),
+            "frames": lambda: window(path, seconds, size, scale),
             "alone": lambda: alone(path, seconds),
             "watched": lambda: watched(path, seconds),
             "idle": lambda: idle(seconds),
             "closing": lambda: closing(path),
         }
         print(json.dumps(measures[part]()))
-        return
+        return 0
     print(f"load of the machine before: {os.getloadavg()[0]:.2f}, cores: {os.cpu_count()}")
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "large.toml")
         Path(path).write_text(a_map(SIDE), encoding="utf-8")
         if "frames" in chosen.parts:
-            print_frames(path, chosen.seconds, "dummy")
+            complete &= print_frames(path, chosen.seconds, "dummy", size, scale)
             if os.environ.get("DISPLAY"):
-                print_frames(path, chosen.seconds, "x11")
+                complete &= print_frames(path, chosen.seconds, "x11", size, scale)
             elif shutil.which("Xvfb"):
                 name = f":{90 + os.getpid() % 900}"
-                server = subprocess.Popen(["Xvfb", name, "-screen", "0", "1920x1200x24"], stderr=subprocess.DEVNULL)
+                server = subprocess.Popen(
+                    ["Xvfb", name, "-screen", "0", f"{width}x{height}x24"], stderr=subprocess.DEVNULL
+                )
                 try:
                     time.sleep(1.0)
                     os.environ["DISPLAY"] = name
-                    print_frames(path, chosen.seconds, "x11")
+                    complete &= print_frames(path, chosen.seconds, "x11", size, scale)
                 finally:
                     del os.environ["DISPLAY"]
                     server.terminate()
@@ -415,7 +448,8 @@ def main() -> None:
             show("idle, paused", found["paused"], IDLE, "%")
         if "closing" in chosen.parts:
             show("closing, worst of four moments", child("closing", path, 0.0, "dummy")["most"], CLOSING, "ms")
+    return 0 if complete else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
