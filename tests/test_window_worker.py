@@ -482,6 +482,28 @@ class Deaf:
         pass
 
 
+@pytest.mark.parametrize("end", ["finished", "paused"])
+def test_where_a_large_plan_stands_is_shown_though_its_last_sweep_was_not(large, end):
+    large.showing, large.playing = False, True
+    large.advance(100_000 if end == "finished" else 5)
+    assert large.finished == (end == "finished")
+    large.playing = end == "finished"
+    worker = Worker(Deaf())
+    worker._engine, worker._tables = large, Tables(16, 4)
+    try:
+        worker._publish()
+        assert worker._unread
+        shot = worker._tables.read(("values", "q_values", "greedy"), Snapshot())
+    finally:
+        worker._tables.close()
+    sweeps = large.agent._sweeps
+    assert np.array_equal(shot.values, large.agent.values)
+    assert np.array_equal(shot.q_values, large.agent.q_values)
+    assert np.array_equal(sweeps.values, shot.values)
+    assert shot.greedy.any()
+    assert large.snapshot().previous is large.snapshot().change is None, "the sweep before the last is not known"
+
+
 def test_snapshots_take_a_small_share_of_the_time_of_an_agent_at_full_speed(large, monkeypatch):
     now = [100.0]
     for clock in ("perf_counter", "thread_time"):

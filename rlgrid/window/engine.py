@@ -434,6 +434,11 @@ class Engine(Paced):
         self._stalled = done < units and not self.converged
         return done
 
+    def stand(self) -> None:
+        """Have the tables of where a large plan stands, paused or done, when its last sweep was not shown."""
+        if self.unit == "sweep" and self.large and self.shown_at != self.count:
+            self.tables, self.shown_at = Planned(self.agent, None, True), self.count
+
     def take_copying(self) -> float:
         """Seconds of processor time that copying the values of a large world has taken since this was asked last."""
         taken, self._copying = self._copying, 0.0

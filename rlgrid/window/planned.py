@@ -39,18 +39,22 @@ def apart(values: Floats, previous: Floats) -> Floats:
 
 
 class Planned(dict[str, Any]):
-    """The tables by name; ``in_place`` says that a sweep uses values of its own."""
+    """The tables by name; ``in_place`` says that a sweep uses values of its own.
 
-    def __init__(self, agent: Any, previous: Floats, in_place: bool) -> None:
+    Where the values before the sweep are not known (``previous`` is None), the action values are those of the present
+    values too.
+    """
+
+    def __init__(self, agent: Any, previous: Floats | None, in_place: bool) -> None:
         values = agent.values
         super().__init__(values=values, previous=previous)
         self._agent, self._count = agent, agent.num_timesteps
-        self._base = values if in_place else previous
+        self._base: Floats = values if in_place or previous is None else previous
         self._scale: float | None = None
 
     def __missing__(self, name: str) -> Any:
         compute: dict[str, Callable[[], Any]] = {
-            "change": lambda: apart(self["values"], self["previous"]),
+            "change": lambda: None if self["previous"] is None else apart(self["values"], self["previous"]),
             "q_values": lambda: self._of_base(lambda: self._agent.q_values),
             "greedy": lambda: known(self._of_base(self._agent.greedy), self["q_values"], 0.0),
             "policy": lambda: self._of_base(lambda: self._agent.policy),

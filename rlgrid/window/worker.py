@@ -223,6 +223,9 @@ class Worker:
         mark = (*(_mark(one) for one in engines_of(engine)), runs)
         if mark == self._sent:
             return
+        for one in engines_of(engine):
+            if one.finished or not engine.playing:
+                one.stand()
         if any(one.unit == "sweep" and one.large and one.shown_at != one.count for one in engines_of(engine)):
             return  # its tables are of an earlier sweep, and the next one is shown
         for one in engines_of(engine):
