@@ -84,6 +84,36 @@ def _caves(side: int) -> Callable[[App], None]:
     return begin
 
 
+def _lesson(name: str) -> Callable[[App], None]:
+    """A lesson from its beginning."""
+
+    def begin(app: App) -> None:
+        from rlgrid.window import lessons
+
+        app.teach(lessons.lesson(name))
+
+    return begin
+
+
+def _faulty(app: App) -> None:
+    """An agent of a script that fails after a while."""
+    import cloudpickle
+    import gymnasium as gym
+
+    from rlgrid.agents import QLearning
+    from rlgrid.window.actors import model_of
+
+    class Faulty(QLearning):
+        def advance(self, steps: int) -> int:
+            if self.num_timesteps > 3_000:
+                raise ZeroDivisionError("a state was never visited")
+            return super().advance(steps)
+
+    env = gym.make(f"rlgrid/{ROOMS}")
+    pickled = cloudpickle.dumps((env, Faulty(env, seed=0)))
+    app.watch(pickled, model_of(env), ("Four rooms", "Faulty"), "step", 1_000.0)
+
+
 WINDOW = "The window"
 LAYERS = "The nine layers"
 DETAIL = "Detail by the size of a cell"
@@ -512,6 +542,139 @@ SCREENS: tuple[Screen, ...] = (
         agents=("q_learning", "sarsa"),
         speed=1500.0,
         does=("wait 10",),
+    ),
+    Screen(
+        "race-differences",
+        RACE,
+        "What the others' values are more or less than those of the selected agent.",
+        "Shift C",
+        agents=("q_learning", "sarsa", "dyna_q"),
+        speed=1500.0,
+        theme="light",
+        does=("wait 10", "key shift+c", "wait 5"),
+    ),
+    Screen(
+        "race-disagreement",
+        RACE,
+        "Four agents, and where their greedy actions are other than those of the selected one.",
+        "Shift C again",
+        agents=("q_learning", "double_q_learning", "expected_sarsa", "dyna_q"),
+        speed=2000.0,
+        does=("wait 8", "key shift+c", "key shift+c", "wait 5"),
+    ),
+    Screen(
+        "race-small",
+        RACE,
+        "The same in a small window: letters and dashes tell the curves apart.",
+        "",
+        agents=("q_learning", "double_q_learning", "expected_sarsa", "dyna_q"),
+        speed=2000.0,
+        size=SMALL,
+        theme="light",
+        does=("wait 8",),
+    ),
+    # --- lessons ---
+    Screen("menu-lessons", LESSONS, "The lessons.", "F2", does=("wait 3", "key f2")),
+    Screen(
+        "lesson-value-iteration",
+        LESSONS,
+        "Value iteration, sweep by sweep: a question before it is shown.",
+        "`python play.py --lesson value-iteration`",
+        begin=_lesson("value-iteration"),
+        does=("wait 0.5", "key 1", "wait 1", "key return", "wait 0.5"),
+    ),
+    Screen(
+        "lesson-discount",
+        LESSONS,
+        "What the discount factor decides: the answer, and what was predicted.",
+        "`python play.py --lesson discount`, and a choice.",
+        begin=_lesson("discount"),
+        theme="light",
+        does=("wait 0.5", "key 1", "wait 8"),
+    ),
+    Screen(
+        "lesson-slip",
+        LESSONS,
+        "A floor that slips: what a bridge is worth.",
+        "`python play.py --lesson slip`, and a choice.",
+        begin=_lesson("slip"),
+        does=("wait 0.5", "key 2", "wait 8", "key return", "key 2", "wait 8"),
+    ),
+    Screen(
+        "lesson-cliff",
+        LESSONS,
+        "On- against off-policy on the cliff, while it is being shown.",
+        "`python play.py --lesson cliff`, and a choice.",
+        begin=_lesson("cliff"),
+        does=("wait 0.5", "key 1", "wait 3"),
+    ),
+    Screen(
+        "lesson-bias",
+        LESSONS,
+        "Maximization bias: how often Q-learning goes left.",
+        "`python play.py --lesson bias`, and a choice.",
+        begin=_lesson("bias"),
+        theme="light",
+        does=("wait 0.5", "key 2", "wait 8"),
+    ),
+    Screen(
+        "lesson-dyna",
+        LESSONS,
+        "Planning with Dyna: two episodes are enough.",
+        "`python play.py --lesson dyna`, to its third scene.",
+        begin=_lesson("dyna"),
+        does=("wait 0.5", "key 1", "wait 1", "key return", "key 2", "wait 1", "key return", "key 2", "wait 5"),
+    ),
+    Screen(
+        "lesson-exploration",
+        LESSONS,
+        "Exploration in the deep sea: what chance never finds.",
+        "`python play.py --lesson exploration`, and a choice.",
+        begin=_lesson("exploration"),
+        does=("wait 0.5", "key 3", "wait 10"),
+    ),
+    Screen(
+        "lesson-divergence",
+        LESSONS,
+        "Why a DQN diverges: values that grow of themselves.",
+        "`python play.py --lesson divergence`, and a choice.",
+        begin=_lesson("divergence"),
+        does=("wait 0.5", "key 3", "wait 8"),
+    ),
+    Screen(
+        "lesson-small",
+        LESSONS,
+        "A lesson in a small window takes the place of the inspector.",
+        "",
+        begin=_lesson("cliff"),
+        size=SMALL,
+        theme="light",
+        does=("wait 0.5", "key 2", "wait 12"),
+    ),
+    # --- trouble ---
+    Screen(
+        "trouble-agent",
+        TROUBLE,
+        "An agent of a script has failed: why, at which line, and what can be done. The map and the numbers stay.",
+        "",
+        begin=_faulty,
+        does=("wait 6",),
+    ),
+    Screen(
+        "trouble-layer",
+        TROUBLE,
+        "A layer that this agent does not have says why.",
+        "7",
+        agents=("q_learning",),
+        does=("wait 3", "key 7"),
+        theme="light",
+    ),
+    Screen(
+        "trouble-condition",
+        TROUBLE,
+        "A condition that cannot be awaited says what can be written.",
+        "B, then anything.",
+        does=("wait 3", "key b", "type moon", "key return", "wait 0.3"),
     ),
     # --- sizes ---
     Screen(
