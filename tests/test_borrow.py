@@ -1,11 +1,14 @@
-"""Structs of arrays that kernels get by their address."""
+"""Structs of arrays that kernels get by their address, and how kernels are inlined."""
 
 import gc
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 from numba import njit
+from numba.core import inline_closurecall
 
+from rlgrid import kernels
 from rlgrid.kernels import Kept, entry
 from rlgrid.kernels.borrow import borrow
 
@@ -37,3 +40,34 @@ def test_a_kept_struct_is_read_and_its_arrays_are_the_callers():
     other = Kept((inner._replace(flag=False), numbers, 2))
     assert run(other.handle, 0, 0) == 10
     assert (inner.table[0, 0], numbers[0], numbers[2]) == (2, 0.25, 6)
+
+
+@njit(inline="always")
+def digits(n):
+    many = 0
+    while n > 0:
+        many += 1
+        n //= 10
+    return many
+
+
+@njit
+def both(first, second):
+    return digits(first) + 100 * digits(second)
+
+
+def test_what_is_inlined_is_copied_with_its_scope_once(monkeypatch: pytest.MonkeyPatch):
+    """Numba's inliner still copies by way of what is put in its place."""
+    scopes: list[Any] = []
+
+    class Seen(type(inline_closurecall.copy)):  # type: ignore[misc]
+        def deepcopy(self, block: Any) -> Any:
+            made = super().deepcopy(block)
+            scopes.append(made.scope)
+            return made
+
+    assert isinstance(inline_closurecall.copy, kernels._OneScope)
+    monkeypatch.setattr(inline_closurecall, "copy", Seen())
+    assert both(31_415, 7) == 105
+    assert len({id(scope) for scope in scopes}) == 4  # two calls, each copied twice
+    assert len(scopes) > 8
