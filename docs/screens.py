@@ -127,8 +127,7 @@ LESSONS = "Lessons"
 TROUBLE = "When something fails"
 SIZES = "Sizes"
 
-_LEARNT = ("wait 6",)
-_PINNED = ("wait 3.2", "key space", "click 5,9", "away")
+_PINNED = ("wait 3.2", "key space", "click 5,9", "away", "wait 1")
 
 SCREENS: tuple[Screen, ...] = (
     # --- the window ---
@@ -251,7 +250,7 @@ SCREENS: tuple[Screen, ...] = (
         DETAIL,
         "From 56 pixels a cell, numbers stand in it.",
         "Wheel or Z.",
-        does=("wait 3.2", "key space", "wheel 10,10 by 5", "away"),
+        does=("wait 3.2", "key space", "wheel 10,10 by 5", "away", "wait 1"),
     ),
     Screen(
         "detail-wedges",
@@ -310,7 +309,7 @@ SCREENS: tuple[Screen, ...] = (
         INSPECTOR,
         "Why not another action: where the two lead, and what each outcome adds to the difference.",
         "The tab “Why not”, or U.",
-        does=(*_PINNED, "click section:why", "away"),
+        does=(*_PINNED, "click section:why", "away", "wait 1"),
     ),
     Screen(
         "inspect-q-learning",
@@ -319,7 +318,7 @@ SCREENS: tuple[Screen, ...] = (
         "Click a cell.",
         agents=("q_learning",),
         world=CLIFF,
-        does=("wait 4", "key space", "click 2,5", "away"),
+        does=("wait 4", "key space", "click 2,5", "away", "wait 1"),
     ),
     Screen(
         "inspect-sarsa",
@@ -330,7 +329,7 @@ SCREENS: tuple[Screen, ...] = (
         speed=2_000.0,
         world=CLIFF,
         theme="light",
-        does=("wait 4", "key space", "click 2,5", "away"),
+        does=("wait 4", "key space", "click 2,5", "away", "wait 1"),
     ),
     Screen(
         "inspect-dqn",
@@ -338,7 +337,7 @@ SCREENS: tuple[Screen, ...] = (
         "DQN: the target of the newest step from here in its replay memory.",
         "Click a cell.",
         agents=("dqn",),
-        does=("wait 5", "key space", "click 5,9", "away"),
+        does=("wait 5", "key space", "click 5,9", "away", "wait 1"),
     ),
     Screen(
         "inspect-network",
@@ -346,7 +345,7 @@ SCREENS: tuple[Screen, ...] = (
         "DQN: its hidden units here, and which cells learn with this one, also through walls.",
         "The tab “Network”, or U.",
         agents=("dqn",),
-        does=("wait 5", "key space", "click 5,9", "click section:network", "away"),
+        does=("wait 5", "key space", "click 5,9", "click section:network", "away", "wait 1"),
     ),
     Screen(
         "inspect-network-light",
@@ -355,7 +354,7 @@ SCREENS: tuple[Screen, ...] = (
         "The tab “Network”, or U.",
         agents=("dqn",),
         theme="light",
-        does=("wait 5", "key space", "click 5,9", "click section:network", "away"),
+        does=("wait 5", "key space", "click 5,9", "click section:network", "away", "wait 1"),
     ),
     Screen(
         "inspect-taxi",
@@ -496,7 +495,7 @@ SCREENS: tuple[Screen, ...] = (
         world="SuttonBarto5x5-v0",
         agents=("td0",),
         speed=400.0,
-        does=("wait 5", "key space", "click 2,2", "away"),
+        does=("wait 5", "key space", "click 2,2", "away", "wait 1"),
     ),
     Screen("dqn", AGENTS, "A DQN in the four rooms, with its loss.", "A", agents=("dqn",), does=("wait 12",)),
     Screen(
@@ -704,7 +703,7 @@ SCREENS: tuple[Screen, ...] = (
         "The drawer of the inspector.",
         "]",
         size=SMALL,
-        does=("wait 3.2", "key space", "click 5,9", "key ]", "away"),
+        does=("wait 3.2", "key space", "click 5,9", "key ]", "away", "wait 1"),
     ),
     Screen(
         "small-right-light",
@@ -715,7 +714,7 @@ SCREENS: tuple[Screen, ...] = (
         theme="light",
         agents=("q_learning",),
         world=CLIFF,
-        does=("wait 4", "key space", "click 2,5", "key ]", "away"),
+        does=("wait 4", "key space", "click 2,5", "key ]", "away", "wait 1"),
     ),
     Screen(
         "small-paint", SIZES, "Painting in a small window.", "E", size=SMALL, does=("wait 3", "key [", "key e", "away")
@@ -727,7 +726,7 @@ SCREENS: tuple[Screen, ...] = (
         "`--size 1920x1200`",
         agents=("dqn",),
         size=LARGE,
-        does=("wait 10", "click 5,9", "away"),
+        does=("wait 10", "click 5,9", "away", "wait 1"),
     ),
     Screen(
         "large-light",

@@ -33,6 +33,7 @@ LOW = 430  # pixels of height below which the bars stand closer
 SECTIONS = {"update": "Update", "backup": "Backup", "why": "Why not", "network": "Network", "returns": "Returns"}
 WHOLE = ("network", "returns")  # sections that take all of the room
 ROOM = 230  # pixels below the bars, at least
+CURVE = 420  # pixels from the top at which the small curve stands in a high window
 LINE = 64  # pixels of the small curve at most
 
 
@@ -109,7 +110,7 @@ def paint(canvas: Canvas, state: State) -> None:
     else:
         y = sums.paint_backup(canvas, state, focus, action, names[action], room)
     if section not in WHOLE:
-        _sparkline(canvas, state, focus, max(y + 14, area.bottom - 210), right)
+        _sparkline(canvas, state, focus, max(y + 14, min(area.bottom - 210, CURVE)), right)
 
 
 def sections(state: State) -> list[str]:

@@ -219,25 +219,30 @@ def overlay(surface: pygame.Surface, state: State, place: pygame.Rect, view: Lay
         x, y = view.centre(row, column)
         return place.left + x, place.top + y
 
-    thick = max(1.5, min(4.0, view.cell * 0.075))
-    faint = 110 if view.cell >= NUMBERED * scaling.letters() else 205  # numbers are read through it
+    k = scaling.letters()
+    thick = max(1.5 * k, min(4.0 * k, view.cell * 0.075))
+    faint = 110 if view.cell >= NUMBERED * k else 205  # numbers are read through it
     if state.layer == "trajectories" and state.model is not None:
         for age, path in enumerate(reversed(state.paths[:-1])):
             _draw_path(surface, state.model, [*path], centre, theme.second, 0.6 * thick, max(40, 190 - 25 * age))
     passed = shot.trail[: len(shot.trail) - state.behind]
     if state.model is not None and passed:
+        if faint > 110:  # an edge of the ground, so that it is told from any cell without its hue
+            _draw_path(surface, state.model, [*passed], centre, theme.background, thick + 2 * k, 110)
         _draw_path(surface, state.model, [*passed], centre, theme.accent, thick, faint)
         if state.behind and state.walker_at is not None:  # apart from the rest, which stays as it is
             _draw_path(surface, state.model, [passed[-1], state.walker_at], centre, theme.accent, thick, faint)
-    marked = [(state.pinned, 3.0), (state.hover, 1.5), (state.lit, 3.0)]
+    marked = [(state.pinned, 3.0 * k), (state.hover, 1.5 * k), (state.lit, 3.0 * k)]
     for focus, thick in marked:
         if focus is not None and state.model is not None and focus < state.model.num_states and view.cell >= 4:
             left, top, right, bottom = view.rect(*cell_of(state.model, focus))
             rect = pygame.Rect(place.left + left, place.top + top, right - left, bottom - top).inflate(2, 2)
+            edge = round(2 * k)  # of the ground, so that the frame is told from any cell without its hue
+            shapes.frame(surface, rect.inflate(edge, edge), theme.background, 5, thick + edge)
             shapes.frame(surface, rect, theme.accent if focus == state.lit else theme.second, 4, thick)
     if state.walker_at is not None:
-        radius = max(3.0, view.cell * 0.3)
-        rim = max(1.0, min(3.0, view.cell * 0.07))
+        radius = max(3.0 * k, view.cell * 0.3)
+        rim = max(1.0 * k, min(3.0 * k, view.cell * 0.07))
         shapes.disc(surface, centre(*state.walker_at), radius, theme.accent, theme.background, rim)
 
 
@@ -322,7 +327,7 @@ def paint_legend(canvas: Canvas, state: State) -> None:
     theme = canvas.theme
     scale, layer = scale_of(state), coloured(state)
     tall = max(60, min(240, canvas.rect.height - 104))
-    most = canvas.rect.width
+    most = canvas.rect.width - 8
     if scale is None or layer.table is None:
         y = 12
         for line in text.wrap(f"No {layer.name}: {layer.reason}", most, SMALL):
