@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from pathlib import Path
 
 import pygame
 import pytest
@@ -43,7 +44,7 @@ def check_panel(app: App) -> None:
     app.draw()
     panel = app.scene.regions.right
     there = [(words, rect) for words, rect in app.scene.texts if panel.contains(rect)]
-    now = teaching.told(app.state.lesson)
+    now = teaching.present(app.state)
     assert now is not None
     assert any(words == f"Lesson, {now.number} of {len(now.lesson.scenes)}" for words, _ in there)
     told = " ".join(words for words, _ in there)
@@ -264,4 +265,37 @@ def test_a_planner_that_stops_after_its_first_sweep_has_its_arrows() -> None:
     wait(app, link, "told")
     assert app.state.snapshot.greedy.any(axis=1).sum() == 3
     assert app.state.snapshot.regret is not None
+    link.close()
+
+
+def test_a_lesson_of_ones_own_is_given_as_those_of_the_package(tmp_path: Path) -> None:
+    text = """
+title = "Of my own"
+about = "nobody"
+world = "rlgrid/RussellNorvig4x3-v0"
+agent = "value_iteration"
+
+[[scenes]]
+say = "A small world."
+ask = "Is it small?"
+choices = ["Yes", "No"]
+answer = 1
+show = [["run", 3]]
+then = "It is small."
+marks = [["start", 2, 0]]
+points = ["error"]
+"""
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    app, link = begin(str(path))
+    wait(app, link, "asking")
+    check_panel(app)
+    assert teaching.marks(app.state) == [("start", 2, 0)]
+    press(app, pygame.K_1, "1")
+    wait(app, link, "told")
+    check_panel(app)
+    assert teaching.pointed(app.state) == ("error",)
+    press(app, pygame.K_RETURN)
+    assert app.state.lesson == ""
+    assert "F2 has the other lessons" in app.state.notice
     link.close()

@@ -198,6 +198,7 @@ def read(text: str, name: str) -> Lesson:
     if not isinstance(settings, dict):
         raise LessonError(f"{where}: settings must be a table")
     words = {key: _word(data, key, where) for key in ("title", "about", "world", "agent")}
+    _check_agent(words["agent"], where)
     told = tuple(_scene(scene, f"{where}, scene {number}") for number, scene in enumerate(scenes, 1))
     return Lesson(name, words["title"], words["about"], words["world"], words["agent"], told, seed, settings)
 
@@ -245,8 +246,17 @@ def _commands(data: Any, where: str) -> tuple[Command, ...]:
                 raise LessonError(f"{where}: {argument} of {name!r} is {value!r}")
         if name in ("run", "episodes") and not 1 <= given[0] <= (MOST_STEPS if name == "run" else MOST_EPISODES):
             raise LessonError(f"{where}: {name!r} takes a number from 1 on, not {given[0]!r}")
+        if name == "agent":
+            _check_agent(given[0], where)
         found.append((name, *given))
     return tuple(found)
+
+
+def _check_agent(name: str, where: str) -> None:
+    from rlgrid.agents import AGENTS
+
+    if name not in AGENTS:
+        raise LessonError(f"{where}: no agent is called {name!r}{_near(name, AGENTS)}")
 
 
 def _mark(data: Any, where: str) -> tuple[str, int, int]:

@@ -85,7 +85,7 @@ def _whole(region: pygame.Rect, scale: float) -> pygame.Rect:
 
 def _in_lesson(state: State) -> bool:
     """Whether a lesson has the right panel; a pinned cell takes its place."""
-    return bool(state.lesson) and state.pinned is None and teaching.told(state.lesson) is not None
+    return state.pinned is None and teaching.present(state) is not None
 
 
 def _paint_right(canvas: Canvas, state: State) -> None:

@@ -323,6 +323,7 @@ class State:
     mode: str = "look"  # or "drive" or "paint": what the pointer and the arrows do
     scale: float = 1.0  # pixels of the window for each pixel of the layout (`rlgrid.window.scaling`)
     lesson: str = ""  # where a lesson stands, as `rlgrid.window.teaching` writes it; "" without one
+    taught: Any = None  # the `rlgrid.window.lessons.Lesson` that is given
     ring: str = ""  # the control that the keyboard acts on; "" for none
     palette: tuple[Any, ...] = ()  # brushes (`rlgrid.window.editing.Brush`); none where the world is no map
     brush: str = "wall"  # the key of the present one

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pygame
@@ -49,30 +49,42 @@ class Told:
         return self.lesson.scenes[self.number - 1]
 
 
-@lru_cache(maxsize=64)
-def told(words: str) -> Told | None:
-    """`State.lesson` read; None where it names no lesson of the package or no scene of it."""
+@cache
+def _known(name: str) -> Lesson | None:
+    """A lesson of the package; None where there is none of this name."""
+    try:
+        return lessons.lesson(name)
+    except (LessonError, OSError):
+        return None
+
+
+def told(words: str, own: Lesson | None = None) -> Told | None:
+    """`State.lesson` read; None where it names no scene, neither of the lesson ``own`` nor of one of the package."""
     name, _, rest = words.partition(":")
     number, _, rest = rest.partition(":")
     phase, _, chosen = rest.partition(":")
     if phase not in PHASES or not (number.isdecimal() and chosen.isdecimal()):
         return None
-    try:
-        lesson = lessons.lesson(name)
-    except (LessonError, OSError):
+    lesson = own if own is not None and own.name == name else _known(name)
+    if lesson is None or not 1 <= int(number) <= len(lesson.scenes):
         return None
-    return Told(lesson, int(number), phase, int(chosen)) if 1 <= int(number) <= len(lesson.scenes) else None
+    return Told(lesson, int(number), phase, int(chosen))
+
+
+def present(state: State) -> Told | None:
+    """Where the lesson stands that is given; None without one."""
+    return told(state.lesson, state.taught) if state.lesson else None
 
 
 def marks(state: State) -> list[tuple[str, int, int]]:
     """(words, row, column) of the cells that the present scene speaks of."""
-    now = told(state.lesson) if state.lesson else None
+    now = present(state)
     return [] if now is None else list(now.scene.marks)
 
 
 def pointed(state: State) -> tuple[str, ...]:
     """The names of the curves that the lesson speaks of at present."""
-    now = told(state.lesson) if state.lesson else None
+    now = present(state)
     return () if now is None or now.phase != "told" else now.scene.points
 
 
@@ -111,6 +123,7 @@ class Teacher:
         self._queue: deque[Command] = deque()
         self._awaited: _Awaited | None = None
         self._count = self._episodes = 0  # units and episodes at which the next command is given
+        app.state.taught = lesson
         self._curves = app.state.curves  # as the viewer had chosen them
         self.acting = False  # whether what the app is told comes from the lesson, not from the viewer
         self._open(lesson.world, lesson.agent, dict(lesson.settings))
@@ -154,7 +167,7 @@ class Teacher:
         if self._awaited is not None:
             self._app.do("until:nothing")
         state = self._app.state
-        self._app.teacher, state.lesson, state.curves = None, "", self._curves
+        self._app.teacher, state.lesson, state.taught, state.curves = None, "", None, self._curves
 
     # --- giving the commands ----------------------------------------------------------------------------------------
 
@@ -284,7 +297,7 @@ class Teacher:
 
 def paint(canvas: Canvas, state: State) -> None:
     """Draw the present scene of the lesson over the whole canvas."""
-    now = told(state.lesson)
+    now = present(state)
     assert now is not None
     theme, area, scene = canvas.theme, canvas.rect, now.scene
     canvas.surface.fill(theme.panel)
@@ -328,8 +341,9 @@ def paint_marks(surface: pygame.Surface, state: State, place: pygame.Rect, view:
             cells.append((words, pygame.Rect(place.left + left, place.top + top, right - left, bottom - top)))
     taken = [cell for _, cell in cells]
     for words, cell in cells:
-        shapes.frame(surface, cell.inflate(2, 2), theme.background, 4, 5.0)
-        shapes.frame(surface, cell.inflate(2, 2), theme.text, 4, 2.5)
+        thick = 2.5 * scaling.letters()
+        shapes.frame(surface, cell.inflate(2, 2), theme.background, 4, 2 * thick)
+        shapes.frame(surface, cell.inflate(2, 2), theme.text, 4, thick)
         if words:
             badge = _beside(cell, text.width(words, SMALL, bold=True) + 10, taken, surface.get_clip())
             taken.append(badge)
