@@ -21,6 +21,7 @@ from rlgrid.window.app import App
 from rlgrid.window.engine import Scenario
 from rlgrid.window.layers import coloured
 from rlgrid.window.local import LocalLink
+from rlgrid.window.scene import Scene
 from rlgrid.window.state import Snapshot, State
 from rlgrid.window.view import View
 
@@ -64,6 +65,26 @@ def send(app, kind, **rest):
 
 def point(app, at):
     send(app, pygame.MOUSEMOTION, pos=at, rel=(0, 0), buttons=(0, 0, 0))
+
+
+def test_a_gliding_walker_alone_is_drawn_and_the_picture_is_that_of_a_whole_drawing():
+    app = an_app("rlgrid/FrozenLake-v1", seconds=0.0)
+    app.set_speed(200.0)
+    run(app, 4.0)
+    parts, whole = 0, app.scene.regions.map
+    for number in range(60):
+        shown = run(app, 1 / 30, 1 / 30)
+        areas = [part for part in app.scene.changed if whole.contains(part)]
+        parts += bool(areas) and whole not in areas
+        if number % 4 == 0:
+            anew = Scene().render(app.state, app.size)
+            assert pygame.image.tobytes(shown, "RGB") == pygame.image.tobytes(anew, "RGB")
+    assert parts > 10
+    app.say("words over the map")
+    app.draw()
+    for _ in range(20):
+        run(app, 1 / 60, 1 / 60)
+        assert not app.scene.changed or whole in app.scene.changed
 
 
 # --- layers -----------------------------------------------------------------------------------------------------------

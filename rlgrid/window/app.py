@@ -292,7 +292,12 @@ class App:
     @property
     def animating(self) -> bool:
         """Whether the next frame differs by itself."""
-        return self.inbox.animating or self.input.dragging is not None
+        return self.inbox.animating or self.hurried
+
+    @property
+    def hurried(self) -> bool:
+        """Whether somebody drags something, who would see every frame that is left out."""
+        return self.input.dragging is not None
 
     @property
     def first_tables(self) -> float | None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FILM_SECONDS, FILM_RATE = 40.0, 10.0
 FRAMES = 60  # a second
+LOOK = 0.008  # seconds between two looks for events, where nothing else is to be done
+GLIDES = 30  # of them while nothing moves but what glides or flashes by itself
 STOPPED = 130  # the exit status of a program that was stopped from the keyboard
 
 _EPILOG = """\
@@ -406,19 +408,29 @@ def _loop(app: Any, screen: pygame.Surface, began: float, profile: bool, saver: 
             return
         saver.serve(app, picture)
         busy = app.animating or saver.recording
-        events = pygame.event.get()
-        if not events and not busy:
-            # Nothing moves: sleep until an event, but look for snapshots often enough.
-            event = pygame.event.wait(16 if app.state.playing else 60)
-            events = [event] if event.type != pygame.NOEVENT else []
-        elif busy:
+        if app.hurried or saver.recording:
             ticker.tick(FRAMES)
+            events = pygame.event.get()
+        elif busy:
+            events = _events_within(1 / GLIDES)
+        else:  # nothing moves, but look for snapshots often enough
+            events = _events_within(0.016 if app.state.playing else 0.06)
         for event in events:
             app.handle(event)
             if event.type in (pygame.WINDOWEXPOSED, pygame.WINDOWRESTORED):
                 previous = None  # what lay over the window has taken the picture away
     if own:
         saver.close()
+
+
+def _events_within(seconds: float) -> list[pygame.event.Event]:
+    """The next events, or none after so long. SDL's own waiting looks a thousand times a second."""
+    import pygame
+
+    end = time.perf_counter() + seconds
+    while not (events := pygame.event.get()) and (left := end - time.perf_counter()) > 0.0:
+        time.sleep(min(left, LOOK))
+    return events
 
 
 # --- from a script ----------------------------------------------------------------------------------------------------

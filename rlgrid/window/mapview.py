@@ -7,6 +7,7 @@ from `NUMBERED` pixels on the numbers are written into the cells.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -28,6 +29,7 @@ from rlgrid.window.view import LEGEND, placed
 from rlgrid.window.widgets import Canvas
 
 NUMBERED = 56  # pixels of a cell from which on its numbers are written into it
+THROUGH = 110  # the opacity, of 255, of a trail that numbers are read through
 BEACON = 8  # pixels of a cell below which a goal is marked by a star of its own
 BEACONS = 64  # goals that are marked so at most
 FLASHING = ("values", "q")  # layers in which the cells that a sweep changed most flash
@@ -212,26 +214,17 @@ def _wedge_spots(model: Any) -> dict[int, tuple[int, int]]:
 
 
 def overlay(surface: pygame.Surface, state: State, place: pygame.Rect, view: Layout, theme: Any) -> None:
-    """The trail, the pinned or pointed cell, and the walker."""
-    shot = state.snapshot
-
-    def centre(row: float, column: float) -> tuple[float, float]:
-        x, y = view.centre(row, column)
-        return place.left + x, place.top + y
-
-    k = scaling.letters()
-    thick = max(1.5 * k, min(4.0 * k, view.cell * 0.075))
-    faint = 110 if view.cell >= NUMBERED * k else 205  # numbers are read through it
+    """The trail, and the pinned or pointed cell."""
+    shot, centre = state.snapshot, _centres(place, view)
+    thick, k, strength = _trail(view), scaling.letters(), _strength(view)
     if state.layer == "trajectories" and state.model is not None:
         for age, path in enumerate(reversed(state.paths[:-1])):
             _draw_path(surface, state.model, [*path], centre, theme.second, 0.6 * thick, max(40, 190 - 25 * age))
     passed = shot.trail[: len(shot.trail) - state.behind]
     if state.model is not None and passed:
-        if faint > 110:  # an edge of the ground, so that it is told from any cell without its hue
+        if strength > THROUGH:  # an edge of the ground, so that it is told from any cell without its hue
             _draw_path(surface, state.model, [*passed], centre, theme.background, thick + 2 * k, 110)
-        _draw_path(surface, state.model, [*passed], centre, theme.accent, thick, faint)
-        if state.behind and state.walker_at is not None:  # apart from the rest, which stays as it is
-            _draw_path(surface, state.model, [passed[-1], state.walker_at], centre, theme.accent, thick, faint)
+        _draw_path(surface, state.model, [*passed], centre, theme.accent, thick, strength)
     marked = [(state.pinned, 3.0 * k), (state.hover, 1.5 * k), (state.lit, 3.0 * k)]
     for focus, thick in marked:
         if focus is not None and state.model is not None and focus < state.model.num_states and view.cell >= 4:
@@ -240,10 +233,62 @@ def overlay(surface: pygame.Surface, state: State, place: pygame.Rect, view: Lay
             edge = round(2 * k)  # of the ground, so that the frame is told from any cell without its hue
             shapes.frame(surface, rect.inflate(edge, edge), theme.background, 5, thick + edge)
             shapes.frame(surface, rect, theme.accent if focus == state.lit else theme.second, 4, thick)
-    if state.walker_at is not None:
-        radius = max(3.0 * k, view.cell * 0.3)
-        rim = max(1.0 * k, min(3.0 * k, view.cell * 0.07))
-        shapes.disc(surface, centre(*state.walker_at), radius, theme.accent, theme.background, rim)
+
+
+def walker(surface: pygame.Surface, state: State, place: pygame.Rect, view: Layout, theme: Any) -> None:
+    """The walker, and its way from the cell that it left last; see `walker_area`."""
+    if state.walker_at is None:
+        return
+    centre = _centres(place, view)
+    trail = state.snapshot.trail
+    if state.model is not None and state.behind and len(trail) > state.behind:
+        leg: list[int | tuple[float, float]] = [trail[-state.behind - 1], state.walker_at]
+        _draw_path(surface, state.model, leg, centre, theme.accent, _trail(view), _strength(view))
+    radius, rim = _disc(view)
+    shapes.disc(surface, centre(*state.walker_at), radius, theme.accent, theme.background, rim)
+
+
+def walker_area(state: State, place: pygame.Rect, view: Layout) -> pygame.Rect:
+    """The part of the surface that `walker` draws on; empty where there is none."""
+    if state.walker_at is None:
+        return pygame.Rect(place.topleft, (0, 0))
+    centre, trail = _centres(place, view), state.snapshot.trail
+    radius, rim = _disc(view)
+    margin = math.ceil(radius + rim) + 3
+    x, y = centre(*state.walker_at)
+    area = pygame.Rect(math.floor(x) - margin, math.floor(y) - margin, 2 * margin + 1, 2 * margin + 1)
+    if state.model is not None and state.behind and len(trail) > state.behind:
+        x, y = centre(*cell_of(state.model, trail[-state.behind - 1]))
+        margin = math.ceil(_trail(view)) + 3
+        area.union_ip((math.floor(x) - margin, math.floor(y) - margin, 2 * margin + 1, 2 * margin + 1))
+    return area
+
+
+def _centres(place: pygame.Rect, view: Layout) -> Callable[[float, float], tuple[float, float]]:
+    """Where the middle of a (row, column) lies."""
+
+    def centre(row: float, column: float) -> tuple[float, float]:
+        x, y = view.centre(row, column)
+        return place.left + x, place.top + y
+
+    return centre
+
+
+def _trail(view: Layout) -> float:
+    """How thick a trail is."""
+    k = scaling.letters()
+    return max(1.5 * k, min(4.0 * k, view.cell * 0.075))
+
+
+def _strength(view: Layout) -> int:
+    """The opacity of a trail, of 255; numbers are read through it."""
+    return THROUGH if view.cell >= NUMBERED * scaling.letters() else 205
+
+
+def _disc(view: Layout) -> tuple[float, float]:
+    """Radius and rim of the walker."""
+    k = scaling.letters()
+    return max(3.0 * k, view.cell * 0.3), max(1.0 * k, min(3.0 * k, view.cell * 0.07))
 
 
 def _draw_path(
@@ -262,14 +307,14 @@ def _draw_path(
     seen = surface.get_clip().inflate(80, 80)
     for before, now in pairwise(spots):
         if abs(before[0] - now[0]) > rows or abs(before[1] - now[1]) > columns:
-            shapes.line(surface, run, colour, thick, alpha=alpha)
+            shapes.path(surface, run, colour, thick, alpha)
             run = []
         at = centre(*now)
         if run and not (seen.collidepoint(at) or seen.collidepoint(run[-1])):  # out of sight
-            shapes.line(surface, run, colour, thick, alpha=alpha)
+            shapes.path(surface, run, colour, thick, alpha)
             run = []
         run.append(at)
-    shapes.line(surface, run, colour, thick, alpha=alpha)
+    shapes.path(surface, run, colour, thick, alpha)
 
 
 def minimap_place(model: Any, place: pygame.Rect, area: pygame.Rect) -> pygame.Rect:

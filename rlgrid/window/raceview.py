@@ -196,6 +196,7 @@ class RaceView:
                     surface.set_clip(place)
                     surface.blit(kept[1], place)
                     mapview.overlay(surface, view, place, seen, theme)
+                    mapview.walker(surface, view, place, seen, theme)
                     palette.paint_marks(surface, view, place, seen, theme)
                     surface.set_clip(None)
             paint = _heading(number, view, _said(view, state.versus if number == state.lane else ""))

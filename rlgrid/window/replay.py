@@ -230,6 +230,11 @@ class OnScreen:
         """Whether frames follow by themselves."""
         return not self.held and not self.replay.over
 
+    @property
+    def hurried(self) -> bool:
+        """Whether no frame may be left out: none of a film."""
+        return self.animating
+
     def update(self) -> None:
         """Go on to the frame that is due."""
         now = self._clock()

@@ -114,6 +114,8 @@ class Scene:
         self._minimap: tuple[object, pygame.Surface] | None = None
         self._race = raceview.RaceView()
         self._last: tuple[object, object] = (None, None)  # what the overlays and the map were drawn from
+        self._walker_at: tuple[float, float] | None = None  # where it was drawn last
+        self._under: tuple[pygame.Surface, pygame.Rect] | None = None  # what the walker covers, and where
         self._alive: object = None  # the model, which keys name by its id: held so that no other gets it
         self._layout: Layout | None = None
         self._state: State | None = None  # what was drawn last
@@ -214,7 +216,7 @@ class Scene:
             self.scale,
             state.view,
             mapview.cells_key(state),
-            state.walker_at,
+            state.snapshot.trail,
             state.behind,
             state.pinned,
             state.hover,
@@ -229,9 +231,12 @@ class Scene:
             state.lesson,
             self._race.key(state) if state.lanes else None,
         )
+        glided, at = on_map == self._last[1] and state.walker_at != self._walker_at, state.walker_at
+        self._walker_at = at
         theme = THEMES[state.theme]
-        again = again or on_map != self._last[1]
+        again = again or on_map != self._last[1] or (glided and self._under is None)
         if again:
+            self._under = None
             surface.fill(theme.background, scaling.rect(region))
             self.changed.append(scaling.rect(region))
         legend = mapview.has_legend(region)
@@ -253,13 +258,19 @@ class Scene:
             with scaling.within(1.0, self.scale):  # the map is drawn in pixels of the window
                 if self._cells is None or self._cells[0] != key:
                     self._cells = (key, mapview.cells(state, drawn.size, seen))
+                surface.set_clip(_whole(region, self.scale) if state.view.fits else drawn)
+                if glided and self._under is not None and not again:
+                    surface.blit(*self._under)
+                    self.changed.append(self._under[1])
+                    self._paint_walker(surface, state, drawn, seen)
+                    self.changed += [] if self._under is None else [self._under[1]]
                 if again:
-                    surface.set_clip(_whole(region, self.scale) if state.view.fits else drawn)
                     surface.blit(self._cells[1], drawn)
                     mapview.overlay(surface, state, drawn, seen, theme)
+                    self._paint_walker(surface, state, drawn, seen)
                     palette.paint_marks(surface, state, drawn, seen, theme)
                     teaching.paint_marks(surface, state, drawn, seen, theme)
-                    surface.set_clip(None)
+                surface.set_clip(None)
             if not state.view.fits:
                 self._paint_minimap(surface, state, place, region, again)
             if legend:
@@ -274,6 +285,17 @@ class Scene:
             if state.notice:
                 overlays.paint_notice(canvas, state.notice, region)
         return on_map
+
+    def _paint_walker(self, surface: pygame.Surface, state: State, drawn: pygame.Rect, seen: Layout) -> None:
+        """The walker; what it covers is kept where nothing lies over it, so that it alone is drawn while it glides."""
+        area = mapview.walker_area(state, drawn, seen).clip(surface.get_clip())
+        covered = (
+            not state.view.fits
+            or bool(state.doing or state.notice or state.error or teaching.marks(state))
+            or state.mode == "paint"
+        )
+        self._under = None if covered or not area else (surface.subsurface(area).copy(), area)
+        mapview.walker(surface, state, drawn, seen, THEMES[state.theme])
 
     def _paint_minimap(
         self, surface: pygame.Surface, state: State, place: pygame.Rect, region: pygame.Rect, again: bool

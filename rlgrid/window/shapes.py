@@ -150,7 +150,7 @@ def line(surface: pygame.Surface, points: Sequence[Point], colour: RGB, thick: f
     surface.blit(picture, corner)
 
 
-@lru_cache(32)
+@lru_cache(256)
 def _line(points: tuple[Point, ...], colour: RGB, thick: float) -> tuple[pygame.Surface, tuple[int, int]]:
     """A line, and where its upper left corner lies; kept, for what lies behind the walker stays as it is."""
     margin = math.ceil(thick) + 1
@@ -170,6 +170,25 @@ def _line(points: tuple[Point, ...], colour: RGB, thick: float) -> tuple[pygame.
             pygame.draw.circle(large, (*colour, 255), spot, radius)
 
     return _fine(right - left, bottom - top, colour, paint), (left, top)
+
+
+def path(surface: pygame.Surface, points: Sequence[Point], colour: RGB, thick: float, alpha: int) -> None:
+    """A line through whole pixels, leg by leg: those through cells look alike, so that each is drawn once and kept."""
+    spots = [(round(x), round(y)) for x, y in _scaled(points)]
+    legs = []
+    for (x0, y0), (x1, y1) in pairwise(spots):
+        picture, (left, top) = _line(((0.0, 0.0), (x1 - x0, y1 - y0)), colour, thick * scaling.scale())
+        picture.set_alpha(255)
+        legs.append((picture, picture.get_rect(topleft=(x0 + left, y0 + top))))
+    if not legs:
+        return
+    area = legs[0][1].unionall([spot for _, spot in legs])
+    whole = pygame.Surface(area.size, pygame.SRCALPHA)
+    whole.fill((*colour, 0))
+    for picture, spot in legs:
+        whole.blit(picture, spot.move(-area.left, -area.top), special_flags=pygame.BLEND_RGBA_MAX)
+    whole.set_alpha(alpha)
+    surface.blit(whole, area)
 
 
 def dashes(surface: pygame.Surface, left: int, right: int, y: int, colour: RGB) -> None:

@@ -70,6 +70,7 @@ REPLACED = (
     "remap",
     "seek",
 )  # what waits of these is needless once another one comes
+LATE = 0.1  # seconds that may pass at once: what a busy machine holds up for longer is not made up for
 PUBLISH = 1 / 40  # seconds between two snapshots at least
 LONGEST_WORDS = 2_000  # characters of what has failed
 WAITING = 1000  # commands that may wait for a busy worker
@@ -106,7 +107,7 @@ class Worker:
                     return
                 self._obey(command)
             now = time.perf_counter()
-            passed, last = min(0.1, now - last), now
+            passed, last = min(LATE, now - last), now
             if self._engine is not None:
                 try:
                     due = self._due()
@@ -129,8 +130,8 @@ class Worker:
         if not engine.playing:
             looks_in = min(one.looker.goes_on_in() for one in engines_of(engine))
             return min(engine.due_in(), looks_in, 0.02 if self._waiting_for_referee() else 0.2)
-        wait = engine.due_in()
-        return 0.0 if wait == 0.0 else min(max(0.002, wait), 0.03)
+        wait = min(engine.due_in(), *(one.looker.goes_on_in() for one in engines_of(engine)))
+        return 0.0 if wait == 0.0 else min(max(0.002, wait), 0.02 if self._waiting_for_referee() else LATE)
 
     def _waiting_for_referee(self) -> bool:
         return any(one.referee is not None and one.referee.busy for one in engines_of(self._engine))
