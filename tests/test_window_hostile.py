@@ -180,14 +180,15 @@ def test_a_terminal_that_is_closed_or_says_stop_ends_the_window_in_silence(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_whatever_ends_the_window_leaves_no_process_and_no_memory(how: int, tmp_path: Path) -> None:
+def test_whatever_ends_the_window_leaves_no_process_and_no_memory(how: int) -> None:
     script = (
         "import os; os.environ['SDL_VIDEODRIVER'] = 'dummy'\n"
-        "from rlgrid.window import launch\n"
+        "from rlgrid.window import launch, session\n"
+        "session.keep_last = lambda _: None\n"
         "launch.has_display = lambda: True\n"
         "raise SystemExit(launch.main(['--world', 'FrozenLake-v1', '--agent', 'q_learning']))\n"
     )
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "RLGRID_CACHE_DIR": str(tmp_path)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     window = subprocess.Popen([sys.executable, "-c", script], env=environment, start_new_session=True)
     try:
         end = time.perf_counter() + 90

@@ -317,6 +317,8 @@ class Engine(Paced):
                 before = self.count
                 self._repeat(entry)
                 done += self.count - before
+                if self.count > before:  # a step by hand: what was changed right after it belongs to this count too
+                    self._catch_up()
                 continue
             most = units - done
             if entry is not None:

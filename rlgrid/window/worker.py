@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import atexit
 import multiprocessing
+import multiprocessing.connection
 import os
 import pickle
 import sys
@@ -352,11 +353,20 @@ def told(engine: Engine | Lanes, run: int, said: dict[str, Any]) -> list[Message
     return found
 
 
+def _end_with_the_window() -> None:
+    """End as soon as the window's process has ended, by whatever: what compiles or computes would go on for long."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+
 def main(pipe: Connection) -> None:
     """What the worker process runs."""
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the window decides when to end
+    threading.Thread(target=_end_with_the_window, name="rlgrid watchman", daemon=True).start()
     with suppress(AttributeError, OSError):  # Windows has no niceness
         os.nice(NICENESS)
     try:
