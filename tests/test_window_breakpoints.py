@@ -16,8 +16,10 @@ from rlgrid.window.actors import outcomes_of
 from rlgrid.window.arithmetic import backup, backup_terms, names_of, place_of
 from rlgrid.window.breakpoints import EXAMPLES, Condition, Watch, arrow_of, parse
 from rlgrid.window.engine import Engine, Scenario
+from rlgrid.window.layers import coloured
 from rlgrid.window.looking import look_into
 from rlgrid.window.shown import known
+from rlgrid.window.state import Snapshot, State
 
 LAKE = "rlgrid/FrozenLake-v1"
 LEARNERS = ("q_learning", "double_q_learning")
@@ -432,3 +434,19 @@ def test_until_something_is_learnt() -> None:
     said = run_until(engine, "something is learnt")
     assert "the value of row 3, column 2 changed, by 0.300 at most" in said
     assert engine.agent.q_table.any()
+
+
+def test_a_cell_without_actions_has_no_arrow_to_await() -> None:
+    engine = an_engine()
+    with pytest.raises(ValueError, match=r"row 1, column 1 has no actions, so no arrow that could flip"):
+        parse("this arrow flips", engine.model, 5)
+    assert parse("this arrow flips", engine.model, 6).state == 6
+
+
+def test_what_was_not_sent_of_a_large_world_does_not_make_a_learner_one_that_predicts() -> None:
+    values = Snapshot(count=1, values=np.zeros(16))
+    for agent, world, predicts in (("q_learning", LAKE, False), ("td0", LAKE, True), ("dqn", LAKE, False)):
+        state = State(unit="step", snapshot=values, acts_by_values=an_engine(agent, world).facts()["acts_by_values"])
+        assert state.predicts is predicts, agent
+    reasons = [coloured(State(unit=unit, speed=math.inf), "visits").reason for unit in ("sweep", "step")]
+    assert reasons[0] == "a planner visits no states: it sweeps over all of them"

@@ -144,6 +144,8 @@ def _arrow(words: str, given: str, model: Any, pinned: int | None) -> Condition:
     if re.fullmatch(r"(this )?arrow( here)? flips", words):
         if pinned is None:
             raise ValueError(f"“{given}” needs a pinned cell: click one, or say “the arrow of row 3, column 4 flips”")
+        if model is not None and bool(np.asarray(model.absorbing)[pinned]):
+            raise ValueError(f"{_cell(model, pinned)} has no actions, so no arrow that could flip: click another cell")
         return Condition("arrow", state=pinned)
     numbered = re.fullmatch(r"arrow of state (\d+) flips", words)
     if numbered and model is not None:

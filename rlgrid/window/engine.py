@@ -748,6 +748,7 @@ class Engine(Paced):
             "unit": self.unit,
             "num_states": 0 if self.model is None else self.model.num_states,
             "num_actions": 0 if self.model is None else self.model.num_actions,
+            "acts_by_values": hasattr(type(self.agent), "q_values") and not hasattr(self.agent, "value_table"),
             "in_place": getattr(self.agent, "method", "") == "gauss_seidel",
             "agent": type(self.agent).__name__,
             "version": self.version,

@@ -263,6 +263,7 @@ class Inbox:
     def _facts(self, facts: dict[str, Any]) -> None:
         state = self._app.state
         state.unit, state.in_place = facts["unit"], facts["in_place"]
+        state.acts_by_values = facts["acts_by_values"]
         if facts["version"] != self.seen.version:  # the world is another: what was asked about it no longer holds
             self.seen.version, self._asked, state.outcomes = facts["version"], None, {}
         if facts["agent"] == "Acting":

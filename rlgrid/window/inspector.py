@@ -16,6 +16,7 @@ and at the foot V of the cell over the run, with V* dashed.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -81,12 +82,17 @@ def paint(canvas: Canvas, state: State) -> None:
         y = insideview.paint_now(canvas, state, look.inside.now, names, (top - 8, area.bottom - 10))
         sums.paint_update(canvas, state, look, names, (y, area.bottom - 10))
         return
-    if shot.values is None or (shot.q_values is None and not state.predicts):
+    unsent = shot.q_values is None and not state.predicts
+    if shot.values is None or (unsent and not math.isinf(state.speed)):
         canvas.text("Nothing is known about it yet.", MARGIN, top, theme.muted)
         return
     _value_line(canvas, state, focus, top, right)
     names = names_of(state.model, state.scene)
-    if state.predicts:
+    if unsent and state.plans:  # in a large world at full speed only what is drawn is sent
+        canvas.text("At full speed: click the cell to see its backup.", MARGIN, top + 36, theme.muted)
+        _sparkline(canvas, state, focus, top + 56, right)
+        return
+    if state.predicts or unsent:
         y = sums.paint_update(canvas, state, look, names, (top + 26, area.bottom - 90))
         _sparkline(canvas, state, focus, y + 6, right)
         return

@@ -121,8 +121,9 @@ def _q(state: State) -> Coloured:
 
 
 def _visits(state: State) -> Coloured:
-    never = "a planner visits no states: it sweeps over all of them" if state.plans else "this agent counts no visits"
-    return _own(state, state.snapshot.visits, "visits", never, counts=True)
+    if state.plans:
+        return Coloured(None, "visits", "a planner visits no states: it sweeps over all of them")
+    return _own(state, state.snapshot.visits, "visits", "this agent counts no visits", counts=True)
 
 
 def _td(state: State) -> Coloured:

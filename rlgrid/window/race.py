@@ -183,6 +183,7 @@ LANE_FIELDS = (
     "agent_title",
     "unit",
     "in_place",
+    "acts_by_values",
     "parameters",
     "snapshot",
     "stamp",

@@ -348,6 +348,7 @@ class State:
     lane: int = 0  # the selected one: what else is in the state is about it
     versus: str = ""  # what of two lanes is drawn: their "difference", their "disagreement", or each by itself
     scene: Any = None  # of a world that is no map: names of its actions and words for its states (`rlgrid.envs.scene`)
+    acts_by_values: bool = False  # the agent has values of actions, be they sent at present or not
     choice: int = 0  # the action that is chosen while one drives, or was taken last (`rlgrid.window.driving`)
     typing: Typed | None = None  # the number that is typed (`rlgrid.window.entering`)
     drawn: Any = None  # what the map is coloured by in place of the layer (`rlgrid.window.layers.Coloured`)
@@ -368,7 +369,8 @@ class State:
     @property
     def predicts(self) -> bool:
         """Whether the agent learns the values of a policy that it was given, and no other."""
-        return not self.plans and self.snapshot.values is not None and self.snapshot.q_values is None
+        known = not self.plans and not self.acts_by_values and self.snapshot.values is not None
+        return known and self.snapshot.q_values is None
 
     def clear_run(self) -> None:
         """Forget what was learnt: the curves, the history, the tables, the edits."""
