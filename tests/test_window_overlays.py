@@ -7,10 +7,12 @@ from itertools import combinations
 import pygame
 import pytest
 
-from rlgrid.window import bar
+from rlgrid.theme import THEMES
+from rlgrid.window import bar, overlays
 from rlgrid.window.app import App
 from rlgrid.window.bindings import BINDINGS, POINTER
 from rlgrid.window.local import LocalLink
+from rlgrid.window.widgets import Canvas
 
 SIZES = [
     ((640, 480), 1.0),
@@ -136,3 +138,15 @@ def test_a_long_error_ends_in_an_ellipsis_and_keeps_its_button() -> None:
     assert app.scene.regions.map.contains(panel)
     assert any(words == "…" for words in words_of(app))
     app.link.close()
+
+
+def test_a_notice_is_told_whole_even_on_a_small_map_or_says_that_there_is_more() -> None:
+    region = pygame.Rect(200, 88, 436, 260)
+    words = "this arrow flips; the greedy path loops; regret below 5 %; the episode ends; count reaches 400;"
+    for times, whole in ((1, True), (5, True), (30, False)):
+        canvas = Canvas(pygame.Surface((640, 480)), THEMES["dark"])
+        overlays.paint_notice(canvas, " ".join([words] * times), region)
+        lines = [line for line, _ in canvas.texts]
+        assert all(region.contains(rect) for _, rect in canvas.texts)
+        assert (" ".join(lines).split() == words.split() * times) == whole
+        assert (lines[-1] == "…") != whole

@@ -173,7 +173,10 @@ def paint_doing(canvas: Canvas, words: str, region: pygame.Rect) -> None:
 def paint_notice(canvas: Canvas, words: str, region: pygame.Rect) -> None:
     """A short message at the foot of the map."""
     theme = canvas.theme
-    lines = text.wrap(words, min(region.width - 64, 520), BODY)[:5]
+    lines = text.wrap(words, min(region.width - 64, 520), BODY)
+    most = max(5, (region.height - 60) // 18)
+    if len(lines) > most:
+        lines = [*lines[: most - 1], "…"]
     wide = max(text.width(line, BODY) for line in lines) + 32
     box = pygame.Rect(0, 0, wide, 12 + 18 * len(lines))
     box.midbottom = (region.centerx, region.bottom - 12)
