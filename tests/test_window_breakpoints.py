@@ -297,6 +297,9 @@ def test_the_looker_follows_the_run_and_tells_why_there_is_nothing() -> None:
     assert look is not None
     assert look.update is None
     assert look.words == "No action is known well enough yet, so nothing was planned."
+    late = an_engine("n_step_sarsa")
+    late.advance(20)  # no reward yet: what is learnt is 0, as it was
+    assert look_into(late, int(late.agent.visits.argmax())).words.startswith("Nothing that was learnt here has changed")
 
 
 @pytest.mark.parametrize("agent", ["q_learning", "ucbvi", "prioritized_sweeping", "double_q_learning"])

@@ -179,7 +179,7 @@ def _searched(engine: Engine, state: int, looker: Looker) -> Generator[None, Non
     place = next((i for i in range(len(kept) - 1, -1, -1) if mark(kept[i].arrays) != now), None)
     if place is None:
         if kept and kept[0].count == 0:
-            return (), updates.why_nothing(agent)
+            return (), updates.why_nothing(agent, state)
         since = kept[0].count if kept else engine.count
         return (), f"Nothing was learnt here since {engine.unit} {since:,}."
     base, setup = kept[place], engine.setup
@@ -206,7 +206,7 @@ def _searched(engine: Engine, state: int, looker: Looker) -> Generator[None, Non
         else:
             found.pop(update.action, None)
             found[update.action] = update
-    return tuple(found.values()), "" if found else updates.why_nothing(agent)
+    return tuple(found.values()), "" if found else updates.why_nothing(agent, state)
 
 
 def _repeated(engine: Engine, double: Any, units: int) -> Generator[None, None, None]:

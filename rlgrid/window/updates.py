@@ -84,9 +84,12 @@ def marker(agent: Any, state: int) -> Mark:
     return lambda arrays: tuple(arrays[each][state].tobytes() for each in names)
 
 
-def why_nothing(agent: Any) -> str:
+def why_nothing(agent: Any, state: int) -> str:
     """Why nothing is told of a state in which there is no sign of any update."""
-    return NOTHING.get(type(agent).__name__, "Nothing was learnt here yet.")
+    name = type(agent).__name__
+    if name in LATE and agent.counts[state].any():
+        return "Nothing that was learnt here has changed its value yet."
+    return NOTHING.get(name, "Nothing was learnt here yet.")
 
 
 # --- one step -----------------------------------------------------------------------------------------------------
