@@ -24,7 +24,7 @@ from rlgrid.window.networks import Inside
 if TYPE_CHECKING:
     from rlgrid.window.engine import Engine
 
-PATIENCE = 1.5  # seconds of work for a look
+PATIENCE = 1.5  # seconds of processor time for a look
 SLICE = 0.006  # seconds of it at a time, about
 WAIT = 0.1  # seconds that a look at another state may have to wait
 SHARE = 0.05  # of the time, for looks while the run plays
@@ -60,7 +60,7 @@ class Looker:
         self._last: Look | None = None
         self._work: Work | None = None  # a look that is being made
         self._of: tuple[int, int] = (0, 0)  # the count that it is of, and the commands before it
-        self._spent = 0.0  # seconds of work for it
+        self._spent = 0.0  # seconds of processor time for it
         self._next = 0.0  # when it may look again, or go on
         self._double: tuple[Any, Any] | None = None  # (setup, an agent that repeats the past)
 
@@ -94,9 +94,10 @@ class Looker:
         if self._work is None:
             self._work, self._spent = looked(engine, state, self.deeply, self), 0.0
             self._of = engine.count, engine.history.at
+        began = time.thread_time()
         found = self._go_on(math.inf if engine.patient else SLICE)
         after = time.perf_counter()
-        self._spent += after - now
+        self._spent += time.thread_time() - began
         if found is None and self._spent > PATIENCE and not engine.patient:
             found = Look(state, self._of[0], words="It was learnt of long ago.")
         if found is not None:
