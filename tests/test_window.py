@@ -414,7 +414,8 @@ def test_resizing_and_drawers():
     assert app.state.drawer == ""
 
 
-def test_random_events_raise_nothing():
+def test_random_events_raise_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # they may save a map
     rng = np.random.default_rng(0)
     app = an_app(seconds=0.5)
     keys = [key for binding in bindings.BINDINGS for key in binding.keys if binding.command != "escape"]
