@@ -7,11 +7,12 @@ Every mask is float32 [size, size] in [0, 1], is kept once it is made, and must 
 
 from __future__ import annotations
 
-from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from rlgrid.keeping import kept
 
 Mask = NDArray[np.float32]
 Points = list[tuple[float, float]]
@@ -81,7 +82,7 @@ def centres(size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 # --- masks of a cell ------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=256)
+@kept
 def cell(size: int) -> Mask:
     """The cell itself: a rounded square half a pixel inside its edge, so that two neighbours leave a fine line.
 
@@ -122,7 +123,7 @@ def _rotated(points: Points, direction: Direction) -> Points:
     return [(x * c - y * s, x * s + y * c) for x, y in points]
 
 
-@lru_cache(maxsize=2048)
+@kept
 def arrows(size: int, directions: tuple[Direction, ...]) -> Mask:
     """Arrows for the directions (rows, columns); (0, 0), staying, is a ring.
 
@@ -150,14 +151,14 @@ def arrows(size: int, directions: tuple[Direction, ...]) -> Mask:
     return result
 
 
-@lru_cache(maxsize=256)
+@kept
 def dot(size: int) -> Mask:
     """The dot of a state that nothing has reached yet."""
     x, y = centres(size)
     return coverage(disc(x, y, max(0.055 * size, 0.9)))
 
 
-@lru_cache(maxsize=1024)
+@kept
 def mark(size: int, name: str, corner: bool = False) -> Mask:
     """One of `MARKS`, in the middle of the cell, or small in its upper left corner beside an arrow."""
     x, y = centres(size)
@@ -214,7 +215,7 @@ def mark(size: int, name: str, corner: bool = False) -> Mask:
     return coverage(distance * radius)
 
 
-@lru_cache(maxsize=256)
+@kept
 def wind(size: int, rows: int, columns: int) -> Mask:
     """Chevrons in the lower right corner: as many as the wind is strong, pointing where it blows."""
     x, y = centres(size)
@@ -241,7 +242,7 @@ def wind(size: int, rows: int, columns: int) -> Mask:
 # --- action values --------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=256)
+@kept
 def wedges(size: int, directions: tuple[Direction, ...]) -> Mask:
     """float32 [A, size, size]: the part of the cell nearest to each direction; staying has a disc in the middle.
 
@@ -270,7 +271,7 @@ def wedges(size: int, directions: tuple[Direction, ...]) -> Mask:
     return result * cell(size)
 
 
-@lru_cache(maxsize=256)
+@kept
 def wedge_marks(size: int, directions: tuple[Direction, ...]) -> Mask:
     """float32 [A, size, size]: a small arrow head in each wedge, to mark the greedy ones."""
     x, y = centres(size)
@@ -286,7 +287,7 @@ def wedge_marks(size: int, directions: tuple[Direction, ...]) -> Mask:
     return result
 
 
-@lru_cache(maxsize=256)
+@kept
 def bars(size: int, count: int) -> Mask:
     """float32 [count, size, size]: upright bars side by side, for actions that have no direction."""
     at = np.arange(size) + 0.5
@@ -311,7 +312,7 @@ _SEGMENTS = {
 _DIGITS = ("abcdef", "bc", "abged", "abgcd", "fgbc", "afgcd", "afgedc", "abc", "abcdefg", "abcdfg")
 
 
-@lru_cache(maxsize=1024)
+@kept
 def numbers(size: int, values: tuple[int, ...]) -> Mask:
     """Whole numbers written in the cell, row by row in a square."""
     x, y = centres(size)

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rlgrid import glyphs
 from rlgrid.appearance import Appearance, appearance_of
+from rlgrid.keeping import kept
 from rlgrid.layout import Layout, edges, layout, shape_of, visible
 from rlgrid.theme import INK_LIMITS, INKS, LINEAR, RGB, WEIGHTS, Theme, diverging, palette_of, sequential, theme_of
 
@@ -572,7 +573,7 @@ def _numbered(
     return numbers[which.reshape(states.shape)]
 
 
-@lru_cache(1024)
+@kept
 def _mask(
     s: int,
     mark: int,
@@ -597,7 +598,7 @@ def _mask(
     return _bytes(ink)
 
 
-@lru_cache(64)
+@kept
 def _parts(s: int, directions: tuple[glyphs.Direction, ...] | None, A: int) -> NDArray[np.uint8]:
     """uint8 [3, s, s]: the wedge (or bar) that a pixel belongs to, its cover, and the mark in the greedy ones."""
     if directions is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import pygame
 
 from rlgrid import glyphs
 from rlgrid.glyphs import MARKS
+from rlgrid.keeping import kept
 from rlgrid.layout import Layout
 from rlgrid.theme import RGB, Theme
 from rlgrid.window import scaling, shapes
@@ -142,7 +142,7 @@ def _arrow(canvas: Canvas, centre: tuple[float, float], way: tuple[int, int], in
     shapes.polygon(canvas.surface, head, ink)
 
 
-@lru_cache(256)
+@kept
 def mark(name: str, size: int, ink: RGB) -> pygame.Surface:
     """One of the marks of cells in a colour, on nothing."""
     mask = glyphs.mark(size, name)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from itertools import pairwise
 
 import pygame
 
+from rlgrid.keeping import kept
 from rlgrid.theme import RGB
 from rlgrid.window import scaling
 
@@ -35,7 +35,7 @@ def _fine(width: int, height: int, colour: RGB, paint: Callable[[pygame.Surface,
     return pygame.transform.smoothscale(large, (width, height))
 
 
-@lru_cache(512)
+@kept
 def _box(width: int, height: int, radius: int, fill: RGB, border: RGB | None, thick: float) -> pygame.Surface:
     def paint(large: pygame.Surface, fine: int) -> None:
         area = large.get_rect()
@@ -84,7 +84,7 @@ def _stretched(surface: pygame.Surface, small: pygame.Surface, rect: pygame.Rect
             surface.blit(shown, (left, top))
 
 
-@lru_cache(64)
+@kept
 def _frame(width: int, height: int, radius: int, colour: RGB, thick: float) -> pygame.Surface:
     def paint(large: pygame.Surface, fine: int) -> None:
         area = large.get_rect()
@@ -100,7 +100,7 @@ def frame(surface: pygame.Surface, rect: pygame.Rect, colour: RGB, radius: int =
         surface.blit(_frame(rect.width, rect.height, radius, colour, thick), rect)
 
 
-@lru_cache(128)
+@kept
 def _disc(radius: float, fill: RGB, border: RGB | None, thick: float) -> pygame.Surface:
     side = 2 * math.ceil(radius) + 2
 
@@ -150,7 +150,7 @@ def line(surface: pygame.Surface, points: Sequence[Point], colour: RGB, thick: f
     surface.blit(picture, corner)
 
 
-@lru_cache(256)
+@kept
 def _line(points: tuple[Point, ...], colour: RGB, thick: float) -> tuple[pygame.Surface, tuple[int, int]]:
     """A line, and where its upper left corner lies; kept, for what lies behind the walker stays as it is."""
     margin = math.ceil(thick) + 1
@@ -228,7 +228,7 @@ def icon(surface: pygame.Surface, name: str, centre: Point, size: float, colour:
         polygon(surface, [(centre[0] + x * size, centre[1] + y * size) for x, y in outline], colour)
 
 
-@lru_cache(16)
+@kept
 def _half_disc(radius: float, colour: RGB) -> pygame.Surface:
     side = 2 * math.ceil(radius) + 2
 
