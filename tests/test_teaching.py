@@ -79,7 +79,7 @@ def test_a_lesson_watched_ends_as_it_claims(name: str) -> None:
     link.close()
 
 
-@pytest.mark.parametrize("size", [(800, 600), (1280, 800), (1920, 1200)])
+@pytest.mark.parametrize("size", [(640, 480), (800, 600), (1280, 800), (1920, 1200)])
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_no_scene_is_cut_off(size: tuple[int, int], theme: str) -> None:
     app, link = begin("slip", size)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from itertools import combinations, pairwise
 
 import pygame
 
-from rlgrid.window import scaling, shapes, text
+from rlgrid.window import shapes, text
 from rlgrid.window.bindings import BINDINGS, POINTER
 from rlgrid.window.state import Menu
 from rlgrid.window.text import BODY, SMALL, TITLE
-from rlgrid.window.widgets import Canvas
+from rlgrid.window.widgets import Canvas, smaller
 
 HELP = (800, 600)  # pixels of the layout that all keys take
 PITCHES = (28, 22, 18)  # pixels from one entry of a menu to the next, as long as all have room
@@ -90,19 +89,8 @@ def _widths(parts: list[list[str]], least: int, most: int) -> tuple[list[int], b
 def paint_help(canvas: Canvas) -> None:
     """All keys, from the table that the app acts by; in a small window in smaller letters, so that all are there."""
     _veil(canvas)
-    part = min(1.0, canvas.rect.width / HELP[0], canvas.rect.height / HELP[1])
-    if part == 1.0:
-        _keys(canvas)
-        return
-    small = Canvas(canvas.surface, canvas.theme, hovered=canvas.hovered)
-    with scaling.within(part * scaling.scale()):
+    with smaller(canvas, min(1.0, canvas.rect.width / HELP[0], canvas.rect.height / HELP[1])) as small:
         _keys(small)
-
-    def there(rect: pygame.Rect) -> pygame.Rect:
-        return pygame.Rect(*(round(part * side) for side in rect))
-
-    canvas.controls += [replace(control, rect=there(control.rect)) for control in small.controls]
-    canvas.texts += [(words, there(rect)) for words, rect in small.texts]
 
 
 def _keys(canvas: Canvas) -> None:

@@ -21,13 +21,14 @@ from rlgrid.window import lessons, scaling, shapes, text
 from rlgrid.window.lessons import Command, Lesson, LessonError, Scene
 from rlgrid.window.text import BODY, SMALL, TITLE
 from rlgrid.window.tour import default_speed
-from rlgrid.window.widgets import MARGIN, Canvas
+from rlgrid.window.widgets import MARGIN, Canvas, smaller
 
 if TYPE_CHECKING:
     from rlgrid.window.app import App
     from rlgrid.window.state import State
 
 LINE = 18  # pixels from one line of text to the next
+SMALLER = (1.0, 0.9, 0.8, 0.72)  # sizes of letters that are tried one after the other
 LOW = 430  # pixels of height below which only what is needed is told
 PATIENCE = 1.0  # seconds in which a planner that has work again would have said so
 PHASES = ("asking", "showing", "told", "returning")
@@ -296,9 +297,21 @@ class Teacher:
 
 
 def paint(canvas: Canvas, state: State) -> None:
-    """Draw the present scene of the lesson over the whole canvas."""
+    """Draw the present scene of the lesson over the whole canvas; where it has no room, in smaller letters."""
     now = present(state)
     assert now is not None
+    for part in SMALLER:
+        trial = Canvas(canvas.surface, canvas.theme)
+        with smaller(trial, part) as small:
+            fits = _panel(small, now) <= small.rect.bottom
+        if fits or part == SMALLER[-1]:
+            break
+    with smaller(canvas, part) as small:
+        _panel(small, now)
+
+
+def _panel(canvas: Canvas, now: Told) -> int:
+    """The scene; where it ends."""
     theme, area, scene = canvas.theme, canvas.rect, now.scene
     canvas.surface.fill(theme.panel)
     canvas.hairline(0, 0, 0, area.bottom)
@@ -318,18 +331,19 @@ def paint(canvas: Canvas, state: State) -> None:
     if not low or now.phase == "asking" or not scene.ask:  # where there is little room, what was said makes way
         y = _lines(canvas, scene.say, left, y + gap, wide, theme.text)
     if now.phase == "returning":
-        _lines(canvas, "Going back to where this scene begins.", left, y + gap + 4, wide, theme.accent)
-        return
+        return _lines(canvas, "Going back to where this scene begins.", left, y + gap + 4, wide, theme.accent)
     if scene.ask:
         y = _lines(canvas, scene.ask, left, y + gap, wide, theme.text, bold=True)
         for number, words in enumerate(scene.choices, 1):
             y = _choice(canvas, now, number, words, pygame.Rect(left, y, wide, 0)) + 4
     if now.phase == "showing":
-        _lines(canvas, "Watch what happens.", left, y + gap + 4, wide, theme.accent)
+        y = _lines(canvas, "Watch what happens.", left, y + gap + 4, wide, theme.accent)
     elif now.phase == "told":
         y = _lines(canvas, scene.then, left, y + gap + 4, wide, theme.text)
         words = "Next (Enter)" if now.number < len(now.lesson.scenes) else "Try for yourself"
         canvas.button("lesson:next", words, pygame.Rect(left, y, 132, 28), filled=True, tip="Enter")
+        y += 32
+    return y
 
 
 def paint_marks(surface: pygame.Surface, state: State, place: pygame.Rect, view: Layout, theme: Theme) -> None:

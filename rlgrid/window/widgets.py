@@ -6,7 +6,9 @@ for all of them and for every line of text, and check that they lie apart and in
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import pygame
@@ -196,6 +198,23 @@ class Canvas:
             ink = theme.text
         self.text(words, rect.centerx, rect.centery, ink, SMALL + 0.5, bold=True, align="center", most=rect.width - 6)
         self.control(name, rect, tip=tip)
+
+
+@contextmanager
+def smaller(canvas: Canvas, part: float) -> Iterator[Canvas]:
+    """The same canvas with more room: everything on it is drawn at ``part`` of its size."""
+    if part == 1.0:
+        yield canvas
+        return
+    found = Canvas(canvas.surface, canvas.theme, hovered=canvas.hovered)
+    with scaling.within(part * scaling.scale()):
+        yield found
+
+    def there(rect: pygame.Rect) -> pygame.Rect:
+        return pygame.Rect(*(round(part * side) for side in rect)).move(canvas.left, canvas.top)
+
+    canvas.controls += [replace(control, rect=there(control.rect)) for control in found.controls]
+    canvas.texts += [(words, there(rect)) for words, rect in found.texts]
 
 
 @cache
