@@ -106,9 +106,7 @@ def lesson_line(state: State) -> str:
             return "The lesson goes on when this has run. Space pauses it, + makes it faster."
         return "The lesson waits for the run to go on: Space plays, R begins the lesson again."
     if ":returning:" in state.lesson:
-        return (
-            "Going back to where the scene begins." if state.playing else "Space goes on back to the scene's beginning."
-        )
+        return "Going back to where the scene begins. Space pauses, and goes on."
     if state.playing:
         return ""
     if ":asking:" in state.lesson:
