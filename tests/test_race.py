@@ -197,6 +197,19 @@ def test_steps_by_hand_episodes_and_breakpoints_keep_step(unjudged: None) -> Non
     assert not race.playing
 
 
+def test_updates_of_one_lane_are_stepped_to_by_all(unjudged: None) -> None:
+    race = lanes_of("q_learning", "monte_carlo", world="rlgrid/RussellNorvig4x3-v0")
+    race.obey("lane", 1, "update")
+    ends = race.engines[1].agent.episode_lengths
+    assert [engine.count for engine in race.engines] == [ends[0]] * 2, "Monte Carlo learns at the end of an episode"
+    race.obey("lane", 1, "update")
+    assert race.count == sum(ends)
+    race.obey("select", 1)
+    race.obey("seek", "update")
+    assert [engine.count for engine in race.engines] == [ends[0]] * 2
+    assert [entry.rest for entry in race.stamps if entry.name == "seek"] == [(ends[0],)]
+
+
 @pytest.mark.parametrize("agents", [("q_learning",), ("q_learning",) * 5, ("q_learning", "sarsaa")])
 def test_how_many_and_who(agents: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match=r"two|2 to 4|sarsaa"):

@@ -18,9 +18,10 @@ from rlgrid.layout import cell_of
 from rlgrid.theme import luminance
 from rlgrid.window import layers, mapview, view
 from rlgrid.window.app import App
-from rlgrid.window.engine import Scenario
+from rlgrid.window.engine import Engine, Scenario
 from rlgrid.window.layers import coloured
 from rlgrid.window.local import LocalLink
+from rlgrid.window.planned import Planned
 from rlgrid.window.scene import Scene
 from rlgrid.window.state import Snapshot, State
 from rlgrid.window.view import View
@@ -451,3 +452,13 @@ def test_the_tables_of_optimal_actions_reach_the_window():
     shot = next(message[2] for message in reversed(link.receive()) if message[0] == "snapshot")
     assert shot.best.shape == shot.greedy.shape
     assert shot.best.any(axis=1).all()
+
+
+def test_the_residual_of_a_planner_that_was_stopped_unseen_is_that_of_its_present_values():
+    engine = Engine(Scenario("rlgrid/FourRooms-v0"), patient=True)
+    engine.advance(5)
+    values = engine.agent.values
+    engine.tables = Planned(engine.agent, None, True)
+    found = layers.residual(engine.snapshot(), False)
+    engine.agent.advance(1)
+    assert np.array_equal(found, engine.agent.values - values)

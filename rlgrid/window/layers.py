@@ -143,10 +143,12 @@ def residual(shot: Snapshot, in_place: bool) -> Floats | None:
     """
     from rlgrid.kernels import map_tables
 
-    if shot.values is None or (shot.q_values if in_place else shot.previous) is None:
+    # All tables, but no values before the sweep: then the action values are those of the present ones (`Planned`).
+    of_present = in_place or (shot.previous is None and shot.lower is not None)
+    if shot.values is None or (shot.q_values if of_present else shot.previous) is None:
         return None
-    before = shot.values if in_place else shot.previous
-    after = largest(shot.q_values) if in_place and shot.q_values is not None else shot.values
+    before = shot.values if of_present else shot.previous
+    after = largest(shot.q_values) if of_present and shot.q_values is not None else shot.values
     assert before is not None
     found: Floats = map_tables.residual(after, before)
     return found
