@@ -41,12 +41,21 @@ PICTURES = Path(__file__).parent / "images" / "screens"
 PAGE = Path(__file__).parent / "screens.md"
 FRAME = 0.1  # simulated seconds
 ROOM = (4000, 2300)  # pixels of the server: the pointer has room beside the largest window
+BESIDE = (ROOM[0] - 2, ROOM[1] - 2)  # where the pointer is when it is not in the window
 PATIENCE = 5.0  # seconds for a key to come through the server
 
 MODIFIERS = {"shift": pygame.KMOD_SHIFT, "ctrl": pygame.KMOD_CTRL}
 KEYSYMS = {"space": "space", "return": "Return", "escape": "Escape", "tab": "Tab", "f1": "F1", "f2": "F2", "f6": "F6"}
 KEYSYMS |= {"up": "Up", "down": "Down", "left": "Left", "right": "Right", "end": "End", "page down": "Next"}
-KEYSYMS |= {".": "period", ",": "comma", "[": "bracketleft", "]": "bracketright", "=": "equal", "-": "minus"}
+KEYSYMS |= {
+    ".": "period",
+    ",": "comma",
+    "[": "bracketleft",
+    "]": "bracketright",
+    "=": "equal",
+    "-": "minus",
+    "%": "percent",
+}
 
 Spot = tuple[int, int]
 
@@ -129,14 +138,15 @@ class Stage:
         return round(x * k), round(y * k)
 
     def frame(self) -> None:
-        """A frame of simulated time."""
+        """A frame of simulated time, which nobody looks at."""
         self.link.pass_time(FRAME)
-        self.show()
+        self.app.update()
+        self.app.update()  # takes the answers to what the first one asked
 
     def show(self) -> None:
         """Take what the engine says and draw it."""
         self.app.update()
-        self.app.update()  # takes the answers to what the first one asked
+        self.app.update()
         self.app.draw()
 
     # --- the keyboard and the pointer ---------------------------------------------------------------------------------
@@ -191,17 +201,12 @@ class ServedStage(Stage):
         found = subprocess.run(["xdotool", "getmouselocation", "--shell"], check=True, capture_output=True, text=True)
         window = next(line.partition("=")[2] for line in found.stdout.splitlines() if line.startswith("WINDOW="))
         _tell("windowfocus", "--sync", window)  # there is no window manager that would
-        _tell("mousemove", ROOM[0] - 2, ROOM[1] - 2)
+        _tell("mousemove", *BESIDE)
+        self.at = BESIDE
         for _ in range(5):
             pygame.event.get()
             time.sleep(0.02)
         super().__init__(screen)
-
-    def show(self) -> None:
-        """Take what the engine says, and have it on the screen."""
-        super().show()
-        self.window.blit(self.app.draw(), (0, 0))
-        pygame.display.flip()
 
     def _through(self, kind: int, *words: Any) -> None:
         """Have xdotool do something, and hand its events on until one of a kind has come."""
@@ -237,12 +242,14 @@ class ServedStage(Stage):
 
     def away(self) -> None:
         """The pointer leaves the window."""
-        self.at = (ROOM[0] - 2, ROOM[1] - 2)
-        self._through(pygame.WINDOWLEAVE, "mousemove", *self.at)
+        if self.at != BESIDE:
+            self._through(pygame.WINDOWLEAVE, "mousemove", *BESIDE)
+        self.at = BESIDE
 
     def picture(self) -> NDArray[np.uint8]:
         """What the server shows of the window, uint8 [H, W, 3]."""
-        self.show()
+        self.window.blit(self.app.draw(), (0, 0))
+        pygame.display.flip()
         pygame.event.pump()
         width, height = self.app.size
         part = ["-crop", f"{width}x{height}+0+0", "-depth", "8"]
@@ -299,7 +306,10 @@ def save(picture: NDArray[np.uint8], path: Path, widest: int = 1920) -> None:
     there = image.getcolors(1 << 24) or []
     if len(there) > 256:
         flat = sorted((many, colour) for many, colour in there if colour in kept)[-24:]
-        few = image.quantize(256 - len(flat), Image.Quantize.MEDIANCUT, kmeans=1, dither=Image.Dither.NONE)
+        # Colours count by the square root of their pixels: the few of a legend are not lost beside those of the ground.
+        sample = [colour for many, colour in there for _ in range(round(many**0.5))]
+        strip = Image.fromarray(np.array([sample], np.uint8))
+        few = strip.quantize(256 - len(flat), Image.Quantize.MEDIANCUT, kmeans=1, dither=Image.Dither.NONE)
         colours = (few.getpalette() or [])[: 3 * (256 - len(flat))] + [c for _, colour in flat for c in colour]
         palette = Image.new("P", (1, 1))
         palette.putpalette(colours)
@@ -322,7 +332,8 @@ def page() -> str:
         if screen.group != group:
             group = screen.group
             parts.append(f"## {group}")
-        parts.append(f"**{screen.shows}** {screen.how}")
+        how = screen.how if screen.how.endswith(".") or "`" in screen.how or not screen.how else f"Press {screen.how}."
+        parts.append(f"**{screen.shows}** {how}".strip())
         parts.append(f"![{screen.shows.rstrip('.')}](images/screens/{screen.name}.png)")
     return "\n\n".join(parts) + "\n"
 

@@ -64,7 +64,7 @@ def test_readme_has_a_script_for_each_use() -> None:
 
 def test_readme_opens_with_the_window_and_gives_the_two_commands() -> None:
     assert README.startswith("![")
-    assert "docs/images/window.png" in README.splitlines()[0]
+    assert "docs/images/screens/opening-dark.png" in README.splitlines()[0]
     lines = [line.strip() for line in README.splitlines()]
     assert "python -m pip install -e . && python play.py" in lines
     assert 'python -m pip install -e ".[test]" && python -m pytest' in lines
