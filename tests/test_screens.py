@@ -28,8 +28,8 @@ def test_page_and_pictures_are_those_of_the_table(screenshots):
     names = [screen.name for screen in screenshots.SCREENS]
     assert len(names) == len(set(names))
     assert (DOCS / "screens.md").read_text(encoding="utf-8") == screenshots.page(), "python docs/screenshots.py --page"
-    pictures = sorted((DOCS / "images" / "screens").glob("*.png"))
-    assert [path.stem for path in pictures] == sorted(names)
+    pictures = list((DOCS / "images" / "screens").glob("*.png"))
+    assert sorted(path.stem for path in pictures) == sorted(names)
     assert sum(path.stat().st_size for path in pictures) < 5_000_000
     assert all(screen.shows.endswith((".", "…")) for screen in screenshots.SCREENS)
 
