@@ -144,7 +144,7 @@ class Canvas:
         theme = self.theme
         if typed is None or typed.slider != slider:
             lit = self.hovered == f"value:{slider}"
-            ink = theme.second if lit else colour
+            ink = theme.second if lit and colour != theme.accent else colour  # a changed one stays orange
             rect = self.text(words, x, middle, ink, size, mono=mono, bold=bold, align=align, most=most)
             self.control(f"value:{slider}", rect.inflate(6, 2), tip="click to type a number")
             return rect
