@@ -313,7 +313,11 @@ def save(picture: NDArray[np.uint8], path: Path, widest: int = 1920) -> None:
         colours = (few.getpalette() or [])[: 3 * (256 - len(flat))] + [c for _, colour in flat for c in colour]
         palette = Image.new("P", (1, 1))
         palette.putpalette(colours)
-        image = image.quantize(palette=palette, dither=Image.Dither.NONE)
+        numbers = np.array(image.quantize(palette=palette, dither=Image.Dither.NONE))
+        for number, (_, colour) in enumerate(flat, 256 - len(flat)):  # what is nearest is only nearly found
+            numbers[(np.asarray(image) == colour).all(axis=-1)] = number
+        image = Image.fromarray(numbers, "P")
+        image.putpalette(colours)
     else:
         image = image.quantize(256, dither=Image.Dither.NONE)
     path.parent.mkdir(parents=True, exist_ok=True)
