@@ -623,7 +623,10 @@ def test_what_the_layers_need_is_asked_for():
         ("sweep", True, "td", ("previous", "q_values", "td_error")),
     ):
         assert wanted(State(model=LargeModel(), unit=unit, in_place=in_place, layer=layer)) == expected
-    assert wanted(State(model=LargeModel(), pinned=3)) is None
+    pinned = State(model=LargeModel(), pinned=3)
+    assert wanted(pinned) == ("greedy", "lower", "optimal", "previous", "q_values", "upper")
+    pinned.unit = "step"
+    assert wanted(pinned) == ("greedy", "optimal", "q_values", "td_error", "visits")
     assert wanted(State(model=LargeModel(), pinned=3, layer="gap"), dragging=True) == ("lower", "upper")
     assert wanted(State(model=LargeModel(), view=View(20.0, 3.0, 3.0))) == ("greedy",)
 

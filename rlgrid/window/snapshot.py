@@ -31,6 +31,10 @@ LAYER_TABLES = {
     "gap": ("lower", "upper"),
     "disagreement": ("best", "greedy"),
 }
+INSPECTED = {  # what a pinned cell is looked into with, beside the values: by the agent's unit
+    "sweep": ("greedy", "lower", "optimal", "previous", "q_values", "upper"),
+    "step": ("greedy", "optimal", "q_values", "td_error", "visits"),
+}
 ARROWS = 100  # cells across the map at most, where arrows are drawn
 
 # name: (type, whether there is one number for each action)
@@ -104,17 +108,17 @@ assert set(TABLES) <= {f.name for f in fields(Snapshot)}
 def wanted(state: State, dragging: bool = False) -> tuple[str, ...] | None:
     """The tables that are seen at present, in a world that is so large that this matters; None is all of them.
 
-    While an agent runs at full speed these alone are computed and sent. A pinned cell is looked into with all of them,
-    but not while the map is dragged: the press that begins a drag pins a cell for a moment.
+    While an agent runs at full speed these alone are computed and sent. A pinned cell is not looked into while the map
+    is dragged: the press that begins a drag pins a cell for a moment.
     """
     model = state.model
     if model is None or model.num_states <= LARGE:
         return None
-    if state.pinned is not None and not dragging:
-        return None
     found = set(LAYER_TABLES.get(state.layer, ()))
     if state.plans and (state.layer == "error" or (state.layer == "td" and not state.in_place)):
         found.discard("q_values")  # a planner's values say it
+    if state.pinned is not None and not dragging:
+        found |= set(INSPECTED[state.unit])
     rows, columns = shape_of(model)
     if state.arrows and state.view.zoom / max(rows, columns) > 1 / ARROWS:
         found.add("greedy")
