@@ -343,6 +343,38 @@ def test_a_memory_that_the_window_has_replaced_is_neither_opened_nor_read(monkey
     link._tables = link._process = None
 
 
+def test_a_table_that_somebody_holds_is_never_written_over(monkeypatch):
+    monkeypatch.setattr("rlgrid.window.snapshot.REUSED", 0)
+    tables = Tables(4, 2)
+    rng = np.random.default_rng(0)
+    held, places = [], set()
+    try:
+        for turn in range(60):
+            wrote = Snapshot(values=rng.normal(size=4), q_values=rng.normal(size=(4, 2)))
+            read = tables.read(*tables.write(wrote))
+            places |= {id(read.values)}
+            # a snapshot, a table, a part of one, another shape of one, or nothing of it is held for a while
+            q = read.q_values
+            holds = (read, q, q[1:3, 0], q.reshape(-1), memoryview(q), None)[rng.integers(6)]
+            held.append((holds, None if holds is None else wrote))
+            if turn % 3 == 0:
+                held.pop(int(rng.integers(len(held))))
+            del read, q, holds
+            for one, true in held:
+                if isinstance(one, Snapshot):
+                    assert np.array_equal(one.values, true.values)
+                    assert np.array_equal(one.q_values, true.q_values)
+                elif one is not None:
+                    shape = np.shape(one)
+                    whole = true.q_values
+                    part = whole if shape == (4, 2) else whole[1:3, 0] if shape == (2,) else whole.ravel()
+                    assert np.array_equal(one, part)
+            one = None
+        assert len(places) < 40, "arrays that nobody holds are used again"
+    finally:
+        tables.close()
+
+
 def test_tables_go_through_shared_memory():
     rng = np.random.default_rng(0)
     shot = Snapshot(

@@ -195,6 +195,7 @@ class Inbox:
         if state.model is not None and shot.num_states not in (None, state.model.num_states):
             return  # of the map as it was before it was painted
         state.snapshot = shot
+        state.computed.clear()  # of the one before, whose tables may be let go
         if not state.lanes:
             self._app.recorder.progress(shot.count)
         walked = (old.count, old.optimal is None, old.values is None, self.seen.version) == (

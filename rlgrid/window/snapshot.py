@@ -7,6 +7,7 @@ window has said that it has read the last, so nothing is read while it is writte
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import fields, replace
 from multiprocessing.shared_memory import SharedMemory
@@ -35,6 +36,8 @@ INSPECTED = {  # what a pinned cell is looked into with, beside the values: by t
     "sweep": ("greedy", "lower", "optimal", "previous", "q_values", "upper"),
     "step": ("greedy", "optimal", "q_values", "td_error", "visits"),
 }
+REUSED = 1 << 20  # bytes of a table from which on arrays that it was copied into are used again
+COPIES = 3  # of a table that are kept for that: what is shown, what was before it, and one that somebody holds longer
 ARROWS = 100  # cells across the map at most, where arrows are drawn
 
 # name: (type, whether there is one number for each action)
@@ -69,6 +72,7 @@ class Tables:
         self._memory = SharedMemory(create=True, size=total) if name is None else SharedMemory(name)
         self._owner = name is None
         self._arrays: dict[str, NDArray[Any]] = {}
+        self._copies: dict[tuple[str, int], list[NDArray[Any]]] = {}
         offset = 0
         for key, shape in self._shapes.items():
             self._arrays[key] = np.ndarray(shape, TABLES[key][0], self._memory.buf, offset)
@@ -91,12 +95,30 @@ class Tables:
 
     def read(self, present: tuple[str, ...], rest: Snapshot, lane: int = 0) -> Snapshot:
         """The whole snapshot again, its tables copied out of the memory."""
-        tables: Any = {key: self._arrays[key][lane].copy() for key in present}
+        tables: Any = {key: self._copy(key, lane) for key in present}
         return replace(rest, **tables)
+
+    def _copy(self, key: str, lane: int) -> Any:
+        """A table copied out of the memory: where it is large, into an array of an earlier one that nobody holds any
+        more. To have fresh memory from the system takes many times as long as the copy."""
+        table = self._arrays[key][lane]
+        if table.nbytes < REUSED:
+            return table.copy()
+        kept = self._copies.setdefault((key, lane), [])
+        for number in range(len(kept)):
+            if sys.getrefcount(kept[number]) == 2:  # the list's reference, and that of this call
+                copied = kept[number]
+                np.copyto(copied, table)
+                return copied
+        copied = table.copy()
+        if len(kept) < COPIES:
+            kept.append(copied)
+        return copied
 
     def close(self) -> None:
         """Let go of the memory; its owner also removes it."""
         self._arrays.clear()
+        self._copies.clear()
         self._memory.close()
         if self._owner:
             self._memory.unlink()

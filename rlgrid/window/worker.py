@@ -154,7 +154,7 @@ class Worker:
                 self._unread = False
             elif name == "want":
                 self._wanted = None if rest[0] is None else frozenset(rest[0])
-                self._sent, self._spent, self._tried = None, 0.0, False  # what other tables take is not known yet
+                self._spent, self._tried = 0.0, False  # what other tables take is not known yet
             elif self._engine is not None:
                 self._command(self._engine, name, rest)
         except Exception as error:
@@ -222,7 +222,7 @@ class Worker:
         assert engine is not None
         assert tables is not None
         runs = engine.playing and not engine.finished  # once it stands still, everything is shown
-        mark = (*(_mark(one) for one in engines_of(engine)), runs)
+        mark = (*(_mark(one) for one in engines_of(engine)), runs, self._wanted if runs else None)
         if mark == self._sent:
             return
         for one in engines_of(engine):
