@@ -446,3 +446,48 @@ def test_a_walk_back_shows_no_paths_of_what_is_ahead():
     assert len(app.state.paths) <= 1
     assert sum(map(len, app.state.paths)) <= 7
     link.close()
+
+
+@pytest.mark.parametrize("agent", ["q_learning", "value_iteration"])
+def test_a_long_walk_is_gone_bit_by_bit_and_ends_where_one_in_one_piece_does(
+    agent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlgrid.window.engine.Referee", lambda *_: None)
+    monkeypatch.setattr("rlgrid.window.engine.PATIENCE", 0.0)
+    monkeypatch.setattr("rlgrid.window.engine.BUDGET", 0.0)
+    monkeypatch.setattr(history, "SHARE", 1e-9)  # the beginning alone is kept
+    ends = []
+    for sliced in (False, True):
+        engine = Engine(Scenario("rlgrid/FrozenLake-v1", agent=agent, seed=3))
+        monkeypatch.setattr(engine, "_chunk", lambda: 2)
+        engine.obey("play", False)
+        engine.sliced = sliced
+        engine.run_to(40)
+        engine.obey("change", "gamma", 0.9)
+        engine.run_to(90)
+        engine.obey("seek", 80)
+        pieces = 0
+        if sliced:
+            assert engine.count < engine.sought == 80
+            engine.obey("play", True)  # heard on the way, and stamped with where it leads
+            assert engine.stamps[-1].count == 80
+            engine.obey("seek", 60)  # elsewhere
+            engine.obey("play", False)
+            while engine.sought is not None:
+                assert engine.due_in() == 0.0
+                engine.tick(0.0)
+                pieces += 1
+        else:
+            assert engine.sought is None
+            engine.obey("seek", 60)
+        assert (engine.count, engine.gamma, pieces > 2) == (60, 0.9, sliced)
+        ends.append(all_of(engine))
+        engine.obey("seek", 50)
+        engine.obey("change", "gamma", 0.8)  # of what was sought, whatever was still to go
+        assert (engine.count, engine.history.head, engine.sought) == (50, 50, None)
+        engine.obey("seek", 30)
+        engine.obey("reset")
+        engine.tick(0.0)
+        assert (engine.count, engine.sought) == (0, None)
+        engine.close()
+    assert same(*ends)

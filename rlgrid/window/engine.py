@@ -40,6 +40,7 @@ from rlgrid.window.state import SYMBOLS, Edit, Parameter, Snapshot
 
 SLOW = 20.0  # up to so many steps a second, and while it does not play, the learner itself is shown
 BOUNDS = 0.01  # of the time may be spent on proofs in a large world
+PATIENCE = 0.03  # seconds of a walk through the past in one piece
 LONGEST_EPISODE = 10_000  # steps after which the command "episode" stops
 
 # Steps over which a learner's schedules run: those that plan with what they remember need fewer, those that learn only
@@ -92,6 +93,8 @@ class Engine(Paced):
         self._bound: tuple[float, float] | None = None  # what was proven last, and until when that will do
         self._copying = 0.0  # seconds for tables, of which nobody was told
         self._walk_credit = 0.0
+        self.sliced = False  # whether a long walk through the past is gone bit by bit, as time passes
+        self.sought: int | None = None  # the count that such a walk is on its way to
         self._rehearsing = False  # whether a command is only tried
         self._rate = 0.0  # units a second, as measured
         self.warmed = self._saying = self._stalled = False
@@ -165,7 +168,7 @@ class Engine(Paced):
 
     def _begin_run(self, base: Any) -> None:
         """An agent that knows nothing, in the world as its map says."""
-        self._owed = 0
+        self._owed, self.sought = 0, None
         self._use(Setup(self.scenario, base, base, {}, {}, self._gamma(base)))
         self.tables: dict[str, Any] = {}
         self.shown_at = 0  # the count at which the tables of a planner were what they are
@@ -299,11 +302,33 @@ class Engine(Paced):
         greedy = self.tables.get("greedy")
         return None if greedy is None else greedy[state]
 
-    def run_to(self, count: int) -> None:
-        """Run on to a count, as far as the agent goes."""
+    def run_to(self, count: int, deadline: float = math.inf) -> bool:
+        """Run on to a count, as far as the agent goes; False where it is not there at the deadline."""
         self._catch_up()
-        while self.count < count and self.advance(count - self.count):
-            pass
+        while self.count < count:
+            most = count - self.count if math.isinf(deadline) else min(count - self.count, self._chunk())
+            if not self.advance(most):
+                break
+            if self.count < count and time.perf_counter() >= deadline:
+                return False
+        return True
+
+    def tick(self, seconds: float) -> None:
+        """Let time pass; a walk through the past goes on first."""
+        if self.sought is None:
+            super().tick(seconds)
+            return
+        self.showing = True
+        self._arrive(time.perf_counter() + BUDGET)
+
+    def due_in(self) -> float:
+        """Seconds until something is to be done; infinity for never."""
+        return super().due_in() if self.sought is None else 0.0
+
+    def _arrive(self, deadline: float = math.inf) -> None:
+        """Go on to the count that was sought, if there is one."""
+        if self.sought is not None and self.history.go_on(self, self.sought, deadline):
+            self.sought = None
 
     def advance(self, units: int) -> int:
         """Run so many units of the agent, and keep the tables that are shown.
@@ -496,7 +521,10 @@ class Engine(Paced):
         command = self._commands.get(name)
         if command is None:
             return
-        at, unnoted = self.count, Entry(self.count, name, rest)
+        if name not in ("play", "speed", "reset") and not (name == "seek" and isinstance(rest[0], int)):
+            self._arrive()  # it is about where the run was to stand
+        at = self.count if self.sought is None else self.sought
+        unnoted = Entry(at, name, rest)
         if name == "seek":
             rest = (self._place(rest[0]),)
             unnoted = Entry(at, name, rest)
@@ -648,7 +676,8 @@ class Engine(Paced):
         Raises:
             ValueError: if this run cannot be walked back, with the reason.
         """
-        self.history.seek(self, count)
+        self.sought = None
+        self.sought = self.history.seek(self, count, time.perf_counter() + PATIENCE if self.sliced else math.inf)
 
     def until(self, condition: Any = None) -> None:
         """Run until a condition holds, and stop at that unit (`rlgrid.window.breakpoints`); None awaits nothing.

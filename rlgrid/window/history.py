@@ -232,8 +232,10 @@ class History:
 
     # --- going there ------------------------------------------------------------------------------------------------
 
-    def seek(self, engine: Engine, count: int) -> None:
+    def seek(self, engine: Engine, count: int, deadline: float = math.inf) -> int | None:
         """Have the run stand at a count between the earliest and the head.
+
+        Returns that count if it is still on its way at the ``deadline`` (time.perf_counter): `go_on` takes it further.
 
         Raises:
             ValueError: if this run cannot be walked back, with the reason.
@@ -242,16 +244,22 @@ class History:
             raise ValueError(f"This run cannot be walked back: {self.why}.")
         count = min(max(count, self.kept[0].count), self.head)
         if count == engine.count:
-            return
+            return None
         before = max(0, bisect.bisect_left([one.count for one in self.kept], count) - 1)
         start = self.kept[before]
         if not start.count <= engine.count < count:
             engine.put_back(start)
             self.at = start.at
-        engine.run_to(count)
+        return None if self.go_on(engine, count, deadline) else count
+
+    def go_on(self, engine: Engine, count: int, deadline: float = math.inf) -> bool:
+        """Run on to a count that was sought; whether the run stands there now."""
+        if not engine.run_to(count, deadline):
+            return False
         place = max(0, bisect.bisect_right([one[0] for one in self._walks], count) - 1)
         if engine.walker is not None and self._walks:
             engine.walker.go(self._walks[place][1], self._tours)
+        return True
 
     def back(self, engine: Engine, step: str) -> int:
         """The count one step back: a "unit", an "update", or an "episode" (of a planner, ten sweeps)."""

@@ -111,17 +111,27 @@ class Worker:
             passed, last = min(LATE, now - last), now
             if self._engine is not None:
                 try:
-                    due = self._due()
-                    self._engine.showing = due or not self._engine.playing
-                    self._engine.tick(passed)
-                    self._engine.judge()
-                    if due:
-                        self._publish()
-                    if any(one.looker.goes_on_in() == 0.0 for one in engines_of(self._engine)):
-                        for message in told(self._engine, self._run, self._said):
-                            self._pipe.send(message)
+                    self._go_on(self._engine, passed)
                 except Exception as error:
                     self._fail(error)
+
+    def _go_on(self, engine: Engine | Lanes, passed: float) -> None:
+        """Let time pass, and tell what has come of it."""
+        due, sought = self._due(), _sought(engine)
+        engine.showing = due or not engine.playing
+        engine.tick(passed)
+        if _sought(engine):
+            return
+        if sought:  # it stands there now, and other numbers may hold
+            self._sent = None
+            for message in described(engine, self._run):
+                self._pipe.send(message)
+        engine.judge()
+        if due:
+            self._publish()
+        if any(one.looker.goes_on_in() == 0.0 for one in engines_of(engine)):
+            for message in told(engine, self._run, self._said):
+                self._pipe.send(message)
 
     def _patience(self) -> float:
         """Seconds to wait for a command before time goes on."""
@@ -197,6 +207,8 @@ class Worker:
         engine = engine_of(scenario, lambda words: self._pipe.send(("doing", run, words)))
         engine.playing = playing
         engine.set_speed(speed)
+        if isinstance(engine, Engine):
+            engine.sliced = True
         self._engine = engine
         self._pipe.send(("world", run, engine.facts(), engine.parameters()))
         if isinstance(engine, Lanes):
@@ -209,6 +221,8 @@ class Worker:
         In a world that is not large the picture moves on every `LONGEST` seconds all the same: there a snapshot takes
         long only where something beside its tables did, such as a kernel that is loaded.
         """
+        if _sought(self._engine):  # what lies on the way is not shown
+            return False
         if self._tables is None or self._unread or time.perf_counter() - self._sent_at < PUBLISH:
             return False
         if self._engine is None or not self._engine.hurries:
@@ -273,6 +287,11 @@ def sizes_of(facts: dict[str, Any]) -> tuple[int, int, int]:
 def engines_of(engine: Engine | Lanes | None) -> list[Engine]:
     """All that run: of a race every lane's."""
     return engine.engines if isinstance(engine, Lanes) else [] if engine is None else [engine]
+
+
+def _sought(engine: Engine | Lanes | None) -> bool:
+    """Whether a walk through the past is under way."""
+    return any(one.sought is not None for one in engines_of(engine))
 
 
 def _mark(engine: Engine) -> tuple[Any, ...]:
