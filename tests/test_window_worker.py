@@ -14,9 +14,14 @@ from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import ClassVar
 
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+
 import numpy as np
+import pygame
 import pytest
 
+from rlgrid.window.app import App
 from rlgrid.window.engine import Engine, Scenario
 from rlgrid.window.looking import HURRIED
 from rlgrid.window.snapshot import TABLES, Tables, wanted
@@ -444,6 +449,53 @@ def test_the_window_keeps_a_core(monkeypatch, cores, asked, given):
         assert os.environ["RLGRID_NUM_THREADS"] == given
         assert os.environ["OPENBLAS_NUM_THREADS"] == "1"
     assert os.environ.get("RLGRID_NUM_THREADS") == asked
+
+
+def test_dragging_and_resizing_stop_nothing(link):
+    pygame.display.init()
+    app = App(link, (1280, 800))
+    app.open("rlgrid/FrozenLake-v1", "q_learning", 2_000.0)
+
+    def frame(kind=None, **rest):
+        if kind is not None:
+            app.handle(pygame.event.Event(kind, **rest))
+        app.update()
+        app.draw()
+
+    def goes_on(event):
+        """Frames with such events, until four pictures of later counts were seen among them."""
+        seen, end, n = {app.state.snapshot.count}, time.perf_counter() + PATIENCE, 0
+        while len(seen) < 5:
+            assert time.perf_counter() < end
+            frame(**event(n))
+            seen.add(app.state.snapshot.count)
+            n += 1
+
+    def drag(place):
+        frame(pygame.MOUSEBUTTONDOWN, button=1, pos=place)
+        goes_on(
+            lambda n: {
+                "kind": pygame.MOUSEMOTION,
+                "pos": (place[0] + n % 30, place[1]),
+                "rel": (1, 0),
+                "buttons": (1, 0, 0),
+            }
+        )
+        frame(pygame.MOUSEBUTTONUP, button=1, pos=place)
+
+    goes_on(lambda n: {})
+    for _ in range(4):
+        frame(pygame.MOUSEWHEEL, x=0, y=1, flipped=False, pos=app.scene.regions.map.center)
+    drag(app.scene.regions.map.center)
+    drag(
+        next(
+            c.rect for c in app.scene.controls if c.name.endswith("parameter:gamma") and not c.name.startswith("value")
+        ).center
+    )
+    goes_on(
+        lambda n: {"kind": pygame.VIDEORESIZE, "size": (900 + 40 * (n % 9), 640), "w": 900 + 40 * (n % 9), "h": 640}
+    )
+    goes_on(lambda n: {"kind": pygame.WINDOWMINIMIZED if n % 2 else pygame.WINDOWRESTORED})
 
 
 # --- large worlds -----------------------------------------------------------------------------------------------------

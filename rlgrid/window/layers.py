@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rlgrid.window.planned import LARGE
 from rlgrid.window.state import Floats, Snapshot, State
 
 
@@ -47,7 +48,6 @@ LAYERS = (
     Layer("trajectories", "Paths", "the ways of the last episodes, the latest brightest"),
 )
 NAMED = {layer.name: layer for layer in LAYERS}
-MANY = 50_000  # states of a world beyond which a run at full speed sends the tables that are drawn, and no others
 CHIPS = ("values", "q", "policy", "visits", "error")
 
 
@@ -104,7 +104,7 @@ def _own(state: State, table: NDArray[Any] | None, name: str, never: str, **more
     """A table of the agent itself, or why it has none."""
     if table is not None:
         return Coloured(table, name, **more)
-    if state.model is not None and state.model.num_states > MANY and state.playing and math.isinf(state.speed):
+    if state.model is not None and state.model.num_states > LARGE and state.playing and math.isinf(state.speed):
         return Coloured(None, name, "it has not been sent yet", pending=True)
     if state.snapshot.count:
         return Coloured(None, name, never)
