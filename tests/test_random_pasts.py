@@ -20,12 +20,13 @@ from test_window_history import LAKE, LARGER, PAINTED, all_of, same
 
 from rlgrid.agents import AGENTS
 from rlgrid.window import history
+from rlgrid.window.app import App
 from rlgrid.window.engine import Engine, Scenario
 from rlgrid.window.lanes import Lanes
 from rlgrid.window.local import LocalLink
 from rlgrid.window.record import pixels
 from rlgrid.window.replay import Replay
-from rlgrid.window.session import Session
+from rlgrid.window.session import Session, SessionError
 
 NUMBERS = {  # what sliders change, and the ends of what is drawn
     "gamma": (0.5, 0.99),
@@ -175,6 +176,22 @@ def engines(engine: Any) -> list[Engine]:
 
 def test_a_random_session_is_replayed_frame_by_frame(tmp_path: Path) -> None:
     check_session(150, 8, 2, tmp_path)
+
+
+def test_a_run_that_failed_and_was_followed_by_another_one_is_replayed(tmp_path: Path) -> None:
+    link = LocalLink()
+    app = App(link, (640, 480), clock=link.clock)
+    for settings in ({}, {"tau": 3}, {}):
+        app.open("rlgrid/FrozenLake-v1", "q_learning", 40.0, settings=settings)
+        for _ in range(6):
+            link.pass_time(0.1)
+            app.update()
+        assert bool(app.state.error) == bool(settings)
+        session = Session.load(app.recorder.finished().save(tmp_path / "failed.rlgrid"))
+        if settings:
+            with pytest.raises(SessionError, match="takes no argument 'tau'"):
+                frames(session)
+    assert len(frames(session)) == 36
 
 
 @pytest.mark.slow

@@ -40,6 +40,8 @@ class Small(App):
     def open(self, world, agent, *rest, rivals=(), **settings):
         if isinstance(world, str) and world not in self.worlds:
             world = self.worlds[len(world) % len(self.worlds)]
+        if agent not in self.agents:  # what a lesson sets is not for another agent
+            settings.pop("settings", None)
         agent, *rivals = (
             name if name in self.agents else self.agents[len(name) % len(self.agents)] for name in (agent, *rivals)
         )
