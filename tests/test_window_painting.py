@@ -514,3 +514,21 @@ def test_no_stroke_moves_the_palette():
     run(app, 0.3)
     assert app.state.parameter("slip") is None, "a map with keys keeps its own numbers"
     assert {c.name: c.rect for c in app.scene.controls if c.name.startswith("brush:")} == before
+
+
+def test_a_saved_map_pays_what_the_slider_of_its_step_reward_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    app = an_app("russell_norvig_4x3")
+    app.change("step_reward", -0.2)
+    app.change("slip", 0.2)
+    run(app, 0.5)
+    press(app, pygame.K_e)
+    app.do("brush:ice")
+    drag(app, (2, 1))
+    run(app, 0.5)
+    press(app, pygame.K_s, CTRL)
+    again = rlgrid.GridSpec.load(next(tmp_path.iterdir())).compile()
+    now = app.link.engine.model
+    for one, other in zip(again.arrays, now.arrays, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert {kind.leave_reward for kind in again.kinds if kind.name == "floor"} == {-0.2}

@@ -563,7 +563,7 @@ class Editor:
         Raises:
             MapError: if it is not finished: no way leads to a goal.
         """
-        return self.first.with_changes(**_kept(self.spec), **changes)
+        return self.first.with_changes(**(_kept(self.spec) | changes))
 
 
 def _kept(spec: GridSpec) -> dict[str, Any]:

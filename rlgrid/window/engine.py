@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.window import parameters, remaking
+from rlgrid.window import floors, parameters, remaking
 from rlgrid.window.actors import TRAIL, Acting, Walker, model_of
 from rlgrid.window.breakpoints import Condition, Watch, parse
 from rlgrid.window.history import Entry, History, Kept, put_into
@@ -710,11 +710,8 @@ class Engine(Paced):
         if world and not hasattr(base, "with_slip_each_side"):
             self.notices.append("A map with keys, coins or walls between cells keeps the numbers of its own file.")
             world = {}
-        if "slip" in world:
-            model = model.with_slip_each_side(world["slip"])
-        rest = {name: value for name, value in world.items() if name != "slip"}
-        if rest:
-            model = model.with_changes(**rest)
+        if world:
+            model = floors.with_numbers(base, world)
         same_world = base is self.base
         rows = remaking.same_rows(model) if same_world else remaking.rows_between(self.base, base)
         old = self.agent

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlgrid.gridmap import GridSpec, MapError
-from rlgrid.gridmodel import Slip
-from rlgrid.window import editing
+from rlgrid.gridmodel import GridModel
+from rlgrid.window import editing, floors
 from rlgrid.window.editing import BRUSHES, Cell, Draft, Editor
 from rlgrid.window.places import Place, described
 from rlgrid.window.state import Snapshot, ValueHistory
@@ -335,7 +335,7 @@ class Painter:
             app.say("This world is not made of a map, so there is no map to save.")
             return
         try:
-            spec = editor.finished(**self._numbers(editor.spec))
+            spec = editor.finished(**self._numbers(editor.finished()))
             path = free_name(place.title, Path.cwd())
             spec.save(path)
         except MapError as error:
@@ -349,14 +349,18 @@ class Painter:
 
     def _numbers(self, spec: GridSpec) -> dict[str, object]:
         """The world's numbers that sliders have changed, as arguments of the spec."""
-        found: dict[str, object] = {}
-        for parameter in self._app.state.parameters:
-            if parameter.group != "world" or not parameter.changed:
-                continue
-            if parameter.name == "slip":
-                found["slip"] = Slip.sideways(parameter.value, parameter.value)
-            elif parameter.name in ("gamma", "step_reward"):
-                found[parameter.name] = parameter.value
+        moved = {p.name: p.value for p in self._app.state.parameters if p.group == "world" and p.changed}
+        old = spec.compile()
+        if not moved or not isinstance(old, GridModel):
+            return {}
+        new = floors.with_numbers(old, moved)
+        found: dict[str, object] = {n: getattr(new, n) for n in moved if getattr(new, n) != getattr(old, n)}
+        legend = dict(spec.legend)
+        for before, after in zip(old.kinds, new.kinds, strict=True):
+            own = {n: getattr(after, n) for n in ("slip", "step_reward", "leave_reward")}
+            if before != after:
+                legend[before.character] = replace(legend[before.character], **own)
+                found["legend"] = legend
         return found
 
 

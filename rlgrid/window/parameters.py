@@ -6,6 +6,7 @@ import inspect
 import math
 from typing import TYPE_CHECKING, Any
 
+from rlgrid.window import floors
 from rlgrid.window.state import Parameter
 
 if TYPE_CHECKING:
@@ -20,20 +21,16 @@ def settings_of(agent: str, given: dict[str, Any]) -> dict[str, Any]:
     return SETTINGS.get(agent, {}) | given
 
 
-def slip_of(model: Any) -> float:
-    """The probability of slipping to each side, of the world or else of the first tile that has a slip of its own."""
-    slips = [model.slip, *(kind.slip for kind in model.kinds if kind.slip is not None and not kind.wall)]
-    return float(max((slip.left + slip.right) / 2 for slip in slips))
-
-
 def parameters(engine: Engine) -> list[Parameter]:
     """The numbers of the world and of the agent, for sliders and lines of text."""
     found = []
     base, model = engine.base, engine.model
     adjustable = engine.scenario.pickled is None
     if model is not None and hasattr(model, "kinds"):
-        gamma, slip, reward = float(model.gamma), slip_of(model), float(model.step_reward)
-        low, high = min(-1.0, base.step_reward), max(1.0, base.step_reward)
+        gamma, slip = float(model.gamma), floors.slip_of(model)[0]
+        first_slip, mixed = floors.slip_of(base)
+        reward, first = floors.step_reward_of(model), floors.step_reward_of(base)
+        low, high = min(-1.0, first), max(1.0, first)
         top = 1.0 if adjustable else 0.0
         found = [
             Parameter(
@@ -47,7 +44,15 @@ def parameters(engine: Engine) -> list[Parameter]:
                 grain=3,
                 initial=base.gamma,
             ),
-            Parameter("slip", "Slip, each side", "world", slip, high=0.45 * top, digits=4, initial=slip_of(base)),
+            Parameter(
+                "slip",
+                "Slip, most cells" if mixed else "Slip, each side",
+                "world",
+                slip,
+                high=0.45 * top,
+                digits=4,
+                initial=first_slip,
+            ),
             Parameter(
                 "step_reward",
                 "Step reward",
@@ -56,7 +61,7 @@ def parameters(engine: Engine) -> list[Parameter]:
                 low=low * top,
                 high=high * top,
                 digits=4,
-                initial=base.step_reward,
+                initial=first,
             ),
         ]
     elif model is not None:
