@@ -348,6 +348,87 @@ def test_a_memory_that_the_window_has_replaced_is_neither_opened_nor_read(monkey
     link._tables = link._process = None
 
 
+@pytest.fixture
+def slow_reading(monkeypatch):
+    """A link whose tables are large, and the event that its reader waits for; what it sent."""
+    monkeypatch.setattr("rlgrid.window.snapshot.REUSED", 0)
+    go, asked, link = threading.Event(), [], Link()
+    real = Tables.read
+
+    def read(*given):
+        assert go.wait(10.0)
+        return real(*given)
+
+    monkeypatch.setattr(Tables, "read", read)
+    monkeypatch.setattr(link, "_send", asked.append)
+    link.run, link._tables, link._process = 1, Tables(4, 2), True
+    yield link, go, asked
+    go.set()
+    link._process = link._pipe = None
+    link.close()
+
+
+def received_within(link, seconds=10.0):
+    end, found = time.perf_counter() + seconds, []
+    while not found and time.perf_counter() < end:
+        found = link.receive()
+    return found
+
+
+def test_a_large_snapshot_comes_once_it_is_read_and_in_order(slow_reading):
+    link, go, asked = slow_reading
+    shots = [link._tables.write(Snapshot(count=n, values=np.full(4, float(n)))) for n in (1, 2)]
+    shot = ("snapshot", 1, link._tables.name, *shots[1])
+    link._pipe = OldPipe(("doing", 1, "before"), shot, ("doing", 1, "after"))
+    assert link.receive() == [("doing", "before")]
+    assert link.receive() == [], "what was sent after the snapshot waits for it"
+    assert asked == [], "the memory may not be written to"
+    go.set()
+    snapshot, after = received_within(link)
+    assert after == ("doing", "after")
+    assert snapshot[2].count == 2
+    assert np.array_equal(snapshot[2].values, np.full(4, 2.0))
+    assert asked == [("read",)]
+    link._pipe = OldPipe(("lanes", 1, link._tables.name, [shots[1]]))
+    assert [one.count for one in received_within(link)[0][2]] == [2]
+    assert asked == [("read",)] * 2
+
+
+def test_a_large_snapshot_of_a_run_that_has_ended_is_not_shown(slow_reading):
+    link, go, asked = slow_reading
+    shot = ("snapshot", 1, link._tables.name, *link._tables.write(Snapshot(count=1, values=np.ones(4))))
+    link._pipe = OldPipe(shot, ("doing", 2, "new"))
+    assert link.receive() == []
+    link.run = 2
+    go.set()
+    assert received_within(link) == [("doing", "new")]
+    assert asked == [], "the worker has forgotten it"
+
+
+def test_a_link_that_is_closed_while_it_reads_gives_the_memory_back(slow_reading):
+    link, go, _ = slow_reading
+    name = link._tables.name
+    link._pipe = OldPipe(("snapshot", 1, name, *link._tables.write(Snapshot(values=np.ones(4)))))
+    assert link.receive() == []
+    threading.Timer(0.05, go.set).start()
+    link._process = link._pipe = None
+    link.close()
+    with pytest.raises(FileNotFoundError):
+        Tables(4, 2, name)
+
+
+def test_an_error_of_the_reader_is_raised_in_the_window(slow_reading, monkeypatch):
+    link, _, _ = slow_reading
+
+    def fail(*_):
+        raise MemoryError("too large")
+
+    monkeypatch.setattr(Tables, "read", fail)
+    link._pipe = OldPipe(("snapshot", 1, link._tables.name, *link._tables.write(Snapshot(values=np.ones(4)))))
+    with pytest.raises(MemoryError, match="too large"):
+        received_within(link)
+
+
 def test_a_table_that_somebody_holds_is_never_written_over(monkeypatch):
     monkeypatch.setattr("rlgrid.window.snapshot.REUSED", 0)
     tables = Tables(4, 2)

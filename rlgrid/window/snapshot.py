@@ -2,13 +2,15 @@
 
 The window owns the memory: it creates it when the worker says how large the world is, and unlinks it when it closes,
 whatever has become of the worker. At most one snapshot is on its way: the worker writes the next one only after the
-window has said that it has read the last, so nothing is read while it is written.
+window has said that it has read the last, so nothing is read while it is written. Large tables are read in a thread
+(`Reading`), which needs Python's lock only between them: frames go on meanwhile.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any
@@ -98,6 +100,10 @@ class Tables:
         tables: Any = {key: self._copy(key, lane) for key in present}
         return replace(rest, **tables)
 
+    def large(self, present: Iterable[str]) -> bool:
+        """Whether one of these tables is so large that copying it takes a part of a frame."""
+        return any(self._arrays[key][0].nbytes >= REUSED for key in present)
+
     def _copy(self, key: str, lane: int) -> Any:
         """A table copied out of the memory: where it is large, into an array of an earlier one that nobody holds any
         more. To have fresh memory from the system takes many times as long as the copy."""
@@ -122,6 +128,34 @@ class Tables:
         self._memory.close()
         if self._owner:
             self._memory.unlink()
+
+
+class Reading:
+    """What ``read`` returns, found in a thread."""
+
+    def __init__(self, read: Callable[[], Any]) -> None:
+        self._read, self._found = read, None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._serve, name="rlgrid reader", daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        try:
+            self._found = self._read()
+        except BaseException as error:
+            self._error = error
+
+    @property
+    def done(self) -> bool:
+        """Whether `result` need not wait."""
+        return not self._thread.is_alive()
+
+    def result(self) -> Any:
+        """What was read, or the error that reading it raised."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._found
 
 
 assert set(TABLES) <= {f.name for f in fields(Snapshot)}

@@ -49,7 +49,7 @@ from rlgrid.parallel import num_threads
 from rlgrid.window.actors import outcomes_of
 from rlgrid.window.engine import Engine, Scenario
 from rlgrid.window.lanes import Lanes, engine_of
-from rlgrid.window.snapshot import Tables
+from rlgrid.window.snapshot import Reading, Tables
 
 REFUSABLE = (
     "change",
@@ -498,6 +498,7 @@ class Link:
         self._pipe: Connection | None = None
         self._sender: Sender | None = None
         self._tables: Tables | None = None
+        self._reading: tuple[Message, Reading] | None = None  # a large snapshot, whose tables a thread copies
 
     @property
     def process(self) -> Any:
@@ -538,12 +539,15 @@ class Link:
             self._sender.send(message)
 
     def receive(self) -> list[Message]:
-        """What has come in, at once; snapshots with their tables. A worker that ended says ("failed", words)."""
+        """What has come in, at once; snapshots with their tables. A worker that ended says ("failed", words).
+
+        A large snapshot comes once a thread has copied its tables, and what was sent after it comes after it.
+        """
         found: list[Message] = []
         if self._pipe is None or self._process is None:
             return found
         try:
-            while self._pipe.poll():
+            while (self._reading is None or self._has_read(found)) and self._pipe.poll():
                 message = self._pipe.recv()
                 if message[1] != self.run:
                     continue
@@ -556,11 +560,8 @@ class Link:
                 elif message[0] == "lane" and message[3][0] == "parameters":
                     self._fit_memory(message[3][3])
                 elif message[0] in ("snapshot", "lanes"):
-                    shots = self._read(*message[2:])
-                    self.send("read")
-                    if shots is None:
-                        continue
-                    message = (message[0], message[1], shots)
+                    self._read(message, found)
+                    continue
                 found.append(message)
         except (EOFError, ConnectionError, BrokenPipeError):
             self._process.join(0.2)
@@ -569,14 +570,38 @@ class Link:
             found.append(("failed", ending(code)))
         return found
 
-    def _read(self, memory: str, *rest: Any) -> Any:
-        """A snapshot, or those of all lanes; None of tables in a memory that another one has taken the place of."""
+    def _read(self, message: Message, found: list[Message]) -> None:
+        """Read a snapshot, or those of all lanes: small tables at once; of a memory that another one has taken the
+        place of, nothing."""
+        name, run, memory, *rest = message
         tables = self._tables
         if tables is None or tables.name != memory:
-            return None
-        if len(rest) == 2:
-            return tables.read(*rest)
-        return [tables.read(names, others, lane) for lane, (names, others) in enumerate(rest[0])]
+            self.send("read")
+            return
+        shots = [tuple(rest)] if name == "snapshot" else rest[0]
+
+        def read() -> Any:
+            read = [tables.read(names, others, lane) for lane, (names, others) in enumerate(shots)]
+            return read[0] if name == "snapshot" else read
+
+        if any(tables.large(names) for names, _ in shots):
+            self._reading = message, Reading(read)
+        else:
+            found.append((name, run, read()))
+            self.send("read")
+
+    def _has_read(self, found: list[Message]) -> bool:
+        """Take the snapshot that a thread has read, if it is ready; not one of a run that has ended meanwhile."""
+        assert self._reading is not None
+        (name, run, *_), reading = self._reading
+        if not reading.done:
+            return False
+        self._reading = None
+        shots = reading.result()
+        if run == self.run:
+            found.append((name, run, shots))
+            self.send("read")
+        return True
 
     def _fit_memory(self, facts: dict[str, Any]) -> None:
         """A world that was painted may have another number of states."""
@@ -603,6 +628,10 @@ class Link:
         elif self._pipe is not None:  # the process could not be started
             self._pipe.close()
         self._pipe = None
+        if self._reading is not None:  # it reads the memory that is given back here
+            with suppress(Exception):
+                self._reading[1].result()
+            self._reading = None
         if self._tables is not None:
             self._tables.close()
             self._tables = None
