@@ -143,8 +143,8 @@ def window(path: str, seconds: float, size: tuple[int, int], scale: float) -> di
 
     from rlgrid.window import launch
     from rlgrid.window.app import App
+    from rlgrid.window.link import Link
     from rlgrid.window.preparing import Preparation
-    from rlgrid.window.worker import Link
 
     driver = Driver(seconds)
     frames: dict[str, list[tuple[float, float]]] = {}
@@ -232,7 +232,7 @@ def watched(path: str, seconds: float) -> dict[str, Any]:
     import pygame
 
     from rlgrid.window.app import App
-    from rlgrid.window.worker import Link
+    from rlgrid.window.link import Link
 
     link = Link()
     app = App(link, (1280, 800))
@@ -285,7 +285,7 @@ def idle(seconds: float) -> dict[str, Any]:
 
     from rlgrid.window import launch
     from rlgrid.window.app import App
-    from rlgrid.window.worker import Link
+    from rlgrid.window.link import Link
 
     link = Link()
     app = App(link, (1280, 800))
@@ -319,7 +319,7 @@ def closing(path: str) -> dict[str, Any]:
     import pygame
 
     from rlgrid.window.app import App
-    from rlgrid.window.worker import Link
+    from rlgrid.window.link import Link
 
     took = []
     for wait in (0.0, 0.3, 2.0, 3.0):

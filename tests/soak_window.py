@@ -229,8 +229,8 @@ def run(minutes: float, seed: int, folder: Path) -> list[str]:
 
     from rlgrid.window import launch
     from rlgrid.window.app import App
+    from rlgrid.window.link import Link
     from rlgrid.window.saving import Saver
-    from rlgrid.window.worker import Link
 
     pygame.display.init()
     screen = pygame.display.set_mode((1280, 800), pygame.RESIZABLE)

@@ -8,7 +8,8 @@ import pytest
 from rlgrid.gridmap import GridSpec
 from rlgrid.gridmodel import GridModel, Slip
 from rlgrid.window import floors
-from rlgrid.window.engine import Engine, Scenario
+from rlgrid.window.engine import Engine
+from rlgrid.window.scenario import Scenario
 
 ICY = """
 slip = { forward = 0.8, left = 0.1, right = 0.1 }

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from rlgrid.window import lessons
-from rlgrid.window.engine import Engine, Scenario
+from rlgrid.window.engine import Engine
+from rlgrid.window.scenario import Scenario
 
 PLAIN = """
 title = "t"

@@ -22,8 +22,9 @@ from rlgrid.layout import cell_of, shape_of, state_at
 from rlgrid.mapvalues import DEFAULT_LEGEND
 from rlgrid.reach import steps
 from rlgrid.thinwalls import mask_of
-from rlgrid.window.engine import Engine, Scenario
+from rlgrid.window.engine import Engine
 from rlgrid.window.places import find_place
+from rlgrid.window.scenario import Scenario
 
 CLOCKWISE = ("up", "up-right", "right", "down-right", "down", "down-left", "left", "up-left")
 Cell = tuple[int, int]

@@ -23,17 +23,18 @@ from test_window_history import all_of, same
 from rlgrid.agents import AGENTS
 from rlgrid.window import bindings, plots, raceview
 from rlgrid.window.app import App
-from rlgrid.window.engine import Engine, Scenario
+from rlgrid.window.engine import Engine
 from rlgrid.window.lanes import Lanes
 from rlgrid.window.launch import check, parser
 from rlgrid.window.layers import coloured
+from rlgrid.window.link import Link
 from rlgrid.window.local import LocalLink
 from rlgrid.window.race import views
 from rlgrid.window.record import pixels
 from rlgrid.window.replay import Replay
+from rlgrid.window.scenario import Scenario
 from rlgrid.window.session import Session, SessionError
 from rlgrid.window.snapshot import TABLES
-from rlgrid.window.worker import Link
 
 LAKE = "rlgrid/FrozenLake-v1"
 CLIFF = "rlgrid/CliffWalking-v1"
@@ -61,7 +62,7 @@ def a_race(*agents: str, world: str = LAKE, size: tuple[int, int] = (1280, 800),
 @pytest.fixture
 def unjudged(monkeypatch: pytest.MonkeyPatch) -> None:
     """No referee: what is true is tested elsewhere."""
-    monkeypatch.setattr("rlgrid.window.engine.Referee", lambda *_: None)
+    monkeypatch.setattr("rlgrid.window.run.Referee", lambda *_: None)
 
 
 # --- lanes ------------------------------------------------------------------------------------------------------------
@@ -220,7 +221,7 @@ def test_how_many_and_who(agents: tuple[str, ...]) -> None:
 
 
 def test_large_worlds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rlgrid.window.engine.LARGE", 10)
+    monkeypatch.setattr("rlgrid.window.run.LARGE", 10)
     with pytest.raises(ValueError, match="all tables of all its agents"):
         lanes_of("q_learning", "sarsa")
 

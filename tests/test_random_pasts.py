@@ -21,11 +21,12 @@ from test_window_history import LAKE, LARGER, PAINTED, all_of, same
 from rlgrid.agents import AGENTS
 from rlgrid.window import history
 from rlgrid.window.app import App
-from rlgrid.window.engine import Engine, Scenario
+from rlgrid.window.engine import Engine
 from rlgrid.window.lanes import Lanes
 from rlgrid.window.local import LocalLink
 from rlgrid.window.record import pixels
 from rlgrid.window.replay import Replay
+from rlgrid.window.scenario import Scenario
 from rlgrid.window.session import Session, SessionError
 
 NUMBERS = {  # what sliders change, and the ends of what is drawn
@@ -108,7 +109,7 @@ def walk_through(agent: str, world: str, seed: int, many: int, monkeypatch: pyte
     """A random run; few states are kept, so that much of the way is run again."""
     monkeypatch.setattr(history, "SHARE", 1e9)
     monkeypatch.setattr(history, "MOST", 7)
-    monkeypatch.setattr("rlgrid.window.engine.Referee", lambda *_: None)
+    monkeypatch.setattr("rlgrid.window.run.Referee", lambda *_: None)
     past = Past(Engine(Scenario(world, agent=agent, seed=seed), patient=True), seed)
     for _ in range(many):
         past.go()

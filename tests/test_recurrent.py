@@ -27,7 +27,8 @@ from rlgrid.kernels.recurrent import GATES, LSTM, STATE, backward_once, forward_
 from rlgrid.kernels.replay import FILLED, POSITION, TRUNCATED
 from rlgrid.mdp import MDP
 from rlgrid.window.actors import Acting
-from rlgrid.window.engine import Engine, Scenario
+from rlgrid.window.engine import Engine
+from rlgrid.window.scenario import Scenario
 
 VECTOR, STATES, BYTES = Box(-1, 1, (4,)), Discrete(6), Box(0, 255, (2, 3, 2), np.uint8)
 BATCH, TIMES = 3, 5

@@ -17,10 +17,10 @@ import pytest
 
 from rlgrid.window import launch, record
 from rlgrid.window.app import App
-from rlgrid.window.engine import Scenario
 from rlgrid.window.local import LocalLink
 from rlgrid.window.record import Mp4Writer, pixels
 from rlgrid.window.replay import HELD, OVER, RATE, OnScreen, Replay
+from rlgrid.window.scenario import Scenario
 from rlgrid.window.session import Session, SessionError, keep_last, last_session
 from rlgrid.window.view import View
 

@@ -21,12 +21,13 @@ import pytest
 import rlgrid
 from rlgrid.window import arithmetic, bar, bindings, numbers, plots, text
 from rlgrid.window.app import App
-from rlgrid.window.engine import Engine, Scenario
+from rlgrid.window.engine import Engine
 from rlgrid.window.launch import check, film, parser
 from rlgrid.window.layers import coloured
 from rlgrid.window.local import LocalLink
 from rlgrid.window.motion import appended
 from rlgrid.window.places import catalogue, find_place
+from rlgrid.window.scenario import Scenario
 from rlgrid.window.scene import Scene, arrange
 from rlgrid.window.state import Curve, Menu, Parameter, Snapshot, State, ValueHistory
 from rlgrid.window.tour import Tour, plain_line

@@ -17,7 +17,8 @@ from rlgrid.envs.gridworld import from_map
 from rlgrid.window import networks, recurrence, steps, updates
 from rlgrid.window.actors import outcomes_of
 from rlgrid.window.arithmetic import Factor, Update, backup, backup_terms, contrast, discounted, read_values
-from rlgrid.window.engine import Engine, Scenario
+from rlgrid.window.engine import Engine
+from rlgrid.window.scenario import Scenario
 
 NEAR = 1e-12
 FEW = ["rlgrid/FrozenLake-v1", "rlgrid/CliffWalking-v1", "rlgrid/WindyGridworldStochastic-v0", "rlgrid/RiverSwim-v0"]

@@ -15,9 +15,10 @@ from rlgrid.window import looking
 from rlgrid.window.actors import outcomes_of
 from rlgrid.window.arithmetic import backup, backup_terms, names_of, place_of
 from rlgrid.window.breakpoints import EXAMPLES, Condition, Watch, arrow_of, parse
-from rlgrid.window.engine import Engine, Scenario
+from rlgrid.window.engine import Engine
 from rlgrid.window.layers import coloured
 from rlgrid.window.looking import look_into
+from rlgrid.window.scenario import Scenario
 from rlgrid.window.shown import known
 from rlgrid.window.state import Snapshot, State
 

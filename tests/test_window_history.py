@@ -15,10 +15,11 @@ from rlgrid.agents import AGENTS, QLearning
 from rlgrid.gridmap import GridSpec
 from rlgrid.window import history
 from rlgrid.window.app import App
-from rlgrid.window.engine import Engine, Scenario
+from rlgrid.window.engine import Engine
 from rlgrid.window.history import captured
 from rlgrid.window.local import LocalLink
 from rlgrid.window.parameters import settings_of
+from rlgrid.window.scenario import Scenario
 
 LAKE = GridSpec.builtin("frozen_lake_4x4").dump()
 PAINTED = LAKE.replace("FHFH", "FHFF")
@@ -46,7 +47,7 @@ def all_of(engine: Engine) -> dict[str, Any]:
 def an_engine(agent: str, monkeypatch: pytest.MonkeyPatch, world: str = "rlgrid/FrozenLake-v1") -> Engine:
     """An engine that keeps a state after every piece of its run; no referee, what is true is tested elsewhere."""
     monkeypatch.setattr(history, "SHARE", 1e9)
-    monkeypatch.setattr("rlgrid.window.engine.Referee", lambda *_: None)
+    monkeypatch.setattr("rlgrid.window.run.Referee", lambda *_: None)
     return Engine(Scenario(world, agent=agent, seed=3), patient=True)
 
 
@@ -452,7 +453,7 @@ def test_a_walk_back_shows_no_paths_of_what_is_ahead():
 def test_a_long_walk_is_gone_bit_by_bit_and_ends_where_one_in_one_piece_does(
     agent: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rlgrid.window.engine.Referee", lambda *_: None)
+    monkeypatch.setattr("rlgrid.window.run.Referee", lambda *_: None)
     monkeypatch.setattr("rlgrid.window.engine.PATIENCE", 0.0)
     monkeypatch.setattr("rlgrid.window.engine.BUDGET", 0.0)
     monkeypatch.setattr(history, "SHARE", 1e-9)  # the beginning alone is kept

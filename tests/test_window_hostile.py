@@ -23,9 +23,10 @@ import pytest
 
 from rlgrid.window import launch, watch
 from rlgrid.window.app import App
-from rlgrid.window.engine import Scenario
+from rlgrid.window.link import Link
 from rlgrid.window.local import LocalLink
-from rlgrid.window.worker import LONGEST_WORDS, Link, failure
+from rlgrid.window.scenario import Scenario
+from rlgrid.window.worker import LONGEST_WORDS, failure
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -18,10 +18,11 @@ from rlgrid.layout import cell_of
 from rlgrid.theme import luminance
 from rlgrid.window import layers, mapview, view
 from rlgrid.window.app import App
-from rlgrid.window.engine import Engine, Scenario
+from rlgrid.window.engine import Engine
 from rlgrid.window.layers import coloured
 from rlgrid.window.local import LocalLink
 from rlgrid.window.planned import Planned
+from rlgrid.window.scenario import Scenario
 from rlgrid.window.scene import Scene
 from rlgrid.window.state import Snapshot, State
 from rlgrid.window.view import View

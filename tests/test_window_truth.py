@@ -19,9 +19,10 @@ from rlgrid.agents import AGENTS, agent_class
 from rlgrid.truth import Truth
 from rlgrid.window import plots, referee, side
 from rlgrid.window.app import App
-from rlgrid.window.engine import Engine, Scenario
+from rlgrid.window.engine import Engine
 from rlgrid.window.local import LocalLink
 from rlgrid.window.referee import SHARE, Referee, Shown
+from rlgrid.window.scenario import Scenario
 
 LAKE = "rlgrid/FrozenLake-v1"
 

@@ -22,24 +22,14 @@ import pygame
 import pytest
 
 from rlgrid.window.app import App
-from rlgrid.window.engine import Engine, Scenario
+from rlgrid.window.engine import Engine
+from rlgrid.window.link import WAITING, Link, Sender, a_core_for_the_window, ending
 from rlgrid.window.looking import HURRIED
+from rlgrid.window.scenario import Scenario
 from rlgrid.window.snapshot import TABLES, Tables, wanted
 from rlgrid.window.state import Snapshot, State
 from rlgrid.window.view import View
-from rlgrid.window.worker import (
-    LONGEST,
-    NICENESS,
-    SHARE,
-    WAITING,
-    Link,
-    Sender,
-    Worker,
-    a_core_for_the_window,
-    ending,
-    failure,
-    sizes_of,
-)
+from rlgrid.window.worker import LONGEST, NICENESS, SHARE, Worker, failure, sizes_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 60.0  # seconds, for kernels that are compiled
@@ -490,8 +480,8 @@ SCRIPT = """
 import os, time
 os.environ["SDL_VIDEODRIVER"] = "dummy"
 import rlgrid
-from rlgrid.window.worker import Link
-from rlgrid.window.engine import Scenario
+from rlgrid.window.link import Link
+from rlgrid.window.scenario import Scenario
 link = Link()
 link.load(Scenario("rlgrid/FourRooms-v0"), True, 8.0)
 end = time.time() + 60
@@ -585,7 +575,7 @@ def test_dragging_and_resizing_stop_nothing(link):
 @pytest.fixture
 def large(monkeypatch):
     """A small world that is taken for a large one, under value iteration."""
-    monkeypatch.setattr("rlgrid.window.engine.LARGE", 10)
+    monkeypatch.setattr("rlgrid.window.run.LARGE", 10)
     engine = Engine(Scenario("rlgrid/FrozenLake-v1"), patient=True)
     engine.set_speed(math.inf)
     engine.advance(7)
@@ -597,7 +587,7 @@ def test_tables_computed_when_asked_for_are_those_computed_at_once(monkeypatch, 
     scenario = Scenario("rlgrid/FrozenLake-v1", settings={"method": method})
     whole, lazy = Engine(scenario, patient=True), Engine(scenario, patient=True)
     whole.advance(7)
-    monkeypatch.setattr("rlgrid.window.engine.LARGE", 10)
+    monkeypatch.setattr("rlgrid.window.run.LARGE", 10)
     lazy.advance(7)
     assert len(whole.tables) == 8
     assert set(lazy.tables) == {"values", "previous"}

@@ -16,13 +16,13 @@ import pygame
 
 from rlgrid.window import bar, commands, inspector, plots, scaling
 from rlgrid.window.driving import Driver
-from rlgrid.window.engine import Scenario
 from rlgrid.window.events import Input
 from rlgrid.window.inbox import Inbox
 from rlgrid.window.lessons import Lesson
 from rlgrid.window.painting import Painter
 from rlgrid.window.places import Made, Place, find_place, made_place
 from rlgrid.window.race import Race
+from rlgrid.window.scenario import Scenario
 from rlgrid.window.scene import SMALLEST, Scene
 from rlgrid.window.session import Recorder
 from rlgrid.window.state import State

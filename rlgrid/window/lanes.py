@@ -21,10 +21,11 @@ from dataclasses import replace
 from typing import Any
 
 from rlgrid.window.breakpoints import Condition, Watch
-from rlgrid.window.engine import LONGEST_EPISODE, Engine, Scenario
+from rlgrid.window.engine import LONGEST_EPISODE, Engine
 from rlgrid.window.history import Entry
 from rlgrid.window.pacing import Paced
 from rlgrid.window.planned import LARGE
+from rlgrid.window.scenario import Scenario
 from rlgrid.window.state import Parameter, Snapshot
 
 LEAST, MOST = 2, 4  # lanes

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlgrid.window.worker import Link
+from rlgrid.window.link import Link
 
 if TYPE_CHECKING:
     import pygame

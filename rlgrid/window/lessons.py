@@ -40,7 +40,8 @@ from rlgrid.atomic import read_plain
 from rlgrid.layout import cell_of, state_at
 from rlgrid.window.actors import outcomes_of
 from rlgrid.window.arithmetic import names_of
-from rlgrid.window.engine import Engine, Scenario
+from rlgrid.window.engine import Engine
+from rlgrid.window.scenario import Scenario
 
 MOST_BYTES = 1 << 20  # of a file
 MOST_STEPS = 10**6  # of one command

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from rlgrid.window.actors import outcomes_of
-from rlgrid.window.engine import Engine, Scenario
+from rlgrid.window.engine import Engine
 from rlgrid.window.lanes import Lanes, engine_of
+from rlgrid.window.scenario import Scenario
 from rlgrid.window.worker import described, failure, look_at, told
 
 
 class LocalLink:
-    """Stands for `rlgrid.window.worker.Link`; `clock` is the time that `pass_time` has let pass."""
+    """Stands for `rlgrid.window.link.Link`; `clock` is the time that `pass_time` has let pass."""
 
     def __init__(self) -> None:
         self.run = 0

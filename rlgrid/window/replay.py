@@ -22,7 +22,7 @@ from rlgrid.window.places import place_of_text
 from rlgrid.window.session import MOST_SECONDS, Session, SessionError, check_settings
 
 if TYPE_CHECKING:
-    from rlgrid.window.engine import Scenario
+    from rlgrid.window.scenario import Scenario
 
 RATE = 20.0  # frames a second
 SLICE = 0.05  # seconds of a long stretch, after which it can be ended

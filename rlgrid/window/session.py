@@ -20,12 +20,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlgrid.window.engine import Scenario
 from rlgrid.window.inspector import SECTIONS
 from rlgrid.window.lanes import check_agents
 from rlgrid.window.layers import NAMED
 from rlgrid.window.plots import PLOTS
 from rlgrid.window.race import VERSUS
+from rlgrid.window.scenario import Scenario
 from rlgrid.window.view import View
 
 if TYPE_CHECKING:
