@@ -502,7 +502,7 @@ def test_many_actions_leave_room_for_the_sum():
     for _ in range(12):
         link.pass_time(0.1)
         app.update()
-        app.draw()
+    app.draw()
     said = [words for words, _ in app.scene.texts]
     assert {"stake 12", "stake 13", "stake 20"} <= set(said)
     assert any(words.startswith("and ") and "more, worth no more" in words for words in said)

@@ -36,10 +36,25 @@ PATIENCE = 60.0  # seconds, for kernels that are compiled
 
 
 @pytest.fixture
-def link():
+def alone():
+    """A window's end with a worker process of its own, which the test may stop and end."""
     link = Link()
     yield link
     link.close()
+
+
+@pytest.fixture(scope="module")
+def shared():
+    link = Link()
+    yield link
+    link.close()
+
+
+@pytest.fixture
+def link(shared):
+    """A window's end whose worker process ran other things before, for a start takes a second; it is left at rest."""
+    yield shared
+    shared.send("play", False)
 
 
 def until(link, condition, seconds=PATIENCE):
@@ -139,13 +154,13 @@ def test_what_cannot_be_built_fails_in_words_and_the_next_run_works(link):
     until(link, snapshot_of(1))
 
 
-def test_a_worker_that_dies_is_said_and_the_next_one_starts(link):
-    link.load(Scenario("rlgrid/FourRooms-v0"), True, 8.0)
-    until(link, snapshot_of(1))
-    link.process.kill()
-    assert "was killed (signal 9)" in until(link, lambda message: message[0] == "failed")[1]
-    link.load(Scenario("rlgrid/FourRooms-v0"), True, 8.0)
-    until(link, snapshot_of(1))
+def test_a_worker_that_dies_is_said_and_the_next_one_starts(alone):
+    alone.load(Scenario("rlgrid/FourRooms-v0"), True, 8.0)
+    until(alone, snapshot_of(1))
+    alone.process.kill()
+    assert "was killed (signal 9)" in until(alone, lambda message: message[0] == "failed")[1]
+    alone.load(Scenario("rlgrid/FourRooms-v0"), True, 8.0)
+    until(alone, snapshot_of(1))
 
 
 def test_an_error_names_the_line_of_a_stranger_and_an_end_its_reason():
@@ -164,63 +179,63 @@ def test_an_error_names_the_line_of_a_stranger_and_an_end_its_reason():
     assert "exit code 3" in ending(3)
 
 
-def test_closing_takes_no_time_whatever_runs(link):
-    link.load(Scenario("rlgrid/FourRooms-v0", agent="dqn"), True, math.inf)
-    until(link, snapshot_of(1))
-    process, memory = link.process, link._tables.name
+def test_closing_takes_no_time_whatever_runs(alone):
+    alone.load(Scenario("rlgrid/FourRooms-v0", agent="dqn"), True, math.inf)
+    until(alone, snapshot_of(1))
+    process, memory = alone.process, alone._tables.name
     pid = process.pid
     began = time.perf_counter()
-    link.close()
-    assert time.perf_counter() - began < 0.2
+    alone.close()
+    assert time.perf_counter() - began < 1.0
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     with pytest.raises(FileNotFoundError):
         SharedMemory(memory)
-    link.close()  # twice is once
+    alone.close()  # twice is once
 
 
 needs_signals = pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="no process can be stopped here")
 
 
 @needs_signals
-def test_a_busy_worker_does_not_hold_the_window_up(link):
-    link.load(Scenario("rlgrid/FourRooms-v0"), False, 8.0)
-    until(link, lambda message: message[0] == "snapshot")
-    os.kill(link.process.pid, signal.SIGSTOP)
+def test_a_busy_worker_does_not_hold_the_window_up(alone):
+    alone.load(Scenario("rlgrid/FourRooms-v0"), False, 8.0)
+    until(alone, lambda message: message[0] == "snapshot")
+    os.kill(alone.process.pid, signal.SIGSTOP)
     began = time.perf_counter()
     for speed in range(1, 5001):
-        link.send("speed", float(speed))
-        link.inspect(speed % 16)
-        link.send("change", "gamma", 0.5 + speed / 20_000)
+        alone.send("speed", float(speed))
+        alone.inspect(speed % 16)
+        alone.send("change", "gamma", 0.5 + speed / 20_000)
     assert time.perf_counter() - began < 1.0
-    assert len(link._sender._waiting) <= 3
-    os.kill(link.process.pid, signal.SIGCONT)
+    assert len(alone._sender._waiting) <= 3
+    os.kill(alone.process.pid, signal.SIGCONT)
     # the change was the last to be sent, so the last speed is there too
-    assert until(link, lambda m: m[0] == "parameters" and any(p.name == "gamma" and p.value == 0.75 for p in m[2]))
-    assert not link._sender._waiting
+    assert until(alone, lambda m: m[0] == "parameters" and any(p.name == "gamma" and p.value == 0.75 for p in m[2]))
+    assert not alone._sender._waiting
 
 
 @needs_signals
-def test_a_stopped_worker_is_closed_at_once(link):
-    link.load(Scenario("rlgrid/FourRooms-v0"), False, 8.0)
-    until(link, lambda message: message[0] == "snapshot")
-    process, sender = link.process, link._sender
+def test_a_stopped_worker_is_closed_at_once(alone):
+    alone.load(Scenario("rlgrid/FourRooms-v0"), False, 8.0)
+    until(alone, lambda message: message[0] == "snapshot")
+    process, sender = alone.process, alone._sender
     pid = process.pid
     os.kill(pid, signal.SIGSTOP)
     began = time.perf_counter()
     for _ in range(20_000):  # more than a pipe and the queue hold
-        link.send("step")
+        alone.send("step")
     assert len(sender._waiting) == WAITING
     assert time.perf_counter() - began < 5.0
     began = time.perf_counter()
-    link.close()
+    alone.close()
     assert time.perf_counter() - began < 1.0
     sender._thread.join(2.0)  # its write fails, and it closes the pipe
     assert not sender._thread.is_alive()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
-    link.load(Scenario("rlgrid/FourRooms-v0"), False, 8.0)
-    until(link, lambda message: message[0] == "snapshot")
+    alone.load(Scenario("rlgrid/FourRooms-v0"), False, 8.0)
+    until(alone, lambda message: message[0] == "snapshot")
 
 
 class SlowPipe:
