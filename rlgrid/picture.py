@@ -369,6 +369,12 @@ def has_wedges(cell: float, num_actions: int) -> bool:
 # --- colours of cells -----------------------------------------------------------------------------------------------
 
 
+def lightened(colours: NDArray[np.uint8], flash: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """The colours [S, ..., 3] of cells that ``flash`` [S] lightens, as `rlgrid.kernels.raster` mixes them."""
+    weight = np.clip(flash, 0.0, 1.0).reshape(-1, *(1,) * (colours.ndim - 1)) * 0.55
+    return (colours + (255.0 - colours) * weight + 0.5).astype(np.uint8)
+
+
 def _scale(model: Any, tables: _Tables) -> tuple[float, float]:
     if tables.scale is not None:
         lo, hi = (float(end) for end in tables.scale)

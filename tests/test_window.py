@@ -498,7 +498,8 @@ def test_the_tour_goes_from_agent_to_agent_until_something_is_chosen():
     assert app.state.agent == "q_learning"
 
 
-def test_a_world_that_the_agent_refuses_is_said_in_words(tmp_path):
+@pytest.mark.parametrize("by", ["R", "Space"])
+def test_a_world_that_the_agent_refuses_is_said_in_words(by):
     app = an_app(seconds=0.5)
     app.link.engine.agent.advance = None  # whatever goes wrong in the worker
     run(app, 0.5)
@@ -506,9 +507,12 @@ def test_a_world_that_the_agent_refuses_is_said_in_words(tmp_path):
     picture = app.draw()
     assert any("The agent stopped" in words for words, _ in app.scene.texts)
     assert picture.get_size() == app.size
-    press(app, pygame.K_r)
+    assert not app.state.playing, "nothing runs, and the button says so"
+    again = pygame.K_r if by == "R" else pygame.K_SPACE
+    press(app, again)
     run(app, 0.5)
     assert not app.state.error
+    assert app.state.playing
     assert app.state.snapshot.count > 0
 
 

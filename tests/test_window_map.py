@@ -463,3 +463,77 @@ def test_the_residual_of_a_planner_that_was_stopped_unseen_is_that_of_its_presen
     found = layers.residual(engine.snapshot(), False)
     engine.agent.advance(1)
     assert np.array_equal(found, engine.agent.values - values)
+
+
+def drawn_numbers(app, monkeypatch):
+    """The numbers that are written into the cells: words, where, and in which colour."""
+    found = []
+    draw = mapview.text.draw
+
+    def noted(surface, words, x, y, colour, *rest, **more):
+        rect = draw(surface, words, x, y, colour, *rest, **more)
+        found.append((words, rect, colour))
+        return rect
+
+    app.draw()
+    with monkeypatch.context() as patch:
+        patch.setattr(mapview.text, "draw", noted)
+        place = app.scene._layout
+        size = app.scene.map_place.size
+        mapview.cells(app.state, size, place)
+    return found
+
+
+def test_numbers_of_actions_side_by_side_stand_apart(monkeypatch):
+    app = an_app("FrozenLake8x8-v1", seconds=3.0)
+    app.do("layer:q")
+    app.draw()
+    cell = app.scene._layout.cell
+    assert 56 <= cell <= 70
+    found = drawn_numbers(app, monkeypatch)
+    assert len(found) > 100
+    rows = [
+        (a, b)
+        for (_, a, _), (_, b, _) in itertools.permutations(found, 2)
+        if abs(a.centery - b.centery) < 2 and 0 < b.centerx - a.centerx <= cell * 0.6
+    ]
+    assert rows
+    assert all(b.left - a.right >= mapview.BETWEEN - 1 for a, b in rows), "6 pixels, but for rounding"
+
+
+@pytest.mark.parametrize(
+    ("value", "most", "words"),
+    [
+        (0.31, 100, "0.3100"),
+        (0.31, 28, "0.31"),
+        (0.31, 27, ".31"),
+        (-0.31, 28, "−.31"),
+        (-0.31, 27, "−.3"),
+        (0.999, 22, "1.0"),
+        (10.0, 22, ""),
+        (0.0, 22, ".00"),
+    ],
+)
+def test_a_number_in_a_cell_has_the_digits_that_fit(value, most, words):
+    assert mapview._in_cell(value, most) == words
+
+
+def test_numbers_can_be_read_on_cells_that_flash(monkeypatch):
+    model = Engine(Scenario("rlgrid/RussellNorvig4x3-v0")).model
+    values = np.linspace(0.0, 1.0, 12)
+    shot = Snapshot(9, values=values, change=np.ones(12))
+    app = an_app("RussellNorvig4x3-v0", seconds=0.2)
+    state, size = app.state, app.scene.map_place.size
+    state.model, state.snapshot, state.flash, state.arrows = model, shot, 1.0, False
+    found = drawn_numbers(app, monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.setattr(mapview, "_numbers", lambda *rest: None)
+        plain = mapview.cells(state, size, app.scene._layout)
+    checked = 0
+    for _, rect, colour in found:
+        if plain.get_rect().contains(rect):
+            ground = plain.get_at(rect.center)[:3]
+            light, dark = sorted((float(luminance(np.uint8(c))) for c in (ground, colour)), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= 4.5
+            checked += 1
+    assert checked >= 9

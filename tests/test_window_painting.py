@@ -532,3 +532,31 @@ def test_a_saved_map_pays_what_the_slider_of_its_step_reward_said(tmp_path, monk
     for one, other in zip(again.arrays, now.arrays, strict=True):
         np.testing.assert_array_equal(one, other)
     assert {kind.leave_reward for kind in again.kinds if kind.name == "floor"} == {-0.2}
+
+
+def test_all_strokes_at_one_count_are_listed_and_their_diamond_says_how_many():
+    app = an_app(seconds=2.0)
+    press(app, pygame.K_SPACE)
+    press(app, pygame.K_e)
+    for row in (2, 3, 4):
+        drag(app, (row, 2), (row, 3))
+        run(app, 0.2)
+    press(app, pygame.K_PERIOD)
+    press(app, pygame.K_PERIOD, pygame.KMOD_SHIFT)
+    run(app, 0.5)
+    count = app.state.edits[0].count
+
+    def shown():
+        app.draw()
+        return [words for words, _ in app.scene.texts]
+
+    assert "3 changes" in shown()
+    assert f"{count} wall, 2 cells" in shown()
+    assert "last of 3" in shown(), "there is room for one beside the palette"
+    press(app, pygame.K_e)
+    assert "the last 2 of 3" in shown()
+    check_apart(app.scene, app.size)
+    app.size = (1280, 900)
+    assert shown().count(f"{count} wall, 2 cells") == 3
+    assert not [words for words in shown() if words.endswith("of 3")]
+    check_apart(app.scene, app.size)

@@ -23,9 +23,11 @@ import pytest
 
 from rlgrid.window.app import App
 from rlgrid.window.engine import Engine
+from rlgrid.window.layers import coloured
 from rlgrid.window.link import WAITING, Link, Sender, a_core_for_the_window, ending
 from rlgrid.window.looking import HURRIED
 from rlgrid.window.scenario import Scenario
+from rlgrid.window.shown import UNASKED
 from rlgrid.window.snapshot import TABLES, Tables, wanted
 from rlgrid.window.state import Snapshot, State
 from rlgrid.window.view import View
@@ -619,7 +621,11 @@ def test_tables_computed_when_asked_for_are_those_computed_at_once(monkeypatch, 
 def test_only_what_is_wanted_is_computed_in_a_large_world(large):
     shot = large.snapshot(frozenset({"greedy"}))
     assert {name for name in TABLES if getattr(shot, name) is not None} == {"values", "greedy"}
-    assert "too large to be judged" in shot.trouble
+    assert shot.trouble == UNASKED
+    for layer in ("error", "disagreement"):  # which ask for it: the next snapshot says what comes of that
+        state = State(large.model, snapshot=shot, unit="sweep")
+        assert coloured(state, layer).pending
+        assert coloured(state, layer).reason.endswith("still being found")
     assert large.to_judge is None
     shot = large.snapshot(frozenset({"optimal"}))
     assert shot.optimal is not None

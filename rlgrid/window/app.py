@@ -222,6 +222,7 @@ class App:
         """Run the scenario again after it has failed, with the numbers that were chosen."""
         if self.scenario is None:
             return
+        self.state.playing = True
         chosen: list[tuple[str, Any]] = [(p.name, p.value) for p in self.state.parameters if p.changed]
         method = self.state.parameter("method")
         if method is not None and method.text == "Gauss-Seidel":

@@ -70,6 +70,9 @@ def do(app: App, words: str) -> None:
 
 @command("play")
 def _play(app: App, _: str) -> None:
+    if app.state.error:
+        app.restart()
+        return
     app.state.playing = not app.state.playing
     app.link.send("play", app.state.playing)
 

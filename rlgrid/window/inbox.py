@@ -187,7 +187,8 @@ class Inbox:
         self._app.say(message[1], 8.0)
 
     def _failed(self, message: tuple[Any, ...], _: float) -> None:
-        self._app.state.error, self._doing = message[1], ""
+        state = self._app.state
+        state.error, state.playing, self._doing = message[1], False, ""
 
     def _snapshot(self, message: tuple[Any, ...], now: float) -> None:
         shot: Snapshot = message[2]

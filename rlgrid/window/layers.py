@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.window.planned import LARGE
+from rlgrid.window.shown import UNASKED
 from rlgrid.window.state import Floats, Snapshot, State
 
 
@@ -161,13 +162,19 @@ def _error(state: State) -> Coloured:
     if shot.values is None:
         return _own(state, None, name, "this agent has no values of states")
     if shot.optimal is None:
-        return Coloured(None, name, shot.trouble or "V* is still being found", pending=not shot.trouble)
+        return _unjudged(shot, name, "V* is still being found")
     assert shot.q_values is not None or not by_action
     mine = largest(shot.q_values) if by_action and shot.q_values is not None else shot.values
     with np.errstate(invalid="ignore"):
         gap = mine - shot.optimal
         np.abs(gap, out=gap)
     return Coloured(gap, name, from_zero=True, extreme=True)
+
+
+def _unjudged(shot: Snapshot, name: str, sought: str) -> Coloured:
+    """Why nothing is known of the optimum: it cannot be, or not yet, as where it is asked for by this layer alone."""
+    trouble = "" if shot.trouble == UNASKED else shot.trouble
+    return Coloured(None, name, trouble or sought, pending=not trouble)
 
 
 def _gap(state: State) -> Coloured:
@@ -186,8 +193,7 @@ def _disagreement(state: State) -> Coloured:
     if shot.greedy is None:
         return _own(state, None, name, "this agent has no greedy policy that can be read")
     if shot.best is None:
-        pending = not shot.trouble
-        return Coloured(None, name, shot.trouble or "the optimal actions are still being found", pending=pending)
+        return _unjudged(shot, name, "the optimal actions are still being found")
     return Coloured(disagreement(shot.greedy, shot.best), name, scale=(0.0, 1.0), extreme=True)
 
 

@@ -28,6 +28,8 @@ from rlgrid.window.text import SMALL
 from rlgrid.window.view import LEGEND, placed
 from rlgrid.window.widgets import Canvas
 
+BETWEEN = 6  # pixels between the numbers of two actions at least
+FLASH = 0.28  # how much cells that change are lightened at most
 NUMBERED = 56  # pixels of a cell from which on its numbers are written into it
 THROUGH = 110  # the opacity, of 255, of a trail that numbers are read through
 BEACON = 8  # pixels of a cell below which a goal is marked by a star of its own
@@ -107,13 +109,13 @@ def cells(state: State, size: tuple[int, int], view: Layout) -> pygame.Surface:
     if state.flash > 0 and shot.change is not None and state.layer in FLASHING:
         top = float(np.nanmax(shot.change)) if shot.change.size else 0.0
         if top > 0:
-            settings["flash"] = np.where(shot.change >= 0.5 * top, 0.28 * state.flash, 0.0)
+            settings["flash"] = np.where(shot.change >= 0.5 * top, FLASH * state.flash, 0.0)
     frame = picture.draw(state.model, **settings)
     surface = pygame.image.frombuffer(frame.data, size, "RGB")
     if view.cell < BEACON:
         _beacons(surface, state, view)
     if numbered:
-        _numbers(surface, state, view, scale_of(state))
+        _numbers(surface, state, view, scale_of(state), settings.get("flash"))
     return surface
 
 
@@ -134,8 +136,14 @@ def _beacons(surface: pygame.Surface, state: State, view: Layout) -> None:
             shapes.star(surface, (x, y), 5.0, theme.background)
 
 
-def _numbers(surface: pygame.Surface, state: State, view: Layout, scale: tuple[float, float] | None) -> None:
-    """The numbers of the present layer, written into cells that are large enough."""
+def _numbers(
+    surface: pygame.Surface,
+    state: State,
+    view: Layout,
+    scale: tuple[float, float] | None,
+    flash: NDArray[np.float64] | None,
+) -> None:
+    """The numbers of the present layer, written into cells that are large enough; ``flash`` [S] lightens these."""
     layer = coloured(state)
     if layer.table is None or scale is None:
         return
@@ -145,7 +153,9 @@ def _numbers(surface: pygame.Surface, state: State, view: Layout, scale: tuple[f
     seen = _seen(state.model, surface.get_size(), view)
     table = layer.table[seen]
     _, low, high = palette_of(*((0.0, float(np.log1p(scale[1]))) if layer.counts else scale))
-    inks = ink_on(colormap(np.log1p(table) if layer.counts else table, low, high, state.theme))
+    grounds = colormap(np.log1p(table) if layer.counts else table, low, high, state.theme)
+    inks = ink_on(grounds if flash is None else picture.lightened(grounds, flash[seen]))
+    apart = view.cell * 0.5 - BETWEEN * scaling.letters()  # of two numbers side by side, in a cell or over its edge
     wind = None if getattr(state.model, "sheet", None) is not None else appearance_of(state.model).wind
     for number, focus in enumerate(seen.tolist()):
         x, y = view.centre(*cell_of(state.model, focus))
@@ -153,7 +163,7 @@ def _numbers(surface: pygame.Surface, state: State, view: Layout, scale: tuple[f
             for action, (dy, dx) in spots.items():
                 value = float(table[number, action])
                 if np.isfinite(value):
-                    words = _in_cell(value, view.cell * (0.46 if dx else 0.6))
+                    words = _in_cell(value, apart if dx else view.cell * 0.6)
                     at = (x + dx * view.cell * 0.25, y + dy * view.cell * 0.34)
                     text.draw(surface, words, *at, _colour(inks[number, action]), SMALL, mono=True, align="center")
         elif np.isfinite(table[number]):
@@ -194,9 +204,11 @@ def _reach(model: Any) -> tuple[int, int]:
 
 
 def _in_cell(value: float, most: float) -> str:
-    """A number with as many decimals as fit, at most four and at least one."""
-    for digits in (4, 3, 2, 1):
+    """A number with as many decimals as fit, at most four and at least one; where room is short, .31 for 0.31."""
+    for digits, whole in ((4, True), (3, True), (2, True), (2, False), (1, True), (1, False)):
         words = numbers.fixed(value, digits)
+        if not whole and words.lstrip(numbers.MINUS).startswith("0."):
+            words = words.replace("0.", ".", 1)
         if text.width(words, SMALL, mono=True) <= most:
             return words
     return ""  # fewer digits would say something else

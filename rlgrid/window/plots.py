@@ -20,7 +20,7 @@ import pygame
 from rlgrid.theme import RGB, Theme
 from rlgrid.window import numbers, shapes, teaching, text
 from rlgrid.window.race import views
-from rlgrid.window.state import Curve, State
+from rlgrid.window.state import Curve, Edit, State
 from rlgrid.window.text import BODY, SMALL
 from rlgrid.window.widgets import Canvas, Control
 
@@ -483,10 +483,15 @@ def _names(canvas: Canvas, state: State, spots: dict[int, int], ends: tuple[int,
     ink = theme.text if state.hairline is None else theme.second
     now = canvas.text(label, middle_x, middle, ink, SMALL, bold=True, align="center")
     taken = [now.inflate(8, 0)]
+    named: dict[int, list[Edit]] = {}
     for edit in state.edits:
-        whole = edit.symbol if edit.before else f"{edit.symbol}: {edit.after}"
-        for words in (whole, edit.symbol):  # with what was done where there is room
-            spot, width = spots[edit.count], text.width(words, SMALL, bold=True)
+        named.setdefault(edit.count, []).append(edit)
+    for count, edits in named.items():
+        last = edits[-1]
+        whole = last.symbol if last.before else f"{last.symbol}: {last.after}"
+        choices = (whole, last.symbol) if len(edits) == 1 else (f"{len(edits)} changes",)
+        for words in choices:  # with what was done where there is room
+            spot, width = spots[count], text.width(words, SMALL, bold=True)
             mark = pygame.Rect(0, now.top, width + 8, now.height)
             mark.centerx = min(max(spot, left + width // 2), right - width // 2)
             if mark.collidelist(taken) < 0:

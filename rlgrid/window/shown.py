@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PLANNED = ("values", "q_values", "greedy", "previous", "lower", "upper", "change")
 TABLES = (*PLANNED, "visits", "td_error", "optimal", "best")
-TOO_LARGE = "the world is too large to be judged while it is learnt"
+UNASKED = "a large world is judged only while layer 6 or 8 shows it"
 
 
 def snapshot_of(engine: Engine, wanted: frozenset[str] | None = None) -> Snapshot:
@@ -62,7 +62,7 @@ def snapshot_of(engine: Engine, wanted: frozenset[str] | None = None) -> Snapsho
         error_bound=engine.error_bound(),
         regret=None if referee is None else referee.regret,
         truth={} if referee is None else referee.numbers,
-        trouble="" if referee is None else referee.trouble or referee.unshared or (TOO_LARGE if not judging else ""),
+        trouble="" if referee is None else referee.trouble or referee.unshared or (UNASKED if not judging else ""),
         judged_at=0 if referee is None else referee.judged_at,
         mean_return=float(np.mean(returns[-recent:])) if returns else None,
         episodes=len(returns),

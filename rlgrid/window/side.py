@@ -8,6 +8,7 @@ from rlgrid.window.text import BODY, SMALL
 from rlgrid.window.widgets import MARGIN, Canvas
 
 WIDTH = 204
+MOST_CHANGES = 8  # that are listed
 LOW = 480  # pixels of height below which lines stand closer and the keys are left to F1
 
 MADE = {"rows": (5, 60), "columns": (5, 60), "seed": (0, 99)}  # of generated maps, from end to end of the sliders
@@ -60,8 +61,11 @@ def paint(canvas: Canvas, state: State) -> None:
         y = _truth(canvas, state, y, limit, 17 if low else 20)
     if state.edits and y + 40 < limit:
         canvas.heading("Changes", MARGIN, y)
+        shown = state.edits[-max(1, min(MOST_CHANGES, (limit - y - 22) // 20 - 1)) :]
+        if len(shown) < len(state.edits):
+            words = f"the last {len(shown)} of {len(state.edits)}" if len(shown) > 1 else f"last of {len(state.edits)}"
+            canvas.text(words, area.width - MARGIN, y, theme.muted, SMALL, align="right")
         y += 22
-        shown = state.edits[-max(1, min(5, (limit - y) // 20 - 1)) :]
         for edit in shown:
             what = edit.after if edit.symbol == "map" else f"{edit.symbol}: {edit.after}"
             change = f"{edit.symbol} {edit.before} → {edit.after}" if edit.before else what
