@@ -171,7 +171,7 @@ def window(path: str, seconds: float, size: tuple[int, int], scale: float) -> di
     app.rescale(scale)
     app.taken = []
     preparation = Preparation()
-    app.scene.ready = preparation.ready
+    app.scene.ready, app.scene.in_turns, link.prepare = preparation.ready, True, app.inbox.prepare
     app.open(path, "value_iteration")
     app.set_speed(float("inf"))
     screen = launch.open_window(size, "benchmark")

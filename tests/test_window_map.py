@@ -9,6 +9,7 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pygame
@@ -375,6 +376,74 @@ def test_the_minimap_goes_where_it_is_clicked_and_dragged():
     app.do("fit")
     app.draw()
     assert not [c for c in app.scene.controls if c.name == "minimap"]
+
+
+def drawn_anew(app):
+    return pygame.image.tobytes(Scene().render(app.state, app.size), "RGB")
+
+
+def test_the_minimap_of_a_large_world_follows_one_frame_after_the_map(monkeypatch):
+    monkeypatch.setattr("rlgrid.window.scene.LARGE", 10)
+    app, drawn, real = an_app(), [], mapview.minimap
+    app.do("view:3.0,2.0,2.0")
+    monkeypatch.setattr(mapview, "minimap", lambda state, size: drawn.append(state.stamp) or real(state, size))
+    app.scene.in_turns = True
+    app.draw()
+    first = app.state.stamp
+    assert drawn == [first], "the first one of a view is there at once"
+    app.state.stamp += 1
+    app.draw()
+    assert drawn == [first]
+    picture = app.draw()
+    assert drawn == [first, first + 1]
+    assert pygame.image.tobytes(picture, "RGB") == drawn_anew(app)
+    drawn.clear()
+    for _ in range(6):
+        app.state.stamp += 1
+        app.draw()
+    assert drawn == [first + 3, first + 5, first + 7], "one frame late at most, however fast snapshots come"
+    app.do("theme")
+    assert pygame.image.tobytes(app.draw(), "RGB") == drawn_anew(app), "of another theme it is there at once"
+    app.state.stamp += 1
+    app.draw()
+    app.do("fit")
+    app.draw()
+    app.draw()
+    assert not app.scene.changed, "nothing is owed any more"
+
+
+@pytest.mark.parametrize("layer", [layer.name for layer in layers.LAYERS if layer.name != "policy"])
+def test_what_was_prepared_of_a_snapshot_is_what_is_drawn(layer, monkeypatch):
+    app = an_app("FrozenLake-v1", "value_iteration" if layer in ("gap", "td") else "q_learning")
+    app.do(f"layer:{layer}")
+    run(app, 1.0)
+    state = app.state
+    assert state.layer == layer
+    shot = replace(state.snapshot, count=state.snapshot.count + 1)
+    app.inbox.prepare(shot)
+    computed = []
+    table = layers._TABLES[layer]
+    monkeypatch.setitem(layers._TABLES, layer, lambda state: computed.append(1) or table(state))
+    app.inbox.take(("snapshot", app.link.run, shot), app.clock())
+    shown = pygame.image.tobytes(app.draw(), "RGB")
+    assert not computed
+    assert coloured(state).table is not None
+    assert shown == drawn_anew(app)
+    state.computed = {}
+    assert shown == drawn_anew(app)
+    assert computed
+
+
+def test_what_was_prepared_for_another_layer_is_not_drawn():
+    app = an_app("FrozenLake-v1")
+    shot = replace(app.state.snapshot, count=app.state.snapshot.count + 1)
+    app.inbox.prepare(shot)
+    app.do("layer:gap")
+    app.inbox.take(("snapshot", app.link.run, shot), app.clock())
+    assert coloured(app.state).name == "upper − lower"
+    app.inbox.prepare(replace(shot, num_states=3))  # of the map as it was before it was painted
+    app.inbox.take(("snapshot", app.link.run, replace(shot, count=shot.count + 1)), app.clock())
+    assert pygame.image.tobytes(app.draw(), "RGB") == drawn_anew(app)
 
 
 def test_views_are_commands_that_can_be_given_again():

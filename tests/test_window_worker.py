@@ -384,6 +384,8 @@ def received_within(link, seconds=10.0):
 
 def test_a_large_snapshot_comes_once_it_is_read_and_in_order(slow_reading):
     link, go, asked = slow_reading
+    prepared = []
+    link.prepare = prepared.append
     shots = [link._tables.write(Snapshot(count=n, values=np.full(4, float(n)))) for n in (1, 2)]
     shot = ("snapshot", 1, link._tables.name, *shots[1])
     link._pipe = OldPipe(("doing", 1, "before"), shot, ("doing", 1, "after"))
@@ -394,6 +396,7 @@ def test_a_large_snapshot_comes_once_it_is_read_and_in_order(slow_reading):
     snapshot, after = received_within(link)
     assert after == ("doing", "after")
     assert snapshot[2].count == 2
+    assert prepared == [snapshot[2]]
     assert np.array_equal(snapshot[2].values, np.full(4, 2.0))
     assert asked == [("read",)]
     link._pipe = OldPipe(("lanes", 1, link._tables.name, [shots[1]]))

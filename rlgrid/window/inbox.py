@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rlgrid.window import mapview
 from rlgrid.window.layers import NAMED, coloured
 from rlgrid.window.motion import Motion, appended
 from rlgrid.window.plots import SERIES
@@ -49,6 +51,7 @@ class Inbox:
         self._faded_at = 0.0
         self._doing, self._doing_at = "", 0.0
         self._asked: tuple[int, int, bool] | None = None
+        self._prepared: tuple[Snapshot, dict[str, Any]] | None = None  # of a snapshot that comes next
         self._wanted: tuple[str, ...] | None = None  # tables that the worker was asked for; None: all
         self.first_tables: float | None = None  # when something learnt was first shown
 
@@ -94,6 +97,14 @@ class Inbox:
         }
         if message[0] in takers:
             takers[message[0]](message, now)
+
+    def prepare(self, shot: Snapshot) -> None:
+        """Compute what the picture needs of a large snapshot that is about to come: in the thread that has read it."""
+        state = self._app.state
+        fits = state.model is not None and shot.num_states in (None, state.model.num_states)
+        if fits and not state.lanes and self._app.scene.ready():
+            with suppress(Exception):  # what goes wrong here goes wrong again where it is drawn
+                self._prepared = shot, mapview.prepared(state, shot)
 
     def pass_time(self, now: float) -> None:
         """Let what moves move, and ask for what is wanted next."""
@@ -196,7 +207,9 @@ class Inbox:
         if state.model is not None and shot.num_states not in (None, state.model.num_states):
             return  # of the map as it was before it was painted
         state.snapshot = shot
-        state.computed.clear()  # of the one before, whose tables may be let go
+        known = self._prepared
+        state.computed = known[1] if known is not None and known[0] is shot else {}  # of this one alone
+        self._prepared = None
         if not state.lanes:
             self._app.recorder.progress(shot.count)
         walked = (old.count, old.optimal is None, old.values is None, self.seen.version) == (

@@ -322,7 +322,7 @@ def run(link: Link, options: Any, begin: Callable[[App], None], tour: bool, bega
 
     preparation, saver = Preparation(), Saver()
     app = App(link, options.size, theme=options.theme, tour=tour, seed=options.seed)
-    app.scene.ready = preparation.ready
+    app.scene.ready, app.scene.in_turns, link.prepare = preparation.ready, True, app.inbox.prepare
     begin(app)
     screen = open_window(options.size, "rlgrid")
     if screen is None:

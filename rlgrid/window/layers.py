@@ -93,7 +93,8 @@ def coloured(state: State, layer: str | None = None) -> Coloured:
         return shown
     name = state.layer if layer is None else layer
     kept = state.computed.get(name)
-    key = (state.snapshot, state.paths, state.model, state.unit, state.in_place)
+    paths = state.paths if name == "trajectories" else None
+    key = (state.snapshot, paths, state.model, state.unit, state.in_place)
     if kept is None or any(a is not b for a, b in zip(kept[0][:3], key[:3], strict=True)) or kept[0][3:] != key[3:]:
         kept = (key, _TABLES[name](state))
         state.computed[name] = kept

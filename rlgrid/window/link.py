@@ -10,7 +10,7 @@ import sys
 import threading
 import types
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from rlgrid.parallel import num_threads
 from rlgrid.window.scenario import Scenario
 from rlgrid.window.snapshot import Reading, Tables
+from rlgrid.window.state import Snapshot
 from rlgrid.window.worker import Message, main, sizes_of
 
 REPLACED = (
@@ -133,6 +134,7 @@ class Link:
         self._sender: Sender | None = None
         self._tables: Tables | None = None
         self._reading: tuple[Message, Reading] | None = None  # a large snapshot, whose tables a thread copies
+        self.prepare: Callable[[Snapshot], None] | None = None  # called by that thread with what it has read
 
     @property
     def process(self) -> Any:
@@ -216,7 +218,11 @@ class Link:
 
         def read() -> Any:
             read = [tables.read(names, others, lane) for lane, (names, others) in enumerate(shots)]
-            return read[0] if name == "snapshot" else read
+            if name == "lanes":
+                return read
+            if self.prepare is not None and tables.large(shots[0][0]):
+                self.prepare(read[0])
+            return read[0]
 
         if any(tables.large(names) for names, _ in shots):
             self._reading = message, Reading(read)

@@ -7,6 +7,7 @@ from `NUMBERED` pixels on the numbers are written into the cells.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from itertools import pairwise
@@ -23,7 +24,7 @@ from rlgrid.picture import Layout
 from rlgrid.theme import RGB, colormap, ink_on, palette_of, theme_of
 from rlgrid.window import numbers, scaling, shapes, text
 from rlgrid.window.layers import Coloured, coloured
-from rlgrid.window.state import State
+from rlgrid.window.state import Snapshot, State
 from rlgrid.window.text import SMALL
 from rlgrid.window.view import LEGEND, placed
 from rlgrid.window.widgets import Canvas
@@ -67,6 +68,17 @@ def scale_of(state: State) -> tuple[float, float] | None:
         state.computed["scale"] = kept
     found: tuple[float, float] = kept[1]
     return found
+
+
+def prepared(state: State, shot: Snapshot) -> dict[str, Any]:
+    """What the present layer takes from whole tables of a snapshot: `State.computed` for when it is shown. It changes
+    nothing, so another thread may ask for it."""
+    then = copy.copy(state)
+    then.snapshot, then.computed = shot, {}
+    layer, _ = coloured(then), scale_of(then)
+    if layer.table is not None:
+        _ = layer.numbers
+    return then.computed
 
 
 def _free_scale(state: State, layer: Coloured) -> tuple[float, float]:

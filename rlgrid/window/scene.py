@@ -29,6 +29,7 @@ from rlgrid.window import (
     side,
     teaching,
 )
+from rlgrid.window.planned import LARGE
 from rlgrid.window.state import State
 from rlgrid.window.widgets import Canvas, Control
 
@@ -111,7 +112,8 @@ class Scene:
         self._surface: pygame.Surface | None = None
         self._kept: dict[str, tuple[object, Canvas]] = {}
         self._cells: tuple[object, pygame.Surface] | None = None
-        self._minimap: tuple[object, pygame.Surface] | None = None
+        self._minimap: tuple[tuple[tuple[int, int], tuple[object, ...]], pygame.Surface] | None = None
+        self._owes = False  # the minimap is still that of the snapshot before
         self._race = raceview.RaceView()
         self._last: tuple[object, object] = (None, None)  # what the overlays and the map were drawn from
         self._walker_at: tuple[float, float] | None = None  # where it was drawn last
@@ -126,6 +128,7 @@ class Scene:
         self.scale = 1.0  # of the last picture
         self.map_place = pygame.Rect(0, 0, 0, 0)
         self.ready: Callable[[], bool] = lambda: True  # whether the map can be drawn without waiting
+        self.in_turns = False  # the minimap of a large world is drawn one frame after its map, not in the same
 
     def render(self, state: State, size: tuple[int, int], hovered: str | None = None) -> pygame.Surface:
         """The picture of a state. The surface is the scene's own; `changed` says which parts of it are new."""
@@ -234,7 +237,7 @@ class Scene:
         glided, at = on_map == self._last[1] and state.walker_at != self._walker_at, state.walker_at
         self._walker_at = at
         theme = THEMES[state.theme]
-        again = again or on_map != self._last[1] or (glided and self._under is None)
+        again = again or on_map != self._last[1] or (glided and self._under is None) or self._owes
         if again:
             self._under = None
             surface.fill(theme.background, scaling.rect(region))
@@ -271,7 +274,9 @@ class Scene:
                     palette.paint_marks(surface, state, drawn, seen, theme)
                     teaching.paint_marks(surface, state, drawn, seen, theme)
                 surface.set_clip(None)
-            if not state.view.fits:
+            if state.view.fits:
+                self._owes = False
+            else:
                 self._paint_minimap(surface, state, place, region, again)
             if legend:
                 spot = mapview.legend_place(state, place, region)
@@ -304,13 +309,18 @@ class Scene:
         spot = mapview.minimap_place(state.model, place, region)
         drawn, on = scaling.rect(spot), scaling.rect(place)
         key = (drawn.size, mapview.cells_key(state))
+        kept = self._minimap
         assert self._layout is not None
         with scaling.within(1.0, self.scale):
-            if self._minimap is None or self._minimap[0] != key:
-                self._minimap = (key, mapview.minimap(state, drawn.size))
+            if kept is None or kept[0] != key:
+                newer = kept is not None and (kept[0][0], kept[0][1][1:]) == (key[0], key[1][1:])  # but for the stamp
+                self._owes = newer and self.in_turns and not self._owes and state.model.num_states > LARGE
+                if not self._owes:
+                    self._minimap = kept = (key, mapview.minimap(state, drawn.size))
+            assert kept is not None
             if again:
                 seen = self._layout.zoomed(self.scale, 0.0, 0.0)
-                mapview.paint_minimap(surface, state, drawn, self._minimap[1], on, seen)
+                mapview.paint_minimap(surface, state, drawn, kept[1], on, seen)
         self.controls.append(Control("minimap", spot, "minimap", "where this is: click or drag to go there"))
 
     def _paint_frame(self, surface: pygame.Surface, state: State, region: pygame.Rect) -> None:
