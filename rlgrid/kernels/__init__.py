@@ -19,7 +19,7 @@ from typing import Any
 import numba
 import numpy as np
 import platformdirs
-from numba.core import caching, inline_closurecall
+from numba.core import caching, ir
 
 _HERE = Path(__file__).resolve().parent
 _IMPORTED = re.compile(
@@ -147,21 +147,40 @@ class _KernelCacheLocator(caching._CacheLocator):
 caching.CacheImpl._locator_classes.insert(0, _KernelCacheLocator)
 
 
+_TRIED = ("0.68.",)  # versions of numba whose inliner is known to bear it
+
+
 class _OneScope:
     """Copies the blocks of a function that is inlined, and its scope once for all of them.
 
     Numba copies each block alone, and with it the scope of the function with all its variables, so that inlining takes
     a time of blocks times variables: half of that of compiling a rule that plans. The code is the same in the end.
+    It stands in the place of the module `copy` in numba's inliner, and does for all else what that does.
     """
 
     def __init__(self) -> None:
         self._scope: Any = None
         self._copies: dict[int, Any] = {}
 
-    def deepcopy(self, block: Any) -> Any:
-        if block.scope is not self._scope or id(block) in self._copies:
-            self._scope, self._copies = block.scope, {}
-        return copy.deepcopy(block, self._copies)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(copy, name)
+
+    def deepcopy(self, x: Any, memo: Any = None) -> Any:
+        if memo is not None or not isinstance(x, ir.Block):
+            return copy.deepcopy(x, memo)
+        if x.scope is not self._scope or id(x) in self._copies:
+            self._scope, self._copies = x.scope, {}
+        return copy.deepcopy(x, self._copies)
 
 
-setattr(inline_closurecall, "copy", _OneScope())  # noqa: B010 - a name that numba does not export
+def _inline_with_one_scope() -> None:
+    """Have numba's inliner copy scopes once, where it is one of the versions that this was tried with."""
+    if not numba.__version__.startswith(_TRIED):
+        return
+    from numba.core import inline_closurecall
+
+    if vars(inline_closurecall).get("copy") is copy:
+        vars(inline_closurecall)["copy"] = _OneScope()
+
+
+_inline_with_one_scope()
