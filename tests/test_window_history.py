@@ -492,3 +492,14 @@ def test_a_long_walk_is_gone_bit_by_bit_and_ends_where_one_in_one_piece_does(
         assert (engine.count, engine.sought) == (0, None)
         engine.close()
     assert same(*ends)
+
+
+@pytest.mark.parametrize("playing", [True, False])
+def test_an_agent_of_several_environments_runs_as_many_steps_as_it_is_asked_for(playing: bool) -> None:
+    settings = {"n_envs": 4, "learning_starts": 10_000, "policy_kwargs": {"net_arch": [4]}}
+    engine = Engine(Scenario("rlgrid/FrozenLake-v1", agent="dqn", settings=settings), patient=True)
+    engine.obey("play", playing)
+    assert engine.follows_learner
+    assert engine.advance(400) == 400
+    assert engine.count == 400
+    assert engine.advance(4) == 4

@@ -301,14 +301,17 @@ class Run(Paced):
             done = int(self.agent.advance(units))
             self._begin_trail()  # its way here was not seen: it is shown from here on
             return done
+        began = self.count
         if unseen > 0:
             self.agent.advance(unseen)
             self.trail.clear()
-        for _ in range(units - max(0, unseen)):
-            episodes = len(self.agent.episode_returns)
+        while self.count < began + units:  # of several environments at once, one call runs several steps
+            at, episodes = self.count, len(self.agent.episode_returns)
             self.agent.advance(1)
             self._leave_trail(episodes)
-        return units
+            if self.count == at:
+                break
+        return self.count - began
 
     def _leave_trail(self, episodes: int) -> None:
         if episodes != len(self.agent.episode_returns):

@@ -13,14 +13,18 @@ from rlgrid.window.state import State
 
 STAGES = ("value_iteration", "q_learning", "dqn")
 SPEEDS = {"value_iteration": 8.0, "q_learning": 2_000.0, "dqn": 1_500.0}
+LEARNER = 1_000.0  # steps a second of any other agent
 LINGER = 4.0  # seconds that a result is looked at
 LONGEST = 35.0  # seconds of a learner
 GOOD = 0.05  # share of regret at which a learner has learnt enough
 
 
 def default_speed(agent: str) -> float:
-    """Units a second at which an agent is watched at first."""
-    return SPEEDS.get(agent, 6.0)
+    """Units a second at which an agent is watched at first: something is learnt within seconds.
+
+    Beside a learner that runs so fast a walker follows its policy step by step (`rlgrid.window.pacing.WALK`).
+    """
+    return SPEEDS.get(agent, LEARNER)
 
 
 @dataclass
