@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from importlib import resources
 from itertools import combinations
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from rlgrid.theme import THEMES
 from rlgrid.window import lessons, plots, teaching, text
 from rlgrid.window.app import App
 from rlgrid.window.local import LocalLink
+from rlgrid.window.replay import Replay
+from rlgrid.window.session import Session, SessionError
 from rlgrid.window.tour import plain_line
 
 
@@ -299,3 +303,44 @@ points = ["error"]
     assert app.state.lesson == ""
     assert "F2 has the other lessons" in app.state.notice
     link.close()
+
+
+def test_a_lesson_of_ones_own_is_in_the_session_and_its_panel_in_the_replay(tmp_path: Path) -> None:
+    text = (resources.files("rlgrid.lessons") / "2-discount.toml").read_text(encoding="utf-8")
+    own = tmp_path / "mine.toml"
+    own.write_text(text.replace('title = "', 'title = "My own: '), encoding="utf-8")
+    link = LocalLink()
+    app = App(link, (1280, 800), clock=link.clock)
+    for name in (str(own), "discount", str(own)):
+        app.teach(lessons.lesson(name))
+        for _ in range(10):
+            link.pass_time(0.05)
+            app.update()
+    saved = app.recorder.finished().save(tmp_path / "taught")
+    own.unlink()
+    replay, titles = Replay(Session.load(saved)), []
+    while not replay.over:
+        replay.step()
+        now = teaching.present(replay.app.state)
+        if now is not None and titles[-1:] != [now.lesson.title]:
+            titles.append(now.lesson.title)
+    theirs = lessons.lesson("discount").title
+    assert titles == [f"My own: {theirs}", theirs, f"My own: {theirs}"]
+    check_panel(replay.app)
+
+
+def test_a_lesson_in_a_strangers_session_is_checked_and_names_no_file(tmp_path: Path) -> None:
+    own = tmp_path / "mine.toml"
+    own.write_text((resources.files("rlgrid.lessons") / "2-discount.toml").read_text(encoding="utf-8"))
+    assert teaching.told(f"{own}:1:asking:0") is None, "it would be read wherever it lies"
+    app, link = begin(str(own))
+    link.pass_time(0.1)
+    app.update()
+    saved = app.recorder.finished().save(tmp_path / "taught")
+    document = json.loads(saved.read_text())
+    entry = next(entry for entry in document["log"] if entry[2] == "lesson")
+    for wrong in (["mine"], [1, ""], ["mine", 7], ["mine", "title = "], ["mine", "x" * (lessons.MOST_BYTES + 1)]):
+        entry[3:] = wrong
+        saved.write_text(json.dumps(document))
+        with pytest.raises(SessionError, match="no session that can be replayed"):
+            Session.load(saved)

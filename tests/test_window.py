@@ -19,6 +19,7 @@ import pygame
 import pytest
 
 import rlgrid
+from rlgrid.theme import theme_of
 from rlgrid.window import arithmetic, bar, bindings, numbers, plots, text
 from rlgrid.window.app import App
 from rlgrid.window.engine import Engine
@@ -31,6 +32,7 @@ from rlgrid.window.scenario import Scenario
 from rlgrid.window.scene import Scene, arrange
 from rlgrid.window.state import Curve, Menu, Parameter, Snapshot, State, ValueHistory
 from rlgrid.window.tour import Tour, plain_line
+from rlgrid.window.widgets import Canvas
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = [(800, 600), (1280, 800), (1920, 1200)]
@@ -851,3 +853,23 @@ def test_the_first_sweep_by_hand_shows_all_of_it():
     engine.playing = False
     engine.obey("episode")
     assert engine.snapshot().count == 10
+
+
+@pytest.mark.parametrize(
+    ("width", "world", "agent"),
+    [
+        (1280, "Maximization bias", "Double Q-learning"),
+        (1280, "Wilson's maze, 21 x 21", "Double Q-learning"),
+        (1280, "Windy gridworld, king's moves", "Sarsa(λ)"),
+        (800, "Maximization bias", "Double Q-learning"),
+        (800, "Wilson's maze, 21 x 21", "Q-learning"),
+        (1920, "Windy gridworld, king's moves and gusts", "True online TD(λ), prediction"),
+    ],
+)
+def test_long_names_have_room_in_the_bar(width, world, agent):
+    for titles in ((world, agent), (agent, world)):
+        canvas = Canvas(pygame.Surface((width, bar.height(width))), theme_of("dark"))
+        state = State(model=1, unit="step", speed=100_000.0, world_title=titles[0], agent_title=titles[1])
+        bar.paint(canvas, state)
+        assert {world, agent, "100,000 steps/s"} <= {words for words, _ in canvas.texts}
+        check_apart(canvas, canvas.rect.size)

@@ -144,6 +144,7 @@ class App:
         if self.teacher is not None:
             self.teacher.end()
         self.teacher = Teacher(self, lesson)
+        self.recorder.lesson(lesson)
 
     def keep(self, place: Place) -> None:
         """Have a world that is not built in among those that can be chosen."""

@@ -18,6 +18,8 @@ ONE_ROW = 1130  # from this width on, the layers have room beside the rest
 DRAWERS = 1000  # below this width, the side panels are drawers
 
 _MORE = "More"
+_LEAST, _MOST = 84, 176  # pixels of a closed menu where its title leaves the choice
+_AROUND = 38  # pixels of a closed menu beside its title
 _BETWEEN = 6  # pixels between two chips
 
 _TIPS = {
@@ -76,17 +78,23 @@ def paint(canvas: Canvas, state: State) -> None:
     track = 100 if wide else 60 if area.width >= 700 else 40
     said = text.width("100,000 steps/s", SMALL)
     speed_words = text.width("Speed", SMALL) + 12 if wide else 0
-    after_menus = 5 * gap + 20 + speed_words + track + 12 + said
-    room = right - x - after_menus - 8 - 16
-    menu = max(84, min(176, room // 2))
-    for name, label, value in (("world", "World", state.world_title), ("agent", "Agent", state.agent_title)):
-        rect = pygame.Rect(x, middle - 15, menu, 30)
+    room = right - x - (5 * gap + 20 + speed_words + track + 12 + said) - 8 - 16
+    titles = (state.world_title, state.agent_title)
+    needed = sum(text.width(title, bold=True) + _AROUND for title in titles)
+    if needed > room:  # long names come before a long track, and before what a slider is called
+        shorter = 60 if wide else 40
+        room, track = room + track - shorter, shorter
+    if needed > room and wide:
+        room, speed_words = room + speed_words, 0
+    widths = _menus(room, titles)
+    for name, label, value, width in zip(("world", "agent"), ("World", "Agent"), titles, widths, strict=True):
+        rect = pygame.Rect(x, middle - 15, width, 30)
         is_open = state.menu is not None and state.menu.name == name
-        canvas.choice(name, label if menu >= 160 else "", value, rect, open_=is_open)
+        canvas.choice(name, label if width >= 160 else "", value, rect, open_=is_open)
         x = rect.right + 8
     x = _transport(canvas, state, x + 8 + gap // 2, middle, gap)
     x += 10
-    if wide:
+    if speed_words:
         x = canvas.text("Speed", x, middle, theme.muted, SMALL).right + 12
     canvas.slider(
         "speed", x, x + track, middle, speed_part(state.speed, state.unit), tip="speed (+ and -)", accent=True
@@ -104,6 +112,20 @@ def paint(canvas: Canvas, state: State) -> None:
             right_rect = pygame.Rect(area.right - MARGIN + 4 - 104, second - 13, 104, 26)
             words, tip = ("Lesson", "what the lesson tells (])") if state.lesson else ("Inspector", "the cell (])")
             canvas.button("drawer:right", words, right_rect, on=state.drawer == "right", tip=tip)
+
+
+def _menus(room: int, titles: tuple[str, str]) -> tuple[int, int]:
+    """The widths of the two closed menus: equal, or as their titles need it where one of these is longer than half."""
+    even = max(_LEAST, min(_MOST, room // 2))
+    one, other = (text.width(title, bold=True) + _AROUND for title in titles)
+    if max(one, other) <= even:
+        return even, even
+    if min(one, other) > even:
+        return max(even, min(one, room - other)), max(even, min(other, room - one))
+    short = min(one, other)
+    long = min(max(one, other), max(even, room - max(_LEAST, short)))
+    rest = max(_LEAST, short, min(even, room - long))
+    return (long, rest) if one > other else (rest, long)
 
 
 def _icons(canvas: Canvas, state: State, x: int, middle: int) -> int:

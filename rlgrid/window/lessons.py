@@ -29,7 +29,7 @@ import difflib
 import math
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -129,6 +129,7 @@ class Lesson:
     scenes: tuple[Scene, ...]
     seed: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
+    text: str = field(default="", compare=False, repr=False)  # of a file of one's own, which sessions keep
 
     def scenario(self) -> Scenario:
         """What is loaded at the beginning."""
@@ -152,7 +153,8 @@ def lesson(name: str) -> Lesson:
         OSError: if a file cannot be read.
     """
     if name.endswith(".toml"):
-        return read(_text(Path(name)), Path(name).stem)
+        text = _text(Path(name))
+        return replace(read(text, Path(name).stem), text=text)
     known = names()
     found = next((known_name for known_name in known if name in (known_name, known_name.partition("-")[2])), None)
     if found is None:

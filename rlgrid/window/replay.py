@@ -150,7 +150,7 @@ class Replay:
     def _commands(self) -> list[list[Any]]:
         """The next command of the run, if there is one before another run begins."""
         for entry in self.session.log[self._next : self._next + 1000]:
-            if entry[2] != "look":
+            if entry[2] not in ("look", "lesson"):
                 return [] if entry[2] == "load" else [entry]
         return []
 
@@ -167,6 +167,9 @@ class Replay:
                     app.rescale(value)
             if "notice" in rest[0] and app.state.notice:
                 app.say(app.state.notice, MOST_SECONDS)
+            return
+        if name == "lesson":
+            app.state.taught = rest[0]
             return
         if name == "load":
             self._load(*rest)

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlgrid.window import lessons
 from rlgrid.window.inspector import SECTIONS
 from rlgrid.window.lanes import check_agents
 from rlgrid.window.layers import NAMED
@@ -30,6 +31,7 @@ from rlgrid.window.view import View
 
 if TYPE_CHECKING:
     from rlgrid.window.app import App
+    from rlgrid.window.lessons import Lesson
     from rlgrid.window.state import State
 
 FORMAT, FORMAT_VERSION, SUFFIX = "rlgrid-session", 1, ".rlgrid"
@@ -106,7 +108,8 @@ class Session:
     Attributes:
         size: (width, height) of the window in pixels at its beginning.
         log: [seconds, count, name, arguments ...] in order. "load" begins a run: scenario, whether it plays, speed;
-            "look" changes what is looked at: {name: value}; all others are commands of `Engine.obey`.
+            "look" changes what is looked at: {name: value}; "lesson" holds the name and the text of a lesson of one's
+            own, the text "" of one of the package; all others are commands of `Engine.obey`.
         pace: [seconds, count] in order.
         seconds: how long it lasts.
     """
@@ -221,6 +224,11 @@ def _entry(row: list[Any]) -> list[Any]:
     if name == "look":
         (looks,) = rest
         return [*row[:3], {key: _look(key, value) for key, value in dict(looks).items()}]
+    if name == "lesson":
+        called, text = rest
+        if not isinstance(called, str) or not isinstance(text, str) or max(len(called), len(text)) > lessons.MOST_BYTES:
+            raise SessionError(f"a lesson must be a name and a text of at most {lessons.MOST_BYTES:,} characters")
+        return [*row[:3], lessons.read(text, called) if text else None]
     if name not in RUN:
         raise SessionError(f"it has the unknown command {name!r:.40}")
     for value in rest:
@@ -360,6 +368,7 @@ class Recorder:
         self._looked = -math.inf
         self._paced = -math.inf
         self.session = Session(app.size)
+        self._own_lesson = False  # whether the present lesson is none of the package
         self.full = False  # whether it has become too long, and what came last is missing
 
     @property
@@ -369,6 +378,12 @@ class Recorder:
     def run(self, scenario: Scenario, playing: bool, speed: float) -> None:
         """Another run begins."""
         self._add(0, "load", written(scenario), playing, speed)
+
+    def lesson(self, lesson: Lesson) -> None:
+        """A lesson begins: one of a file of its own is kept, so that its panel is there when it is replayed."""
+        if lesson.text or self._own_lesson:
+            self._add(self._app.state.snapshot.count, "lesson", lesson.name, lesson.text)
+        self._own_lesson = bool(lesson.text)
 
     def command(self, count: int, name: str, rest: tuple[Any, ...]) -> None:
         """A command was obeyed at a count."""
