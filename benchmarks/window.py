@@ -35,6 +35,7 @@ from typing import Any
 SIDE = 1000
 LAYERS = ("values", "q", "td", "gap")  # what a planner in a large world has without V* and its policy being judged
 ENOUGH, PATIENCE = 20, 40.0  # frames of a phase at least, and seconds that they may take
+FEW = 5  # with a cell pinned: six tables are sent of each snapshot, so there is one in seconds
 FRAME, SLOWDOWN, LATENCY, IDLE, CLOSING = 12.0, 10.0, 50.0, 5.0, 200.0  # ms, %, ms, % of a core, ms
 PARTS = ("frames", "slowdown", "idle", "closing")
 
@@ -98,7 +99,7 @@ class Driver:
                 self.troubles.append(f"rest, {layer}: the layer was not drawn: {drawn.reason}")
         app.do("layer:values")
         app.state.pinned = app.scene.cell_at(*region.center, app.state)
-        self._during(app, "rest, a cell pinned", lambda n: None)
+        self._during(app, "rest, a cell pinned", lambda n: None, FEW)
         app.state.pinned = None
         for _ in range(4):
             self.post(pygame.MOUSEWHEEL, x=0, y=1, flipped=False)
@@ -123,17 +124,25 @@ class Driver:
         app.running = False
         self.post(pygame.USEREVENT)
 
-    def _during(self, app: Any, phase: str, act: Any) -> None:
+    def _during(self, app: Any, phase: str, act: Any, enough: int = ENOUGH) -> None:
+        import pygame
+
         time.sleep(0.4)
         self.phase, self.frames = phase, 0
         began, n = time.perf_counter(), 0
-        while time.perf_counter() - began < (self.seconds if self.frames >= ENOUGH else PATIENCE):
+        while time.perf_counter() - began < (self.seconds if self.frames >= enough else PATIENCE):
+            if app.state.snapshot.finished:  # beside a worker that rests a frame costs less: from the start again
+                self.phase = "between"
+                self.post(pygame.KEYDOWN, key=pygame.K_r, mod=0, unicode="r")
+                self.post(pygame.KEYUP, key=pygame.K_r, mod=0)
+                time.sleep(0.5)
+                self.phase = phase
             act(n)
             n += 1
             time.sleep(1 / 60)
         self.phase = "between"
-        if self.frames < ENOUGH:
-            words = f"{phase}: {self.frames} frames were drawn in {PATIENCE:g} s, {ENOUGH} are needed"
+        if self.frames < enough:
+            words = f"{phase}: {self.frames} frames were drawn in {PATIENCE:g} s, {enough} are needed"
             self.troubles.append(words + ("; the run had finished" if app.state.snapshot.finished else ""))
 
 

@@ -729,6 +729,11 @@ def test_what_a_snapshot_takes_is_known_from_the_second_one_on(large, monkeypatc
         large.advance(1)
         worker._publish()
         assert worker._spent == pytest.approx(SHARE * LONGEST)
+        large.playing = False  # all tables are sent then, which take longer
+        large.advance(1)
+        worker._publish()
+        worker._publish()
+        assert worker._spent == pytest.approx(SHARE * LONGEST)
     finally:
         worker._tables.close()
 

@@ -184,7 +184,7 @@ class Worker:
         if self._tables is not None:
             self._tables.close()
         self._engine, self._tables, self._sent, self._unread, self._said = None, None, None, False, {}
-        self._wanted, self._tried = None, False
+        self._wanted, self._spent, self._tried = None, 0.0, False
         # an engine keeps the number it was built with, whatever is loaded while it speaks
         engine = engine_of(scenario, lambda words: self._pipe.send(("doing", run, words)))
         engine.playing = playing
@@ -239,8 +239,9 @@ class Worker:
             shot = engine.snapshot(self._wanted if runs else None)
             self._pipe.send(("snapshot", self._run, tables.name, *tables.write(shot)))
         spent = time.thread_time() - began + sum(one.take_copying() for one in engines_of(engine))
-        # what such tables take is known from the second on: before the first one kernels may have to be loaded
-        self._spent, self._tried = spent if self._tried else min(spent, SHARE * LONGEST), True
+        if runs:  # where it stands still everything is sent, which takes longer than what is shown while it runs
+            # what such tables take is known from the second on: before the first one kernels may have to be loaded
+            self._spent, self._tried = spent if self._tried else min(spent, SHARE * LONGEST), True
         for message in told(engine, self._run, self._said):  # a look into a cell has a share of its own
             self._pipe.send(message)
         self._unread, self._sent, self._sent_at = True, mark, time.perf_counter()
