@@ -28,6 +28,39 @@ def write_atomically(target: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+class Part:
+    """A file that is written beside its place, and takes it when it is whole; what was there stays until then.
+
+    Devices and pipes are not replaced: ``path`` is then the target itself.
+    """
+
+    def __init__(self, target: str | Path) -> None:
+        self.target = Path(os.path.realpath(target))  # a link goes on leading to the file
+        self.path = self.target
+        if self.target.is_file() or not self.target.exists():
+            self.path = self.target.with_name(f".{self.target.name}.{os.getpid()}.part")
+
+    def keep(self) -> None:
+        """It is whole.
+
+        Raises:
+            OSError: if it cannot be put in its place; it is removed then.
+        """
+        if self.path == self.target:
+            return
+        try:
+            with self.path.open("r+b") as file:
+                os.fsync(file.fileno())
+            os.replace(self.path, self.target)
+        finally:
+            self.drop()
+
+    def drop(self) -> None:
+        """Remove what was written of it, unless it was kept."""
+        if self.path != self.target:
+            self.path.unlink(missing_ok=True)
+
+
 def read_plain(path: Path) -> bytes:
     """The content of a plain file; a pipe or a device, which may never end, is not opened.
 

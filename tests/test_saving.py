@@ -159,3 +159,73 @@ def test_what_lay_over_the_window_is_drawn_over(monkeypatch):
     launch._loop(app, screen, 0.0, False)
     assert np.array_equal(pixels(screen), pixels(app.draw()))
     pygame.display.quit()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device here that is always full")
+@pytest.mark.parametrize("live", [False, True])
+@pytest.mark.parametrize(("size", "frames"), [(8, 1), (512, 20)])
+def test_a_full_disk_ends_a_recording_with_an_error(size, frames, live):
+    writer = GifWriter("/dev/full", 10.0, live=live)
+    noise = np.random.default_rng(0).integers(0, 256, (frames, size, size, 3), np.uint8)
+
+    def films():
+        try:
+            for frame in noise:
+                writer.add(pygame.surfarray.make_surface(frame))
+            writer.close()
+        except OSError as error:
+            said.append(str(error))
+
+    said: list[str] = []
+    thread = threading.Thread(target=films, daemon=True)
+    thread.start()
+    thread.join(20.0)
+    assert not thread.is_alive()
+    assert "No space left" in said[0]
+    assert Path("/dev/full").is_char_device()
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "mp4"])
+def test_a_recording_that_fails_leaves_the_file_that_was_there(suffix, monkeypatch):
+    def pictures():
+        yield from moving(4)
+        raise ValueError("the world is gone")
+
+    program = Path("ffmpeg").resolve()
+    program.write_text('#!/bin/sh\ncat >/dev/null\nfor last; do :; done\necho film >"$last"\n', encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setattr(record, "ffmpeg", lambda: str(program))
+    monkeypatch.setattr(record, "_encoder", lambda program: [])
+    target = Path(f"x.{suffix}")
+    target.write_bytes(b"kept")
+    with pytest.raises(ValueError, match="gone"):
+        record.write_frames(pictures(), 5, target, 10.0)
+    assert target.read_bytes() == b"kept"
+    assert {path.name for path in Path().iterdir()} == {target.name, "ffmpeg"}
+    record.write_frames(moving(4), 4, target, 10.0)
+    assert target.read_bytes() != b"kept"
+    assert {path.name for path in Path().iterdir()} == {target.name, "ffmpeg"}
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.gif"])
+def test_what_does_not_fit_on_the_disk_leaves_the_file_that_was_there(name, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    Path(name).write_bytes(b"kept")
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        record.write_frames(moving(1), 1, Path(name), 10.0)
+    assert Path(name).read_bytes() == b"kept"
+    assert [path.name for path in Path().iterdir()] == [name]
+
+
+def test_a_recording_lasts_as_long_when_the_window_is_resized():
+    writer = GifWriter("x.gif", 10.0)
+    for _ in range(10):
+        writer.add(pygame.Surface((64, 64)))
+    for _ in range(50):
+        writer.add(pygame.Surface((80, 64)))
+    writer.close()
+    with Image.open("x.gif") as film:
+        assert sum(film.seek(n) or film.info["duration"] for n in range(film.n_frames)) == 6000

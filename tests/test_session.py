@@ -429,13 +429,13 @@ def test_films_go_through_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     surface = pygame.Surface((65, 49))  # a column and a row more than its colours can have
     for _ in range(3):
         writer.add(surface)
-    writer.add(pygame.Surface((10, 10)))  # of another size
+    writer.add(pygame.Surface((10, 10)))  # of another size: the one before lasts longer
     if fails:
         with pytest.raises(OSError, match="no such codec"):
             writer.close()
     else:
         writer.close()
-        assert (tmp_path / "film.mp4").read_text() == "64 48 3"
+        assert (tmp_path / "film.mp4").read_text() == "64 48 4"
 
 
 SHOW = """

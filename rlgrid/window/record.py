@@ -1,7 +1,11 @@
-"""Frames to a file: an animated GIF or a film written while it is recorded, or a PNG of one moment."""
+"""Frames to a file: an animated GIF or a film written while it is recorded, or a PNG of one moment.
+
+What is written lies beside the file until it is whole: a run that fails leaves what was there before.
+"""
 
 from __future__ import annotations
 
+import io
 import queue
 import shutil
 import subprocess
@@ -16,6 +20,8 @@ import numpy as np
 import pygame
 from numpy.typing import NDArray
 
+from rlgrid.atomic import Part
+
 
 def pixels(surface: pygame.Surface) -> NDArray[np.uint8]:
     """uint8 [H, W, 3] of a surface."""
@@ -23,8 +29,18 @@ def pixels(surface: pygame.Surface) -> NDArray[np.uint8]:
 
 
 def save_png(surface: pygame.Surface, path: str | Path) -> None:
-    """Write a surface as a PNG."""
-    pygame.image.save(surface, str(path), "x.png")
+    """Write a surface as a PNG.
+
+    Raises:
+        OSError: if it could not be written; the file that was there is then untouched.
+    """
+    content, part = io.BytesIO(), Part(path)
+    pygame.image.save(surface, content, "x.png")
+    try:
+        part.path.write_bytes(content.getvalue())
+        part.keep()
+    finally:
+        part.drop()
 
 
 def _palette(first: NDArray[np.uint8]) -> Any:
@@ -82,9 +98,11 @@ class GifWriter:
         self._jobs: queue.Queue[tuple[NDArray[np.uint8], float] | None] = queue.Queue()
         self._room = threading.Semaphore(0)
         self._pending: tuple[NDArray[np.uint8], float] | None = None
-        self._ended = False
+        self._ended = self._heard = False  # whether there are no more frames, and whether the thread knows
+        self._wanted = True
         self._error: BaseException | None = None
-        self._file = self.path.open("wb")
+        self._part = Part(self.path)
+        self._file = self._part.path.open("wb")
         self._thread = threading.Thread(target=self._write, name="rlgrid recording", daemon=True)
         self._thread.start()
 
@@ -103,7 +121,7 @@ class GifWriter:
             return
         before, lasts = self._pending
         if before.shape != frame.shape:
-            return  # a GIF has one size
+            frame = before  # a GIF has one size: what is seen of a window that was resized is its last frame before
         if np.array_equal(before, frame) and lasts < STILL:
             self._pending = (before, lasts + self._step)
         elif self._room.acquire(blocking=not self._live):
@@ -129,23 +147,33 @@ class GifWriter:
         """
         self.end()
         self._thread.join()
-        if not self.frames:
-            self.path.unlink(missing_ok=True)
         if self._error is not None:
             raise OSError(f"{self.path} could not be written: {self._error}") from self._error
+
+    def abandon(self) -> None:
+        """Leave everything as it was before the recording."""
+        self._wanted = False
+        self.end()
+        self._thread.join()
 
     def _write(self) -> None:
         try:
             with self._file:
                 self._write_all()
+            if self.frames and self._wanted:
+                self._part.keep()
         except BaseException as error:
             self._error = error
-            while self._next() is not None:
-                pass
+            while not self._heard:
+                self._next()
+        finally:
+            self._part.drop()
 
     def _next(self) -> tuple[NDArray[np.uint8], float] | None:
         self._room.release()
-        return self._jobs.get()
+        job = self._jobs.get()
+        self._heard = job is None
+        return job
 
     def _write_all(self) -> None:
         from PIL import GifImagePlugin, Image
@@ -226,11 +254,12 @@ class Mp4Writer:
 
     def __init__(self, path: str | Path, frames_per_second: float) -> None:
         self.path, self._rate = Path(path), frames_per_second
+        self._part = Part(self.path)
         self._process: subprocess.Popen[bytes] | None = None
-        self._size = (0, 0)
+        self._size, self._last = (0, 0), b""
 
     def add(self, surface: pygame.Surface) -> None:
-        """Record a frame; those of another size than the first are left out.
+        """Record a frame; one of another size than the first is left out, and the one before lasts longer.
 
         Raises:
             OSError: if ffmpeg has ended, with its last words.
@@ -243,19 +272,20 @@ class Mp4Writer:
             if program is None:
                 raise OSError(f"{self.path} could not be written: there is no ffmpeg")
             raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-r", f"{self._rate:g}"]
-            coded = [*_CODED, *_encoder(program), "-color_range", "tv", "-movflags", "+faststart", str(self.path)]
+            coded = [*_CODED, *_encoder(program), "-color_range", "tv", "-movflags", "+faststart", "-f", "mp4"]
             self._process = subprocess.Popen(
-                [program, "-y", "-loglevel", "error", *raw, "-i", "-", *coded],
+                [program, "-y", "-loglevel", "error", *raw, "-i", "-", *coded, str(self._part.path)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
             )
         if size == self._size:
-            assert self._process.stdin is not None
-            try:
-                self._process.stdin.write(frame.tobytes())
-            except OSError:
-                self.close()
+            self._last = frame.tobytes()
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(self._last)
+        except OSError:
+            self.close()
 
     def close(self) -> None:
         """Finish the file.
@@ -263,14 +293,27 @@ class Mp4Writer:
         Raises:
             OSError: if it could not be written, with ffmpeg's last words.
         """
+        self._finish(True)
+
+    def abandon(self) -> None:
+        """Leave everything as it was before the recording."""
+        self._finish(False)
+
+    def _finish(self, wanted: bool) -> None:
         process, self._process = self._process, None
         if process is None:
             return
-        with suppress(OSError):  # of a program that has ended
-            _, said = process.communicate()
-        if process.returncode:
-            words = said.decode(errors="replace").strip().splitlines()
-            raise OSError(f"{self.path} could not be written: {words[-1] if words else 'ffmpeg failed'}")
+        try:
+            said = b""
+            with suppress(OSError):  # of a program that has ended
+                _, said = process.communicate()
+            if wanted and process.returncode:
+                words = said.decode(errors="replace").strip().splitlines()
+                raise OSError(f"{self.path} could not be written: {words[-1] if words else 'ffmpeg failed'}")
+            if wanted:
+                self._part.keep()
+        finally:
+            self._part.drop()
 
 
 def write_frames(pictures: Iterable[pygame.Surface], count: int, target: Path | None, rate: float) -> list[Any]:
@@ -295,9 +338,13 @@ def write_frames(pictures: Iterable[pygame.Surface], count: int, target: Path | 
                 frames.append(pixels(shown))
             if told:
                 print(f"\r{target}: {100 * (number + 1) // count} %", end="", file=sys.stderr, flush=True)
-    finally:
         if writer is not None:
             writer.close()
+    except BaseException:
+        if writer is not None:
+            writer.abandon()
+        raise
+    finally:
         if told:
             print(file=sys.stderr)
     if target is not None and writer is None and shown is not None:

@@ -110,8 +110,8 @@ def _ended(writer: GifWriter, why: str) -> str:
 
 
 def free_name(suffix: str) -> Path:
-    """A name in the present folder that nothing has yet."""
+    """A name in the present folder that nothing has yet, nor what is still being written."""
     number = 1
-    while (path := Path(f"rlgrid-{number}.{suffix}")).exists():
+    while (path := Path(f"rlgrid-{number}.{suffix}")).exists() or any(Path().glob(f".{path.name}.*.part")):
         number += 1
     return path
