@@ -11,7 +11,7 @@ import pytest
 
 from rlgrid import GridSpec
 from rlgrid.truth import Truth
-from rlgrid.window import looking
+from rlgrid.window import looking, updates
 from rlgrid.window.actors import outcomes_of
 from rlgrid.window.arithmetic import backup, backup_terms, names_of, place_of
 from rlgrid.window.breakpoints import EXAMPLES, Condition, Watch, arrow_of, parse
@@ -379,6 +379,64 @@ def test_a_look_into_a_network() -> None:
     assert look.update.rate is None
     terms = backup_terms(outcomes_of(engine.model, 4)[0], engine.agent.values)
     assert math.isfinite(backup(terms, engine.gamma))
+
+
+C51 = {"loss": "cross_entropy", "policy_kwargs": {"net_arch": [8], "v_min": -0.3, "v_max": 0.9, "n_atoms": 13}}
+
+
+@pytest.mark.parametrize("settings", [{"policy_kwargs": {"net_arch": [8]}}, C51])
+def test_a_look_into_a_network_is_of_one_moment(settings: dict[str, Any]) -> None:
+    """The run goes on between its slices."""
+    engine = an_engine("dqn", learning_starts=50, batch_size=16, buffer_size=64, **settings)
+    engine.advance(120)
+    s = int(engine.agent._learner.replay.observations[0])
+    at_once = look_into(engine, s, deeply=True)
+    work = looking.looked(engine, s, True, looking.Looker())
+    slices = 0
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            look = done.value
+            break
+        engine.advance(40 if slices == 0 else 1)
+        slices += 1
+    assert slices >= 2
+    assert (look.count, look.update, look.words) == (at_once.count, at_once.update, at_once.words)
+    assert at_once.update is not None
+    assert look_into(engine, s, deeply=True).update != at_once.update
+    assert look.inside.count == at_once.inside.count == look.count
+    for mine, other in zip(look.inside.layers, at_once.inside.layers, strict=True):
+        np.testing.assert_array_equal(mine.outputs, other.outputs)
+    np.testing.assert_array_equal(look.inside.similarity, at_once.inside.similarity)
+    if settings is C51:
+        np.testing.assert_array_equal(look.inside.returns.chances, at_once.inside.returns.chances)
+        np.testing.assert_array_equal(look.inside.returns.target, at_once.inside.returns.target)
+
+
+def test_a_look_that_fails_says_so_and_the_run_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: Any) -> None:
+        raise IndexError("there is no such place")
+
+    engine = an_engine()
+    engine.advance(300)
+    engine.looker.ask(int(engine.agent.visits.argmax()))
+    with monkeypatch.context() as broken:
+        broken.setattr(updates, "told", fails)
+        for _ in range(2):
+            look = engine.looker.look(engine)
+            assert look is not None
+            assert look.words == "This could not be worked out: there is no such place"
+            engine.advance(1)
+    said = capsys.readouterr().err
+    assert said.count("Traceback") == 1
+    assert "in fails" in said
+    engine.advance(1)
+    look = engine.looker.look(engine)
+    assert look is not None
+    assert look.update is not None
 
 
 UPDATING = {"n_step_sarsa": {"n_steps": 4}, "monte_carlo": {}, "q_learning": {}, "r_max": {}, "td0": {}, "dqn": {}}

@@ -13,7 +13,9 @@ between are as long, beside one at full speed so long that looks take `SHARE` of
 from __future__ import annotations
 
 import math
+import sys
 import time
+import traceback
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -63,6 +65,7 @@ class Looker:
         self._spent = 0.0  # seconds of processor time for it
         self._next = 0.0  # when it may look again, or go on
         self._double: tuple[Any, Any] | None = None  # (setup, an agent that repeats the past)
+        self._failed = ""  # what the terminal was told last of a look that failed
 
     def ask(self, state: int | None, deeply: bool = False) -> None:
         """Look into this state from now on, or into none."""
@@ -108,8 +111,9 @@ class Looker:
         return self._last
 
     def _go_on(self, seconds: float) -> Look | None:
-        """Work on a look for so long; what is seen, once it is done."""
+        """Work on a look for so long; what is seen, once it is done. Its errors are not those of the run."""
         assert self._work is not None
+        assert self.state is not None
         until = time.perf_counter() + seconds
         try:
             while True:
@@ -119,6 +123,13 @@ class Looker:
         except StopIteration as done:
             found: Look = done.value
             return found
+        except Exception as error:
+            self._double = None  # which may stand anywhere
+            said = "".join(traceback.format_exception(error))
+            if said != self._failed:
+                self._failed = said
+                print(said, end="", file=sys.stderr, flush=True)
+            return Look(self.state, self._of[0], words=f"This could not be worked out: {error}")
 
     def double(self, engine: Engine) -> Any:
         """An agent like the engine's, for the past to be repeated with."""
@@ -153,7 +164,6 @@ def looked(engine: Engine, state: int, deeply: bool, looker: Looker) -> Work:
         place = networks.last_transition(agent, state)
         update = None if place is None else networks.target_update(agent, place)
         words = "" if place is not None else networks.NO_STEP
-        yield
         inside = yield from networks.opened(agent, state, place, deeply)
         return Look(state, count, update, words, inside)
     if not updates.explains(agent):

@@ -24,9 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlgrid.window.arithmetic import Factor, Floats, Product, Update, discounted, product
-from rlgrid.window.steps import numbered
+from rlgrid.window.steps import PRIME, numbered
 
-PRIME = "s′"
 PATIENCE = 1.0  # seconds that the similarity of all cells may take
 MOST_SHOWN = 256  # units of a layer that are shown
 NO_STEP = "The memory holds no step from here."
@@ -263,7 +262,10 @@ def opened(
     agent: Any, state: int, place: int | None, deeply: bool = True, patience: float = PATIENCE
 ) -> Generator[None, None, Inside]:
     """The activations at a state, its distributions of returns where the network has them, with the target of the
-    transition at ``place``; and ``deeply`` the similarity of every other state to it. Bit by bit."""
+    transition at ``place``; and ``deeply`` the similarity of every other state to it.
+
+    Bit by bit, all of the moment at which it begins: the similarity, which takes longer, is of a copy of the weights.
+    """
     learner = agent._learner
     _, outputs = agent._outputs(np.array([state], np.int32))
     names, distributes = agent._architecture.names, hasattr(learner.network, "atoms")
@@ -277,9 +279,8 @@ def opened(
             target, _ = projected(agent, place, learner.network.theta, learner.target)
             returns = Returns(returns.atoms, chances, target, int(learner.replay.actions[place]))
     count, found = agent.num_timesteps, None
-    yield
     if deeply:
-        found = yield from _similar(agent, state, patience)
+        found = yield from _similar(agent, state, _of_one(agent), patience)
     return Inside(state, count, layers, found, returns)
 
 
@@ -303,13 +304,14 @@ def similarity(agent: Any, state: int, patience: float = math.inf) -> Floats:
 
     States are taken by their distance in number from ``state``, until ``patience`` seconds of work are over.
     """
-    found: Floats = _finished(_similar(agent, state, patience))
+    found: Floats = _finished(_similar(agent, state, _of_one(agent), patience))
     return found
 
 
-def _similar(agent: Any, state: int, patience: float) -> Generator[None, None, Floats]:
-    """`similarity` bit by bit, of the weights with which it began."""
-    model, network = agent.model, _of_one(agent)
+def _similar(agent: Any, state: int, network: Any, patience: float) -> Generator[None, None, Floats]:
+    """`similarity` bit by bit, of the weights of a network that `_of_one` gave."""
+    yield
+    model = agent.model
     found = np.full(model.num_states, np.nan)
     asked = np.flatnonzero(~np.asarray(model.absorbing, np.bool_) | (np.arange(model.num_states) == state))
     asked = asked[np.argsort(np.abs(asked - state), kind="stable")]
