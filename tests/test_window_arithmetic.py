@@ -106,6 +106,50 @@ def test_what_the_window_shows_of_a_planner_belongs_together(method: str) -> Non
             assert near(backup(backup_terms(each, values), engine.gamma), float(shot.q_values[s, a]))
 
 
+CHANGES: list[tuple[Any, ...]] = [
+    ("change", "gamma", 0.6),
+    ("change", "slip", 0.3),
+    ("change", "step_reward", -0.2),
+    ("change", "tolerance", 1e-3),
+    ("remap", GridSpec.builtin("frozen_lake_4x4").dump().replace("FHFH", "FHFF"), "ice"),
+    ("remap", GridSpec.builtin("frozen_lake_4x4").dump(), "undone"),
+    ("restore",),
+]
+
+
+@pytest.mark.parametrize("sweeps", [1, 7])
+@pytest.mark.parametrize("method", ["value_iteration", "gauss_seidel"])
+def test_what_is_shown_of_a_planner_that_was_changed_while_it_stood_belongs_together(method: str, sweeps: int) -> None:
+    """After every slider, a brush and its undoing, and walked back onto the change: the sum is Q, and one backup."""
+    engine = Engine(Scenario("rlgrid/FrozenLake-v1", settings={"method": method}), patient=True)
+    engine.advance(sweeps)
+
+    def check() -> None:
+        shot = engine.snapshot()
+        values = read_values(SimpleNamespace(snapshot=shot, plans=True, in_place=method == "gauss_seidel"))
+        assert values is not None
+        assert shot.q_values is not None
+        np.testing.assert_array_equal(shot.values, engine.agent.values)
+        np.testing.assert_array_equal(shot.values, values)
+        assert engine.gamma == next(p.value for p in engine.parameters() if p.name == "gamma")
+        for s in np.flatnonzero(~np.asarray(engine.model.absorbing, np.bool_)):
+            for a, each in enumerate(outcomes_of(engine.model, int(s))):
+                assert near(backup(backup_terms(each, values), engine.gamma), float(shot.q_values[s, a]))
+        assert np.isfinite(shot.lower).all()
+        assert (shot.lower <= shot.optimal + NEAR).all()
+        assert (shot.optimal <= shot.upper + NEAR).all()
+
+    for change in CHANGES:
+        engine.obey(*change)
+        check()
+    engine.obey("change", "method", "value_iteration" if method == "gauss_seidel" else "gauss_seidel")
+    engine.obey("change", "method", method)
+    check()
+    engine.advance(3)
+    engine.obey("seek", sweeps)
+    check()
+
+
 def test_why_not_another_action_adds_up() -> None:
     model = GridSpec.builtin("frozen_lake_4x4").compile()
     values = np.random.default_rng(1).normal(size=model.num_states)

@@ -68,13 +68,12 @@ class Engine(Run):
     def _begin_run(self, base: Any) -> None:
         self.sought = None
         super()._begin_run(base)
+        self._await_again()
         self.history.begin(self)
 
     def _use(self, setup: Setup) -> None:
         super()._use(setup)
         self.looker.forget()
-        if self.watch is not None:
-            self._await(self.watch.condition)
 
     # --- running ----------------------------------------------------------------------------------------------------
 
@@ -365,10 +364,12 @@ class Engine(Run):
             self.watch = Watch(parse(condition, self.model), self)
             self._play(True)
 
-    def _await(self, condition: Any) -> None:
+    def _await_again(self) -> None:
         """Go on awaiting a condition where the world or the agent has changed; what cannot be told is let go."""
+        if self.watch is None:
+            return
         try:
-            self.watch = Watch(condition, self)
+            self.watch = Watch(self.watch.condition, self)
         except ValueError as error:
             self.watch = None
             self.notices.append(f"The breakpoint is let go. {error}")
@@ -400,19 +401,20 @@ class Engine(Run):
         if not goes_on:
             new = self._new_agent(model, settings, scenario)
             new.begin(old.total_timesteps)
-        walker, shown, warmed = self.walker, self.tables, self.warmed
+        walker, warmed = self.walker, self.warmed
         self.scenario, self.env, self.agent = scenario, new.env, new
         setup = Setup(scenario, base, model, world, settings, self._gamma(model))
         if not goes_on:
             self.notices.append("The agent begins again: what it has learnt does not fit the new world.")
             self._use(setup)
             self.tables, self.warmed = {}, False
+            self._await_again()
             self.history.begin(self)
             return
         self._use(setup)
-        same_states = rows is not None and np.array_equal(rows, remaking.same_rows(old.model))
-        self.tables = {k: v for k, v in shown.items() if k not in ("lower", "upper")} if same_states else {}
-        self.warmed, self.shown_at = warmed, self.count
+        self.tables, self.warmed, self.shown_at = {}, warmed, self.count
+        self.stand_anew()
+        self._await_again()
         if walker is not None and self.walker is not None:
             self.walker.returns = walker.returns
 
@@ -428,6 +430,7 @@ class Engine(Run):
         self._use(setup)
         self.trail.extend(kept.trail)
         self.tables, self.warmed, self.shown_at = {}, True, self.count
+        self._await_again()
 
     # --- what is shown ----------------------------------------------------------------------------------------------
 

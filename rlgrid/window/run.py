@@ -288,7 +288,15 @@ class Run(Paced):
     def stand(self) -> None:
         """Have the tables of where a large plan stands, paused or done, when its last sweep was not shown."""
         if self.unit == "sweep" and self.large and self.shown_at != self.count:
-            self.tables, self.shown_at = Planned(self.agent, None, True), self.count
+            self.stand_anew()
+
+    def stand_anew(self) -> None:
+        """Have the tables of a plan by its present values alone: what the last sweep computed is of a world or of a
+        discount that was, or was not shown."""
+        if self.unit == "sweep" and self.count:
+            plan = Planned(self.agent, None, True)
+            self.tables = plan if self.large else plan.whole()
+            self.shown_at = self.count
 
     def take_copying(self) -> float:
         """Seconds of processor time that copying the values of a large world has taken since this was asked last."""

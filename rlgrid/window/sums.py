@@ -147,7 +147,7 @@ def paint_backup(canvas: Canvas, state: State, focus: int, action: int, name: st
         was = f"Q is {numbers.fixed(float(shot.q_values[focus, action]), 6)}"
     more = f"with {rest} more, " if rest else ""
     lines.result("=", numbers.fixed(backup(terms, gamma), 6), more + was)
-    if state.plans and gamma == 1.0 and not state.in_place and shot.values is not None:
+    if state.plans and gamma == 1.0 and not state.in_place and shot.values is not None and shot.previous is not None:
         every = [backup_terms(outcomes, values) for outcomes in state.outcomes[focus]]
         best = max(backup(each, gamma) for each in every if each)
         if not np.isclose(best, shot.values[focus], rtol=1e-9, atol=1e-9):
