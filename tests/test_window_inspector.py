@@ -17,6 +17,7 @@ from rlgrid.window import breakpoints, inspector, layers, plots
 from rlgrid.window.actors import outcomes_of
 from rlgrid.window.app import App
 from rlgrid.window.local import LocalLink
+from rlgrid.window.scene import Scene
 from rlgrid.window.state import Curve
 
 ROOMS, LAKE, CLIFF = "rlgrid/FourRooms-v0", "rlgrid/FrozenLake-v1", "rlgrid/CliffWalking-v1"
@@ -508,3 +509,29 @@ def test_many_actions_leave_room_for_the_sum():
     assert any(words.startswith("and ") and "more, worth no more" in words for words in said)
     assert "Bellman backup of “stake 20”" in said
     link.close()
+
+
+def test_what_the_walker_comes_back_to_is_not_painted_anew(monkeypatch):
+    painted: list[int] = []
+    real = inspector.paint
+
+    def counted(canvas: Any, state: Any) -> None:
+        painted.append(state.focus)
+        real(canvas, state)
+
+    monkeypatch.setattr(inspector, "paint", counted)
+    app = an_app("rlgrid/RussellNorvig4x3-v0", speed=200.0, seconds=2.0)
+    assert app.state.snapshot.finished
+    painted.clear()
+    visited = []
+    for _ in range(24):
+        run(app, 0.2)
+        visited.append(app.state.focus)
+    assert len(visited) > len(set(visited)) > 3
+    assert len(painted) == len(set(painted)), "each cell once"
+    assert pygame.image.tobytes(app.draw(), "RGB") == pygame.image.tobytes(Scene().render(app.state, app.size), "RGB")
+    painted.clear()
+    app.link.send("change", "gamma", 0.5)
+    run(app, 1.0)
+    assert painted, "other tables are another picture"
+    assert pygame.image.tobytes(app.draw(), "RGB") == pygame.image.tobytes(Scene().render(app.state, app.size), "RGB")

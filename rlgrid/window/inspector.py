@@ -335,6 +335,12 @@ def _sparkline(canvas: Canvas, state: State, focus: int, y: int, right: int) -> 
     shapes.disc(canvas.surface, spots[behind - 1], 3, theme.second)
 
 
+def _look_of(state: State) -> object:
+    """What is seen of the state, where it says anything: of a plan it does not."""
+    look = state.look
+    return None if look is None or (look.update is None and look.inside is None and not look.words) else look
+
+
 def key(state: State) -> tuple[object, ...]:
     """What the panel depends on."""
     focus = state.focus
@@ -346,7 +352,7 @@ def key(state: State) -> tuple[object, ...]:
         state.stamp,
         focus in state.outcomes,
         state.section,
-        id(state.look),
+        _look_of(state),
         state.agent,
         state.unit,
         state.in_place,

@@ -7,6 +7,7 @@ and the screen is told which parts those are.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -35,6 +36,7 @@ from rlgrid.window.widgets import Canvas, Control
 
 LINE = 10  # pixels between the middles of controls that stand in one line, at most
 SMALLEST = (640, 480)
+WALKED = 12  # right panels that are kept of the places that the walker comes through
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,8 @@ class Scene:
     def __init__(self) -> None:
         self._surface: pygame.Surface | None = None
         self._kept: dict[str, tuple[object, Canvas]] = {}
+        self._walked: deque[tuple[object, Canvas]] = deque(maxlen=WALKED)  # the right panel, newest last
+        self._walked_in: object = None  # the tables that it was drawn from
         self._cells: tuple[object, pygame.Surface] | None = None
         self._minimap: tuple[tuple[tuple[int, int], tuple[object, ...]], pygame.Surface] | None = None
         self._owes = False  # the minimap is still that of the snapshot before
@@ -155,6 +159,10 @@ class Scene:
         )
         everything = self._surface is None or over != self._last[0] or bool(menu) or state.help
         everything = everything or bool(state.tip or state.ring)
+        tables = (state.stamp, id(state.model), size, state.lane)
+        if self._walked_in != tables:
+            self._walked_in = tables
+            self._walked.clear()
         if self._surface is None or self._surface.get_size() != size:
             self._surface = pygame.Surface(size)
         surface = self._surface
@@ -196,13 +204,18 @@ class Scene:
         inside = hovered if old is None or any(c.name in (hovered, old[1].hovered) for c in old[1].controls) else None
         key = (tuple(rect), self.scale, state.theme, inside, depends)
         drawn = scaling.rect(rect)
+        if old is not None and old[0] != key and name == "right":
+            old = next((one for one in self._walked if one[0] == key), None)
+            again = again or old is not None
         if old is None or old[0] != key:
             canvas = Canvas(pygame.Surface(drawn.size), THEMES[state.theme], rect.left, rect.top, hovered=inside)
             canvas.surface.fill(canvas.theme.background)
             paint(canvas, state)
             old = (key, canvas)
-            self._kept[name] = old
             again = True
+            if name == "right":
+                self._walked.append(old)
+        self._kept[name] = old
         if again:
             surface.blit(old[1].surface, drawn)
             self.changed.append(drawn)
