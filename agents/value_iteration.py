@@ -78,7 +78,7 @@ class ValueIteration(Agent):
                     "and has no transition table P. QLearning and DQN learn without one"
                 ) from error
         self._sweeps = self._new_sweeps()
-        self._largest: tuple[Any, float] | None = None  # of the changes of a sweep, and which sweep
+        self._extremes: tuple[Any, float, float] | None = None  # which sweep, its largest change and its least
 
     def _new_sweeps(self, initial_values: NDArray[np.float64] | None = None) -> Sweeps:
         from rlgrid.solvers import Sweeps
@@ -125,8 +125,8 @@ class ValueIteration(Agent):
         sweeps = self._sweeps
         if not sweeps.sweeps:
             return ""
-        change = sweeps.residual
-        spread = max(0.0, float(change.max())) + max(0.0, -float(change.min()))
+        highest, lowest = self._changes()
+        spread = max(0.0, highest) + max(0.0, -lowest)
         if not np.isfinite(spread):
             return "the values overflow: scale the rewards down"
         if spread > 0.0 and spread > 4.0 * sweeps.rounding:
@@ -139,7 +139,8 @@ class ValueIteration(Agent):
         swept = self._sweeps.sweeps
         if not swept:
             return True
-        change = self._change()
+        highest, lowest = self._changes()
+        change = max(highest, -lowest)
         if self.gamma < 1.0:
             # The bound of Puterman 1994, section 6.6, is attained by a change that is equal everywhere.
             return self.gamma * change <= 2.0 * (1.0 - self.gamma) * self.tolerance
@@ -147,13 +148,13 @@ class ValueIteration(Agent):
         # which a proof is tried depend on their number alone, so that a resumed plan ends with the same one.
         return change <= 2.0 * self.tolerance and swept % (1 << max(0, swept.bit_length() - 5)) == 0
 
-    def _change(self) -> float:
-        """max |V_k - V_(k-1)|; looked up once a sweep."""
+    def _changes(self) -> tuple[float, float]:
+        """The largest and the least of V_k - V_(k-1); looked up once a sweep."""
         key = (self._sweeps, self._sweeps.sweeps)
-        if self._largest is None or self._largest[0] != key:
+        if self._extremes is None or self._extremes[0] != key:
             residual = self._sweeps.residual
-            self._largest = (key, max(float(residual.max()), -float(residual.min())))
-        return self._largest[1]
+            self._extremes = (key, float(residual.max()), float(residual.min()))
+        return self._extremes[1:]
 
     def _advance_compiled(self, max_steps: int) -> int:
         done = 0

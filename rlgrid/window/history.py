@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 BYTES = 256 << 20  # that kept states may take
 MOST = 400  # of them
-SHARE = 0.02  # of the time that keeping may take
+SHARE, SHARE_OF_LARGE = 0.02, 0.0075  # of the time that keeping may take; for a large world's states there is little room
 FAR, WINDOW = 10_000, 1_000  # steps in which an update is looked for backwards, and at a time
 WALKS = 2_000  # places of the walker that are written down
 LAST = 1_000  # episodes that are remembered one by one
@@ -190,7 +190,7 @@ class History:
         if self.why or self.pending is not None or (self.kept and engine.count <= self.kept[-1].count):
             return
         now = time.thread_time()
-        if now - self._kept_at < self._cost / SHARE:
+        if now - self._kept_at < self._cost / (SHARE_OF_LARGE if engine.large else SHARE):
             return
         self._keep(engine)
         self._kept_at = time.thread_time()

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 
 WALK = 6.0  # steps a second of the walker
-BUDGET = 0.006  # seconds of a chunk in real time
+BUDGET = 0.008  # seconds of a chunk in real time
 FULL_SPEED = 2_000.0  # units a second that stand for full speed where time is simulated
 
 

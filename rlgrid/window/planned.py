@@ -7,6 +7,7 @@ plan, and a layer needs one table or two of all.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -92,7 +93,9 @@ class Planned(dict[str, Any]):
         if not np.any((q != 0.0) & (q != -np.inf)):
             return np.zeros(q.size, np.bool_)
         if self._scale is None:
-            self._scale = float(np.max(np.abs(values), where=np.isfinite(values), initial=0.0))
+            self._scale = max(float(values.max()), -float(values.min()))  # nothing of the size of the values is made
+            if not math.isfinite(self._scale):
+                self._scale = float(np.max(np.abs(values), where=np.isfinite(values), initial=0.0))
         best: NDArray[np.bool_] = (q >= q.max() - TIE * self._scale) & (q > -np.inf)
         return best
 

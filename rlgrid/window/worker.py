@@ -55,7 +55,7 @@ REFUSABLE = (
     "update",
     "lane",
 )  # by the world or the agent, and nothing stops
-SHARE = 0.04  # of the time of an agent at full speed, for snapshots
+SHARE = 0.03  # of the time of an agent at full speed, for snapshots
 LONGEST = 0.25  # seconds of that time to the next one, but in a large world
 LATE = 0.1  # seconds that may pass at once: what a busy machine holds up for longer is not made up for
 PUBLISH = 1 / 40  # seconds between two snapshots at least
