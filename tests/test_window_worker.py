@@ -690,7 +690,7 @@ def test_snapshots_take_a_small_share_of_the_time_of_an_agent_at_full_speed(larg
     worker = Worker(Deaf())
     worker._engine, worker._tables = large, object()
     worker._sent_at, worker._worked, worker._spent = 100.0, 100.0, 0.1
-    for seconds, due in ((0.01, False), (2.4, False), (2.6, True)):
+    for seconds, due in ((0.01, False), (3.3, False), (3.4, True)):
         now[0] = 100.0 + seconds
         assert worker._due() == due
     large.playing = False  # nobody is held up

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 BYTES = 256 << 20  # that kept states may take
 MOST = 400  # of them
-SHARE, SHARE_OF_LARGE = 0.02, 0.0075  # of the time that keeping may take; for a large world's states there is little room
+SHARE, SHARE_OF_LARGE = 0.02, 0.0075  # of the time that keeping may take; of a large world few have room
 FAR, WINDOW = 10_000, 1_000  # steps in which an update is looked for backwards, and at a time
 WALKS = 2_000  # places of the walker that are written down
 LAST = 1_000  # episodes that are remembered one by one
