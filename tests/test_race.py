@@ -408,3 +408,45 @@ def test_a_race_in_the_worker_process() -> None:
         app.draw()
     finally:
         link.close()
+
+
+def test_a_race_walks_back_bit_by_bit_and_ends_where_one_in_one_piece_does(
+    unjudged: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlgrid.window.engine.PATIENCE", 0.0)
+    monkeypatch.setattr("rlgrid.window.engine.BUDGET", 0.0)
+    monkeypatch.setattr("rlgrid.window.history.SHARE", 1e-9)  # the beginning and one more are kept
+    ends = []
+    for sliced in (False, True):
+        race = lanes_of("q_learning", "sarsa", "value_iteration")
+        for engine in race.engines:
+            monkeypatch.setattr(engine, "_chunk", lambda: 2)
+            engine.sliced = sliced
+        race.obey("play", False)
+        race.obey("step", 40)
+        race.obey("change", "gamma", 0.9)
+        race.obey("step", 30)
+        race.obey("seek", 60)
+        pieces = 0
+        if sliced:
+            assert [engine.sought for engine in race.engines] == [60, 60, 60]
+            race.obey("play", False)  # heard on the way, and stamped with where it leads
+            assert race.stamps[-1].count == 60
+            race.obey("seek", 50)  # elsewhere
+            while race.due_in() == 0.0:
+                race.tick(0.0)
+                pieces += 1
+        assert (pieces > 6) == sliced
+        if not sliced:
+            race.obey("seek", 50)
+        assert [(engine.count, engine.gamma, engine.sought) for engine in race.engines] == [(50, 0.9, None)] * 3
+        ends.append([all_of(engine) for engine in race.engines])
+        race.obey("seek", 45)
+        race.obey("step", 2)  # from where it was to stand
+        assert [engine.count for engine in race.engines] == [47] * 3
+        race.obey("seek", 30)
+        race.obey("reset")
+        race.tick(0.0)
+        assert [(engine.count, engine.sought) for engine in race.engines] == [(0, None)] * 3
+        race.close()
+    assert all(same(*pair) for pair in zip(*ends, strict=True))

@@ -117,14 +117,14 @@ class Engine(Run):
             super().tick(seconds)
             return
         self.showing = True
-        self._arrive(time.perf_counter() + BUDGET)
+        self.arrive(time.perf_counter() + BUDGET)
 
     def due_in(self) -> float:
         """Seconds until something is to be done; infinity for never."""
         return super().due_in() if self.sought is None else 0.0
 
-    def _arrive(self, deadline: float = math.inf) -> None:
-        """Go on to the count that was sought, if there is one."""
+    def arrive(self, deadline: float = math.inf) -> None:
+        """Go on to the count that was sought, if there is one; no further than the ``deadline`` (time.perf_counter)."""
         if self.sought is not None and self.history.go_on(self, self.sought, deadline):
             self.sought = None
 
@@ -196,7 +196,7 @@ class Engine(Run):
         if command is None:
             return
         if name not in ("play", "speed", "reset") and not (name == "seek" and isinstance(rest[0], int)):
-            self._arrive()  # it is about where the run was to stand
+            self.arrive()  # it is about where the run was to stand
         at = self.count if self.sought is None else self.sought
         unnoted = Entry(at, name, rest)
         if name == "seek":

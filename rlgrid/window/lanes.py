@@ -117,9 +117,22 @@ class Lanes(Paced):
     # --- running ----------------------------------------------------------------------------------------------------
 
     def tick(self, seconds: float) -> None:
-        """Let time pass in all lanes."""
+        """Let time pass in all lanes; a walk through the past goes on first, in one of them after the other."""
         self._lead()
-        super().tick(seconds)
+        on_its_way = self._sought
+        if on_its_way is None:
+            super().tick(seconds)
+        else:
+            on_its_way.tick(seconds)
+
+    def due_in(self) -> float:
+        """Seconds until something is to be done; infinity for never."""
+        return super().due_in() if self._sought is None else 0.0
+
+    @property
+    def _sought(self) -> Engine | None:
+        """The first lane that is on its way to a count of the past; None if all of them stand."""
+        return next((engine for engine in self.engines if engine.sought is not None), None)
 
     def _lead(self) -> None:
         """What an engine must know of how the race is run."""
@@ -176,7 +189,10 @@ class Lanes(Paced):
         if command is None:
             return
         self._lead()
-        at = self.count
+        if name not in ("play", "speed", "reset") and not (name == "seek" and isinstance(rest[0], int)):
+            for engine in self.engines:
+                engine.arrive()  # it is about where the race was to stand
+        at = max(engine.count if engine.sought is None else engine.sought for engine in self.engines)
         if name == "seek":
             rest = (self._place(rest[0]),)
         heads = [engine.history.head for engine in self.engines]

@@ -189,8 +189,8 @@ class Worker:
         engine = engine_of(scenario, lambda words: self._pipe.send(("doing", run, words)))
         engine.playing = playing
         engine.set_speed(speed)
-        if isinstance(engine, Engine):
-            engine.sliced = True
+        for one in engines_of(engine):
+            one.sliced = True
         self._engine = engine
         self._pipe.send(("world", run, engine.facts(), engine.parameters()))
         if isinstance(engine, Lanes):
