@@ -428,7 +428,7 @@ def test_a_look_that_fails_says_so_and_the_run_goes_on(
         for _ in range(2):
             look = engine.looker.look(engine)
             assert look is not None
-            assert look.words == "This could not be worked out: there is no such place"
+            assert look.words == "This could not be worked out: IndexError: there is no such place"
             engine.advance(1)
     said = capsys.readouterr().err
     assert said.count("Traceback") == 1

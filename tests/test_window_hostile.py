@@ -13,6 +13,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cloudpickle
@@ -25,6 +26,8 @@ from rlgrid.window import launch, watch
 from rlgrid.window.app import App
 from rlgrid.window.link import Link
 from rlgrid.window.local import LocalLink
+from rlgrid.window.preparing import Preparation
+from rlgrid.window.saving import Saver
 from rlgrid.window.scenario import Scenario
 from rlgrid.window.worker import LONGEST_WORDS, failure
 
@@ -161,22 +164,64 @@ def _failure(link: Link) -> str:
     raise AssertionError("nothing was said")
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGHUP])
+@pytest.fixture
+def _signals() -> Any:
+    """What the signals did before is what they do after the test."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("_signals")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGHUP, signal.SIGTERM])
 def test_a_terminal_that_is_closed_or_says_stop_ends_the_window_in_silence(
     how: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def stopped(*_: Any) -> int:
+        assert signal.getsignal(how) is signal.default_int_handler
         os.kill(os.getpid(), how)
         time.sleep(5.0)
         raise AssertionError("it was not stopped")
 
-    before = signal.getsignal(signal.SIGHUP)
     monkeypatch.setattr(launch, "film", stopped)
-    try:
-        assert launch.main(["--record", "x.png", "--seconds", "1"]) == launch.STOPPED
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    assert launch.main(["--record", "x.png", "--seconds", "1"]) == launch.STOPPED
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("_signals")
+@pytest.mark.parametrize("how", [signal.SIGHUP, signal.SIGTERM])
+def test_a_signal_that_is_ignored_stays_ignored(how: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = []
+
+    def told(*_: Any) -> None:
+        os.kill(os.getpid(), how)
+        recorded.append(how)
+
+    signal.signal(how, signal.SIG_IGN)  # as nohup does
+    monkeypatch.setattr(launch, "film", told)
+    assert launch.main(["--record", "x.png", "--seconds", "1"]) == 0
+    assert recorded == [how]
+
+
+def test_where_no_window_opens_nothing_is_left_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = []
+
+    def noted(cls: type) -> None:
+        close = cls.close
+
+        def closes(self: Any) -> None:
+            closed.append(cls.__name__)
+            close(self)
+
+        monkeypatch.setattr(cls, "close", closes)
+
+    noted(Preparation)
+    noted(Saver)
+    monkeypatch.setattr(launch, "open_window", lambda *_: None)
+    options = SimpleNamespace(size=(640, 480), theme="dark", seed=0, profile_start=False)
+    assert launch.run(LocalLink(), options, lambda app: None, False, 0.0) == 1
+    assert sorted(closed) == ["Preparation", "Saver"]
 
 
 @pytest.mark.slow

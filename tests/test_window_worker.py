@@ -298,6 +298,18 @@ def test_what_waits_is_replaced_by_what_is_newer_and_the_last_speed_arrives():
     assert sent[-1] == ("read",)
 
 
+def test_what_waits_is_done_where_the_run_stood_when_it_was_sent():
+    kept = [("seek", 100), ("change", "gamma", 0.5), ("seek", 400), ("drive", 1), ("seek", 50)]
+    assert sent_by(*kept) == kept
+    kept = [("change", "gamma", 0.5), ("step", 1), ("change", "gamma", 0.6)]
+    assert sent_by(*kept) == kept
+    kept = [("seek", 100), ("play", True), ("seek", 50)]
+    assert sent_by(*kept) == kept
+    sent = sent_by(("seek", 100), ("inspect", 1, 3, False), ("read",), ("speed", 4.0), ("want", None), ("seek", 50))
+    assert sent == [("inspect", 1, 3, False), ("read",), ("speed", 4.0), ("want", None), ("seek", 50)]
+    assert sent_by(*[("seek", count) for count in range(9)]) == [("seek", 8)]
+
+
 class OldPipe:
     """A pipe with messages of two runs."""
 

@@ -153,10 +153,16 @@ def two_pygames() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run play.py; its exit status. Ctrl+C in the terminal, or a terminal that is closed, ends it as Esc does."""
-    hang_up = getattr(signal, "SIGHUP", None)
-    if hang_up is not None and threading.current_thread() is threading.main_thread():
-        signal.signal(hang_up, signal.default_int_handler)
+    """Run play.py; its exit status.
+
+    Ctrl+C in the terminal, a terminal that is closed, or being told to end, ends it as Esc does. What whoever started
+    it has chosen for these signals stays: under ``nohup`` a recording goes on.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGHUP", "SIGTERM"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, signal.default_int_handler)
     try:
         return _main(arguments)
     except KeyboardInterrupt:
@@ -321,22 +327,25 @@ def run(link: Link, options: Any, begin: Callable[[App], None], tour: bool, bega
     from rlgrid.window.session import keep_last
 
     preparation, saver = Preparation(), Saver()
-    app = App(link, options.size, theme=options.theme, tour=tour, seed=options.seed)
-    app.scene.ready, app.scene.in_turns, link.prepare = preparation.ready, True, app.inbox.prepare
-    begin(app)
-    screen = open_window(options.size, "rlgrid")
-    if screen is None:
-        return 1
-    if screen.get_size() != options.size:
-        app.size = screen.get_size()
+    opened = False
     try:
+        app = App(link, options.size, theme=options.theme, tour=tour, seed=options.seed)
+        app.scene.ready, app.scene.in_turns, link.prepare = preparation.ready, True, app.inbox.prepare
+        begin(app)
+        screen = open_window(options.size, "rlgrid")
+        if screen is None:
+            return 1
+        if screen.get_size() != options.size:
+            app.size = screen.get_size()
+        opened = True
         _loop(app, screen, began, options.profile_start, saver)
     finally:
         pygame.display.quit()  # gone at once; the worker is killed, whatever it is doing
         link.close()
         preparation.close()
         saver.close()
-        keep_last(app.recorder.finished())
+        if opened:
+            keep_last(app.recorder.finished())
     return 0
 
 

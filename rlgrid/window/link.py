@@ -29,6 +29,8 @@ REPLACED = (
     "remap",
     "seek",
 )  # what waits of these is needless once another one comes
+ANYWHERE = ("want", "speed", "inspect", "read", "memory")  # these mean the same wherever the run stands
+SETTINGS = ("change", "restore", "remap")  # these set what the next ones set again
 WAITING = 1000  # commands that may wait for a busy worker
 
 
@@ -62,6 +64,11 @@ def a_core_for_the_window() -> Iterator[None]:
                 os.environ[name] = value
 
 
+def _crosses(name: str, other: str) -> bool:
+    """Whether a command may be left out although another one comes between it and the one that replaces it."""
+    return name in ANYWHERE or other in ANYWHERE or (name in SETTINGS and other in SETTINGS)
+
+
 class Sender:
     """Writes to the pipe from a thread of its own: a worker that compiles does not read, and the window must not wait.
 
@@ -84,11 +91,14 @@ class Sender:
             if about[0] == "load":
                 self._waiting.clear()  # all of it is for the run that ends here
             elif about[0] in REPLACED and not (about[0] == "seek" and isinstance(message[1], str)):  # steps back add up
-                # the new one goes to the end: it may follow a "restore" that it must not be undone by
-                for index, (other, _) in enumerate(self._waiting):
+                # The new one goes to the end: it may follow a "restore" that it must not be undone by.
+                for index in reversed(range(len(self._waiting))):
+                    other = self._waiting[index][0]
                     if other == about:
                         del self._waiting[index]
                         break
+                    if not _crosses(about[0], other[0]):
+                        break  # what this one did where the run stood then
             self._waiting.append((about, data))
             if len(self._waiting) > WAITING:
                 self._shorten()

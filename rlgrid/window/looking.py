@@ -124,12 +124,16 @@ class Looker:
             found: Look = done.value
             return found
         except Exception as error:
+            from rlgrid.window.worker import failure  # which imports this module
+
             self._double = None  # which may stand anywhere
             said = "".join(traceback.format_exception(error))
             if said != self._failed:
                 self._failed = said
                 print(said, end="", file=sys.stderr, flush=True)
-            return Look(self.state, self._of[0], words=f"This could not be worked out: {error}")
+            return Look(
+                self.state, self._of[0], words=f"This could not be worked out: {failure(error).splitlines()[0]}"
+            )
 
     def double(self, engine: Engine) -> Any:
         """An agent like the engine's, for the past to be repeated with."""
