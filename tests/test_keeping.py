@@ -11,7 +11,7 @@ from rlgrid.keeping import LEAST, Kept, kept, size_of
 from rlgrid.window import shapes
 
 
-def test_the_oldest_is_let_go_beyond_so_many_bytes() -> None:
+def test_what_was_not_used_for_longest_is_let_go_beyond_so_many_bytes() -> None:
     store = Kept(most=3 * (1000 + LEAST))
     for number in range(5):
         store.keep(number, np.zeros(1000, np.uint8))
@@ -19,6 +19,10 @@ def test_the_oldest_is_let_go_beyond_so_many_bytes() -> None:
     assert store.bytes == 3 * (1000 + LEAST)
     store.keep(4, np.zeros(9, np.uint8))  # another thread has made it as well
     assert store.bytes == 3 * (1000 + LEAST)
+    assert store.find(2) is not None
+    store.keep(5, np.zeros(1000, np.uint8))  # 3 was not used for longest
+    assert list(store.found) == [4, 2, 5]
+    assert store.find(3) is None
     store.keep("large", np.zeros(10_000, np.uint8))
     assert list(store.found) == ["large"]
     store.keep("next", np.zeros(1, np.uint8))

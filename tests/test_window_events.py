@@ -21,7 +21,7 @@ from rlgrid.window.local import LocalLink
 
 AGENTS = ("value_iteration", "q_learning", "sarsa", "dyna_q")
 WORLDS = ("rlgrid/FourRooms-v0", "rlgrid/FrozenLake-v1", "rlgrid/KeyDoor-v0", "rlgrid/RiverSwim-v0")
-RARE = ("term", "why not")  # they need a pinned cell with an arithmetic that is long enough
+RARE = ("term",)  # it needs a pinned cell with an arithmetic that is long enough
 GROWTH = 160 << 20  # bytes that the caches of letters, boxes and kernels may take; what runs keep is let go first
 
 

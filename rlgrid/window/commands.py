@@ -686,17 +686,3 @@ def _unpin(app: App, _: str) -> None:
 def _inspect_action(app: App, action: str) -> None:
     state = app.state
     state.inspected = None if state.inspected == int(action) else int(action)
-
-
-@command("why not")
-def _why_not(app: App, _: str) -> None:
-    state = app.state
-    focus, q = state.focus, state.snapshot.q_values
-    if focus is None or q is None:
-        return
-    greedy = inspector.greedy_actions(state, focus)
-    others = [a for a in range(q.shape[1]) if a not in greedy and math.isfinite(q[focus, a])]
-    if state.inspected in others:
-        state.inspected = None
-    elif others:
-        state.inspected = max(others, key=lambda a: q[focus, a])

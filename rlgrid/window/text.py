@@ -1,20 +1,20 @@
 """Words and numbers on a surface: Inter for words, JetBrains Mono for every number, both shipped with the package.
 
 Sizes are pixels of the em; there are three of them, and weight, not size, is for emphasis. Text is placed by its
-baseline or by the middle of its capitals, so that lines of different faces agree. Rendered runs are kept in a small
-cache, since most of a frame repeats the one before.
+baseline or by the middle of its capitals, so that lines of different faces agree. Rendered runs are kept, since most
+of a frame repeats the one before.
 """
 
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from functools import cache, lru_cache
 from pathlib import Path
 
 import pygame
 import pygame.freetype
 
+from rlgrid.keeping import Kept
 from rlgrid.theme import RGB
 from rlgrid.window import scaling
 
@@ -29,8 +29,7 @@ _FILES = {
     ("mono", True): "JetBrainsMono-Bold.ttf",
 }
 _CAP_HEIGHT = {"sans": 0.727, "mono": 0.73}  # of the em
-_KEPT = 1500
-_runs: OrderedDict[tuple[str, float, str, bool, RGB], tuple[pygame.Surface, int, int]] = OrderedDict()
+_runs = Kept(most=16 << 20)  # by text, size, face, weight and colour; a frame of 3840 x 2160 pixels shows 2 MB of them
 
 
 @cache
@@ -90,15 +89,11 @@ def wrap(text: str, most: int, size: float = BODY, *, bold: bool = False) -> lis
 def _run(text: str, size: float, face: str, bold: bool, colour: RGB) -> tuple[pygame.Surface, int, int]:
     """A rendered run and where its bitmap lies from the baseline's origin."""
     key = (text, size, face, bold, colour)
-    found = _runs.get(key)
-    if found is not None:
-        _runs.move_to_end(key)
-        return found
-    surface, box = _font(face, bold).render(text, colour, size=size)
-    found = (surface, box.x, box.y)
-    _runs[key] = found
-    if len(_runs) > _KEPT:
-        _runs.popitem(last=False)
+    found: tuple[pygame.Surface, int, int] | None = _runs.find(key)
+    if found is None:
+        surface, box = _font(face, bold).render(text, colour, size=size)
+        found = (surface, box.x, box.y)
+        _runs.keep(key, found)
     return found
 
 
