@@ -8,6 +8,13 @@ present one, so that what runs keep is let go, and it is counted what both proce
 open files, pieces of shared memory, objects. At the end it judges: no exception, no error that is no sentence, no
 worker that died, every command given, an agent that still learns, a window that closes at once, nothing left behind;
 and in the second half of the time no count that grows and no memory that grows faster than `GROWTH`.
+
+Memory is counted after what is free was given back to the system, so that it is what is held. Two things make it grow
+in the first minutes and then no more: pictures and words that are kept (`keeping.MOST` bytes at most, which large
+windows fill in two or three minutes), and the code of kernels, a few MB for each agent that had not run before. Some of
+those come late, and what the small run leaves differs by some 10 MB from count to count. In five minutes these make a
+slope of 2 or 3 MB a minute; a picture of a large window that is not let go, 4 to 33 MB for each of hundreds of resizes,
+or a world of each of some 15 runs a minute makes far more than `GROWTH`.
 """
 
 from __future__ import annotations
@@ -27,7 +34,7 @@ if not os.environ.get("DISPLAY"):
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
-GROWTH = 6.0  # MB a minute, of each process: kernels of agents that had not run yet are still compiled
+GROWTH = 5.0  # MB a minute, of each process, by the slope of the second half (see the module's text)
 EVENTS = 30.0  # groups of events a second
 LINE = 30.0  # seconds between two counts
 SIZE = (1280, 800)  # while it is counted
@@ -129,6 +136,7 @@ def soaking(soak: Soak, link: Any, folder: Path, reached: dict[str, int]) -> Any
     import pygame
     from random_events import LARGE, RandomEvents, dropped
 
+    from rlgrid.window import freeing
     from rlgrid.window.app import App
 
     class Soaking(App):
@@ -182,6 +190,7 @@ def soaking(soak: Soak, link: Any, folder: Path, reached: dict[str, int]) -> Any
 
         def count(self, now: float) -> None:
             gc.collect()
+            freeing.give_back()
             here, there = os.getpid(), self.worker
             objects = Counter(type(one).__name__ for one in gc.get_objects())
             found = Count(

@@ -453,3 +453,8 @@ class Engine(Run):
     def snapshot(self, wanted: frozenset[str] | None = None) -> Snapshot:
         """The present tables, those that are ``wanted`` in a large world, and numbers."""
         return snapshot_of(self, wanted if self.large else None)
+
+    def close(self) -> None:
+        """Let the referee go, and all that is held: the table of commands holds the engine itself."""
+        super().close()
+        self._commands.clear()

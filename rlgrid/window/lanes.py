@@ -380,9 +380,10 @@ class Lanes(Paced):
         return found
 
     def close(self) -> None:
-        """Let the referees go."""
+        """Let the referees go, and all else, as `Engine.close` does."""
         for engine in self.engines:
             engine.close()
+        self._commands.clear()
 
 
 def check_agents(agents: tuple[str, ...]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlgrid.window import freeing
 from rlgrid.window.link import Link
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ FILM_SECONDS, FILM_RATE = 40.0, 10.0
 FRAMES = 60  # a second
 LOOK = 0.008  # seconds between two looks for events, where nothing else is to be done
 GLIDES = 30  # of them while nothing moves but what glides or flashes by itself
+FREED = 10.0  # seconds between two times that memory is given back
 STOPPED = 130  # the exit status of a program that was stopped from the keyboard
 
 _EPILOG = """\
@@ -397,6 +399,7 @@ def _loop(app: Any, screen: pygame.Surface, began: float, profile: bool, saver: 
     ticker = pygame.time.Clock()
     previous: pygame.Surface | None = None
     first = True
+    freed = time.perf_counter()
     while app.running:
         app.update()
         picture: pygame.Surface = app.draw()
@@ -416,6 +419,9 @@ def _loop(app: Any, screen: pygame.Surface, began: float, profile: bool, saver: 
             print(f"learning visible after {time.perf_counter() - began:.2f} s", flush=True)
             return
         saver.serve(app, picture)
+        if time.perf_counter() - freed > FREED:
+            freeing.give_back()
+            freed = time.perf_counter()
         busy = app.animating or saver.recording
         if app.hurried or saver.recording:
             ticker.tick(FRAMES)

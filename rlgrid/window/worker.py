@@ -39,6 +39,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from rlgrid.window import freeing
 from rlgrid.window.actors import outcomes_of
 from rlgrid.window.engine import Engine
 from rlgrid.window.lanes import Lanes, engine_of
@@ -185,6 +186,7 @@ class Worker:
             self._tables.close()
         self._engine, self._tables, self._sent, self._unread, self._said = None, None, None, False, {}
         self._wanted, self._spent, self._tried = None, 0.0, False
+        freeing.give_back()
         # an engine keeps the number it was built with, whatever is loaded while it speaks
         engine = engine_of(scenario, lambda words: self._pipe.send(("doing", run, words)))
         engine.playing = playing
