@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import pickle
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import ClassVar
@@ -23,6 +25,7 @@ import pytest
 
 from rlgrid.window.app import App
 from rlgrid.window.engine import Engine
+from rlgrid.window.lanes import engine_of
 from rlgrid.window.layers import coloured
 from rlgrid.window.link import WAITING, Link, Sender, a_core_for_the_window, ending
 from rlgrid.window.looking import HURRIED
@@ -31,7 +34,7 @@ from rlgrid.window.shown import UNASKED
 from rlgrid.window.snapshot import TABLES, Tables, wanted
 from rlgrid.window.state import Snapshot, State
 from rlgrid.window.view import View
-from rlgrid.window.worker import LONGEST, NICENESS, SHARE, Worker, failure, sizes_of
+from rlgrid.window.worker import LONGEST, NICENESS, SHARE, Worker, engines_of, failure, sizes_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 60.0  # seconds, for kernels that are compiled
@@ -154,6 +157,24 @@ def test_what_cannot_be_built_fails_in_words_and_the_next_run_works(link):
     assert "line 1" in until(link, lambda message: message[0] == "failed")[1]
     link.load(Scenario("rlgrid/FourRooms-v0"), True, 8.0)
     until(link, snapshot_of(1))
+
+
+@pytest.mark.parametrize(
+    ("agent", "rivals"), [("q_learning", ()), ("dyna_q", ()), ("value_iteration", ()), ("q_learning", ("sarsa",))]
+)
+def test_a_run_that_has_ended_is_let_go_at_once(agent, rivals):
+    """Its tables and all that was kept of its past, long before anything looks for cycles."""
+    engine = engine_of(Scenario(agent=agent, rivals=rivals), patient=True)
+    engine.obey("step", 30)
+    held = [weakref.ref(part) for one in engines_of(engine) for part in (one, one.agent, one.history.kept[0])]
+    gc.collect()
+    gc.disable()
+    try:
+        engine.close()
+        del engine
+        assert [part() for part in held] == [None] * len(held)
+    finally:
+        gc.enable()
 
 
 def test_a_worker_that_dies_is_said_and_the_next_one_starts(alone):
