@@ -503,6 +503,11 @@ class Editor:
         self.spec = draft_of(self.first)
 
     @property
+    def painted(self) -> bool:
+        """Whether there is a past, a future or something to save."""
+        return self.can_undo or self.can_redo or not self.saved
+
+    @property
     def can_undo(self) -> bool:
         """Whether there is a stroke to undo."""
         return bool(self._past)

@@ -29,6 +29,7 @@ class LocalLink:
         """Run a scenario."""
         self.run += 1
         self._messages, self._said = [], {}
+        self.close()
         try:
             self.engine = engine_of(scenario, patient=True)
         except Exception as error:

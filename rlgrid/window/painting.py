@@ -78,6 +78,8 @@ class Painter:
         self.cancel()
         self._sent = []
         self._built = None if self._app.place is None else self._app.place.spec
+        # a map that was not painted is the same when it is opened again; until then nobody keeps it and its model
+        self._editors = {name: one for name, one in self._editors.items() if one.painted}
         editor = self.editor
         if editor is None:
             state.missing, state.cursor = "", None
