@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
@@ -535,3 +536,19 @@ def test_what_the_walker_comes_back_to_is_not_painted_anew(monkeypatch):
     run(app, 1.0)
     assert painted, "other tables are another picture"
     assert pygame.image.tobytes(app.draw(), "RGB") == pygame.image.tobytes(Scene().render(app.state, app.size), "RGB")
+
+
+@pytest.mark.parametrize("agent", ["q_learning", "dqn"])
+def test_what_is_written_out_ends_above_the_curves_in_the_smallest_window(agent):
+    app = an_app(agent=agent, size=(640, 480), seconds=1.5, speed=1_000.0)
+    app.do("play")
+    app.state.drawer = "right"
+    app.state.pinned = 14
+    run(app, 0.5)
+    app.draw()
+    panel = app.scene.regions.right
+    written = [words for words, rect in app.scene.texts if panel.contains(rect)]
+    assert "target =" in written
+    controls = app.scene.controls
+    for one, other in itertools.combinations(controls, 2):
+        assert not one.rect.colliderect(other.rect), (one, other)

@@ -104,7 +104,7 @@ def paint(canvas: Canvas, state: State) -> None:
     section = state.section if state.section in offered else offered[0]
     y = _tabs(canvas, offered, section, y, right)
     curve = section not in WHOLE and area.bottom - y > 250
-    room = (y, area.bottom - (104 if curve else 10))
+    room = (y, area.bottom - (104 if curve else 10 if area.height >= LOW else 4))
     if section == "update":
         y = sums.paint_update(canvas, state, look, names, room, updated_action(state, action))
     elif section == "why":

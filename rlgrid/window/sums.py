@@ -45,7 +45,7 @@ def plain(value: float) -> str:
 
 
 class Lines:
-    """Lines of a sum, from the top of a room downwards; what has no room is left out and said.
+    """Lines of a sum, from the top of a room downwards; what has no room is left out, which is said of parts of a sum.
 
     Args:
         room: the y of the top, and that below which nothing may stand.
@@ -68,6 +68,8 @@ class Lines:
 
     def words(self, words: str, *, bold: bool = False, muted: bool = False, right: str = "") -> None:
         """A line of words, and a few at its end."""
+        if not self.room(1):
+            return
         theme, middle = self.canvas.theme, self.y + self.pitch // 2
         end = self.right
         if right:
@@ -80,17 +82,19 @@ class Lines:
     def paragraph(self, words: str) -> None:
         """Lines of plain words, as many as fit."""
         for line in text.wrap(words, self.right - MARGIN, SMALL + 0.5):
-            if not self.room(1):
-                return
             self.words(line, muted=True)
 
     def rule(self) -> None:
         """A hairline between lines."""
+        if not self.room(1):
+            return
         self.canvas.hairline(MARGIN, self.y, self.right, self.y)
         self.y += 4
 
     def term(self, left: str, value: str, note: str = "", state: int | None = None, *, lit: bool = False) -> None:
         """A term: what is multiplied, the result at its right, and where it comes from between them."""
+        if not self.room(1):
+            return
         canvas, theme, middle = self.canvas, self.canvas.theme, self.y + self.pitch // 2
         name = f"term:{self._terms}:{'' if state is None else state}"
         self._terms += 1
@@ -110,6 +114,8 @@ class Lines:
 
     def result(self, words: str, value: str, was: str = "") -> None:
         """What the lines above it come to."""
+        if not self.room(1):
+            return
         canvas, theme, middle = self.canvas, self.canvas.theme, self.y + self.pitch // 2
         x = canvas.text(words, MARGIN, middle, theme.accent, BODY, mono=True, bold=True).right
         x = canvas.text(value, x + 8, middle, theme.accent, BODY, mono=True, bold=True).right
