@@ -61,7 +61,7 @@ def paint(canvas: Canvas, state: State) -> None:
         y = _truth(canvas, state, y, limit, 17 if low else 20)
     if state.edits and y + 40 < limit:
         canvas.heading("Changes", MARGIN, y)
-        shown = state.edits[-max(1, min(MOST_CHANGES, (limit - y - 22) // 20 - 1)) :]
+        shown = state.edits[-max(1, min(MOST_CHANGES, (limit - y - 30) // 20)) :]
         if len(shown) < len(state.edits):
             words = f"the last {len(shown)} of {len(state.edits)}" if len(shown) > 1 else f"last of {len(state.edits)}"
             canvas.text(words, area.width - MARGIN, y, theme.muted, SMALL, align="right")
