@@ -197,6 +197,22 @@ def test_a_run_that_failed_and_was_followed_by_another_one_is_replayed(tmp_path:
     assert len(frames(session)) == 36
 
 
+def test_what_was_done_when_a_run_began_is_not_done_in_the_next_one(tmp_path: Path) -> None:
+    link = LocalLink()
+    app = App(link, (640, 480), clock=link.clock)
+    app.open("rlgrid/FrozenLake-v1", "q_learning", 200.0)
+    for _ in range(8):
+        link.pass_time(0.1)
+        app.update()
+    app.state.playing = False
+    app.open("rlgrid/FourRooms-v0", "q_learning", 200.0)  # at the second of the last picture
+    app.update()
+    replay = Replay(Session.load(app.recorder.finished().save(tmp_path / "next.rlgrid")))
+    while not replay.over:
+        replay.step()
+    assert link.engine.count == replay.link.engine.count == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20, 20 + 3 * SEEDS))
 def test_random_sessions_are_replayed_frame_by_frame(seed: int, tmp_path: Path) -> None:

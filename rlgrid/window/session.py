@@ -417,9 +417,12 @@ class Recorder:
         return self.session
 
     def _add(self, count: int, name: str, *rest: Any) -> None:
-        log = self.session.log
+        log, pace, now = self.session.log, self.session.pace, self._now
+        if name != "look" and pace and pace[-1][0] >= now:  # it was before this, which may begin at another count
+            pace.pop()
+            self._paced = -math.inf
         if len(log) < MOST_ENTRIES:
-            log.append([self._now, int(count), name, *map(_plain, rest)])
+            log.append([now, int(count), name, *map(_plain, rest)])
         else:
             self.full = True
 
