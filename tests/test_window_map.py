@@ -10,6 +10,7 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 import itertools
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pygame
@@ -17,7 +18,7 @@ import pytest
 
 from rlgrid.layout import cell_of
 from rlgrid.theme import luminance
-from rlgrid.window import layers, mapview, view
+from rlgrid.window import inspector, layers, mapview, view
 from rlgrid.window.app import App
 from rlgrid.window.engine import Engine
 from rlgrid.window.layers import coloured
@@ -606,3 +607,19 @@ def test_numbers_can_be_read_on_cells_that_flash(monkeypatch):
             assert (light + 0.05) / (dark + 0.05) >= 4.5
             checked += 1
     assert checked >= 9
+
+
+@pytest.mark.parametrize(
+    ("key", "name"), [(mapview.cells_key, "model"), (mapview.cells_key, "before"), (inspector.key, "model")]
+)
+def test_an_object_at_the_place_in_memory_of_another_one_is_drawn(key, name):
+    """A freed object's id is given to the next one."""
+    state = State()
+    for _ in range(50):
+        setattr(state, name, SimpleNamespace())
+        drawn = key(state)
+        assert drawn == key(state)
+        assert hash(drawn) == hash(key(state))
+        setattr(state, name, None)  # nobody else has it
+        setattr(state, name, SimpleNamespace())
+        assert key(state) != drawn

@@ -24,7 +24,7 @@ import pygame
 
 from rlgrid.window import insideview, numbers, plots, shapes, sums, text
 from rlgrid.window.arithmetic import has_cells, names_of, place_of
-from rlgrid.window.state import State
+from rlgrid.window.state import Same, State
 from rlgrid.window.sums import MARGIN, plain
 from rlgrid.window.text import BODY, SMALL, TITLE
 from rlgrid.window.widgets import Canvas
@@ -356,5 +356,5 @@ def key(state: State) -> tuple[object, ...]:
         state.agent,
         state.unit,
         state.in_place,
-        id(state.model),
+        Same(state.model),
     )

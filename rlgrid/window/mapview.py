@@ -24,7 +24,7 @@ from rlgrid.picture import Layout
 from rlgrid.theme import RGB, colormap, ink_on, palette_of, theme_of
 from rlgrid.window import numbers, scaling, shapes, text
 from rlgrid.window.layers import Coloured, coloured
-from rlgrid.window.state import Snapshot, State
+from rlgrid.window.state import Same, Snapshot, State
 from rlgrid.window.text import SMALL
 from rlgrid.window.view import LEGEND, placed
 from rlgrid.window.widgets import Canvas
@@ -450,12 +450,12 @@ def cells_key(state: State) -> tuple[object, ...]:
     """What the cells depend on."""
     return (
         state.stamp,
-        id(state.model),
+        Same(state.model),
         state.layer,
         state.arrows,
         state.theme,
         state.scale_lock,
         round(state.flash * 12),
-        id(state.before),
+        Same(state.before),
         len(state.paths) if state.layer == "trajectories" else 0,
     )

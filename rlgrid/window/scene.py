@@ -31,7 +31,7 @@ from rlgrid.window import (
     teaching,
 )
 from rlgrid.window.planned import LARGE
-from rlgrid.window.state import State
+from rlgrid.window.state import Same, State
 from rlgrid.window.widgets import Canvas, Control
 
 LINE = 10  # pixels between the middles of controls that stand in one line, at most
@@ -159,7 +159,7 @@ class Scene:
         )
         everything = self._surface is None or over != self._last[0] or bool(menu) or state.help
         everything = everything or bool(state.tip or state.ring)
-        tables = (state.stamp, id(state.model), size, state.lane)
+        tables = (state.stamp, Same(state.model), size, state.lane)
         if self._walked_in != tables:
             self._walked_in = tables
             self._walked.clear()

@@ -271,6 +271,21 @@ class Lane:
     seen: Any = None
 
 
+class Same:
+    """An object in what a picture depends on: equal to itself alone. It is held, so that no other one gets its id."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self, held: object) -> None:
+        self._held = held
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self._held is other._held
+
+    def __hash__(self) -> int:
+        return id(self._held)
+
+
 @dataclass
 class State:
     """Everything that the scene shows."""
