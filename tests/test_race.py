@@ -450,3 +450,29 @@ def test_a_race_walks_back_bit_by_bit_and_ends_where_one_in_one_piece_does(
         assert [(engine.count, engine.sought) for engine in race.engines] == [(0, None)] * 3
         race.close()
     assert all(same(*pair) for pair in zip(*ends, strict=True))
+
+
+@pytest.mark.parametrize("agents", [("value_iteration",), ("q_learning", "sarsa")])
+def test_a_breakpoint_that_is_refused_leaves_the_run_as_it_was(agents: tuple[str, ...]) -> None:
+    """Paused it stays paused, and what was awaited is awaited still."""
+    app = a_race(*agents)
+    app.pause()
+    run(app, 0.1)
+    count = app.state.snapshot.count
+    assert count > 3
+    app.do("until:count reaches 3")
+    run(app, 0.5)
+    assert "already" in app.state.notice
+    assert (app.state.playing, app.state.awaited) == (False, "")
+    assert app.state.line.startswith("Paused.")
+    assert app.state.snapshot.count == count
+    app.set_speed(1.0)
+    app.do("until:count reaches 100000")
+    run(app, 0.1)
+    awaited = app.state.awaited
+    assert "100,000" in awaited
+    app.do("until:count reaches 3")
+    run(app, 0.1)
+    assert (app.state.playing, app.state.awaited) == (True, awaited)
+    assert app.link.engine.playing
+    assert app.link.engine.watch.condition.number == 100_000

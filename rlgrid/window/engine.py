@@ -359,9 +359,8 @@ class Engine(Run):
         Raises:
             ValueError: if it is no condition, or this run cannot tell it.
         """
-        self.watch = None
+        self.watch = None if condition is None else Watch(parse(condition, self.model), self)
         if condition is not None:
-            self.watch = Watch(parse(condition, self.model), self)
             self._play(True)
 
     def _await_again(self) -> None:

@@ -195,6 +195,8 @@ class Inbox:
     def _refused(self, message: tuple[Any, ...], _: float) -> None:
         self._app.painter.refused()
         self.ask_again()
+        if message[2] is not None:  # a breakpoint, which was shown as if it were awaited
+            self._app.state.playing, self._app.state.awaited = message[2]
         self._app.say(message[1], 8.0)
 
     def _failed(self, message: tuple[Any, ...], _: float) -> None:

@@ -289,10 +289,11 @@ class Lanes(Paced):
         Raises:
             ValueError: if it is no condition, or that lane's run cannot tell it.
         """
+        self.engines[lane].until(condition)
         for engine in self.engines:
-            engine.until(None)
+            if engine is not self.engines[lane]:
+                engine.until(None)
         if condition is not None:
-            self.engines[lane].until(condition)
             self._play(True)
 
     @property

@@ -8,7 +8,7 @@ from rlgrid.window.actors import outcomes_of
 from rlgrid.window.engine import Engine
 from rlgrid.window.lanes import Lanes, engine_of
 from rlgrid.window.scenario import Scenario
-from rlgrid.window.worker import described, failure, look_at, told
+from rlgrid.window.worker import described, failure, left_of, look_at, told
 
 
 class LocalLink:
@@ -51,7 +51,7 @@ class LocalLink:
         try:
             engine.obey(name, *rest)
         except (ValueError, TypeError) as error:
-            self._messages.append(("refused", str(error)))
+            self._messages.append(("refused", str(error), left_of(engine, name, rest)))
         self._messages += described(engine, self.run)
         self._tell()
         if name not in ("play", "speed"):

@@ -20,7 +20,8 @@ Messages of the worker, each a tuple that begins with its name:
     ("stopped", run, words)       a breakpoint was reached; the run is paused
     ("look", run, look)           what is seen of the inspected state: `rlgrid.window.looking.Look`
     ("notice", run, words)        what is to be told of a command
-    ("refused", run, words)       a command that could not be done
+    ("refused", run, words, until) a command that could not be done; of a breakpoint, None else, ``until`` is whether
+                                  the run plays and what is awaited in it
     ("failed", run, words)        the run has stopped; the worker waits for another
 ``run`` counts the worlds that were loaded, so that what is late can be told apart; ``Link.receive`` drops what is
 late, and takes the number out of "doing", "notice", "refused" and "failed".
@@ -34,6 +35,7 @@ import os
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -167,7 +169,7 @@ class Worker:
         except (ValueError, TypeError) as error:
             if name not in REFUSABLE:
                 raise
-            self._pipe.send(("refused", self._run, str(error)))
+            self._pipe.send(("refused", self._run, str(error), left_of(engine, name, rest)))
         if name in (*REFUSABLE, "reset"):
             self._sent = None
             if self._tables is not None and self._tables.sizes != _sizes(engine):
@@ -296,6 +298,14 @@ def look_at(engine: Engine | Lanes, state: int, deeply: bool) -> None:
     selected = engine.engine if isinstance(engine, Lanes) else engine
     for one in engines_of(engine):
         one.looker.ask(state if one is selected else None, deeply)
+
+
+def left_of(engine: Engine | Lanes, name: str, rest: Sequence[Any]) -> tuple[bool, str] | None:
+    """After a breakpoint was refused: whether the run plays, and what is awaited in it. None of other commands."""
+    if "until" not in (name, *rest[1:2]):
+        return None
+    awaits = [one.watch.condition.words(one.model, one.unit) for one in engines_of(engine) if one.watch is not None]
+    return engine.playing, "".join(awaits[:1])
 
 
 def failure(error: Exception) -> str:
