@@ -15,7 +15,7 @@ MOST = 48 << 20  # bytes of all that is kept: a frame of 3840 x 2160 pixels draw
 LEAST = 200  # bytes that anything takes
 
 
-class Kept:
+class Store:
     """Arrays, surfaces and tuples of these by their keys; beyond ``most`` bytes those unused for longest are let go."""
 
     def __init__(self, most: int = MOST) -> None:
@@ -51,7 +51,7 @@ def size_of(made: Any) -> int:
     return LEAST + int(getattr(made, "nbytes", 0))
 
 
-ALL = Kept()
+ALL = Store()
 
 
 def kept(make: Callable[P, T]) -> Callable[P, T]:

@@ -7,12 +7,12 @@ import pygame
 import pytest
 
 from rlgrid import glyphs, keeping
-from rlgrid.keeping import LEAST, Kept, kept, size_of
+from rlgrid.keeping import LEAST, Store, kept, size_of
 from rlgrid.window import shapes
 
 
 def test_what_was_not_used_for_longest_is_let_go_beyond_so_many_bytes() -> None:
-    store = Kept(most=3 * (1000 + LEAST))
+    store = Store(most=3 * (1000 + LEAST))
     for number in range(5):
         store.keep(number, np.zeros(1000, np.uint8))
     assert list(store.found) == [2, 3, 4]

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from rlgrid.window import floors, parameters, remaking
 from rlgrid.window.breakpoints import Condition, Watch, parse
-from rlgrid.window.history import Entry, History, Kept, put_into
+from rlgrid.window.history import Entry, History, Moment, put_into
 from rlgrid.window.looking import Looker
 from rlgrid.window.pacing import BUDGET, WALK
 from rlgrid.window.planned import Planned
@@ -417,7 +417,7 @@ class Engine(Run):
         if walker is not None and self.walker is not None:
             self.walker.returns = walker.returns
 
-    def put_back(self, kept: Kept) -> None:
+    def put_back(self, kept: Moment) -> None:
         """Stand where a state was kept."""
         setup: Setup = kept.setup
         if setup is not self.setup:

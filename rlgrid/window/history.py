@@ -120,8 +120,8 @@ def shorten(agent: Any) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
-    """The run at one count. ``at``: how many entries of the log it has behind it; ``setup``: the world and settings."""
+class Moment:
+    """The run at one count, to be gone back to. ``at``: how many entries of the log it has behind it; ``setup``: the world and settings."""
 
     count: int
     at: int
@@ -142,7 +142,7 @@ class History:
     at: int = 0  # entries of the log that the run has behind it
     head: int = 0  # the furthest count that was reached
     runs: int = 0  # that have begun
-    kept: list[Kept] = field(default_factory=list)
+    kept: list[Moment] = field(default_factory=list)
     _walks: list[tuple[int, Any]] = field(default_factory=list)
     _tours: list[float] = field(default_factory=list)  # returns of the walker
     _listed: tuple[Any, list[Edit]] | None = None  # the edits of this log
@@ -199,7 +199,7 @@ class History:
     def _keep(self, engine: Engine) -> None:
         arrays, run = captured(engine.agent)
         size = sum(table.nbytes for table in (*arrays.values(), run["returns"], run["lengths"])) + 4096
-        self.kept.append(Kept(engine.count, self.at, engine.setup, arrays, run, tuple(engine.trail), size))
+        self.kept.append(Moment(engine.count, self.at, engine.setup, arrays, run, tuple(engine.trail), size))
         while len(self.kept) > 2 and (len(self.kept) > MOST or self.size > self.limit):
             del self.kept[self._needless()]
 
@@ -370,7 +370,7 @@ def captured(agent: Any) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     return arrays, run
 
 
-def put_into(agent: Any, kept: Kept) -> None:
+def put_into(agent: Any, kept: Moment) -> None:
     """Have an agent, the same or one of the same kind and settings, stand where it was captured."""
     run = kept.run
     agent._set_arrays(kept.arrays)

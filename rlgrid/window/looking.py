@@ -181,7 +181,7 @@ def looked(engine: Engine, state: int, deeply: bool, looker: Looker) -> Work:
 def _searched(engine: Engine, state: int, looker: Looker) -> Generator[None, None, tuple[tuple[Update, ...], str]]:
     """The last update of each action of a state in the last step in which it was learnt of, or why it is not told."""
     from rlgrid.window import steps, updates
-    from rlgrid.window.history import Kept, captured, put_into
+    from rlgrid.window.history import Moment, captured, put_into
 
     agent, history = engine.agent, engine.history
     if history.why:
@@ -207,7 +207,7 @@ def _searched(engine: Engine, state: int, looker: Looker) -> Generator[None, Non
         yield from _repeated(engine, double, half)
         if mark(double._arrays()) != now:
             arrays, run = captured(double)
-            base, span = Kept(double.num_timesteps, base.at, setup, arrays, run, (), 0), span - half
+            base, span = Moment(double.num_timesteps, base.at, setup, arrays, run, (), 0), span - half
         else:
             put_into(double, base)
             span = half

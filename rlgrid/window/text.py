@@ -14,7 +14,7 @@ from pathlib import Path
 import pygame
 import pygame.freetype
 
-from rlgrid.keeping import Kept
+from rlgrid.keeping import Store
 from rlgrid.theme import RGB
 from rlgrid.window import scaling
 
@@ -29,7 +29,7 @@ _FILES = {
     ("mono", True): "JetBrainsMono-Bold.ttf",
 }
 _CAP_HEIGHT = {"sans": 0.727, "mono": 0.73}  # of the em
-_runs = Kept(most=16 << 20)  # by text, size, face, weight and colour; a frame of 3840 x 2160 pixels shows 2 MB of them
+_runs = Store(most=16 << 20)  # by text, size, face, weight and colour; a frame of 3840 x 2160 pixels shows 2 MB of them
 
 
 @cache
