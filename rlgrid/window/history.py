@@ -121,7 +121,10 @@ def shorten(agent: Any) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """The run at one count, to be gone back to. ``at``: how many entries of the log it has behind it; ``setup``: the world and settings."""
+    """The run at one count, to be gone back to.
+
+    ``at``: how many entries of the log it has behind it; ``setup``: the world and settings.
+    """
 
     count: int
     at: int
