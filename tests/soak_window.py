@@ -36,6 +36,7 @@ if not os.environ.get("DISPLAY"):
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
 GROWTH = 5.0  # MB a minute, of each process, in both quarters of the second half (see the text above)
+ENOUGH = 8  # counts in that half: memory is not judged in less than eight minutes, while agents' kernels still come in
 EVENTS = 30.0  # groups of events a second
 LINE = 30.0  # seconds between two counts
 SIZE = (1280, 800)  # while it is counted
@@ -103,7 +104,7 @@ def judged(counts: list[Count]) -> list[str]:
         points = [(count.minute, count.memory[number]) for count in half]
         slopes = [slope(points[: len(half) // 2]), slope(points[len(half) // 2 :])]
         print(f"{name}: {points[0][1]:.0f} to {points[-1][1]:.0f} MB, {slopes[0]:+.2f}, {slopes[1]:+.2f} MB a minute")
-        if min(slopes) > GROWTH:
+        if min(slopes) > GROWTH and len(half) >= ENOUGH:
             wrong.append(f"the memory of the {name} grows by {slopes[0]:.1f} and {slopes[1]:.1f} MB a minute")
         for what in ("threads", "files"):
             held = [getattr(count, what)[number] for count in half]
