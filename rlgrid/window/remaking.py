@@ -2,7 +2,8 @@
 
 Where states keep their numbers (another discount, a repainted cell) the agent keeps everything: its tables, what its
 rule remembers between two steps, its generator, and the episode under way if the agent can still stand where it
-stands. A cell that became something else is unknown again. Where states are numbered anew (a map of another size, a
+stands. A cell that became something else is unknown again. Agents that plan in rounds, whose length may follow the
+discount, keep what they have counted. Where states are numbered anew (a map of another size, a
 key more), tables are carried over cell by cell, and what refers to states by number begins afresh.
 """
 
@@ -85,7 +86,10 @@ def carry(old: Any, new: Any, rows: Rows) -> bool:
     numbers = np.arange(rows.size)
     identical = old._arrays().keys() == new._arrays().keys() and rows.size == _states(old)
     unchanged = identical and bool((rows == numbers).all())
-    if unchanged:
+    if unchanged and getattr(old, "horizon", None) != getattr(new, "horizon", None):
+        if not _carry_rounds(old, new):
+            return False
+    elif unchanged:
         new._set_arrays(old._arrays())
         new._set_scalars(old._scalars())
     elif not _carry_rows(old, new, rows, identical and bool(((rows == numbers) | (rows < 0)).all())):
@@ -97,6 +101,26 @@ def carry(old: Any, new: Any, rows: Rows) -> bool:
     _carry_episode(old, new, rows)
     if hasattr(new, "_sweeps") and (new.model is not old.model or new.gamma != old.gamma):
         _renew_residual(new)
+    return True
+
+
+def _carry_rounds(old: Any, new: Any) -> bool:
+    """Between rounds of different lengths: what was counted goes on, and a plan is made of it before the next step.
+
+    Until then the old plan is shown by the steps that are left; with more of them than it had, its first step is.
+    False for an agent that has learnt about the steps of a round itself.
+    """
+    given, own = old._arrays(), new._arrays()
+    if "step_visits" in own:
+        return False
+    arrays = dict(own)
+    for name, array in given.items():
+        if name.startswith("model.") or array.shape == own[name].shape:
+            arrays[name] = array
+    left = np.maximum(np.arange(new.horizon) + old.horizon - new.horizon, 0)
+    arrays["q"], arrays["step"] = given["q"][left], own["step"]
+    new._set_arrays(arrays)
+    new._set_scalars(old._scalars())
     return True
 
 
