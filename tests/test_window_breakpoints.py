@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rlgrid import GridSpec
+from rlgrid.agents import AGENTS
 from rlgrid.truth import Truth
 from rlgrid.window import looking, updates
 from rlgrid.window.actors import outcomes_of
@@ -23,6 +24,8 @@ from rlgrid.window.shown import known
 from rlgrid.window.state import Snapshot, State
 
 LAKE = "rlgrid/FrozenLake-v1"
+PREDICTING = ("td0", "td_lambda", "n_step_td", "true_online_td_lambda", "monte_carlo_prediction")
+UNDRIVEN = (*PREDICTING, "off_policy_monte_carlo")
 LEARNERS = ("q_learning", "double_q_learning")
 
 
@@ -272,6 +275,96 @@ def test_the_last_update_is_found_in_the_past_and_nothing_changes() -> None:
     assert engine.agent.episode_returns == twin.agent.episode_returns
 
 
+def test_the_last_update_is_found_across_whatever_the_user_did() -> None:
+    """Sliders, a brush and steps by hand lie between: against what was written down after every single step."""
+    engine = an_engine(learning_rate=0.3)
+    last: dict[int, tuple[int, int, float, float]] = {}
+    anew: dict[int, int] = {}
+
+    def step(action: int | None = None) -> None:
+        agent = engine.agent
+        old, counts = agent.q_table.copy(), agent.counts.copy()
+        if action is None:
+            engine.advance(1)
+        else:
+            engine.obey("drive", action)
+        s, a = (int(i) for i in np.argwhere(agent.counts != counts)[0])
+        last[s] = (engine.count, a, float(old[s, a]), float(agent.q_table[s, a]))
+        look = look_into(engine, s)  # the step just taken
+        assert look.update is not None, look.words
+        assert (look.update.count, look.update.action, look.update.old, look.update.new) == last[s]
+
+    def check() -> None:
+        found = 0
+        for s in range(16):
+            look = look_into(engine, s)
+            if s in anew:
+                assert look.update is None
+                assert look.words == f"Nothing was learnt here since step {anew[s]:,}, when the map was changed."
+            elif s in last:
+                assert look.update is not None, (s, look.words)
+                assert (look.update.count, look.update.action, look.update.old, look.update.new) == last[s]
+                found += 1
+            else:
+                assert look.words == "Nothing was learnt here yet."
+        assert found >= 3
+
+    lake = GridSpec.builtin("frozen_lake_4x4").dump()
+    for _ in range(60):
+        step()
+    check()
+    for action in (2, 1, 1, 0):
+        step(action)
+    check()
+    for gamma in (0.8, 0.75, 0.7):
+        engine.obey("change", "gamma", gamma, gamma > 0.7)
+    check()
+    for _ in range(25):
+        step()
+    engine.obey("change", "slip", 0.1)
+    step(3)
+    check()
+    engine.obey("remap", lake.replace("SFFF", "SFFH"))
+    anew[3] = engine.count
+    check()
+    engine.obey("restore")
+    step(2)
+    check()
+    end = engine.count
+    engine.obey("seek", end - 2)
+    assert look_into(engine, 0).update is not None
+    engine.obey("seek", end)
+    check()
+
+
+@pytest.mark.parametrize("agent", [name for name in AGENTS if name not in ("value_iteration", "dqn", "recurrent_dqn")])
+def test_the_step_that_was_just_taken_by_hand_is_told(agent: str) -> None:
+    """Of every agent that can be driven, wherever there is a sign that something was learnt."""
+    engine = an_engine(agent, **({"visits_to_know": 3} if agent == "r_max" else {}))
+    engine.obey("change", "step_reward", -0.5)
+    engine.advance(200)
+    engine.advance(3)
+    if engine.agent.why_not_driven() or not updates.explains(engine.agent):
+        assert agent in UNDRIVEN
+        return
+    told = 0
+    for n in range(40):
+        marks = [updates.marker(engine.agent, s) for s in range(16)]
+        before = [mark(engine.agent._arrays()) for mark in marks]
+        engine.obey("drive", (2, 1, 0, 3)[n % 4])
+        after = [mark(engine.agent._arrays()) for mark in marks]
+        for s in [s for s in range(16) if before[s] != after[s]][:2]:
+            look = look_into(engine, s)
+            if look.update is None:
+                assert look.words == updates.why_nothing(engine.agent, s)
+            else:
+                assert look.update.count in (0, engine.count)
+                told += 1
+        if told > 3:
+            break
+    assert told
+
+
 def test_the_looker_follows_the_run_and_tells_why_there_is_nothing() -> None:
     engine = an_engine("td0")
     engine.advance(200)
@@ -353,8 +446,8 @@ def test_a_look_is_let_go_where_the_run_goes_elsewhere_or_it_takes_too_long(monk
     engine._patient = True
     look = engine.looker.look(engine)
     assert look is not None
-    assert look.update is None
-    assert look.words == "Nothing was learnt here since step 100."
+    assert look.update is not None
+    assert look.update.count == 99
     other = an_engine()
     other.advance(3_000)
     other._patient = False

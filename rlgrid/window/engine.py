@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgrid.window import floors, parameters, remaking
+from rlgrid.window import parameters, remaking
 from rlgrid.window.breakpoints import Condition, Watch, parse
 from rlgrid.window.history import Entry, History, Moment, put_into
 from rlgrid.window.looking import Looker
 from rlgrid.window.pacing import BUDGET, WALK
 from rlgrid.window.planned import Planned
 from rlgrid.window.run import Run
-from rlgrid.window.scenario import Scenario, Setup, model_of_map
+from rlgrid.window.scenario import Scenario, Setup, edited, numbered
 from rlgrid.window.shown import snapshot_of
 from rlgrid.window.state import SYMBOLS, Edit, Parameter, Snapshot
 
@@ -280,7 +280,7 @@ class Engine(Run):
         changes, settings = self.setup.world_changes, self.setup.agent_changes
         self._build()
         if changes or settings:
-            self._remodel(self.base, changes, settings)
+            self._remodel(self.scenario, self.base, changes, settings)
             if self.scenario.pickled is None:
                 self.agent.begin(self._run_length())
             self.history.begin(self)
@@ -288,7 +288,7 @@ class Engine(Run):
     def restore(self) -> None:
         """The world's and the agent's own numbers again; what was learnt is kept as a start."""
         self._check_changeable()
-        self._remodel(self.base, {}, {})
+        self._remodel(*edited(self.setup, "restore"))
 
     def change(self, name: str, value: Any, held: bool = False) -> None:
         """Change a number of the world or of the agent; learning goes on from what is known.
@@ -299,10 +299,7 @@ class Engine(Run):
             ValueError: if the world or the agent refuses it.
         """
         self._check_changeable()
-        if name in ("gamma", "slip", "step_reward"):
-            self._remodel(self.base, self.setup.world_changes | {name: float(value)}, self.setup.agent_changes)
-        else:
-            self._remodel(self.base, self.setup.world_changes, self.setup.agent_changes | {name: value})
+        self._remodel(*edited(self.setup, "change", name, value))
 
     def remap(self, map_text: str, words: str = "") -> None:
         """The world is another map from now on; what was learnt is kept, cell by cell (`rlgrid.window.remaking`).
@@ -313,9 +310,7 @@ class Engine(Run):
             ValueError: if the text is no map, or the agent cannot be in it.
         """
         self._check_changeable()
-        scenario = replace(self.scenario, map_text=str(map_text))
-        base = model_of_map(scenario)
-        self._remodel(base, self.setup.world_changes, self.setup.agent_changes, scenario)
+        self._remodel(*edited(self.setup, "remap", map_text))
 
     def drive(self, action: int) -> None:
         """The learner takes this action now, and learns from it; beside a planner, the walker takes it.
@@ -377,16 +372,10 @@ class Engine(Run):
         if self.scenario.pickled is not None:
             raise ValueError("The environment and the agent of a script stay as the script made them.")
 
-    def _remodel(
-        self, base: Any, world: dict[str, float], settings: dict[str, Any], scenario: Scenario | None = None
-    ) -> None:
-        scenario = self.scenario if scenario is None else scenario
-        model = base
-        if world and not hasattr(base, "with_slip_each_side"):
+    def _remodel(self, scenario: Scenario, base: Any, asked: dict[str, float], settings: dict[str, Any]) -> None:
+        model, world = numbered(base, asked)
+        if asked and not world:
             self.notices.append("A map with keys, coins or walls between cells keeps the numbers of its own file.")
-            world = {}
-        if world:
-            model = floors.with_numbers(base, world)
         same_world = base is self.base
         rows = remaking.same_rows(model) if same_world else remaking.rows_between(self.base, base)
         old = self.agent

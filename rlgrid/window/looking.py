@@ -2,8 +2,8 @@
 
 The run's kept states (`rlgrid.window.history`) tell between which two of them the state was learnt of last. From there
 a second agent of the same settings repeats the run by halves until the very step is found, and `rlgrid.window.updates`
-tells what it did. So nothing is noted while an agent runs, the run itself never stands still for it, and the past is
-asked only when somebody looks.
+tells what it did. Where commands lie between (sliders, a brush, steps by hand) they are repeated too. So nothing is
+noted while an agent runs, the run itself never stands still for it, and the past is asked only when somebody looks.
 
 A look is made bit by bit, `SLICE` seconds at a time, and commands are heard in between. While the run plays the pauses
 between are as long, beside one at full speed so long that looks take `SHARE` of the time. It is given up after
@@ -12,6 +12,7 @@ between are as long, beside one at full speed so long that looks take `SHARE` of
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 import time
@@ -22,9 +23,11 @@ from typing import TYPE_CHECKING, Any
 
 from rlgrid.window.arithmetic import Update
 from rlgrid.window.networks import Inside
+from rlgrid.window.scenario import Setup
 
 if TYPE_CHECKING:
     from rlgrid.window.engine import Engine
+    from rlgrid.window.history import Entry, Kept
 
 PATIENCE = 1.5  # seconds of processor time for a look
 SLICE = 0.006  # seconds of it at a time, about
@@ -135,10 +138,10 @@ class Looker:
                 self.state, self._of[0], words=f"This could not be worked out: {failure(error).splitlines()[0]}"
             )
 
-    def double(self, engine: Engine) -> Any:
-        """An agent like the engine's, for the past to be repeated with."""
-        if self._double is None or self._double[0] is not engine.setup:
-            self._double = engine.setup, engine.another_agent()
+    def double(self, engine: Engine, setup: Setup) -> Any:
+        """An agent like the engine's in that world, for the past to be repeated with."""
+        if self._double is None or self._double[0] is not setup:
+            self._double = setup, engine.another_agent(setup)
         return self._double[1]
 
 
@@ -190,18 +193,35 @@ def _searched(engine: Engine, state: int, looker: Looker) -> Generator[None, Non
         return (), "The world is too large to search its past."
     mark = updates.marker(agent, state)
     now = mark(agent._arrays())
-    kept = [one for one in history.kept if one.count <= engine.count and one.at == history.at]
-    place = next((i for i in range(len(kept) - 1, -1, -1) if mark(kept[i].arrays) != now), None)
+    kept = [one for one in history.kept if one.count <= engine.count and one.at <= history.at]
+    alike = [one.setup.model.num_states == agent.model.num_states for one in kept]
+    differs = (i for i in range(len(kept) - 1, -1, -1) if not alike[i] or mark(kept[i].arrays) != now)
+    place = next(differs, None)
     if place is None:
         if kept and kept[0].count == 0:
             return (), updates.why_nothing(agent, state)
         since = kept[0].count if kept else engine.count
         return (), f"Nothing was learnt here since {engine.unit} {since:,}."
-    base, setup = kept[place], engine.setup
-    span = (kept[place + 1].count if place + 1 < len(kept) else engine.count) - base.count
-    double = looker.double(engine)
+    end = (kept[place + 1].count, kept[place + 1].at) if place + 1 < len(kept) else (engine.count, history.at)
     yield
-    put_into(double, base)
+    past, last = Past(engine, looker, kept[place]), 0
+    if past.at < end[1]:  # across commands: which part of the run changed it
+        seen = mark(kept[place].arrays) if alike[place] else None
+        for part in itertools.count():
+            if not (yield from past.go_on(end)):
+                break
+            after = mark(past.double._arrays()) if past.model.num_states == agent.model.num_states else None
+            last, seen = part if after != seen else last, after
+            yield
+        past = Past(engine, looker, kept[place])
+        for _ in range(last):
+            yield from past.go_on(end)
+    double, setup, entry = past.double, past.setup, past.entry(end)
+    span = (end[0] if entry is None else entry.count) - double.num_timesteps
+    if span == 0 and entry is not None and entry.name != "drive":
+        return (), f"Nothing was learnt here since {engine.unit} {entry.count:,}, when the map was changed."
+    arrays, run = captured(double)
+    base = Kept(double.num_timesteps, past.at, setup, arrays, run, (), 0)
     while span > 1:
         half = span // 2
         yield from _repeated(engine, double, half)
@@ -213,7 +233,10 @@ def _searched(engine: Engine, state: int, looker: Looker) -> Generator[None, Non
             span = half
         yield
     before = steps.standing(double)
-    double.advance(1)
+    if span == 0 and entry is not None:
+        double.take(entry.rest[0])
+    else:
+        double.advance(1)
     found: dict[int | None, Update] = {}
     for update in updates.told(double, before, state):
         if update is None:
@@ -222,6 +245,59 @@ def _searched(engine: Engine, state: int, looker: Looker) -> Generator[None, Non
             found.pop(update.action, None)
             found[update.action] = update
     return tuple(found.values()), "" if found else updates.why_nothing(agent, state)
+
+
+class Past:
+    """The run repeated beside it from where it was ``kept``, part by part: units in one piece, or one command."""
+
+    def __init__(self, engine: Engine, looker: Looker, kept: Kept) -> None:
+        from rlgrid.window.history import put_into
+
+        self._engine = engine
+        self.setup: Setup = kept.setup
+        self.at = kept.at  # entries of the log that it has behind it
+        self.double = looker.double(engine, kept.setup)
+        put_into(self.double, kept)
+
+    @property
+    def model(self) -> Any:
+        """The world where it stands."""
+        return self.setup.model
+
+    def entry(self, end: tuple[int, int]) -> Entry | None:
+        """The next command before an end, which is a count and how many commands lie behind it."""
+        return self._engine.history.log[self.at] if self.at < end[1] else None
+
+    def go_on(self, end: tuple[int, int]) -> Generator[None, None, bool]:
+        """Repeat the next part; False where there is none before the end."""
+        entry = self.entry(end)
+        units = (end[0] if entry is None else entry.count) - self.double.num_timesteps
+        if units > 0:
+            yield from _repeated(self._engine, self.double, units)
+            return True
+        if entry is None:
+            return False
+        self.at += 1
+        if entry.name == "drive":
+            self.double.take(*entry.rest)
+        else:
+            self._edit(entry)
+        return True
+
+    def _edit(self, entry: Entry) -> None:
+        """Change the world or the agent as the engine did."""
+        from rlgrid.window import remaking
+        from rlgrid.window.scenario import edited, numbered
+
+        was, old = self.setup, self.double
+        scenario, base, world, settings = edited(was, entry.name, *entry.rest)
+        model, world = numbered(base, world)
+        self.setup = Setup(scenario, base, model, world, settings, was.gamma)
+        self.double = self._engine.another_agent(self.setup)
+        self.double.begin(old.total_timesteps)
+        rows = remaking.same_rows(model) if base is was.base else remaking.rows_between(was.base, base)
+        if rows is not None:  # else the run would have begun anew
+            remaking.carry(old, self.double, rows)
 
 
 def _repeated(engine: Engine, double: Any, units: int) -> Generator[None, None, None]:

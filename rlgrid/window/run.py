@@ -349,13 +349,13 @@ class Run(Paced):
         settings = settings_of(scenario.agent, scenario.settings) | parameters.as_settings(changes)
         return type(self.agent)(env=self._new_env(model), seed=scenario.seed, **settings)
 
-    def another_agent(self) -> Any:
-        """An agent of the same kind and settings in a world of its own, which has learnt nothing here."""
+    def another_agent(self, setup: Setup) -> Any:
+        """An agent of the same kind in a world of its own, which has learnt nothing here."""
         if self.scenario.pickled is not None:
             import cloudpickle
 
             return cloudpickle.loads(self.scenario.pickled)[1]
-        return self._new_agent(self.setup.model, self.setup.agent_changes, self.scenario)
+        return self._new_agent(setup.model, setup.agent_changes, setup.scenario)
 
     # --- what is shown ----------------------------------------------------------------------------------------------
 

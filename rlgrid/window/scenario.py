@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -30,6 +30,33 @@ class Setup:
     world_changes: dict[str, float]
     agent_changes: dict[str, Any]
     gamma: float
+
+
+def edited(setup: Setup, name: str, *rest: Any) -> tuple[Scenario, Any, dict[str, float], dict[str, Any]]:
+    """Scenario, base, changes of the world and of the agent after a command that changes a run: "change" with a number
+    and its value, "restore", or "remap" with the text of a map.
+
+    Raises:
+        ValueError: if the text is no map.
+    """
+    if name == "restore":
+        return setup.scenario, setup.base, {}, {}
+    if name == "remap":
+        scenario = replace(setup.scenario, map_text=str(rest[0]))
+        return scenario, model_of_map(scenario), setup.world_changes, setup.agent_changes
+    number, value = rest[:2]
+    if number in ("gamma", "slip", "step_reward"):
+        return setup.scenario, setup.base, setup.world_changes | {number: float(value)}, setup.agent_changes
+    return setup.scenario, setup.base, setup.world_changes, setup.agent_changes | {number: value}
+
+
+def numbered(base: Any, changes: dict[str, float]) -> tuple[Any, dict[str, float]]:
+    """A world with changed numbers, and those that it has taken: a map of another kind keeps its own."""
+    from rlgrid.window import floors
+
+    if not changes or not hasattr(base, "with_slip_each_side"):
+        return base, {}
+    return floors.with_numbers(base, changes), changes
 
 
 def model_of_map(scenario: Scenario) -> Any:
