@@ -27,7 +27,7 @@ from rlgrid.window.scenario import Setup
 
 if TYPE_CHECKING:
     from rlgrid.window.engine import Engine
-    from rlgrid.window.history import Entry, Kept
+    from rlgrid.window.history import Entry, Moment
 
 PATIENCE = 1.5  # seconds of processor time for a look
 SLICE = 0.006  # seconds of it at a time, about
@@ -221,7 +221,7 @@ def _searched(engine: Engine, state: int, looker: Looker) -> Generator[None, Non
     if span == 0 and entry is not None and entry.name != "drive":
         return (), f"Nothing was learnt here since {engine.unit} {entry.count:,}, when the map was changed."
     arrays, run = captured(double)
-    base = Kept(double.num_timesteps, past.at, setup, arrays, run, (), 0)
+    base = Moment(double.num_timesteps, past.at, setup, arrays, run, (), 0)
     while span > 1:
         half = span // 2
         yield from _repeated(engine, double, half)
@@ -250,7 +250,7 @@ def _searched(engine: Engine, state: int, looker: Looker) -> Generator[None, Non
 class Past:
     """The run repeated beside it from where it was ``kept``, part by part: units in one piece, or one command."""
 
-    def __init__(self, engine: Engine, looker: Looker, kept: Kept) -> None:
+    def __init__(self, engine: Engine, looker: Looker, kept: Moment) -> None:
         from rlgrid.window.history import put_into
 
         self._engine = engine
