@@ -263,7 +263,7 @@ def watched(path: str, seconds: float) -> dict[str, Any]:
                 sums[:] = [total + b - a for total, a, b in zip(sums, before, now, strict=True)]
             before = now
             if shown.finished:
-                app.do("reset")
+                app.do("start")
                 before = None
         screen.blit(app.draw(), (0, 0))
         pygame.display.flip()

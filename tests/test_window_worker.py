@@ -716,6 +716,43 @@ def test_where_a_large_plan_stands_is_shown_though_its_last_sweep_was_not(large,
     assert large.snapshot().previous is large.snapshot().change is None, "the sweep before the last is not known"
 
 
+def test_of_a_large_plan_that_stands_the_walker_alone_is_sent_again(large, monkeypatch):
+    large.playing = True
+    large.advance(100_000)
+    assert large.finished
+    sent = []
+    monkeypatch.setattr(Deaf, "send", lambda _, message: sent.append(message))
+    worker, tables = Worker(Deaf()), Tables(16, 4)
+    worker._engine, worker._tables = large, Tables(16, 4, tables.name)
+    try:
+        for _ in range(3):  # its policy is judged
+            worker._publish()
+        sent.clear()
+        shots = []
+        for action in (None, 2, 1, None):
+            if action is not None:
+                large.walker.drive(action)
+            else:
+                worker._sent = None  # as after a command that may have changed anything
+            worker._publish()
+            *_, names, rest = next(message for message in reversed(sent) if message[0] == "snapshot")
+            shots.append((names, tables.read(names, rest)))
+            assert shots[-1][1].walker == large.walker.state
+        worker._publish()
+        assert len([message for message in sent if message[0] == "snapshot"]) == 4, "nothing has changed"
+    finally:
+        worker._tables.close()
+        tables.close()
+    (whole, first), *later, (last, _) = shots
+    assert "values" in whole
+    assert last == whole
+    for names, shot in later:
+        assert names is None
+        assert shot.values is first.values
+        assert shot.q_values is first.q_values
+    assert np.array_equal(first.values, large.agent.values)
+
+
 def test_snapshots_take_a_small_share_of_the_time_of_an_agent_at_full_speed(large, monkeypatch):
     now = [100.0]
     for clock in ("perf_counter", "thread_time"):

@@ -75,6 +75,7 @@ class Tables:
         self._owner = name is None
         self._arrays: dict[str, NDArray[Any]] = {}
         self._copies: dict[tuple[str, int], list[NDArray[Any]]] = {}
+        self._last: list[dict[str, NDArray[Any]]] = [{} for _ in range(lanes)]  # what was read last
         offset = 0
         for key, shape in self._shapes.items():
             self._arrays[key] = np.ndarray(shape, TABLES[key][0], self._memory.buf, offset)
@@ -85,8 +86,14 @@ class Tables:
         """By which another process finds the memory."""
         return self._memory.name
 
-    def write(self, shot: Snapshot, lane: int = 0) -> tuple[tuple[str, ...], Snapshot]:
-        """Put a snapshot's tables into the memory; which ones they are, and what else the snapshot holds."""
+    def write(self, shot: Snapshot, lane: int = 0, there: bool = False) -> tuple[tuple[str, ...] | None, Snapshot]:
+        """Put a snapshot's tables into the memory; which ones they are, and what else the snapshot holds.
+
+        Args:
+            there: they are those that were written last, so that nothing is to be written, nor read.
+        """
+        if there:
+            return None, replace(shot, **_none(TABLES))
         present = []
         for key, array in self._arrays.items():
             table = getattr(shot, key)
@@ -95,14 +102,18 @@ class Tables:
                 present.append(key)
         return tuple(present), replace(shot, **_none(TABLES))
 
-    def read(self, present: tuple[str, ...], rest: Snapshot, lane: int = 0) -> Snapshot:
-        """The whole snapshot again, its tables copied out of the memory."""
-        tables: Any = {key: self._copy(key, lane) for key in present}
+    def read(self, present: tuple[str, ...] | None, rest: Snapshot, lane: int = 0) -> Snapshot:
+        """The whole snapshot again, its tables copied out of the memory, or those of the one that was read last."""
+        if present is None:
+            tables: Any = self._last[lane]
+        else:
+            self._last[lane] = {}  # what they were copied into may be used again
+            tables = self._last[lane] = {key: self._copy(key, lane) for key in present}
         return replace(rest, **tables)
 
-    def large(self, present: Iterable[str]) -> bool:
-        """Whether one of these tables is so large that copying it takes a part of a frame."""
-        return any(self._arrays[key][0].nbytes >= REUSED for key in present)
+    def large(self, present: Iterable[str] | None) -> bool:
+        """Whether one of these tables is so large that copying it, or looking through it, takes a part of a frame."""
+        return present is None or any(self._arrays[key][0].nbytes >= REUSED for key in present)
 
     def _copy(self, key: str, lane: int) -> Any:
         """A table copied out of the memory: where it is large, into an array of an earlier one that nobody holds any
@@ -125,6 +136,7 @@ class Tables:
         """Let go of the memory; its owner also removes it."""
         self._arrays.clear()
         self._copies.clear()
+        self._last.clear()
         self._memory.close()
         if self._owner:
             self._memory.unlink()

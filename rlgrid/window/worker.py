@@ -9,7 +9,8 @@ The process is spawned, never forked, and does not import the program that opene
 Messages of the worker, each a tuple that begins with its name:
     ("world", run, facts)         a world is built: numbers of states and actions, unit, title, parameters ...
     ("doing", run, words)         what it is busy with; "" is nothing
-    ("snapshot", run, memory, names, the rest)   these tables are in that memory; to be answered with ("read",)
+    ("snapshot", run, memory, names, the rest)   these tables are in that memory; to be answered with ("read",);
+                                  names are None where the tables are those that were sent last
     ("lanes", run, memory, list)  the same of every lane of a race: (names, the rest)
     ("lane", run, number, message)  a message that is about one lane of a race
     ("outcomes", run, state, outcomes of each action)
@@ -222,9 +223,15 @@ class Worker:
         assert engine is not None
         assert tables is not None
         runs = engine.playing and not engine.finished  # once it stands still, everything is shown
-        mark = (*(_mark(one) for one in engines_of(engine)), runs, self._wanted if runs else None)
+        engines, wanted = engines_of(engine), self._wanted if runs else None
+        mark = ([_mark(one) for one in engines], [_walker_mark(one) for one in engines], runs, wanted)
         if mark == self._sent:
             return
+        before = self._sent
+        there = [
+            before is not None and before[2:] == mark[2:] and was == now and one.large
+            for one, was, now in zip(engines, before[0] if before else mark[0], mark[0], strict=True)
+        ]  # large tables that are there already: only the walker has gone on
         for one in engines_of(engine):
             if one.finished or not engine.playing:
                 one.stand()
@@ -237,11 +244,11 @@ class Worker:
             for message in described(engine, self._run):
                 self._pipe.send(message)
         if isinstance(engine, Lanes):
-            shots = [tables.write(shot, lane) for lane, shot in enumerate(engine.snapshots())]
+            shots = [tables.write(shot, lane, there[lane]) for lane, shot in enumerate(engine.snapshots())]
             self._pipe.send(("lanes", self._run, tables.name, shots))
         else:
-            shot = engine.snapshot(self._wanted if runs else None)
-            self._pipe.send(("snapshot", self._run, tables.name, *tables.write(shot)))
+            shot = engine.snapshot(wanted)
+            self._pipe.send(("snapshot", self._run, tables.name, *tables.write(shot, 0, there[0])))
         spent = time.thread_time() - began + sum(one.take_copying() for one in engines_of(engine))
         if runs:  # where it stands still everything is sent, which takes longer than what is shown while it runs
             # what such tables take is known from the second on: before the first one kernels may have to be loaded
@@ -282,15 +289,19 @@ def _sought(engine: Engine | Lanes | None) -> bool:
 
 
 def _mark(engine: Engine) -> tuple[Any, ...]:
-    """What a snapshot would show that another one may not."""
-    referee, walker = engine.referee, engine.walker
+    """What a snapshot would show that another one may not, beside the walker."""
+    referee = engine.referee
     return (
         engine.agent.num_timesteps,
         None if referee is None else (referee.judged_at, referee.regret, referee.optimal is None),
-        None if walker is None else (walker.state, len(walker.returns), len(walker.trail)),
         engine.follows_learner,
         engine.finished,
     )
+
+
+def _walker_mark(engine: Engine) -> tuple[Any, ...] | None:
+    walker = engine.walker
+    return None if walker is None else (walker.state, len(walker.returns), len(walker.trail))
 
 
 def look_at(engine: Engine | Lanes, state: int, deeply: bool) -> None:
