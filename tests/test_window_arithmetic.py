@@ -42,6 +42,11 @@ def near(one: float, other: float) -> bool:
     return abs(one - other) <= NEAR * max(1.0, abs(other))
 
 
+def share(found: list[float]) -> float:
+    """Of numbers, the share that shows something: 0 equals 0 however it came about."""
+    return float(np.mean(np.abs(found) > 1e-6))
+
+
 def new_env(world: str) -> Any:
     if world in CLASSICS:
         env = gym.make(world)
@@ -66,7 +71,14 @@ def cells(model: Any, seed: int = 0, many: int = 12) -> list[int]:
 def check_planner(world: str, method: str) -> None:
     agent: Any = agent_class("value_iteration")(env=new_env(world), method=method)
     agent.begin(None)
-    for sweep in range(3):
+    if agent.gamma < 1.0:
+        there, start = ~np.asarray(agent.model.absorbing, np.bool_), agent.values
+        start[there] = np.random.default_rng(4).normal(size=there.sum())
+        agent._set_arrays(agent._arrays() | {"values": start})
+    else:  # a loop for nothing keeps a value that is too large, and is swept as one with the way out of it
+        agent.advance(4)
+    worths: list[float] = []
+    for _ in range(3):
         before, q_before = agent.values, agent.q_values
         agent.advance(1)
         in_place = method == "gauss_seidel"
@@ -75,8 +87,10 @@ def check_planner(world: str, method: str) -> None:
             found = [backup(backup_terms(each, read), agent.gamma) for each in outcomes_of(agent.model, s)]
             for a, sum_ in enumerate(found):
                 assert sum_ == q[s, a] or near(sum_, q[s, a]), (s, a)
-            if not in_place and (sweep or agent.gamma < 1.0):  # without discounting the first sweep finds a start
+            if not in_place:
                 assert near(max(found), agent.values[s])
+            worths += found
+    assert share(worths) > 0.5
 
 
 @pytest.mark.parametrize("method", ["value_iteration", "gauss_seidel"])
@@ -181,11 +195,24 @@ def shown(agent: Any) -> Any:
 
 
 LONG = 3_000
+CHAINED = ("dyna_q", "dyna_q_plus", "prioritized_sweeping", "n_step_sarsa", "n_step_td", "tree_backup")
+"""In one step they may read what they have just written, and write it again."""
+PLANNING = {"DynaQ", "DynaQPlus"}
+OPTIMISTIC = ("r_max", "ucbvi")  # they begin with the most that is possible, and rely on it
+
+
+def fill(agent: Any, seed: int = 5) -> None:
+    """Put random numbers into the tables that a learner learns: what is 0 shows no error."""
+    random = np.random.default_rng(seed)
+    doubled = type(agent).__name__ == "DoubleQLearning"
+    for table in (agent.first, agent.second) if doubled else (agent._learnt(),):
+        there = np.isfinite(table)
+        table[there] = random.normal(size=there.sum())
 
 
 def check_learner(world: str, name: str, steps_told: int = 60, begin: int = 400, **settings: Any) -> int:
     """Step by step, what is told of the state that was left, of three that changed and of two others at random: it is
-    what the table has. How many updates were told."""
+    what the table has. How many updates were told; most of them have numbers that are not 0."""
     env = new_env(world)
     if "monte_carlo" in name and world != FEW[0]:
         env = gym.wrappers.TimeLimit(env, 40)  # an episode by chance is of thousands of steps there
@@ -193,7 +220,9 @@ def check_learner(world: str, name: str, steps_told: int = 60, begin: int = 400,
     assert updates.explains(agent)
     agent.begin(5_000)
     agent.advance(begin)
-    random, told = np.random.default_rng(3), 0
+    if name not in OPTIMISTIC:
+        fill(agent)
+    random, told, sizes, read = np.random.default_rng(3), 0, [], []
     for step in range(LONG):  # what learns seldom is waited for
         if step >= steps_told and told:
             break
@@ -218,7 +247,43 @@ def check_learner(world: str, name: str, steps_told: int = 60, begin: int = 400,
             told += len(last)
             for update in last.values():
                 check_update(agent, update, name, now, was)
+                read += [is_read(agent, before, update, factor) for factor in factors_of(update)]
+                sizes.append(update.target if name in OPTIMISTIC else update.error)
+    assert share(sizes) >= 0.5
+    chained = name in CHAINED or settings.get("visits") == "every"
+    assert np.mean(read or True) >= (0.7 if chained else 1.0), "a number is that of the cell which it lights up"
     return told
+
+
+def factors_of(update: Update) -> list[Factor]:
+    found = [update.base, *(factor for part in update.parts for factor in part)]
+    return [factor for factor in found if factor.state is not None]
+
+
+def is_read(agent: Any, before: steps.Standing, update: Update, factor: Factor) -> bool:
+    """Whether a number is what stood in the cell that it is said to be of, before the step or, in a plan, after it."""
+    name, s, a = type(agent).__name__, factor.state, factor.action
+    assert s is not None
+    if factor.symbol.startswith("r"):  # where a reward was received; of a plan it may be any
+        return name in PLANNING or factor.symbol != "r" or agent._episode_length == 0 or s == agent.state
+    if factor.symbol.startswith("π"):
+        assert a is not None
+        return near(factor.value, steps.behaviour(agent, before, s)[a])
+    if factor.symbol.endswith("before"):  # of true online traces: the value of this state when it was come to
+        return factor.value == before.memory["previous"][0]
+    if name in ("UCBVI", "PSRL") and factor.symbol.startswith("V"):
+        return factor.value == agent.q_table[1, s].max()
+    if name == "RMax" and factor.symbol.startswith("V"):
+        return abs(factor.value - agent.q_table[s].max()) <= agent.planning_tolerance * agent._width
+    place = s if a is None else (s, a)
+    if name == "DoubleQLearning":
+        return factor.value == before.memory["first" if factor.symbol.startswith("Q₁") else "second"][place]
+    if name == "UCBQLearning":
+        h = int(before.memory["step"][0])
+        if factor == update.base:
+            return factor.value == before.table[h * agent._num_states + s, a]
+        return factor.value == min(float(agent._ceiling[h + 1]), before.table[(h + 1) * agent._num_states + s, a])
+    return factor.value in (before.table[place], agent._learnt()[place])
 
 
 def check_update(agent: Any, update: Update, name: str, now: Any, was: Any) -> None:
@@ -269,6 +334,9 @@ def test_the_last_update_in_other_worlds(world: str, name: str) -> None:
         ("sarsa_lambda", {"traces": "dutch"}),
         ("q_lambda", {"traces": "accumulating", "learning_rate": "1/N"}),
         ("monte_carlo", {"visits": "every"}),
+        ("n_step_sarsa", {"learning_rate": "1/N", "n_steps": 3}),
+        ("tree_backup", {"learning_rate": "1/N", "n_steps": 3}),
+        ("n_step_td", {"learning_rate": "1/N"}),
         ("dyna_q", {"learning_rate": "1/N"}),
         ("dyna_q_plus", {"kappa": 0.1, "planning_steps": 3}),
         ("prioritized_sweeping", {"threshold": 0.0, "initial_q": 0.5, "begin": 30}),
