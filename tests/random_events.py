@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pygame
 
-from rlgrid.window import bindings, commands
+from rlgrid.window import bindings, commands, local
 from rlgrid.window.local import LocalLink
 
 BOUND = tuple((key, modifiers, binding) for binding in bindings.BINDINGS for key, modifiers in binding.keys)
@@ -75,6 +75,24 @@ def counted() -> Iterator[dict[str, int]]:
         yield found
     finally:
         commands.COMMANDS.update(before)
+
+
+@contextmanager
+def collected() -> Iterator[list[Exception]]:
+    """Every error that ends a run, or keeps one from beginning, in a `LocalLink` from now on: the window says it, and
+    another run takes its place."""
+    found: list[Exception] = []
+    words = local.failure
+
+    def noted(error: Exception) -> str:
+        found.append(error)
+        return words(error)
+
+    local.failure = noted
+    try:
+        yield found
+    finally:
+        local.failure = words
 
 
 class LateLink:

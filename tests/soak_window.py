@@ -5,9 +5,9 @@
 With DISPLAY set it opens a window, else it runs without one. Events go through pygame's queue; recordings,
 screenshots, sessions and maps are written to a folder of its own. Every half minute a small run takes the place of the
 present one, so that what runs keep is let go, and it is counted what both processes hold then: memory in MB, threads,
-open files, pieces of shared memory, objects. At the end it judges: no exception, no error that is no sentence, no
-worker that died, every command given, an agent that still learns, a window that closes at once, nothing left behind;
-and in the second half of the time no count that grows and no memory that goes on growing by more than `GROWTH`.
+open files, pieces of shared memory, objects. At the end it judges: no exception, no run that failed, no worker
+that died, every command given, an agent that still learns, a window that closes at once, nothing left behind; and in
+the second half of the time no count that grows and no memory that goes on growing by more than `GROWTH`.
 
 Memory is counted after what is free was given back to the system, so that it is what is held. Three things make it
 grow for a while: pictures and words that are kept (at most `keeping.MOST` and 16 MB, full after two or three minutes of
@@ -98,7 +98,7 @@ def judged(counts: list[Count]) -> list[str]:
     """What grew in the second half."""
     half = counts[len(counts) // 2 :]
     if len(half) < 4:
-        return []
+        return [f"memory not judged: {len(counts)} counts are too few, soak for 4 minutes or longer"]
     wrong = []
     for number, name in enumerate(("window", "worker")):
         points = [(count.minute, count.memory[number]) for count in half]
@@ -264,7 +264,7 @@ def run(minutes: float, seed: int, folder: Path) -> list[str]:
                     path.unlink()
     wrong = soak.wrong + judged(soak.counts)
     wrong += [f"never given: {name}" for name, times in reached.items() if not times and minutes >= 5]
-    wrong += [f"an error that is no sentence: {words}" for words in soak.errors if "Error:" in words]
+    wrong += [f"a run failed: {words}" for words in soak.errors]
     app.rest()
     app.state.playing, app.state.awaited = True, ""
     app.open("rlgrid/FourRooms-v0", "q_learning", 1_000.0)

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pygame
 import pytest
-from random_events import FAMILIES, LARGE, SIZES, LateLink, RandomEvents, counted, dropped
+from random_events import FAMILIES, LARGE, SIZES, LateLink, RandomEvents, collected, counted, dropped
 
 from rlgrid.window.app import App
+from rlgrid.window.engine import Engine
 from rlgrid.window.local import LocalLink
+from rlgrid.window.worker import failure
 
 AGENTS = ("value_iteration", "q_learning", "sarsa", "dyna_q")
 WORLDS = ("rlgrid/FourRooms-v0", "rlgrid/FrozenLake-v1", "rlgrid/KeyDoor-v0", "rlgrid/RiverSwim-v0")
@@ -66,11 +68,11 @@ def memory(app):
 
 def play(link, kind, count, seed, every, tmp_path, sizes=SIZES):
     """An app after so many random events, drawn after every so many; how often each command was obeyed, and the growth
-    of memory in their second half."""
+    of memory in their second half. No run may have failed."""
     app = kind(link, (1000, 700), clock=link.clock)
     app.open(WORLDS[0], "value_iteration")
     given, drawn, middle = 0, 0, 0
-    with counted() as reached:
+    with counted() as reached, collected() as errors:
         events = RandomEvents(app, seed, (), sizes, dropped(tmp_path), reached)
         while given < count or (given < 4 * count and missing(reached)):  # looks into cells take what time there is
             for event in events.next():
@@ -84,7 +86,10 @@ def play(link, kind, count, seed, every, tmp_path, sizes=SIZES):
                 drawn = given
             if not middle and given >= count / 2:
                 middle = memory(app)
-    return app, reached, memory(app) - middle
+        grown = memory(app) - middle
+    for error in errors:
+        raise AssertionError(f"a run failed: {failure(error)}") from error
+    return app, reached, grown
 
 
 def missing(reached):
@@ -114,6 +119,18 @@ def test_two_thousand_random_events(tmp_path, monkeypatch):
     app, reached, _ = play(LateLink(3), Small, 2_000, 3, 50, tmp_path)
     check_alive(app)
     assert missing(reached) == []
+
+
+def test_a_run_that_fails_is_found(tmp_path, monkeypatch):
+    """Whatever ends a run is said in the window alone, and another one follows: these tests must see it."""
+    monkeypatch.chdir(tmp_path)
+
+    def tick(engine, seconds):
+        raise FloatingPointError("its words are all that is said")
+
+    monkeypatch.setattr(Engine, "tick", tick)
+    with pytest.raises(AssertionError, match="a run failed: its words are all that is said"):
+        play(LocalLink(), Small, 60, 3, 100, tmp_path)
 
 
 @pytest.mark.slow

@@ -503,3 +503,32 @@ def test_an_agent_of_several_environments_runs_as_many_steps_as_it_is_asked_for(
     assert engine.advance(400) == 400
     assert engine.count == 400
     assert engine.advance(4) == 4
+
+
+@pytest.mark.parametrize("agent", ["monte_carlo", "monte_carlo_prediction"])
+def test_an_episode_that_has_passed_a_painted_cell_is_not_learnt_from(agent: str) -> None:
+    """The visits of the cell begin again, and an episode that counted one there would have more returns than visits."""
+    engine = Engine(Scenario("rlgrid/FrozenLake-v1", agent=agent, seed=1), patient=True)
+    passed: list[int] = []
+    while not passed:
+        engine.advance(1)
+        states = engine.agent._states[: engine.agent._size[0]].tolist()
+        passed = [s for s in states if s not in (0, engine.agent.state)]
+    at = LAKE.index("SFFF") + 5 * (passed[0] // 4) + passed[0] % 4
+    engine.obey("remap", LAKE[:at] + "H" + LAKE[at + 1 :], "hole")
+    engine.obey("remap", LAKE, "ice")
+    assert engine.agent.counts[passed[0]].sum() == 0
+    engine.episode()
+    engine.agent._set_arrays(engine.agent._arrays())  # refuses what does not fit
+    assert engine.agent.counts.sum() > 0
+
+
+def test_what_is_put_back_acts_by_the_same_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`predict` has a generator of its own."""
+    engine = an_engine("q_learning", monkeypatch)
+    agent = engine.agent
+    state = history.Kept(0, 0, engine.setup, *captured(agent), (), 0)
+    drawn = [agent.predict(0, deterministic=False)[0] for _ in range(20)]
+    assert len(set(drawn)) > 1
+    history.put_into(agent, state)
+    assert [agent.predict(0, deterministic=False)[0] for _ in range(20)] == drawn

@@ -14,9 +14,10 @@ import numpy as np
 import pygame
 import pytest
 
-from rlgrid.window import breakpoints, inspector, layers, plots
+from rlgrid.window import breakpoints, inspector, layers, numbers, plots
 from rlgrid.window.actors import outcomes_of
 from rlgrid.window.app import App
+from rlgrid.window.engine import Engine
 from rlgrid.window.local import LocalLink
 from rlgrid.window.scene import Scene
 from rlgrid.window.state import Curve
@@ -198,6 +199,47 @@ def test_the_last_update_is_written_out_with_its_numbers() -> None:
     assert "target =" in said
     assert "new =" in said
     assert inspector.numbers.fixed(update.target, 6) in said
+
+
+@pytest.mark.parametrize("size", [(1280, 1400), (800, 600)])
+def test_every_row_of_an_update_is_painted_with_its_number(size: tuple[int, int]) -> None:
+    """By a twin of the run that is asked for what it knows, and not for what is written out."""
+    gamma, eps = 0.9, 0.4
+    chances = {"exploration_initial_eps": eps, "exploration_final_eps": eps}
+    app = an_app(CLIFF, "expected_sarsa", size, 3.0, 200.0, learning_rate=0.5, gamma=gamma, **chances)
+    s = int(np.argmax(app.state.snapshot.visits))
+    pin(app, s, "update")
+    count, a = app.state.look.update.count, app.state.look.update.action
+    twin = Engine(app.link.engine.scenario, patient=True)
+    twin.advance(count - 1)
+    q = twin.agent.q_table.copy()
+    twin.advance(1)
+    to = twin.agent.state
+    assert np.flatnonzero((twin.agent.q_table != q).any(axis=1)).tolist() == [s]
+    reward = -100.0 if to == 36 and s != 24 else -1.0  # who falls begins again, in the lowest row
+    ties = q[to] == q[to].max()
+    policy = eps / 4 + (1.0 - eps) * ties / ties.sum()
+    worths = [reward, *(gamma * policy * q[to])]
+    target = sum(worths)
+    many = len(worths)
+    assert min(np.abs(worths)) > 1e-3
+    error, said = numbers.fixed(target - q[s, a], 6), words(app)
+    rows = []  # (the cell that lights up, what stands at the right) of what ends with a number
+    for one in app.scene.controls:
+        if one.name.startswith("term:"):
+            *_, (_, last) = sorted((rect.right, text) for text, rect in app.scene.texts if one.rect.contains(rect))
+            rows += [(int(one.name.rpartition(":")[2]), last)] if last[-1].isdigit() else []
+    left = many - len(rows) + 1
+    if left:
+        assert said[said.index(f"and {left} more terms") - 1] == numbers.fixed(sum(worths[-left:]), 6)
+    assert rows == [*((to, numbers.fixed(each, 6)) for each in worths[: many - left]), (s, error)]
+    new = q[s, a] + 0.5 * (target - q[s, a])
+    assert new == pytest.approx(twin.agent.q_table[s, a], abs=1e-12)
+    assert said[said.index("target =") + 1] == numbers.fixed(target, 6)
+    assert "new =" not in said or said[said.index("new =") + 1] == numbers.fixed(new, 6)
+    assert ("new =" in said) == (size[1] > 600)
+    moved = f"{numbers.fixed(q[s, a], 5)} + α 0.5 × {numbers.fixed(target - q[s, a], 5)}"
+    assert size[1] == 600 or moved in said
 
 
 def test_of_a_plan_the_action_that_is_chosen_is_written_out() -> None:

@@ -154,11 +154,17 @@ def _carry_rows(old: Any, new: Any, rows: Rows, same_numbers: bool) -> bool:
         with suppress(ValueError, KeyError, IndexError):
             new._set_arrays(arrays)
             new._set_scalars(old._scalars())
-            if not same_numbers:
+            if not same_numbers or _has_passed(arrays, rows < 0):
                 _forget_memory(new)
             return True
     new._set_arrays(blank)
     return False
+
+
+def _has_passed(arrays: dict[str, NDArray[Any]], changed: NDArray[np.bool_]) -> bool:
+    """Whether an episode that is learnt from at its end has passed changed states: its visits there do not count."""
+    states = arrays.get("episode.states")
+    return states is not None and bool(changed[states].any())
 
 
 def _forget_memory(agent: Any) -> None:
