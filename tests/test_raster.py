@@ -174,6 +174,22 @@ def test_what_a_pixel_reads_is_bounded() -> None:
         assert np.abs(frame[y, 4].astype(int) - colormap((y + 0.5) / 9, 0.0, 1.0)).max() <= 3
 
 
+@pytest.mark.parametrize("cell", [1 / 7, 1 / 12, 1 / 20])
+def test_what_a_pixel_reads_is_of_its_own_columns(cell: float) -> None:
+    """Of more than `SAMPLES` cells a side every other or every third is read: no neighbours in the table."""
+    model = GridModel(np.zeros((240, 240), int), KINDS)
+    values = np.tile(np.linspace(0.0, 1.0, 240), 240)
+    pixels = round(240 * cell)
+    view = Layout(cell, 0.0, 0.0, 240, 240)
+    frame = draw(model, values, scale=(0.0, 1.0), size=(pixels, pixels), view=view).astype(int)
+    wide = 1.0 / cell
+    step = math.ceil(wide / shrinking.SAMPLES)
+    for x in range(pixels):
+        read = np.arange(math.floor(x * wide + 1e-9) + (step - 1) // 2, math.floor((x + 1) * wide + 1e-9), step)
+        expected = colormap(float(values[read].mean()), 0.0, 1.0)
+        assert np.abs(frame[:, x] - expected).max() <= 1, x
+
+
 def test_only_what_is_seen_is_looked_at() -> None:
     """Cells out of sight may hold anything, and the arrays that are made are as large as what is seen."""
     model = GridModel(np.zeros((500, 500), int), KINDS)

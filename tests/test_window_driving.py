@@ -100,6 +100,9 @@ def test_numbered_actions_are_chosen_and_then_taken():
     assert app.state.choice == 9, "there is no action 99: the number begins anew"
     press(app, pygame.K_DOWN)
     assert app.state.choice == 8
+    for digit, choice in ((pygame.K_5, 5), (pygame.K_0, 50), (pygame.K_5, 5), (pygame.K_1, 1)):
+        press(app, digit)
+        assert app.state.choice == choice, "50 is the last one: 51 begins anew"
     run(app, 0.1)
     assert "Enter takes it" in app.state.line
 

@@ -527,7 +527,7 @@ def test_what_is_put_back_acts_by_the_same_draws(monkeypatch: pytest.MonkeyPatch
     """`predict` has a generator of its own."""
     engine = an_engine("q_learning", monkeypatch)
     agent = engine.agent
-    state = history.Kept(0, 0, engine.setup, *captured(agent), (), 0)
+    state = history.Moment(0, 0, engine.setup, *captured(agent), (), 0)
     drawn = [agent.predict(0, deterministic=False)[0] for _ in range(20)]
     assert len(set(drawn)) > 1
     history.put_into(agent, state)

@@ -16,6 +16,7 @@ import numpy as np
 import pygame
 import pytest
 
+from rlgrid.kernels import map_tables
 from rlgrid.layout import cell_of
 from rlgrid.theme import luminance
 from rlgrid.window import inspector, layers, mapview, view
@@ -188,6 +189,15 @@ def test_tables_are_those_written_out():
         assert coloured(learner, "trajectories").table[s] == sum(path.count(s) for path in paths)
     in_place = State(World(5, 6), snapshot=shot, in_place=True)
     assert coloured(in_place, "td").table[0] == pytest.approx(q[0].max() - values[0])
+
+
+@pytest.mark.parametrize("actions", [1, 2, 3, 5, 9])
+def test_disagreement_for_any_number_of_actions(actions):
+    greedy, best = np.random.default_rng(actions).random((2, 40, actions)) < 0.5
+    found = map_tables.disagreement(greedy, best)
+    for s in range(40):
+        chosen = np.flatnonzero(greedy[s])
+        assert np.isnan(found[s]) if not chosen.size else found[s] == np.mean(~best[s, chosen])
 
 
 def test_layers_of_runs_agree_with_what_is_known_of_them():
