@@ -8,6 +8,7 @@ import os
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -359,6 +360,39 @@ def test_the_hairline_reads_the_curves_at_a_count() -> None:
     assert app.state.hairline is None
 
 
+@pytest.mark.parametrize("agent", ["value_iteration", "q_learning"])
+def test_the_heads_of_curves_are_of_where_the_run_stands(agent: str) -> None:
+    """Walked back to a count that was never shown, and after a slider was moved there."""
+    app = an_app(agent=agent, speed=5_000.0 if agent == "q_learning" else 30.0, seconds=3.0)
+    app.pause()
+    app.draw()
+    shown = {x for x, _ in app.state.error_curve.points}
+    count = app.state.snapshot.count
+    middle = next(x for x in range(count // 2, count) if x not in shown)
+    app.seek(middle)
+    for change in (None, ("gamma", 0.7)):
+        if change is not None:
+            app.change(*change)
+        run(app, 0.3)
+        shot = app.state.snapshot
+        assert shot.count == middle
+        error = shot.error_bound if agent == "value_iteration" else shot.distance
+        assert app.state.error_curve.at(middle) == error
+        assert app.state.regret_curve.at(middle) == shot.regret
+        for plot in plots.shown(app.state)[:2]:
+            said = plots.said(error if plot.name == "error" else shot.regret, plot.kind)
+            assert said in words(app), plot.name
+    curve = app.state.regret_curve
+    curve.cut(middle - 1)
+    app.state.snapshot = replace(app.state.snapshot, regret=None)
+    app.draw()
+    since, value = curve.points[-1]
+    unit = app.state.unit
+    assert any(said.startswith(plots.said(value, "share")) and said.endswith(f"{since:,.0f}") for said in words(app)), (
+        unit
+    )
+
+
 def test_values_of_curves_between_their_points() -> None:
     curve = Curve()
     for x, y in ((2.0, 5.0), (4.0, 7.0)):
@@ -366,7 +400,9 @@ def test_values_of_curves_between_their_points() -> None:
     assert [plots.value_at(curve, x) for x in (1.0, 2.0, 3.9, 4.0, 9.0)] == [None, 5.0, 5.0, 7.0, 7.0]
     curve.add(3.0, 100.0)  # the run stands in its past
     assert curve.points == [(2.0, 5.0), (4.0, 7.0)]
-    curve.cut(3.0)
+    assert [curve.at(x) for x in (1.0, 2.0, 2.5, 3.0, 4.0, 5.0)] == [None, 5.0, None, 100.0, 7.0, None]
+    curve.cut(2.5)
+    assert curve.at(3.0) is None
     assert curve.points == [(2.0, 5.0)]
 
 

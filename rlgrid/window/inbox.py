@@ -178,6 +178,9 @@ class Inbox:
         self._app.recorder.command(*message[2:])
         if self._app.teacher is not None:
             self._app.teacher.heard(message[3])
+        if message[3] in ("change", "restore", "remap") or (message[3] == "lane" and message[4][1] == "change"):
+            for _lane in self._app.race.each():  # what was measured at this count is of the world before
+                self._app.state.forget_from(message[2])
         if message[3] == "remap":
             self._app.painter.confirmed(message[4][0])
 

@@ -51,6 +51,7 @@ class Line:
     count: float  # where the run stands
     colour: RGB
     number: int | None = None
+    goes_on: bool = False  # it plays, and what was measured last is the present as far as it is known
 
     @property
     def dashes(self) -> tuple[float, ...]:
@@ -95,13 +96,19 @@ def dashed(points: list[tuple[float, float]], pattern: tuple[float, ...]) -> lis
 def lines(state: State, plot: Plot, colour: RGB, theme: Theme) -> list[Line]:
     """The curves to be drawn for a plot: of a race those of all lanes that have this quantity, the selected last."""
     if not state.lanes:
-        return [Line(plot.curve, float(state.snapshot.count), colour)]
+        return [Line(plot.curve, float(state.snapshot.count), colour, goes_on=_goes_on(state))]
     found = []
     for number, view in enumerate(views(state)):
         same = next((one for one in curves(view) if (one.name, one.title) == (plot.name, plot.title)), None)
         if same is not None:
-            found.append(Line(same.curve, float(view.snapshot.count), ink_of(number, theme), number))
+            ink = ink_of(number, theme)
+            found.append(Line(same.curve, float(view.snapshot.count), ink, number, _goes_on(view)))
     return sorted(found, key=lambda line: line.number == state.lane)
+
+
+def _goes_on(state: State) -> bool:
+    """Whether the run plays and does not stand in its past."""
+    return state.playing and state.snapshot.count >= state.timeline.head
 
 
 def height(window: int) -> int:
@@ -306,9 +313,14 @@ def _title(canvas: Canvas, state: State, number: int, plot: Plot, box: pygame.Re
     """A curve's title, which opens the menu of all of them, and its value at present or under the hairline."""
     theme = canvas.theme
     at = state.hairline
-    value = _present(state, plot) if at is None else value_at(plot.curve, at)
-    ink = theme.text if at is None else theme.second
-    shown_value = canvas.text(said(value, plot.kind), box.right, middle, ink, mono=True, align="right")
+    value, since = _present(state, plot) if at is None else (value_at(plot.curve, at), None)
+    ink = theme.muted if since is not None else theme.text if at is None else theme.second
+    number_words = said(value, plot.kind)
+    if since is not None:  # it was not measured here
+        longer = f"{number_words} at {state.unit} {since:,.0f}"
+        fits = text.width(longer, BODY, mono=True) < box.width / 2
+        number_words = longer if fits else f"{number_words} at {since:,.0f}"
+    shown_value = canvas.text(number_words, box.right, middle, ink, mono=True, align="right")
     told = plot.name in teaching.pointed(state)  # the lesson speaks of it
     room = shown_value.left - 22 - box.left - 14 * told
     forms = (plot.title, plot.title.partition(",")[0], plot.title.partition(" of ")[0])
@@ -325,10 +337,17 @@ def _title(canvas: Canvas, state: State, number: int, plot: Plot, box: pygame.Re
     canvas.control(name, pygame.Rect(words.left - 4, middle - 9, words.width + 20, 18), tip="choose another curve")
 
 
-def _present(state: State, plot: Plot) -> float | None:
-    if plot.name == "regret" and state.snapshot.regret is not None and state.snapshot.count >= state.timeline.head:
-        return state.snapshot.regret
-    return value_at(plot.curve, state.snapshot.count)
+def _present(state: State, plot: Plot) -> tuple[float | None, float | None]:
+    """The present value of a curve and None; or its last one before the present, and the count that it is of."""
+    shot, curve = state.snapshot, plot.curve
+    goes_on = _goes_on(state)
+    if plot.name == "regret" and shot.regret is not None and (goes_on or shot.judged_at == shot.count):
+        return shot.regret, None
+    value = curve.at(shot.count)
+    if value is not None or goes_on:
+        return value if value is not None else value_at(curve, shot.count), None
+    place = bisect.bisect_right(curve.points, (shot.count, math.inf))
+    return (curve.points[place - 1][1], curve.points[place - 1][0]) if place else (None, None)
 
 
 def _line(canvas: Canvas, state: State, middle: int) -> None:
@@ -384,13 +403,20 @@ def _plot(canvas: Canvas, state: State, plot: Plot, box: pygame.Rect, end: float
             canvas.text(bottom, box.right, box.bottom - 9, theme.muted, SMALL, mono=True, align="right")
         for line, spots in zip(drawn, places, strict=True):
             behind = bisect.bisect_right(line.curve.points, (line.count, math.inf))
+            value = line.curve.at(line.count)
+            if value is not None and (not behind or line.curve.points[behind - 1][0] < line.count):
+                spots.insert(behind, scale_points([(line.count, value)], inner, end, low, high, log)[0])
+                behind += 1
             if len(spots) > behind > 0:  # the run stands in its past: what is ahead is pale
                 shapes.line(canvas.surface, _thin(spots[behind - 1 :]), shapes.mix(theme.panel, line.colour, 0.45), 1.5)
             if behind > 1:
                 for piece in dashed(_thin(spots[:behind]), line.dashes):
                     shapes.line(canvas.surface, piece, line.colour, 2.0)
             if behind:
-                shapes.disc(canvas.surface, spots[behind - 1], 4, line.colour)
+                if value is not None or line.goes_on:
+                    shapes.disc(canvas.surface, spots[behind - 1], 4, line.colour)
+                else:  # the last that was measured, and not here
+                    shapes.disc(canvas.surface, spots[behind - 1], 3.5, theme.panel, line.colour, 1.5)
                 ends.append((*spots[behind - 1], line))
             if state.hairline is not None and (there := value_at(line.curve, state.hairline)) is not None:
                 spot = scale_points([(state.hairline, there)], inner, end, low, high, log)[0]
@@ -503,9 +529,9 @@ def _names(canvas: Canvas, state: State, spots: dict[int, int], ends: tuple[int,
 def key(state: State) -> tuple[object, ...]:
     """What the bottom depends on."""
     drawn = shown(state)
-    ends = tuple((plot.name, plot.title, len(plot.curve.points), plot.curve.points[-1:]) for plot in drawn)
     return (
-        tuple((name, title, many, tuple(last)) for name, title, many, last in ends),
+        tuple((plot.name, plot.title, *_ends(plot.curve)) for plot in drawn),
+        state.playing,
         state.snapshot.count,
         tuple(state.edits),
         (state.timeline.earliest, state.timeline.head, state.timeline.why),
@@ -516,10 +542,15 @@ def key(state: State) -> tuple[object, ...]:
         state.unit,
         state.model is None,
         state.snapshot.regret,
+        state.snapshot.judged_at,
         state.snapshot.trouble,
         _lanes_key(state),
         state.lesson,
     )
+
+
+def _ends(curve: Curve) -> tuple[object, ...]:
+    return len(curve.points), tuple(curve.points[-1:]), curve.here
 
 
 def _lanes_key(state: State) -> object:
@@ -528,6 +559,6 @@ def _lanes_key(state: State) -> object:
         return None
     found = []
     for view in views(state):
-        points = [(plot.name, len(plot.curve.points), tuple(plot.curve.points[-1:])) for plot in curves(view)]
+        points = [(plot.name, *_ends(plot.curve)) for plot in curves(view)]
         found.append((view.agent, view.snapshot.count, tuple(points)))
     return tuple(found), state.lane, state.mode

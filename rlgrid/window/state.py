@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -109,11 +110,15 @@ class Snapshot:
 
 
 class Curve:
-    """Points (x, y) of one quantity, thinned by halves so that it never grows beyond ``most``."""
+    """Points (x, y) of one quantity, thinned by halves so that it never grows beyond ``most``.
+
+    ``here`` is what was measured last between them, where the run stands in its past.
+    """
 
     def __init__(self, most: int = 600) -> None:
         self._most = most
         self.points: list[tuple[float, float]] = []
+        self.here: tuple[float, float] | None = None
         self._every = 1
         self._skipped = 0
 
@@ -124,7 +129,9 @@ class Curve:
         if self.points and self.points[-1][0] >= x:
             if self.points[-1][0] == x:
                 self.points[-1] = (x, y)
-            return  # what is behind the last point is known
+            else:
+                self.here = (x, y)
+            return
         self._skipped += 1
         if self._skipped < self._every and len(self.points) > 1:
             self.points[-1] = (x, y)  # the present value is always there
@@ -137,8 +144,17 @@ class Curve:
 
     def cut(self, x: float) -> None:
         """Forget what comes after ``x``: the run has taken another way there."""
+        if self.here is not None and self.here[0] > x:
+            self.here = None
         while self.points and self.points[-1][0] > x:
             self.points.pop()
+
+    def at(self, x: float) -> float | None:
+        """What was measured at ``x`` itself."""
+        if self.here is not None and self.here[0] == x:
+            return self.here[1]
+        place = bisect.bisect_left(self.points, (x, -math.inf))
+        return self.points[place][1] if place < len(self.points) and self.points[place][0] == x else None
 
     @property
     def last(self) -> float | None:
@@ -405,11 +421,18 @@ class State:
 
     def cut(self, count: float) -> None:
         """The run has taken another way after a count: what the curves know of what came after is forgotten."""
+        self._cut(count)
+        if self.snapshot.count > count:
+            self.paths = ()
+
+    def forget_from(self, count: float) -> None:
+        """The run is another one from a count on, which is measured anew."""
+        self._cut(count - 0.5)
+
+    def _cut(self, count: float) -> None:
         for curve in (self.error_curve, self.regret_curve, self.return_curve, *self.series.values()):
             curve.cut(count)
         self.history.cut(count)
-        if self.snapshot.count > count:
-            self.paths = ()
 
     def parameter(self, name: str) -> Parameter | None:
         """A parameter by its name."""
