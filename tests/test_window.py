@@ -550,7 +550,9 @@ def test_numbers():
     assert numbers.speed(math.inf, "step") == "full speed"
     assert numbers.speed(1.0, "sweep") == "1 sweep/s"
     assert plots.percent(0.184) == "18.4 %"
-    assert plots.percent(0.00001) == "< 0.01 %"
+    assert plots.percent(0.0081e-2) == "0.0081 %"
+    assert plots.percent(-4.1e-7) == "−4.1e-5 %"
+    assert plots.percent(1e-17) == "< 1e-7 %"
 
 
 @pytest.mark.parametrize("unit", ["sweep", "step"])

@@ -630,3 +630,23 @@ def test_what_is_written_out_ends_above_the_curves_in_the_smallest_window(agent)
     controls = app.scene.controls
     for one, other in itertools.combinations(controls, 2):
         assert not one.rect.colliderect(other.rect), (one, other)
+
+
+@pytest.mark.parametrize("name", ["regret", "optimal_share"])
+def test_small_regrets_differ_on_their_axis_as_they_do_in_words(name: str) -> None:
+    def top(*shares: float) -> float:
+        drawn = [plots.Line(Curve(), 1.0, (0, 0, 0)) for _ in shares]
+        for line, share in zip(drawn, shares, strict=True):
+            line.curve.add(0.0, share)
+        low, high = plots._range(drawn, False, True, name)
+        assert low == 0.0
+        return high
+
+    assert top(0.0, 0.0) == top(0.0, 1e-17) == top(0.5, 6.12e-5) == 1.0
+    if name == "regret":  # of Q-learning and Sarsa at the cliff: 13 moves and 17
+        assert [top(0.0, 6.12e-5), top(1.4e-4), top(0.002), top(4.1e-3)] == [1e-4, 2e-4, 0.002, 0.005]
+        assert [plots._whole(share) for share in (0.0, 1e-4, 2e-6, 0.01, 1.0)] == [
+            *("0 %", "0.01 %", "0.0002 %", "1.0 %", "100 %")
+        ]
+    else:
+        assert top(0.0, 6.12e-5) == 1.0

@@ -26,6 +26,8 @@ from rlgrid.window.widgets import Canvas, Control
 
 TALL, SHORT = 190, 132  # pixels; the short form is for windows of little height
 MARGIN = 24
+LEAST = 1e-7  # per cent, below which a share is what rounding leaves of none
+SMALLEST = 0.01  # share of regret: where all that is drawn is less, the axis ends at the next 1, 2 or 5
 DECADES = 1.5  # powers of ten that a curve spans from which on its axis is logarithmic
 
 
@@ -230,14 +232,18 @@ def count_at(track: tuple[int, int], x: float, state: State) -> float:
 
 
 def percent(part: float) -> str:
-    """A share in per cent, with a digit more where it is small."""
+    """A share in per cent, with more digits where it is small: in an undiscounted world 4 moves may be 0.0061 % of what
+    acting at random loses."""
     if math.isinf(part):
         return "infinite"
     size = abs(100 * part)
     if size == 0:
         return "0 %"
+    if size < LEAST:
+        return f"< 1e{round(math.log10(LEAST))} %"
     if size < 0.01:
-        return "< 0.01 %"
+        words = f"{size:.2g}" if size >= 1e-4 else numbers.short(size)
+        return f"{numbers.MINUS if part < 0 else ''}{words} %"
     if 0.9995 <= part < 1.0:
         return "> 99.9 %"
     return f"{100 * part:.{2 if size < 1 else 1}f} %".replace("-", numbers.MINUS)
@@ -251,7 +257,7 @@ def logarithmic(plot: Plot) -> bool:
     return bool(ys) and min(ys) > 0.0 and math.log10(max(ys) / min(ys)) >= DECADES
 
 
-def _range(drawn: Sequence[Line], log: bool, share: bool) -> tuple[float, float]:
+def _range(drawn: Sequence[Line], log: bool, share: bool, plot: str = "") -> tuple[float, float]:
     ys = [y for line in drawn for _, y in line.curve.points]
     if log:
         positive = [y for y in ys if y > 0]
@@ -263,6 +269,9 @@ def _range(drawn: Sequence[Line], log: bool, share: bool) -> tuple[float, float]
     if not ys:
         return 0.0, 1.0
     low, high = min(ys), max(ys)
+    if plot == "regret" and LEAST / 100 <= high < SMALLEST:
+        power = 10.0 ** math.floor(math.log10(high))
+        return 0.0, next(float(f"{step * power:.1g}") for step in (1, 2, 5, 10) if step * power >= high)
     if share:
         return 0.0, max(1.0, math.ceil(10 * high) / 10)
     if low >= 0 and 0.2 <= high <= 1:
@@ -393,12 +402,12 @@ def _plot(canvas: Canvas, state: State, plot: Plot, box: pygame.Rect, end: float
         canvas.hairline(box.left, y, box.right - 1, y)
     ends: list[tuple[float, float, Line]] = []
     if drawn:
-        low, high = _range(drawn, log, share)
+        low, high = _range(drawn, log, share, plot.name)
         inner = box.inflate(0, -2)
         places = [scale_points(line.curve.points, inner, end, low, high, log) for line in drawn]
         # The ends of the scale stand where the curves are not: beyond the present.
         if box.right - max(spots[-1][0] for spots in places) > 70:
-            top, bottom = (f"{100 * high:.0f} %", f"{100 * low:.0f} %") if share else (_end(high), _end(low))
+            top, bottom = (_whole(high), _whole(low)) if share else (_end(high), _end(low))
             canvas.text(top, box.right, box.top + 9, theme.muted, SMALL, mono=True, align="right")
             canvas.text(bottom, box.right, box.bottom - 9, theme.muted, SMALL, mono=True, align="right")
         for line, spots in zip(drawn, places, strict=True):
@@ -443,6 +452,11 @@ def _letters(canvas: Canvas, ends: list[tuple[float, float, Line]], box: pygame.
         assert line.number is not None
         canvas.text(LETTERS[line.number], x + 7, ceiling, line.colour, SMALL, bold=True)
         ceiling -= pitch
+
+
+def _whole(share: float) -> str:
+    """An end of an axis of shares, in per cent."""
+    return f"{100 * share:.0f} %" if share in (0.0, 1.0) or share > SMALLEST else percent(share)
 
 
 def _end(value: float) -> str:
