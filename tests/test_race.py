@@ -10,6 +10,7 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 import hashlib
 import math
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -257,6 +258,27 @@ def test_nothing_overlaps(size: tuple[int, int], world: str, agents: tuple[str, 
     for number, spot in enumerate(spots):
         assert app.scene.regions.map.contains(spot.place)
         assert spot.place.collidelist([other.place for other in spots[number + 1 :]]) < 0
+
+
+@pytest.mark.parametrize("agents", [("q_learning",) * 2, ("true_online_sarsa_lambda",) * 4])
+def test_the_heading_that_others_are_compared_with_always_tells_its_scale(agents: tuple[str, ...]) -> None:
+    app = a_race(*agents, world="rlgrid/FourRooms-v0", size=(800, 600))
+    app.do("versus")
+    app.state.notice = ""
+    shot = app.state.snapshot
+    assert shot.values is not None
+    for low, high in ((0.0, 1.0), (1.234e-19, 0.87654), (-1.234e-19, 3.0), (-123456.0, 7654321.0)):
+        values = np.full_like(shot.values, low)
+        values[1:] = high
+        app.state.snapshot = replace(shot, values=values)
+        app.state.computed, app.state.stamp = {}, app.state.stamp + 1
+        picture = app.draw()
+        assert picture is not None
+        check_apart(app.scene, (800, 600))
+        head = app.scene._race.spots[app.state.lane].head
+        told = [words for words, spot in app.scene.texts if head.contains(spot) and " to " in words]
+        assert len(told) == 1, (low, high)
+        assert any(words.startswith("A") for words, spot in app.scene.texts if head.contains(spot))
 
 
 def test_identical_agents_are_drawn_without_a_difference() -> None:

@@ -36,6 +36,14 @@ def short(value: float) -> str:
     return f"{sign}{mantissa}e{int(exponent)}"
 
 
+def tight(value: float) -> str:
+    """A number in two figures: 0.18, 12, 3.4e4."""
+    if math.isnan(value) or math.isinf(value):
+        return fixed(value)
+    mantissa, _, exponent = f"{abs(value):.2g}".partition("e")
+    return (MINUS if value < 0 else "") + mantissa + (f"e{int(exponent)}" if exponent else "")
+
+
 def count(number: int, unit: str = "") -> str:
     """A count with its unit: 1 sweep, 26 sweeps, 1,000 steps."""
     words = f"{number:,}"

@@ -230,16 +230,19 @@ def _ends(view: State) -> tuple[object, ...]:
     return layer.name, layer.scale, layer.table is None
 
 
-def _said(view: State, versus: str) -> str:
-    """What a heading tells of its lane: its regret, or of one that others are compared with what its colours mean."""
+def _said(view: State, versus: str) -> tuple[str, ...]:
+    """What a heading tells of its lane, in ever shorter words: its regret, or of one that others are compared with what
+    its colours mean."""
     scale = mapview.scale_of(view) if versus else None
     if scale is not None:
-        return f"{coloured(view).name} {numbers.short(scale[0])} to {numbers.short(scale[1])}"
+        low, high = (numbers.short(end) for end in scale)
+        few = " to ".join(numbers.tight(end) for end in scale)
+        return f"{coloured(view).name} {low} to {high}", f"{low} to {high}", few
     regret = view.snapshot.regret
-    return "" if regret is None else f"regret {plots.percent(regret)}"
+    return () if regret is None else (f"regret {plots.percent(regret)}",)
 
 
-def _heading(number: int, view: State, words: str) -> Callable[[Canvas, State], None]:
+def _heading(number: int, view: State, forms: tuple[str, ...]) -> Callable[[Canvas, State], None]:
     """Paints the heading of a lane: its line, its letter and its name, its regret, and what takes it out."""
 
     def paint(canvas: Canvas, state: State) -> None:
@@ -255,7 +258,10 @@ def _heading(number: int, view: State, words: str) -> Callable[[Canvas, State], 
         canvas.control(leave, pygame.Rect(area.right - 24, 2, 22, area.height - 4), tip="take it out of the race")
         title = f"{plots.LETTERS[number]}  {view.agent_title}"
         right = area.right - 30
-        if words and text.width(title, bold=True) + text.width(words, SMALL, mono=True) + 54 < right:
+        whole, least = text.width(title, bold=True), text.width(plots.LETTERS[number], bold=True) + 40
+        choices = [(words, room) for room in (whole, min(whole, least)) for words in forms]
+        fits = (words for words, room in choices if room + text.width(words, SMALL, mono=True) + 54 < right)
+        if (words := next(fits, None)) is not None:
             right = canvas.text(words, right, middle, theme.muted, SMALL, mono=True, align="right").left - 10
         canvas.text(title, 42, middle, theme.text if chosen else theme.muted, bold=True, most=max(20, right - 42))
         canvas.control(name, pygame.Rect(0, 0, area.right - 26, area.height), tip="look into this one (N: the next)")
