@@ -247,6 +247,24 @@ def test_a_file_runs_no_further_than_its_session_was(saved: Path) -> None:
     replay.link.close()
 
 
+def test_a_replay_stands_in_each_frame_where_the_session_stood(saved: Path) -> None:
+    """Between two points of the pace as far as the time between them has passed."""
+    document = json.loads(saved.read_text())
+    document["log"], document["pace"] = document["log"][:1], [[0.0, 0], [0.5, 100], [1.0, 120], [1.4, 120]]
+    document["seconds"] = 1.4
+    saved.write_text(json.dumps(document))
+    replay = Replay(Session.load(saved))
+    counts = []
+    while not replay.over:
+        replay.step()
+        counts.append(replay.app.state.snapshot.count)
+    seconds, paced = zip(*document["pace"], strict=True)
+    expected = np.interp(np.arange(1, replay.frames + 1) / RATE, seconds, paced)
+    assert replay.frames == 28
+    assert all(abs(there - count) <= 1 for count, there in zip(counts, expected, strict=True))
+    replay.link.close()
+
+
 def test_a_long_stretch_can_be_ended(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     document = json.loads(saved.read_text())
     document["log"], document["pace"] = document["log"][:1], [[0.0, 0], [0.04, 10**9]]

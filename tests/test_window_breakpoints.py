@@ -101,6 +101,22 @@ def test_a_large_td_error(agent: str, limit: float) -> None:
     assert run_until(engine, f"|TD| above {limit}").startswith(f"stopped at step {expected:,}: the TD error at row")
 
 
+def test_a_large_td_error_that_is_the_one_of_last_time() -> None:
+    """Another action of a state may come to the very error that stood there."""
+    twin = an_engine(world="rlgrid/CliffWalking-v1")
+
+    def again(engine: Engine) -> bool:
+        s, old = engine.agent.state, engine.agent.td_error.copy()
+        engine.advance(1)
+        return s is not None and abs(old[s]) > 0.5 and np.array_equal(engine.agent.td_error, old)
+
+    while not again(twin):
+        pass
+    engine = an_engine(world="rlgrid/CliffWalking-v1")
+    engine.advance(twin.count - 1)
+    assert run_until(engine, "|TD| above 0.5").startswith(f"stopped at step {twin.count:,}: the TD error at row")
+
+
 def test_a_small_change_of_a_sweep() -> None:
     expected = first_unit(an_engine("value_iteration"), lambda e: float(e.tables["change"].max()) < 1e-3)
     engine = an_engine("value_iteration")
@@ -125,24 +141,30 @@ def test_a_count_is_run_to_in_one_piece() -> None:
     assert Watch(parse("the episode ends"), engine).stride(engine) == 1
 
 
-@pytest.mark.parametrize("agent", ["value_iteration", pytest.param("q_learning", marks=pytest.mark.slow)])
-def test_the_regret(agent: str) -> None:
+@pytest.mark.parametrize(
+    ("agent", "percent"),
+    [("value_iteration", 3), ("value_iteration", 30), pytest.param("q_learning", 5, marks=pytest.mark.slow)],
+)
+def test_the_regret(agent: str, percent: int) -> None:
+    """Value iteration passes 37 %, 4.2 % and 1.8 %: these lie between."""
     twin = an_engine(agent)
     truth = Truth(twin.model, twin.gamma)
 
     def low(engine: Engine) -> bool:
         policy = engine.tables.get("policy") if agent == "value_iteration" else engine.agent.policy
-        return policy is not None and truth.judge(policy).share_of_regret < 0.05
+        return policy is not None and truth.judge(policy).share_of_regret < percent / 100
 
     expected = first_unit(twin, low)
     engine = an_engine(agent)
-    said = run_until(engine, "regret below 5 %")
+    said = run_until(engine, f"regret below {percent} %")
     assert engine.count == expected
     assert said.endswith("%")
 
 
-def test_a_path_that_loops() -> None:
-    """By a path that is followed through all tables anew after every step."""
+@pytest.mark.parametrize("world", ["CliffWalking-v1", "RussellNorvig4x3-v0"])
+def test_a_path_that_loops(world: str) -> None:
+    """By a path that is followed through all tables anew after every step; the second world's likeliest outcomes are
+    not the first ones."""
 
     def loops(engine: Engine) -> bool:
         greedy, s, seen = arrows(engine), int(engine.model.start_states[0]), []
@@ -156,10 +178,12 @@ def test_a_path_that_loops() -> None:
                 return False
         return False
 
-    expected = first_unit(an_engine(world="rlgrid/CliffWalking-v1"), loops)
-    engine = an_engine(world="rlgrid/CliffWalking-v1")
+    expected = first_unit(an_engine(world=f"rlgrid/{world}"), loops)
+    engine = an_engine(world=f"rlgrid/{world}")
     said = run_until(engine, "the greedy path loops")
-    assert said.startswith(f"stopped at step {expected:,}: the greedy path from row 3, column 0 comes back to row")
+    start = place_of(engine.model, int(engine.model.start_states[0]))
+    said_start = f"row {start[0]}, column {start[1]}"
+    assert said.startswith(f"stopped at step {expected:,}: the greedy path from {said_start} comes back to row")
 
 
 def test_a_breakpoint_follows_the_run_through_a_change_and_is_let_go_in_the_past() -> None:
