@@ -532,3 +532,23 @@ def test_what_is_put_back_acts_by_the_same_draws(monkeypatch: pytest.MonkeyPatch
     assert len(set(drawn)) > 1
     history.put_into(agent, state)
     assert [agent.predict(0, deterministic=False)[0] for _ in range(20)] == drawn
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_a_trail_begins_where_the_episode_begins(by_hand: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first leg is there: at the very first step, after the run has begun anew, and in later episodes."""
+    engine = an_engine("q_learning", monkeypatch, "rlgrid/CliffWalking-v1")
+    start = int(engine.model.start_states[0])
+    for _ in range(2):
+        for action in (0, 1, 1):  # up, right, right
+            if by_hand:
+                engine.obey("drive", action)
+            else:
+                engine.advance(1)
+        trail = list(engine.trail)
+        assert (trail[0], trail[-1], len(trail)) == (start, engine.agent.state, 4)
+        engine.obey("reset")
+        assert not engine.trail
+    while not engine.agent.episode_returns:
+        engine.advance(1)
+    assert list(engine.trail)[:1] == [start]

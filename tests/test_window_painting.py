@@ -146,6 +146,37 @@ def test_a_goal_out_of_reach_is_said_and_is_not_saved(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_map_in_which_no_goal_is_left_is_warned_of_and_what_is_undone_needs_no_saving():
+    app = an_app()
+    press(app, pygame.K_e)
+    assert not app.painter.unsaved
+    row, column = next((r, line.index("G")) for r, line in enumerate(rows(app)) if "G" in line)
+    drag(app, (row, column), button=3)
+    run(app, 0.1)
+    assert app.state.line == "Not finished: no goal is left."
+    assert app.state.unsaved
+    press(app, pygame.K_z, CTRL)
+    run(app, 0.1)
+    assert app.state.missing == ""
+    assert not app.state.unsaved
+    assert not app.painter.unsaved
+    press(app, pygame.K_y, CTRL)
+    assert app.painter.unsaved
+
+
+def test_a_painted_world_comes_after_the_one_that_it_was_painted_on():
+    app = an_app()
+    press(app, pygame.K_e)
+    drag(app, (2, 2))
+    for typed in ("FourRooms", "four rooms", "fourroo", "rlgrid/FourRooms-v0"):
+        app.do("worlds")
+        menu = app.state.menu
+        menu.narrow(typed)
+        assert [menu.entries[n][0] for n in menu.shown][:1] == ["rlgrid/FourRooms-v0"], typed
+        assert "rlgrid/FourRooms-v0, painted" in [menu.entries[n][0] for n in menu.shown]
+        app.do("worlds")
+
+
 def test_a_saved_map_is_the_world_that_was_painted_and_no_file_is_written_over(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     app = an_app()

@@ -455,8 +455,9 @@ def _walled(spec: GridSpec, chosen: list[Cell], side: int) -> Draft:
     return _with(spec, walls=tuple(sorted(walls)))
 
 
-def trouble(spec: GridSpec) -> str:
-    """What is missing for the map to be a task: why a goal cannot be reached; "" where all is well."""
+def trouble(spec: GridSpec, first: GridSpec | None = None) -> str:
+    """What is missing for the map to be a task: why a goal cannot be reached, or that none is left of those that the
+    ``first`` map had; "" where all is well."""
     try:
         if spec._items is None:
             mapchecks.check_goals(spec)
@@ -464,7 +465,12 @@ def trouble(spec: GridSpec) -> str:
             mapchecks.check_item_goals(spec)
     except Wrong as wrong:
         return wrong.message
-    return ""
+    return "no goal is left" if first is not None and _has_goal(first) and not _has_goal(spec) else ""
+
+
+def _has_goal(spec: GridSpec) -> bool:
+    goals = {character for character, tile in spec.tiles.items() if tile.terminal and tile.drawn_as == "goal"}
+    return any(goals & set(row) for row in spec.rows)
 
 
 def difference(before: GridSpec, after: GridSpec) -> str:
@@ -490,17 +496,27 @@ class Editor:
 
     Attributes:
         first: the spec that it began as, whose text is edited when the map is saved.
-        spec: the map as it is. saved: whether there is nothing to save.
+        spec: the map as it is.
     """
 
     first: GridSpec
     spec: Draft = field(init=False)
-    saved: bool = field(init=False, default=True)
+    _saved: dict[str, Any] = field(init=False, repr=False)
     _past: list[dict[str, Any]] = field(init=False, default_factory=list, repr=False)
     _future: list[dict[str, Any]] = field(init=False, default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         self.spec = draft_of(self.first)
+        self.was_saved()
+
+    @property
+    def saved(self) -> bool:
+        """Whether there is nothing to save."""
+        return _kept(self.spec) == self._saved
+
+    def was_saved(self) -> None:
+        """What is there now is in a file."""
+        self._saved = _kept(self.spec)
 
     @property
     def painted(self) -> bool:
@@ -524,7 +540,7 @@ class Editor:
         self._past.append(_kept(self.spec))
         del self._past[:-KEPT]
         self._future.clear()
-        self.spec, self.saved = spec, False
+        self.spec = spec
         return True
 
     def undo(self) -> bool:
@@ -539,7 +555,7 @@ class Editor:
         if not where:
             return False
         whence.append(_kept(self.spec))
-        self.spec, self.saved = _with(self.spec, **where.pop()), False
+        self.spec = _with(self.spec, **where.pop())
         return True
 
     def walk(self, spec: Draft) -> bool:
@@ -552,7 +568,7 @@ class Editor:
                 while _kept(self.spec) != wanted:
                     go()
                 return True
-        self.spec, self.saved = spec, False
+        self.spec = spec
         return True
 
     @property

@@ -329,6 +329,8 @@ class Engine(Run):
         if not self.warmed:
             self._say(f"compiling the kernels of {self._agent_words()}")
         episodes = len(self.agent.episode_returns)
+        if not self.agent.why_not_driven():
+            self._open_trail()
         self.agent.take(action)
         self.warmed = True
         self._say("")

@@ -85,7 +85,7 @@ class Painter:
             state.missing, state.cursor = "", None
         else:
             large = len(editor.spec.rows) * len(editor.spec.rows[0]) > CHECKED
-            state.missing = "" if large else editing.trouble(editor.spec)
+            state.missing = "" if large else editing.trouble(editor.spec, editor.first)
         self.show()
 
     def started(self) -> None:
@@ -296,7 +296,7 @@ class Painter:
             app.race.remade()
         state.stamp += 1
         large = len(spec.rows) * len(spec.rows[0]) > CHECKED
-        state.missing = "" if large else editing.trouble(spec)
+        state.missing = "" if large else editing.trouble(spec, editor.first)
         if app.scenario is not None:
             app.scenario = replace(app.scenario, world=place.name, map_text=place.map_text)
             if state.error:  # nothing runs that could go on in it
@@ -345,7 +345,7 @@ class Painter:
         except OSError as error:
             app.say(f"The map could not be saved: {error}", LONG)
         else:
-            editor.saved = True
+            editor.was_saved()
             app.say(f"saved {path.name}; python play.py --world {path.name} opens it again", LONG)
             self.show()
 

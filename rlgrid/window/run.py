@@ -315,11 +315,19 @@ class Run(Paced):
             self.trail.clear()
         while self.count < began + units:  # of several environments at once, one call runs several steps
             at, episodes = self.count, len(self.agent.episode_returns)
+            self._open_trail()
             self.agent.advance(1)
             self._leave_trail(episodes)
             if self.count == at:
                 break
         return self.count - began
+
+    def _open_trail(self) -> None:
+        """A trail begins where the next step begins."""
+        if not self.trail:
+            if getattr(self.agent, "_begun", False):
+                self.agent._ready_episode()
+            self._go_on_with_trail()
 
     def _leave_trail(self, episodes: int) -> None:
         if episodes != len(self.agent.episode_returns):

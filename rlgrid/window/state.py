@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -260,10 +261,14 @@ class Menu:
         found = [(n, f"{title} {key}".lower()) for n, (key, title) in enumerate(self.entries) if key]
         self.shown = [number for number, title in found if all(word in title for word in words)]
         exact = " ".join(words)
-        self.shown.sort(
-            key=lambda n: self.entries[n][1].lower() != exact
-        )  # the one that is called just that comes first
+        self.shown.sort(key=lambda n: self._rank(n, exact))
         self.lit = 0
+
+    def _rank(self, number: int, exact: str) -> tuple[bool, bool]:
+        """What is called just that comes first, and a painted world after the one that it was painted on."""
+        key, title = (words.lower() for words in self.entries[number])
+        names = (title, key, re.sub(r"^.*/|-v\d+$", "", key))
+        return exact not in names, key.endswith(", painted")
 
 
 @dataclass(frozen=True)
