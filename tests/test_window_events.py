@@ -188,3 +188,18 @@ def test_what_is_late_of_the_map_as_it_was_is_not_drawn_on_the_new_one(layer):
     assert app.state.snapshot.num_states == app.state.model.num_states
     assert not app.painter.waiting
     assert 5 in app.state.outcomes
+
+
+def test_a_lane_that_has_joined_is_there_before_it_is_drawn():
+    link = LocalLink()
+    app = App(link, (1000, 700), clock=link.clock)
+    for agents in (("sarsa",), ("sarsa", "dyna_q")):
+        app.open("rlgrid/FrozenLake-v1", "q_learning", rivals=agents)
+        link.pass_time(0.1)
+        app.update()
+        if len(agents) == 1:
+            app.draw()
+    app.state.lane = 2
+    app.do("pan:8,8")
+    assert app.scene.area_at(None)[0].width > 0
+    app.draw()

@@ -418,11 +418,12 @@ class Scene:
 
     def area_at(self, point: tuple[int, int] | None) -> tuple[pygame.Rect, bool]:
         """The region that the map under a point is laid out in, and whether a legend lies in it too."""
-        state = self._state
-        if state is None or not state.lanes or not self._race.spots:
+        state, spots = self._state, self._race.spots
+        if state is None or not state.lanes or not spots:
             return self.regions.map, mapview.has_legend(self.regions.map)
         lane = None if point is None else self.lane_at(*point)
-        return self._race.spots[state.lane if lane is None else lane].area, False
+        lane = state.lane if lane is None else lane
+        return spots[min(lane, len(spots) - 1)].area, False  # one that has just joined is not laid out yet
 
     def cell_at(self, x: int, y: int, state: State) -> int | None:
         """The state under a point of the map, or None."""
