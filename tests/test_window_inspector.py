@@ -650,3 +650,11 @@ def test_small_regrets_differ_on_their_axis_as_they_do_in_words(name: str) -> No
         ]
     else:
         assert top(0.0, 6.12e-5) == 1.0
+
+
+def test_a_line_is_drawn_where_something_was_measured() -> None:
+    spots = [(0.0, 1.0), (90.0, 2.0), (91.0, 3.0), (92.0, 2.0), (140.0, 2.0)]
+    assert plots.measured(spots, 60.0) == [spots[:1], spots[1:]]
+    assert plots.measured(spots, 48.0) == [spots[:1], spots[1:4], spots[4:]]
+    assert plots.measured(spots, 100.0) == [spots]
+    assert plots.measured(spots[:1], 1.0) == [spots[:1]]

@@ -41,6 +41,8 @@ class Plot:
     kind: str = ""  # "log": always logarithmic; "share"; "": logarithmic where it spans decades and is positive
 
 
+UNMEASURED = 6  # this part of an axis without any measurement is dotted
+DOTS = (1.5, 6.0)
 LETTERS = "ABCD"  # of the lanes of a race
 DASHES: tuple[tuple[float, ...], ...] = ((), (9.0, 5.0), (2.5, 4.5), (11.0, 4.0, 2.5, 4.0))  # on and off, in pixels
 
@@ -93,6 +95,16 @@ def dashed(points: list[tuple[float, float]], pattern: tuple[float, ...]) -> lis
     if turn % 2 == 0 and len(piece) > 1:
         pieces.append(piece)
     return pieces
+
+
+def measured(spots: list[tuple[float, float]], least: float) -> list[list[tuple[float, float]]]:
+    """A line through pixels in the stretches over which it was measured: apart where ``least`` or more lie between."""
+    stretches = [spots[:1]]
+    for one, other in pairwise(spots):
+        if other[0] - one[0] >= least:
+            stretches.append([])
+        stretches[-1].append(other)
+    return stretches
 
 
 def lines(state: State, plot: Plot, colour: RGB, theme: Theme) -> list[Line]:
@@ -419,8 +431,15 @@ def _plot(canvas: Canvas, state: State, plot: Plot, box: pygame.Rect, end: float
             if len(spots) > behind > 0:  # the run stands in its past: what is ahead is pale
                 shapes.line(canvas.surface, _thin(spots[behind - 1 :]), shapes.mix(theme.panel, line.colour, 0.45), 1.5)
             if behind > 1:
-                for piece in dashed(_thin(spots[:behind]), line.dashes):
-                    shapes.line(canvas.surface, piece, line.colour, 2.0)
+                least = max(box.width / UNMEASURED, 1.5 * box.width / end)
+                stretches = measured(spots[:behind], least)
+                for stretch in stretches:
+                    for piece in dashed(_thin(stretch), line.dashes) if len(stretch) > 1 else []:
+                        shapes.line(canvas.surface, piece, line.colour, 2.0)
+                for one, other in pairwise(stretches):
+                    for dot in dashed([one[-1], other[0]], DOTS):
+                        shapes.line(canvas.surface, dot, shapes.mix(theme.panel, line.colour, 0.6), 1.0)
+                    shapes.disc(canvas.surface, one[-1], 2, line.colour)
             if behind:
                 if value is not None or line.goes_on:
                     shapes.disc(canvas.surface, spots[behind - 1], 4, line.colour)
@@ -432,7 +451,7 @@ def _plot(canvas: Canvas, state: State, plot: Plot, box: pygame.Rect, end: float
                 shapes.disc(canvas.surface, spot, 3, theme.text)
         if state.lanes:
             _letters(canvas, ends, box)
-    if state.hairline is not None:
+    if state.hairline is not None and drawn:
         x = box.left + round(min(1.0, state.hairline / end) * (box.width - 1))
         pygame.draw.line(canvas.surface, theme.muted, (x, box.top), (x, box.bottom - 1))
 
