@@ -316,12 +316,7 @@ class Agent(ABC):
         Raises:
             ValueError: if there is no such action in the present state, or the agent could not learn from it.
         """
-        refused = self.why_not_driven()
-        if refused:
-            raise ValueError(f"{type(self).__name__} cannot be driven: {refused}")
-        count = int(self.env.action_space.n)  # type: ignore[attr-defined]
-        if isinstance(action, bool) or not isinstance(action, int | np.integer) or not 0 <= action < count:
-            raise ValueError(f"action must be one of 0 to {count - 1}, not {action!r}")
+        self.check_taken(action)
         if not self._begun:
             self.begin(self.default_total_timesteps)
         self._ready_episode()
@@ -334,6 +329,15 @@ class Agent(ABC):
             self._advance_python(1)
         finally:
             self._chosen = None
+
+    def check_taken(self, action: int) -> None:
+        """Raise ValueError if `take` would refuse this action in every state."""
+        refused = self.why_not_driven()
+        if refused:
+            raise ValueError(f"{type(self).__name__} cannot be driven: {refused}")
+        count = int(self.env.action_space.n)  # type: ignore[attr-defined]
+        if isinstance(action, bool) or not isinstance(action, int | np.integer) or not 0 <= action < count:
+            raise ValueError(f"action must be one of 0 to {count - 1}, not {action!r}")
 
     def why_not_driven(self) -> str:
         """Why `take` is refused; empty where it is not."""

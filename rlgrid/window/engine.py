@@ -326,11 +326,11 @@ class Engine(Run):
             return
         if not hasattr(self.agent, "take"):
             raise ValueError("An object of a script acts by itself and cannot be driven.")
+        self.agent.check_taken(action)  # before an episode is begun for it
         if not self.warmed:
             self._say(f"compiling the kernels of {self._agent_words()}")
         episodes = len(self.agent.episode_returns)
-        if not self.agent.why_not_driven():
-            self._open_trail()
+        self._open_trail()
         self.agent.take(action)
         self.warmed = True
         self._say("")
